@@ -1,0 +1,64 @@
+//! Who calls: a client key with its role, tier and scopes, and the caller it makes. Pure: no I/O, no
+//! clock of its own, no serde. The key itself never reaches this file, only its digest does.
+
+mod role;
+mod scope;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use uuid::Uuid;
+
+pub use self::role::{Right, Role, Tier};
+pub use self::scope::{BadScope, Scopes};
+
+/// One client key as the house knows it. Immutable; a change makes a new one and supersedes this.
+pub struct Client {
+    pub id: Uuid,
+    pub name: String,
+    pub role: Role,
+    pub tier: Tier,
+    /// None: all that the role allows.
+    pub scopes: Option<Scopes>,
+    /// Overrides the tier's quota in a window.
+    pub limit: Option<u64>,
+    pub expires_at_ms: Option<i64>,
+    /// Provider id to the name of the secret bound to this key.
+    pub secrets: Vec<(String, String)>,
+    pub active: bool,
+    /// Raised when a newer copy took this one's place; whoever cached it must look again.
+    pub superseded: AtomicBool,
+}
+
+/// What a client key is at a given moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    Active,
+    Revoked,
+    Expired,
+}
+
+impl State {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Active => "active",
+            Self::Revoked => "revoked",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl Client {
+    pub fn state(&self, now_ms: i64) -> State {
+        if !self.active {
+            return State::Revoked;
+        }
+        match self.expires_at_ms {
+            Some(expires_at_ms) if expires_at_ms <= now_ms => State::Expired,
+            Some(_) | None => State::Active,
+        }
+    }
+
+    pub fn is_superseded(&self) -> bool {
+        self.superseded.load(Ordering::Acquire)
+    }
+}

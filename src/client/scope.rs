@@ -1,0 +1,185 @@
+//! Scopes: `provider:METHODS:/path/pattern`, with a leading `!` to deny. Compiled once, matched on path
+//! segments that were decoded once. Must never match by prefix of text: a segment is a segment.
+
+/// A set of rules, deny before allow; empty allows nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Scopes {
+    rules: Vec<Rule>,
+}
+
+/// Why a scope text is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BadScope {
+    pub scope: String,
+    pub fault: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Rule {
+    text: String,
+    denies: bool,
+    /// None: any provider.
+    provider: Option<String>,
+    /// None: any method.
+    methods: Option<Vec<String>>,
+    path: Vec<Segment>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Exactly(String),
+    One,
+    Any,
+}
+
+impl Scopes {
+    pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<Self, BadScope> {
+        let rules = texts.iter().map(|text| parse_rule(text.as_ref())).collect::<Result<_, _>>()?;
+        Ok(Self { rules })
+    }
+
+    /// The rules as they were written.
+    pub fn texts(&self) -> impl Iterator<Item = &str> {
+        self.rules.iter().map(|rule| rule.text.as_str())
+    }
+
+    /// The rule that decides: a denying one if any matches, else the first allowing one.
+    pub fn decide(&self, provider: &str, method: &str, segments: &[&str]) -> Option<(&str, bool)> {
+        let matching = |rule: &&Rule| rule.matches(provider, method, segments);
+        let denying = self.rules.iter().filter(|rule| rule.denies).find(matching);
+        let deciding =
+            denying.or_else(|| self.rules.iter().filter(|rule| !rule.denies).find(matching))?;
+        Some((deciding.text.as_str(), !deciding.denies))
+    }
+
+    pub fn allows(&self, provider: &str, method: &str, segments: &[&str]) -> bool {
+        matches!(self.decide(provider, method, segments), Some((_, true)))
+    }
+}
+
+impl Rule {
+    fn matches(&self, provider: &str, method: &str, segments: &[&str]) -> bool {
+        let provider_fits = self.provider.as_ref().is_none_or(|wanted| wanted == provider);
+        provider_fits && self.method_fits(method) && path_fits(&self.path, segments)
+    }
+
+    fn method_fits(&self, method: &str) -> bool {
+        let Some(methods) = &self.methods else { return true };
+        methods.iter().any(|wanted| wanted == method || (wanted == "GET" && method == "HEAD"))
+    }
+}
+
+fn path_fits(pattern: &[Segment], segments: &[&str]) -> bool {
+    let Some((first, rest)) = pattern.split_first() else { return segments.is_empty() };
+    match first {
+        Segment::Any => {
+            rest.is_empty()
+                || (0..=segments.len())
+                    .any(|skip| segments.get(skip..).is_some_and(|tail| path_fits(rest, tail)))
+        }
+        Segment::One => segments.split_first().is_some_and(|(_, tail)| path_fits(rest, tail)),
+        Segment::Exactly(wanted) => segments
+            .split_first()
+            .is_some_and(|(head, tail)| head == wanted && path_fits(rest, tail)),
+    }
+}
+
+fn parse_rule(text: &str) -> Result<Rule, BadScope> {
+    let bad = |fault| BadScope { scope: text.to_owned(), fault };
+    let (denies, body) = match text.strip_prefix('!') {
+        Some(body) => (true, body),
+        None => (false, text),
+    };
+    let mut parts = body.splitn(3, ':');
+    let (Some(provider), Some(methods), Some(path)) = (parts.next(), parts.next(), parts.next())
+    else {
+        return Err(bad("a scope is provider:METHODS:/path, for example polygon:GET:/v2/aggs/**"));
+    };
+    let methods = parse_methods(methods).ok_or_else(|| {
+        bad("methods are upper-case names joined by commas, or * for all of them")
+    })?;
+    let path = path.strip_prefix('/').ok_or_else(|| bad("the path begins with /"))?;
+    let path = parse_path(path).ok_or_else(|| bad("at most eight ** in one path"))?;
+    let provider = match provider {
+        "*" => None,
+        "" => return Err(bad("the provider is missing; * means any")),
+        named => Some(named.to_owned()),
+    };
+    Ok(Rule { text: text.to_owned(), denies, provider, methods, path })
+}
+
+#[expect(clippy::option_option, reason = "the outer one is failure, the inner one is 'any method'")]
+fn parse_methods(text: &str) -> Option<Option<Vec<String>>> {
+    if text == "*" {
+        return Some(None);
+    }
+    let methods: Vec<String> = text.split(',').map(str::to_owned).collect();
+    let is_name =
+        |name: &String| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_uppercase());
+    methods.iter().all(is_name).then_some(Some(methods))
+}
+
+/// Bounded in `**`, so that matching cannot be made to take exponential time.
+fn parse_path(path: &str) -> Option<Vec<Segment>> {
+    let mut segments = Vec::new();
+    for segment in path.split('/') {
+        let next = match segment {
+            "**" => Segment::Any,
+            "*" => Segment::One,
+            named => Segment::Exactly(named.to_owned()),
+        };
+        if next != Segment::Any || segments.last() != Some(&Segment::Any) {
+            segments.push(next);
+        }
+    }
+    let wild = segments.iter().filter(|segment| **segment == Segment::Any).count();
+    (wild <= 8).then_some(segments)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(scopes: &[&str], provider: &str, method: &str, path: &str, allowed: bool) {
+        let scopes = Scopes::parse(scopes).unwrap();
+        let segments: Vec<&str> = path.trim_start_matches('/').split('/').collect();
+        assert_eq!(
+            scopes.allows(provider, method, &segments),
+            allowed,
+            "{provider} {method} {path}"
+        );
+    }
+
+    #[test]
+    fn a_scope_allows_its_provider_method_and_path_and_nothing_else() {
+        let scopes = ["polygon:GET:/v2/aggs/**"];
+        check(&scopes, "polygon", "GET", "/v2/aggs/ticker/AAPL", true);
+        check(&scopes, "polygon", "HEAD", "/v2/aggs/ticker/AAPL", true);
+        check(&scopes, "polygon", "POST", "/v2/aggs/ticker/AAPL", false);
+        check(&scopes, "massive", "GET", "/v2/aggs/ticker/AAPL", false);
+        check(&scopes, "polygon", "GET", "/v2/aggsx", false);
+        check(&scopes, "polygon", "GET", "/v3/aggs/x", false);
+    }
+
+    #[test]
+    fn a_denial_wins_over_an_allowance_wherever_it_stands() {
+        let scopes = ["*:*:/**", "!openai:*:/v1/organization/**"];
+        check(&scopes, "openai", "POST", "/v1/chat/completions", true);
+        check(&scopes, "openai", "GET", "/v1/organization/projects", false);
+    }
+
+    #[test]
+    fn an_empty_list_allows_nothing_and_a_star_is_one_segment() {
+        check(&[], "polygon", "GET", "/v2", false);
+        check(&["*:GET:/v2/*/x"], "a", "GET", "/v2/y/x", true);
+        check(&["*:GET:/v2/*/x"], "a", "GET", "/v2/y/z/x", false);
+        check(&["*:GET:/v2/**/x"], "a", "GET", "/v2/y/z/x", true);
+    }
+
+    #[test]
+    fn what_is_no_scope_says_why() {
+        for text in ["polygon", "polygon:GET", "polygon:get:/x", "polygon:GET:x", ":GET:/x"] {
+            assert!(Scopes::parse(&[text]).is_err(), "{text}");
+        }
+    }
+}

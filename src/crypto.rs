@@ -1,0 +1,52 @@
+//! The envelope format and every derivation, on one page. Nothing outside this module names a cipher
+//! or a hash. Must never seal without associated data, and never return plaintext before both the
+//! commitment and the tag were verified.
+//!
+//! One byte layout for all layers, network order:
+//!
+//! `"SGE1" | format u8 | suite u8 | layer u8 | parent key id 16 | salt 32 | commitment 32 | nonce 12 |
+//! length u32 | ciphertext | tag 16`
+//!
+//! `k_enc ‖ k_com = HKDF-Expand-SHA-512(parent, "sealgate/v1/" ‖ suite ‖ layer ‖ salt ‖ SHA-256(aad), 64)`;
+//! AES-256-GCM under `k_enc` with associated data `header ‖ aad`, the header being all that stands
+//! before the ciphertext.
+
+mod aad;
+mod digest;
+mod random;
+mod seal;
+pub(crate) mod token;
+
+pub(crate) use self::aad::Aad;
+pub(crate) use self::digest::{Sha256, hmac_sha256, sha256};
+pub(crate) use self::random::{fill_random, random_bytes};
+pub(crate) use self::seal::{CryptoError, Parent, Prepared, open, parent_key_id, prepare, seal};
+
+/// What an envelope holds; part of its header and of its key's derivation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layer {
+    /// A category's key-encryption key, sealed under the master key.
+    KeyEncryptionKey,
+    /// A secret's data key, sealed under its category's key-encryption key.
+    DataKey,
+    /// One version of a secret's fields, sealed under the secret's data key.
+    Value,
+}
+
+impl Layer {
+    pub(crate) fn byte(self) -> u8 {
+        match self {
+            Self::KeyEncryptionKey => 1,
+            Self::DataKey => 2,
+            Self::Value => 3,
+        }
+    }
+}
+
+/// Every label under which bytes are derived or hashed, so that no two uses can meet.
+pub(crate) mod label {
+    pub(crate) const ENVELOPE: &[u8] = b"sealgate/v1/";
+    pub(crate) const FINGERPRINT: &[u8] = b"sealgate/v1/fingerprint";
+    pub(crate) const RECORD: &[u8] = b"sealgate/v1/record";
+    pub(crate) const DESTINATIONS: &[u8] = b"sealgate/v1/destinations";
+}

@@ -1,0 +1,39 @@
+//! Hashes and keyed hashes. Must never be used on a guessable value without a key.
+
+use hmac::{KeyInit, Mac};
+use sha2::Digest;
+
+use crate::secret::Key;
+
+/// SHA-256 over parts that arrive one after the other.
+#[derive(Clone)]
+pub(crate) struct Sha256(sha2::Sha256);
+
+impl Sha256 {
+    pub(crate) fn new(label: &[u8]) -> Self {
+        Self(sha2::Sha256::new_with_prefix(label))
+    }
+
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    pub(crate) fn finish(self) -> [u8; 32] {
+        self.0.finalize().into()
+    }
+}
+
+pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    sha2::Sha256::digest(bytes).into()
+}
+
+pub(crate) fn hmac_sha256(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
+    // HMAC takes keys of any length, so a 32-byte key is never refused.
+    let Ok(mut mac) = hmac::Hmac::<sha2::Sha256>::new_from_slice(key.expose()) else {
+        return [0; 32];
+    };
+    for part in parts {
+        mac.update(part);
+    }
+    mac.finalize().into_bytes().into()
+}

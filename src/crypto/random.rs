@@ -1,0 +1,34 @@
+//! Randomness from the operating system, and the only place that asks for it. A repeat of the last
+//! draw means a broken source and is refused: sealing with it would reuse a key.
+
+use std::sync::Mutex;
+
+use rand::TryRng;
+use rand::rngs::SysRng;
+
+use super::seal::CryptoError;
+
+static LAST_DRAW: Mutex<[u8; 32]> = Mutex::new([0; 32]);
+
+/// Fills the buffer with fresh random bytes.
+pub(crate) fn fill_random(buffer: &mut [u8]) -> Result<(), CryptoError> {
+    SysRng.try_fill_bytes(buffer).map_err(|_| CryptoError::NoRandomness)
+}
+
+/// N fresh random bytes; refuses a source that repeats itself.
+pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], CryptoError> {
+    let mut bytes = [0; N];
+    fill_random(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A salt, compared with the one drawn before.
+pub(super) fn fresh_salt() -> Result<[u8; 32], CryptoError> {
+    let salt: [u8; 32] = random_bytes()?;
+    let mut last = LAST_DRAW.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if *last == salt {
+        return Err(CryptoError::NoRandomness);
+    }
+    *last = salt;
+    Ok(salt)
+}

@@ -1,0 +1,322 @@
+//! Sealing and opening of one envelope; the layout stands in `crypto.rs`. Parses foreign bytes: must
+//! never panic, and must refuse short input, unknown formats and trailing bytes.
+
+use aes_gcm::aead::{AeadInOut, KeyInit};
+use aes_gcm::{Aes256Gcm, Nonce};
+use sha2::Sha512;
+use zeroize::Zeroizing;
+
+use super::random::{fresh_salt, random_bytes};
+use super::{Aad, Layer, label, sha256};
+use crate::secret::{Key, SecretBytes, same};
+
+const MAGIC: &[u8; 4] = b"SGE1";
+const FORMAT: u8 = 1;
+/// HKDF-SHA-512 with commitment, AES-256-GCM.
+const SUITE: u8 = 1;
+const SALT_AT: usize = 23;
+const COMMITMENT_AT: usize = 55;
+const NONCE_AT: usize = 87;
+const LENGTH_AT: usize = 99;
+const HEADER_BYTES: usize = 103;
+const TAG_BYTES: usize = 16;
+/// Plaintext grows to a multiple of this, so that a length says little.
+const PADDING_STEP: usize = 64;
+const MAX_PLAINTEXT_BYTES: usize = 1 << 20;
+
+/// Why an envelope could not be made or opened. Says nothing about the key or the plaintext.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CryptoError {
+    NoRandomness,
+    TooLarge,
+    Malformed,
+    WrongLayer,
+    WrongParent,
+    NotAuthentic,
+}
+
+impl std::fmt::Display for CryptoError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str(match self {
+            Self::NoRandomness => "the system gave no usable randomness",
+            Self::TooLarge => "the value is larger than 1 MiB",
+            Self::Malformed => "the envelope is malformed",
+            Self::WrongLayer => "the envelope is of another layer",
+            Self::WrongParent => "the envelope was sealed under another key",
+            Self::NotAuthentic => {
+                "the envelope does not open: it was edited, moved, or its key is another"
+            }
+        })
+    }
+}
+
+impl std::error::Error for CryptoError {}
+
+/// The key that sealed a value, with the id that its envelopes carry.
+#[derive(Clone, Copy)]
+pub(crate) struct Parent<'a> {
+    pub(crate) id: [u8; 16],
+    pub(crate) key: &'a Key,
+}
+
+/// An envelope whose key was derived and whose commitment was verified once; opening it again costs one
+/// AES-GCM pass. Holds the expanded key, never the plaintext.
+pub(crate) struct Prepared {
+    cipher: Aes256Gcm,
+    nonce: [u8; 12],
+    header_and_aad: Vec<u8>,
+    ciphertext_and_tag: Vec<u8>,
+}
+
+/// Seals `plaintext` under `parent`, bound to its layer and meaning.
+pub(crate) fn seal(
+    parent: Parent<'_>,
+    layer: Layer,
+    aad: &Aad,
+    plaintext: &[u8],
+) -> Result<Vec<u8>, CryptoError> {
+    let mut body = padded(plaintext)?;
+    let salt = fresh_salt()?;
+    let nonce: [u8; 12] = random_bytes()?;
+    let (cipher, commitment) = derive(parent.key, layer, &salt, aad)?;
+    let length = u32::try_from(body.len()).map_err(|_| CryptoError::TooLarge)?;
+
+    let mut envelope = Vec::with_capacity(HEADER_BYTES + body.len() + TAG_BYTES);
+    envelope.extend_from_slice(MAGIC);
+    envelope.extend_from_slice(&[FORMAT, SUITE, layer.byte()]);
+    envelope.extend_from_slice(&parent.id);
+    envelope.extend_from_slice(&salt);
+    envelope.extend_from_slice(&commitment);
+    envelope.extend_from_slice(&nonce);
+    envelope.extend_from_slice(&length.to_be_bytes());
+
+    let associated = [envelope.as_slice(), aad.as_bytes()].concat();
+    let tag = cipher
+        .encrypt_inout_detached(&Nonce::from(nonce), &associated, body.as_mut_slice().into())
+        .map_err(|_| CryptoError::TooLarge)?;
+    envelope.extend_from_slice(&body);
+    envelope.extend_from_slice(&tag);
+    Ok(envelope)
+}
+
+/// Opens an envelope made by `seal` with the same parent, layer and meaning.
+pub(crate) fn open(
+    parent: Parent<'_>,
+    layer: Layer,
+    aad: &Aad,
+    envelope: &[u8],
+) -> Result<SecretBytes, CryptoError> {
+    prepare(parent, layer, aad, envelope)?.open()
+}
+
+/// Derives the envelope's key and verifies its commitment, without opening it.
+pub(crate) fn prepare(
+    parent: Parent<'_>,
+    layer: Layer,
+    aad: &Aad,
+    envelope: &[u8],
+) -> Result<Prepared, CryptoError> {
+    let parsed = Parsed::read(envelope)?;
+    if parsed.layer != layer.byte() {
+        return Err(CryptoError::WrongLayer);
+    }
+    if parsed.parent_id != parent.id {
+        return Err(CryptoError::WrongParent);
+    }
+    let (cipher, commitment) = derive(parent.key, layer, &parsed.salt, aad)?;
+    if !same(&commitment, &parsed.commitment) {
+        return Err(CryptoError::NotAuthentic);
+    }
+    Ok(Prepared {
+        cipher,
+        nonce: parsed.nonce,
+        header_and_aad: [parsed.header, aad.as_bytes()].concat(),
+        ciphertext_and_tag: parsed.ciphertext_and_tag.to_vec(),
+    })
+}
+
+/// The id of the key that an envelope says it was sealed under.
+pub(crate) fn parent_key_id(envelope: &[u8]) -> Result<[u8; 16], CryptoError> {
+    Ok(Parsed::read(envelope)?.parent_id)
+}
+
+impl Prepared {
+    pub(crate) fn open(&self) -> Result<SecretBytes, CryptoError> {
+        let split = self.ciphertext_and_tag.len().checked_sub(TAG_BYTES);
+        let parts = split.and_then(|at| self.ciphertext_and_tag.split_at_checked(at));
+        let (ciphertext, tag) = parts.ok_or(CryptoError::Malformed)?;
+        let tag: [u8; TAG_BYTES] = tag.try_into().map_err(|_| CryptoError::Malformed)?;
+        let mut body = Zeroizing::new(ciphertext.to_vec());
+        self.cipher
+            .decrypt_inout_detached(
+                &Nonce::from(self.nonce),
+                &self.header_and_aad,
+                body.as_mut_slice().into(),
+                &tag.into(),
+            )
+            .map_err(|_| CryptoError::NotAuthentic)?;
+        unpadded(body)
+    }
+}
+
+struct Parsed<'a> {
+    layer: u8,
+    parent_id: [u8; 16],
+    salt: [u8; 32],
+    commitment: [u8; 32],
+    nonce: [u8; 12],
+    header: &'a [u8],
+    ciphertext_and_tag: &'a [u8],
+}
+
+impl<'a> Parsed<'a> {
+    fn read(envelope: &'a [u8]) -> Result<Self, CryptoError> {
+        let split = envelope.split_at_checked(HEADER_BYTES).ok_or(CryptoError::Malformed)?;
+        let (header, ciphertext_and_tag) = split;
+        let [b'S', b'G', b'E', b'1', FORMAT, SUITE, layer, ..] = header else {
+            return Err(CryptoError::Malformed);
+        };
+        let length = u32::from_be_bytes(field(header, LENGTH_AT)?);
+        let length = usize::try_from(length).map_err(|_| CryptoError::Malformed)?;
+        if length > MAX_PLAINTEXT_BYTES + PADDING_STEP || length % PADDING_STEP != 0 {
+            return Err(CryptoError::Malformed);
+        }
+        if ciphertext_and_tag.len() != length + TAG_BYTES {
+            return Err(CryptoError::Malformed);
+        }
+        Ok(Self {
+            layer: *layer,
+            parent_id: field(header, 7)?,
+            salt: field(header, SALT_AT)?,
+            commitment: field(header, COMMITMENT_AT)?,
+            nonce: field(header, NONCE_AT)?,
+            header,
+            ciphertext_and_tag,
+        })
+    }
+}
+
+fn field<const N: usize>(header: &[u8], at: usize) -> Result<[u8; N], CryptoError> {
+    let bytes = header.get(at..at + N).ok_or(CryptoError::Malformed)?;
+    bytes.try_into().map_err(|_| CryptoError::Malformed)
+}
+
+/// One fresh cipher and its commitment for one sealed thing. Expand alone: the parent is uniform.
+fn derive(
+    parent: &Key,
+    layer: Layer,
+    salt: &[u8; 32],
+    aad: &Aad,
+) -> Result<(Aes256Gcm, [u8; 32]), CryptoError> {
+    // The crate demands as many bytes as the hash has; HMAC pads a shorter key with zeros, so these
+    // zeros change no bit of the result.
+    let mut prk = Zeroizing::new([0_u8; 64]);
+    prk.iter_mut().zip(parent.expose()).for_each(|(to, from)| *to = *from);
+    let hkdf = hkdf::Hkdf::<Sha512>::from_prk(&prk[..]).map_err(|_| CryptoError::Malformed)?;
+    let digest = sha256(aad.as_bytes());
+    let info: [&[u8]; 5] = [label::ENVELOPE, &[SUITE], &[layer.byte()], salt, &digest];
+    let mut output = Zeroizing::new([0_u8; 64]);
+    hkdf.expand_multi_info(&info, &mut output[..]).map_err(|_| CryptoError::Malformed)?;
+    let (enc, com) = output.split_at(32);
+    let cipher = Aes256Gcm::new_from_slice(enc).map_err(|_| CryptoError::Malformed)?;
+    let commitment = com.try_into().map_err(|_| CryptoError::Malformed)?;
+    Ok((cipher, commitment))
+}
+
+/// The plaintext, its true length before it, grown with zeros to the next step.
+fn padded(plaintext: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
+    if plaintext.len() > MAX_PLAINTEXT_BYTES - 4 {
+        return Err(CryptoError::TooLarge);
+    }
+    let length = u32::try_from(plaintext.len()).map_err(|_| CryptoError::TooLarge)?;
+    let total = (plaintext.len() + 4).next_multiple_of(PADDING_STEP);
+    let mut body = Zeroizing::new(Vec::with_capacity(total));
+    body.extend_from_slice(&length.to_be_bytes());
+    body.extend_from_slice(plaintext);
+    body.resize(total, 0);
+    Ok(body)
+}
+
+fn unpadded(body: Zeroizing<Vec<u8>>) -> Result<SecretBytes, CryptoError> {
+    let (length, rest) = body.split_at_checked(4).ok_or(CryptoError::Malformed)?;
+    let length: [u8; 4] = length.try_into().map_err(|_| CryptoError::Malformed)?;
+    let length = usize::try_from(u32::from_be_bytes(length)).map_err(|_| CryptoError::Malformed)?;
+    let (plaintext, padding) = rest.split_at_checked(length).ok_or(CryptoError::Malformed)?;
+    if padding.len() >= PADDING_STEP || padding.iter().any(|byte| *byte != 0) {
+        return Err(CryptoError::Malformed);
+    }
+    Ok(SecretBytes::copy_of(plaintext))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parent(key: &Key) -> Parent<'_> {
+        Parent { id: [7; 16], key }
+    }
+
+    fn aad() -> Aad {
+        Aad::new("test").with(b"polygon").with_number(3)
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_sealed_opens_again(value in proptest::collection::vec(any::<u8>(), 0..300)) {
+            let key = Key::copy_of(&[9; 32]);
+            let envelope = seal(parent(&key), Layer::Value, &aad(), &value).unwrap();
+            let opened = open(parent(&key), Layer::Value, &aad(), &envelope).unwrap();
+            prop_assert_eq!(opened.expose(), &value[..]);
+        }
+
+        #[test]
+        fn any_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+            let key = Key::copy_of(&[9; 32]);
+            prop_assert!(open(parent(&key), Layer::Value, &aad(), &bytes).is_err());
+        }
+    }
+
+    #[test]
+    fn every_flipped_bit_and_every_cut_is_refused() {
+        let key = Key::copy_of(&[9; 32]);
+        let envelope = seal(parent(&key), Layer::Value, &aad(), b"the value").unwrap();
+        for index in 0..envelope.len() {
+            for bit in 0..8 {
+                let mut edited = envelope.clone();
+                edited[index] ^= 1 << bit;
+                assert!(
+                    open(parent(&key), Layer::Value, &aad(), &edited).is_err(),
+                    "{index}.{bit}"
+                );
+            }
+            assert!(open(parent(&key), Layer::Value, &aad(), &envelope[..index]).is_err());
+        }
+        let longer = [envelope.as_slice(), &[0]].concat();
+        assert!(open(parent(&key), Layer::Value, &aad(), &longer).is_err());
+    }
+
+    #[test]
+    fn another_meaning_layer_or_key_is_refused() {
+        let key = Key::copy_of(&[9; 32]);
+        let other = Key::copy_of(&[8; 32]);
+        let envelope = seal(parent(&key), Layer::Value, &aad(), b"the value").unwrap();
+        let elsewhere = Aad::new("test").with(b"massive").with_number(3);
+        let refused = |result: Result<SecretBytes, CryptoError>| result.err().unwrap();
+        let opened = open(parent(&key), Layer::Value, &elsewhere, &envelope);
+        assert_eq!(refused(opened), CryptoError::NotAuthentic);
+        let opened = open(parent(&key), Layer::DataKey, &aad(), &envelope);
+        assert_eq!(refused(opened), CryptoError::WrongLayer);
+        let opened = open(parent(&other), Layer::Value, &aad(), &envelope);
+        assert_eq!(refused(opened), CryptoError::NotAuthentic);
+    }
+
+    #[test]
+    fn lengths_are_hidden_in_steps_of_sixty_four() {
+        let key = Key::copy_of(&[9; 32]);
+        let length = |value: &[u8]| seal(parent(&key), Layer::Value, &aad(), value).unwrap().len();
+        assert_eq!(length(b""), length(&[1; 60]));
+        assert_eq!(length(&[1; 61]), length(b"") + 64);
+    }
+}

@@ -1,0 +1,102 @@
+//! Client keys: `mdw_`, 40 random base62 characters, 6 base62 digits of the CRC-32 of what precedes them.
+//! Only the digest and the preview leave this file. Must never change the prefix: scanners know it.
+
+use super::random::fill_random;
+use super::seal::CryptoError;
+use super::sha256;
+use crate::secret::SecretBytes;
+
+pub(crate) const PREFIX: &[u8] = b"mdw_";
+pub(crate) const KEY_BYTES: usize = 50;
+const RANDOM_CHARACTERS: usize = 40;
+const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// A new client key: shown once, then only its digest is known.
+pub(crate) struct Minted {
+    pub(crate) key: SecretBytes,
+    pub(crate) digest: [u8; 32],
+    /// The first eight characters.
+    pub(crate) preview: String,
+}
+
+pub(crate) fn mint() -> Result<Minted, CryptoError> {
+    let mut key = Vec::with_capacity(KEY_BYTES);
+    key.extend_from_slice(PREFIX);
+    while key.len() < PREFIX.len() + RANDOM_CHARACTERS {
+        push_unbiased(&mut key)?;
+    }
+    let checksum = checksum_digits(&key);
+    key.extend_from_slice(&checksum);
+    let key = SecretBytes::new(key);
+    let preview = key.expose_str().and_then(|text| text.get(..8)).unwrap_or_default().to_owned();
+    Ok(Minted { digest: digest(key.expose()), preview, key })
+}
+
+/// What a client key is known by.
+pub(crate) fn digest(key: &[u8]) -> [u8; 32] {
+    sha256(key)
+}
+
+/// True if the bytes have the shape of a minted key and their checksum is right.
+pub(crate) fn is_well_formed(key: &[u8]) -> bool {
+    let Some((body, checksum)) = key.split_at_checked(PREFIX.len() + RANDOM_CHARACTERS) else {
+        return false;
+    };
+    key.len() == KEY_BYTES
+        && body.starts_with(PREFIX)
+        && body.iter().skip(PREFIX.len()).all(u8::is_ascii_alphanumeric)
+        && checksum == checksum_digits(body)
+}
+
+/// Bytes of 248 and more are thrown away: 248 is the largest multiple of 62 that a byte reaches.
+fn push_unbiased(key: &mut Vec<u8>) -> Result<(), CryptoError> {
+    let mut byte = [0_u8; 1];
+    fill_random(&mut byte)?;
+    let [byte] = byte;
+    if byte < 248
+        && let Some(character) = ALPHABET.get(usize::from(byte % 62))
+    {
+        key.push(*character);
+    }
+    Ok(())
+}
+
+fn checksum_digits(body: &[u8]) -> [u8; 6] {
+    let mut rest = crc32fast::hash(body);
+    let mut digits = [b'0'; 6];
+    for digit in digits.iter_mut().rev() {
+        let index = usize::try_from(rest % 62).unwrap_or_default();
+        *digit = ALPHABET.get(index).copied().unwrap_or(b'0');
+        rest /= 62;
+    }
+    digits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_minted_key_has_the_contracts_shape() {
+        let minted = mint().unwrap();
+        let key = minted.key.expose();
+        assert_eq!(key.len(), 50);
+        assert!(is_well_formed(key));
+        assert_eq!(minted.preview.len(), 8);
+        assert_eq!(minted.digest, digest(key));
+    }
+
+    #[test]
+    fn the_checksum_is_the_crc_in_base_sixty_two() {
+        // CRC-32 (IEEE) of "123456789" is 0xCBF43926, a published check value.
+        assert_eq!(&checksum_digits(b"123456789"), b"3jZRME");
+    }
+
+    #[test]
+    fn a_changed_character_is_seen_without_a_look_up() {
+        let mut key = mint().unwrap().key.expose().to_vec();
+        key[10] = if key[10] == b'a' { b'b' } else { b'a' };
+        assert!(!is_well_formed(&key));
+        assert!(!is_well_formed(b"mdw_short"));
+    }
+}

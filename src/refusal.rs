@@ -1,0 +1,358 @@
+//! Every reason to say no, with its code, status, whose fault it is and its sentence, and the one body
+//! that both faces answer with. A refusal never carries its cause: causes go to the log, sentences out.
+
+use std::borrow::Cow;
+
+use crate::clock;
+
+/// A closed set; every column below is an exhaustive match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Reason {
+    BadRequest,
+    Unauthorized,
+    Forbidden,
+    UnknownProvider,
+    NotFound,
+    MethodNotAllowed,
+    Timeout,
+    Conflict,
+    TooLarge,
+    UriTooLong,
+    UnsupportedMediaType,
+    Invalid,
+    RateLimited,
+    HeadersTooLarge,
+    Internal,
+    UpstreamUnreachable,
+    UpstreamInvalid,
+    Sealed,
+    NoSecret,
+    Overloaded,
+    AuditUnavailable,
+    UpstreamTimeout,
+}
+
+/// Whose fault a failed call is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Fault {
+    Client,
+    Provider,
+    Us,
+}
+
+impl Fault {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Provider => "provider",
+            Self::Us => "us",
+        }
+    }
+}
+
+/// Which limit a 429 speaks of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum LimitKind {
+    Client,
+    Address,
+    Origin,
+    Concurrency,
+    Monthly,
+    Provider,
+}
+
+impl LimitKind {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Address => "address",
+            Self::Origin => "origin",
+            Self::Concurrency => "concurrency",
+            Self::Monthly => "monthly",
+            Self::Provider => "provider",
+        }
+    }
+}
+
+/// What a 429 says beside its sentence.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Exceeded {
+    pub limit: LimitKind,
+    pub quota: u64,
+    pub used: u64,
+    /// When the next call would be admitted; None where no time can be named.
+    pub reset_at_ms: Option<i64>,
+    pub retry_after_seconds: u64,
+}
+
+/// One fault of a well-formed but wrong body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldFault {
+    pub field: String,
+    pub fault: String,
+}
+
+/// A no, ready to be answered.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    pub reason: Reason,
+    pub detail: Cow<'static, str>,
+    pub exceeded: Option<Exceeded>,
+    pub fields: Vec<FieldFault>,
+    /// Further members of the body (a validation report), already in their public form.
+    pub extra: Option<(&'static str, serde_json::Value)>,
+    /// The connection must not be used again: what follows on it cannot be trusted.
+    pub close: bool,
+}
+
+impl Reason {
+    pub const ALL: [Self; 22] = [
+        Self::BadRequest,
+        Self::Unauthorized,
+        Self::Forbidden,
+        Self::UnknownProvider,
+        Self::NotFound,
+        Self::MethodNotAllowed,
+        Self::Timeout,
+        Self::Conflict,
+        Self::TooLarge,
+        Self::UriTooLong,
+        Self::UnsupportedMediaType,
+        Self::Invalid,
+        Self::RateLimited,
+        Self::HeadersTooLarge,
+        Self::Internal,
+        Self::UpstreamUnreachable,
+        Self::UpstreamInvalid,
+        Self::Sealed,
+        Self::NoSecret,
+        Self::Overloaded,
+        Self::AuditUnavailable,
+        Self::UpstreamTimeout,
+    ];
+
+    pub fn status(self) -> u16 {
+        match self {
+            Self::BadRequest => 400,
+            Self::Unauthorized => 401,
+            Self::Forbidden => 403,
+            Self::UnknownProvider | Self::NotFound => 404,
+            Self::MethodNotAllowed => 405,
+            Self::Timeout => 408,
+            Self::Conflict => 409,
+            Self::TooLarge => 413,
+            Self::UriTooLong => 414,
+            Self::UnsupportedMediaType => 415,
+            Self::Invalid => 422,
+            Self::RateLimited => 429,
+            Self::HeadersTooLarge => 431,
+            Self::Internal => 500,
+            Self::UpstreamUnreachable | Self::UpstreamInvalid => 502,
+            Self::Sealed | Self::NoSecret | Self::Overloaded | Self::AuditUnavailable => 503,
+            Self::UpstreamTimeout => 504,
+        }
+    }
+
+    /// Stable: clients branch on it.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::UnknownProvider => "unknown_provider",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::Timeout => "timeout",
+            Self::Conflict => "conflict",
+            Self::TooLarge => "too_large",
+            Self::UriTooLong => "uri_too_long",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::Invalid => "invalid",
+            Self::RateLimited => "rate_limited",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::Internal => "internal",
+            Self::UpstreamUnreachable => "upstream_unreachable",
+            Self::UpstreamInvalid => "upstream_invalid",
+            Self::Sealed => "sealed",
+            Self::NoSecret => "no_secret",
+            Self::Overloaded => "overloaded",
+            Self::AuditUnavailable => "audit_unavailable",
+            Self::UpstreamTimeout => "upstream_timeout",
+        }
+    }
+
+    /// The public headline: the member `error` of the body.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::BadRequest => "Bad request",
+            Self::Unauthorized => "Unauthorized",
+            Self::Forbidden => "Forbidden",
+            Self::UnknownProvider => "Unknown provider",
+            Self::NotFound => "Not found",
+            Self::MethodNotAllowed => "Method not allowed",
+            Self::Timeout => "Request timeout",
+            Self::Conflict => "Conflict",
+            Self::TooLarge => "Payload too large",
+            Self::UriTooLong => "URI too long",
+            Self::UnsupportedMediaType => "Unsupported media type",
+            Self::Invalid => "Invalid request",
+            Self::RateLimited => "Rate limit exceeded",
+            Self::HeadersTooLarge => "Request header fields too large",
+            Self::Internal => "Internal error",
+            Self::UpstreamUnreachable => "Provider unreachable",
+            Self::UpstreamInvalid => "Provider answered wrongly",
+            Self::Sealed => "Sealed",
+            Self::NoSecret => "No usable secret",
+            Self::Overloaded => "Overloaded",
+            Self::AuditUnavailable => "Audit unavailable",
+            Self::UpstreamTimeout => "Provider timeout",
+        }
+    }
+
+    pub fn fault(self) -> Fault {
+        match self {
+            Self::BadRequest
+            | Self::Unauthorized
+            | Self::Forbidden
+            | Self::UnknownProvider
+            | Self::NotFound
+            | Self::MethodNotAllowed
+            | Self::Timeout
+            | Self::Conflict
+            | Self::TooLarge
+            | Self::UriTooLong
+            | Self::UnsupportedMediaType
+            | Self::Invalid
+            | Self::RateLimited
+            | Self::HeadersTooLarge => Fault::Client,
+            Self::UpstreamUnreachable | Self::UpstreamInvalid | Self::UpstreamTimeout => {
+                Fault::Provider
+            }
+            Self::Internal
+            | Self::Sealed
+            | Self::NoSecret
+            | Self::Overloaded
+            | Self::AuditUnavailable => Fault::Us,
+        }
+    }
+}
+
+impl Refusal {
+    pub fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            reason,
+            detail: detail.into(),
+            exceeded: None,
+            fields: Vec::new(),
+            extra: None,
+            close: false,
+        }
+    }
+
+    /// One sentence for unknown, malformed, revoked and expired alike: the difference is nobody's business.
+    pub fn unauthorized() -> Self {
+        Self::new(
+            Reason::Unauthorized,
+            "A valid Sealgate client key is needed, for example in the header X-API-Key.",
+        )
+    }
+
+    pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(Reason::BadRequest, detail)
+    }
+
+    /// The cause belongs to the log of whoever calls this, never into the answer.
+    pub fn internal() -> Self {
+        Self::new(
+            Reason::Internal,
+            "Sealgate could not finish this request; its log has the cause.",
+        )
+    }
+
+    pub fn invalid(fields: Vec<FieldFault>) -> Self {
+        let mut refusal =
+            Self::new(Reason::Invalid, "Some members of the request are wrong; see fields.");
+        refusal.fields = fields;
+        refusal
+    }
+
+    pub fn invalid_field(field: &str, fault: impl Into<String>) -> Self {
+        Self::invalid(vec![FieldFault { field: field.to_owned(), fault: fault.into() }])
+    }
+
+    pub fn rate_limited(exceeded: Exceeded, detail: String) -> Self {
+        let mut refusal = Self::new(Reason::RateLimited, detail);
+        refusal.exceeded = Some(exceeded);
+        refusal
+    }
+
+    #[must_use]
+    pub fn closing(mut self) -> Self {
+        self.close = true;
+        self
+    }
+
+    /// The JSON body of both faces.
+    pub fn body(&self, request_id: &str) -> Vec<u8> {
+        let mut body = serde_json::json!({
+            "error": self.reason.sentence(),
+            "code": self.reason.code(),
+            "detail": self.detail,
+            "request_id": request_id,
+        });
+        if let Some(exceeded) = &self.exceeded {
+            put(&mut body, "quota", exceeded.quota.into());
+            put(&mut body, "reset_at", exceeded.reset_at_ms.map(clock::rfc3339).into());
+            put(&mut body, "limit", exceeded.limit.as_str().into());
+        }
+        if !self.fields.is_empty() {
+            let fields = self
+                .fields
+                .iter()
+                .map(|fault| serde_json::json!({"field": fault.field, "fault": fault.fault}))
+                .collect();
+            put(&mut body, "fields", serde_json::Value::Array(fields));
+        }
+        if let Some((name, value)) = &self.extra {
+            put(&mut body, name, value.clone());
+        }
+        body.to_string().into_bytes()
+    }
+}
+
+fn put(body: &mut serde_json::Value, name: &str, value: serde_json::Value) {
+    if let serde_json::Value::Object(members) = body {
+        members.insert(name.to_owned(), value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_body_is_the_contracts() {
+        let exceeded = Exceeded {
+            limit: LimitKind::Client,
+            quota: 100,
+            used: 100,
+            reset_at_ms: Some(1_768_487_400_000),
+            retry_after_seconds: 60,
+        };
+        let refusal =
+            Refusal::rate_limited(exceeded, String::from("Limit: 100 requests per hour."));
+        let body = String::from_utf8(refusal.body("req-1")).unwrap();
+        assert_eq!(
+            body,
+            r#"{"error":"Rate limit exceeded","code":"rate_limited","detail":"Limit: 100 requests per hour.","request_id":"req-1","quota":100,"reset_at":"2026-01-15T14:30:00Z","limit":"client"}"#
+        );
+    }
+
+    #[test]
+    fn codes_are_distinct() {
+        let mut codes: Vec<_> = Reason::ALL.iter().map(|reason| reason.code()).collect();
+        codes.sort_unstable();
+        codes.dedup();
+        assert_eq!(codes.len(), Reason::ALL.len());
+    }
+}

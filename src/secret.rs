@@ -1,0 +1,127 @@
+//! Bytes that wipe themselves and cannot be printed, copied by accident or serialised.
+//! The only door is `expose`, so a search for that word lists every place that sees a secret.
+//! Must never gain `Debug`, `Display`, `Clone` or a serde implementation.
+
+use subtle::ConstantTimeEq;
+use zeroize::{Zeroize, Zeroizing};
+
+/// A secret of any length. Wiped when dropped; its capacity never grows, so no copy is left behind.
+///
+/// ```compile_fail
+/// let secret = sealgate::secret::SecretBytes::copy_of(b"hidden");
+/// println!("{secret:?}");
+/// ```
+/// ```compile_fail
+/// let secret = sealgate::secret::SecretBytes::copy_of(b"hidden");
+/// let twin = secret.clone();
+/// ```
+/// ```compile_fail
+/// let secret = sealgate::secret::SecretBytes::copy_of(b"hidden");
+/// println!("{secret}");
+/// ```
+/// ```compile_fail
+/// let secret = sealgate::secret::SecretBytes::copy_of(b"hidden");
+/// serde_json::to_string(&secret).unwrap();
+/// ```
+pub struct SecretBytes(Zeroizing<Vec<u8>>);
+
+impl SecretBytes {
+    /// Takes the vector over; the caller keeps no copy.
+    pub fn new(bytes: Vec<u8>) -> Self {
+        Self(Zeroizing::new(bytes))
+    }
+
+    /// Copies out of a place that somebody else wipes.
+    pub fn copy_of(bytes: &[u8]) -> Self {
+        Self(Zeroizing::new(bytes.to_vec()))
+    }
+
+    /// Takes a string over and wipes it through this value.
+    pub fn from_string(text: String) -> Self {
+        Self(Zeroizing::new(text.into_bytes()))
+    }
+
+    /// The one door to the plain bytes.
+    pub fn expose(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The plain bytes, where text is needed. None if they are not UTF-8.
+    pub fn expose_str(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0).ok()
+    }
+
+    /// Hands the wiping buffer over to somebody who owns the last copy.
+    pub fn into_zeroizing(self) -> Zeroizing<Vec<u8>> {
+        self.0
+    }
+
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+/// A 256-bit key. Boxed, so that moving it leaves no copy on the stack it came from.
+///
+/// ```compile_fail
+/// let key = sealgate::secret::Key::copy_of(&[0; 32]);
+/// println!("{key:?}");
+/// ```
+pub struct Key(Box<[u8; 32]>);
+
+impl Key {
+    pub fn copy_of(bytes: &[u8; 32]) -> Self {
+        Self(Box::new(*bytes))
+    }
+
+    /// None if the slice is not 32 bytes long.
+    pub fn from_slice(bytes: &[u8]) -> Option<Self> {
+        let array: &[u8; 32] = bytes.try_into().ok()?;
+        Some(Self::copy_of(array))
+    }
+
+    /// Fills a new key in place.
+    pub fn fill_with<E>(fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
+        let mut key = Self(Box::new([0; 32]));
+        fill(&mut key.0[..])?;
+        Ok(key)
+    }
+
+    pub fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+/// Equality whose time depends on the lengths alone.
+pub fn same(left: &[u8], right: &[u8]) -> bool {
+    left.ct_eq(right).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equality_compares_content_and_length() {
+        assert!(same(b"abc", b"abc"));
+        assert!(!same(b"abc", b"abd"));
+        assert!(!same(b"abc", b"abcd"));
+    }
+
+    #[test]
+    fn a_key_is_exactly_thirty_two_bytes() {
+        assert!(Key::from_slice(&[1; 31]).is_none());
+        assert!(Key::from_slice(&[1; 33]).is_none());
+        assert_eq!(Key::from_slice(&[1; 32]).map(|key| *key.expose()), Some([1; 32]));
+    }
+}
