@@ -1,10 +1,23 @@
 #![doc = include_str!("../ARCHITECTURE.md")]
+#![cfg_attr(rustfmt, rustfmt_skip)] // the order below is the law of the house, not the alphabet
 
 // ground
-pub mod clock;
-mod refusal;
 pub mod secret;
+pub mod clock;
+mod telemetry;
+mod refusal;
 // mechanism
 mod crypto;
+mod net;
 // concepts
 mod client;
+mod provider;
+// keepers
+mod store;
+mod kms;
+mod vault;
+mod limiter;
+mod ledger;
+// doors
+mod proxy;
+mod admin;

@@ -1,0 +1,1 @@
+//! What may be reached, how a key is placed there and checked. Pure.
