@@ -1,1 +1,252 @@
-//! What may be reached, how a key is placed there and checked. Pure.
+//! What may be reached, how a key is placed there, and how it is checked. A provider is data: a file of
+//! the catalogue, changed or added to by the settings. Pure: no I/O, no clock; serde only in `file`.
+
+mod emulation;
+mod file;
+mod format;
+mod placement;
+mod url;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+pub use self::emulation::{Canned, EmulatedRoute, Emulation};
+pub use self::file::{BadProvider, RESERVED_NAMES, is_provider_id};
+pub use self::format::KeyFormat;
+pub use self::placement::{Placement, Template};
+pub use self::url::{BaseUrl, Scheme, is_private};
+
+/// One upstream API.
+#[derive(Debug)]
+pub struct Provider {
+    pub id: Arc<str>,
+    pub title: String,
+    pub category: String,
+    pub docs_url: Option<String>,
+    pub base: BaseUrl,
+    /// Bases whose absolute URLs in answers are rewritten: the one in force and the catalogue's own.
+    pub known_bases: Vec<BaseUrl>,
+    pub websocket: Option<BaseUrl>,
+    pub fields: Vec<Field>,
+    pub inject: Vec<Placement>,
+    pub slots: Slots,
+    pub rewrite: Rewrite,
+    pub probe: Option<Probe>,
+    pub allow_private_network: bool,
+    pub ca_file: Option<std::path::PathBuf>,
+    pub max_wait: Duration,
+    pub pool: bool,
+    /// The plan's limit; None where the provider names none.
+    pub requests_per_minute: Option<u32>,
+    pub timeouts: Timeouts,
+    pub emulation: Option<Emulation>,
+}
+
+/// One member of a secret.
+#[derive(Debug)]
+pub struct Field {
+    pub name: String,
+    pub format: KeyFormat,
+}
+
+/// Where this provider's own protocol carries a credential; all of these are emptied.
+#[derive(Debug, Default)]
+pub struct Slots {
+    /// Lower case.
+    pub headers: Vec<String>,
+    /// Lower case: names compare percent-decoded and without case.
+    pub query: Vec<String>,
+}
+
+/// What to rewrite in answers beside `Location` and `Link`.
+#[derive(Debug, Default)]
+pub struct Rewrite {
+    /// Members of JSON answers that hold absolute URLs of this provider.
+    pub json_members: Vec<String>,
+}
+
+/// The cheap call that proves a key.
+#[derive(Debug)]
+pub struct Probe {
+    pub method: String,
+    pub path: String,
+    pub ok: Vec<u16>,
+    pub bad: Vec<u16>,
+    pub bad_body: Option<String>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    pub connect: Duration,
+    pub first_byte: Duration,
+    pub idle: Duration,
+    /// None: no bound on the whole.
+    pub total: Option<Duration>,
+}
+
+/// Every provider of the house, by id, with the union of their credential slots.
+#[derive(Debug)]
+pub struct Catalogue {
+    providers: BTreeMap<Arc<str>, Arc<Provider>>,
+    header_slots: Vec<String>,
+    query_slots: Vec<String>,
+}
+
+/// Slots that hold a client's credential whatever the catalogue says.
+const COMMON_HEADER_SLOTS: [&str; 10] = [
+    "authorization",
+    "x-api-key",
+    "api-key",
+    "apikey",
+    "x-api-token",
+    "x-auth-token",
+    "apca-api-key-id",
+    "apca-api-secret-key",
+    "x-finnhub-token",
+    "proxy-authorization",
+];
+const COMMON_QUERY_SLOTS: [&str; 8] =
+    ["apikey", "api_key", "api_token", "token", "secret", "key", "access_token", "auth_token"];
+
+impl Catalogue {
+    /// The built-in files with the settings' `[providers.*]` laid over them.
+    pub fn build(settings: &[(String, toml::Table)]) -> Result<Self, BadProvider> {
+        let built_in = file::built_in()?;
+        let mut tables = built_in.clone();
+        for (id, table) in settings {
+            file::overlay(&mut tables, id, table)?;
+        }
+        let provider = |(id, table): (String, toml::Table)| {
+            file::provider(&id, table, built_in.get(&id)).map(Arc::new)
+        };
+        Ok(Self::of(tables.into_iter().map(provider).collect::<Result<_, _>>()?))
+    }
+
+    /// The same catalogue with one provider replaced: the sandbox, once its port is known.
+    pub fn with(&self, provider: Provider) -> Self {
+        let mut providers: Vec<Arc<Provider>> = self.providers.values().cloned().collect();
+        providers.retain(|other| other.id != provider.id);
+        providers.push(Arc::new(provider));
+        Self::of(providers)
+    }
+
+    /// Without the provider of that name.
+    pub fn without(&self, id: &str) -> Self {
+        let kept = self.providers.values().filter(|provider| &*provider.id != id);
+        Self::of(kept.cloned().collect())
+    }
+
+    fn of(providers: Vec<Arc<Provider>>) -> Self {
+        let mut header_slots: Vec<String> = COMMON_HEADER_SLOTS.map(str::to_owned).to_vec();
+        let mut query_slots: Vec<String> = COMMON_QUERY_SLOTS.map(str::to_owned).to_vec();
+        for provider in &providers {
+            header_slots.extend(provider.slots.headers.iter().cloned());
+            query_slots.extend(provider.slots.query.iter().cloned());
+        }
+        for slots in [&mut header_slots, &mut query_slots] {
+            slots.sort_unstable();
+            slots.dedup();
+        }
+        let providers =
+            providers.into_iter().map(|provider| (Arc::clone(&provider.id), provider)).collect();
+        Self { providers, header_slots, query_slots }
+    }
+
+    pub fn get(&self, id: &str) -> Option<&Arc<Provider>> {
+        self.providers.get(id)
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
+        self.providers.values()
+    }
+
+    /// Is this lower-case header name a place for credentials, at any provider?
+    pub fn is_header_slot(&self, name: &str) -> bool {
+        self.header_slots.binary_search_by(|slot| slot.as_str().cmp(name)).is_ok()
+    }
+
+    /// Is this decoded, lower-case query name a place for credentials, at any provider?
+    pub fn is_query_slot(&self, name: &str) -> bool {
+        self.query_slots.binary_search_by(|slot| slot.as_str().cmp(name)).is_ok()
+    }
+}
+
+impl Provider {
+    /// Everything a secret of this provider may be sent to and where it is placed, in one canonical
+    /// text each. Sealed inside the secret; what is not in the sealed list is not served.
+    pub fn destinations(&self) -> Vec<String> {
+        let mut list = vec![format!("to {}", self.base.canonical())];
+        list.extend(self.websocket.as_ref().map(|base| format!("to {}", base.canonical())));
+        list.extend(self.inject.iter().map(|placement| format!("at {}", placement.canonical())));
+        list.sort_unstable();
+        list.dedup();
+        list
+    }
+
+    /// The sandbox's own entry, pointed at the port on which it listens.
+    #[must_use]
+    pub fn at_port(mut self, port: u16) -> Self {
+        self.base = self.base.with_port(port);
+        self.known_bases = vec![self.base.clone()];
+        self
+    }
+
+    pub fn field(&self, name: &str) -> Option<&Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+}
+
+/// One built-in entry on its own, for its emulator.
+pub fn built_in(id: &str) -> Result<Provider, BadProvider> {
+    let mut tables = file::built_in()?;
+    let table = tables.remove(id).ok_or_else(|| BadProvider {
+        key: format!("providers.{id}"),
+        fault: String::from("there is no built-in provider of that name"),
+    })?;
+    file::provider(id, table, None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_built_in_file_is_a_provider() {
+        let catalogue = Catalogue::build(&[]).unwrap();
+        let ids: Vec<&str> = catalogue.iter().map(|provider| &*provider.id).collect();
+        assert_eq!(ids, ["anthropic", "massive", "openai", "polygon", "sandbox"]);
+    }
+
+    #[test]
+    fn settings_override_and_add_providers() {
+        let polygon = "base_url = \"https://other.example/v9\"".parse().unwrap();
+        let acme = r#"
+            base_url = "https://api.acme.example/v1"
+            category = "market-data"
+            inject = [{ at = "query", name = "token" }]
+        "#;
+        let settings =
+            [(String::from("polygon"), polygon), (String::from("acme"), acme.parse().unwrap())];
+        let catalogue = Catalogue::build(&settings).unwrap();
+        let polygon = catalogue.get("polygon").unwrap();
+        assert_eq!(polygon.base.canonical(), "https://other.example:443/v9");
+        let acme = catalogue.get("acme").unwrap();
+        assert_eq!(acme.destinations(), ["at query token", "to https://api.acme.example:443/v1"]);
+        assert!(catalogue.is_query_slot("token"));
+    }
+
+    #[test]
+    fn a_wrong_entry_names_its_key() {
+        let fault = |text: &str| {
+            let settings = [(String::from("acme"), text.parse().unwrap())];
+            Catalogue::build(&settings).unwrap_err().to_string()
+        };
+        let missing = fault("category = \"x\"");
+        assert!(missing.starts_with("providers.acme.base_url: "), "{missing}");
+        let plain = fault("base_url = \"http://api.example\"\ncategory = \"x\"\ninject = []");
+        assert!(plain.starts_with("providers.acme.base_url: "), "{plain}");
+        let unknown = fault("base_url = \"https://a.example\"\ncategory = \"x\"\nbase = 1");
+        assert!(unknown.contains("unknown field `base`"), "{unknown}");
+    }
+}

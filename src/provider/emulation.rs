@@ -1,0 +1,45 @@
+//! What a provider's stand-in answers, as its catalogue file tells it. Data alone; the server that
+//! speaks it is the emulator.
+
+/// The provider's behaviour as far as its official clients need it.
+#[derive(Clone, Debug, Default)]
+pub struct Emulation {
+    /// The answer to a missing or wrong key, in the provider's own shape.
+    pub unauthorized: Canned,
+    /// The answer where no route fits.
+    pub not_found: Canned,
+    /// Sent with every answer.
+    pub headers: Vec<(String, String)>,
+    pub routes: Vec<EmulatedRoute>,
+}
+
+#[derive(Clone, Debug)]
+pub struct Canned {
+    pub status: u16,
+    pub content_type: String,
+    pub body: String,
+}
+
+/// One route: `{name}` in the path is any one segment and can stand in the body too.
+#[derive(Clone, Debug)]
+pub struct EmulatedRoute {
+    pub method: String,
+    pub path: String,
+    pub answer: Canned,
+    /// Above 1: the member `next_url` leads through that many pages; `{page}` stands in the body.
+    pub pages: u32,
+    /// Server-sent events, sent where the request's JSON body has `"stream": true`.
+    pub events: Vec<String>,
+    /// Milliseconds between two events.
+    pub event_gap_ms: u64,
+}
+
+impl Default for Canned {
+    fn default() -> Self {
+        Self {
+            status: 404,
+            content_type: String::from("application/json"),
+            body: String::from("{}"),
+        }
+    }
+}
