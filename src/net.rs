@@ -1,7 +1,22 @@
-//! Mechanism of the network: guarded resolve and connect, client TLS, listeners, certificate reload,
-//! caps and drain. Knows nothing of providers, callers or HTTP.
+//! Mechanism of the network: guarded resolve and connect, client TLS; listeners, certificate reload,
+//! deadlines. Knows nothing of providers, callers or HTTP. Must never connect to an address that it
+//! has not judged, and never resolve a name again between the judgement and the connect.
+
+mod address;
+mod connect;
+mod deadline;
+mod listen;
+mod stream;
+mod tls;
 
 use std::path::PathBuf;
+
+pub use self::address::is_private;
+pub(crate) use self::connect::{ConnectError, Connector, Destination};
+pub(crate) use self::deadline::{Deadlines, Patience, TimedOut};
+pub(crate) use self::listen::{Accepted, Binding, ListenError, PeerStream};
+pub(crate) use self::stream::Stream;
+pub(crate) use self::tls::{ServerTls, TlsError, Trust, install_provider, server_tls};
 
 /// What may be connected to at all.
 #[derive(Clone, Debug, Default)]

@@ -15,7 +15,7 @@ pub use self::emulation::{Canned, EmulatedRoute, Emulation};
 pub use self::file::{BadProvider, RESERVED_NAMES, is_provider_id};
 pub use self::format::KeyFormat;
 pub use self::placement::{Placement, Template};
-pub use self::url::{BaseUrl, Scheme, is_private};
+pub use self::url::{BaseUrl, Scheme};
 
 /// One upstream API.
 #[derive(Debug)]
