@@ -1,6 +1,7 @@
-//! A provider's stand-in, made from its catalogue file: a local TLS server that demands the real key in
-//! the right slot and answers in the provider's own shapes. For `--sandbox`, for tests, and for trying
-//! the product without an account. Must never hold a real provider's key: it remembers what it was sent.
+//! A provider's stand-in, made from its catalogue file: a local TLS server that demands the real
+//! key in the right slot and answers in the provider's own shapes. For `--sandbox`, for tests, and
+//! for trying the product without an account.
+//! Must never hold a key that a real provider accepts: it remembers what it was sent.
 
 mod body;
 mod identity;
@@ -27,7 +28,7 @@ use self::reply::Stage;
 use crate::provider::Provider;
 use crate::secret::SecretBytes;
 
-/// Long enough for any client on this machine, short enough not to hold a forgotten connection for ever.
+/// Long enough for any client on this machine; a forgotten connection does not stay for ever.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A stand-in that listens. Dropped or stopped, it ends with every connection it has.
@@ -52,12 +53,13 @@ impl std::fmt::Display for EmulatorError {
         match self {
             Self::NoEmulation(id) => write!(
                 formatter,
-                "provider `{id}` has no emulator: its catalogue file tells none; take one that does, \
-                 such as polygon or openai"
+                "provider `{id}` has no emulator: its catalogue file tells none; take one that \
+                 does, such as polygon or openai"
             ),
             Self::Listen(address, cause) => write!(
                 formatter,
-                "the emulator cannot listen on {address}: {cause}; choose another port, or 0 for any"
+                "the emulator cannot listen on {address}: {cause}; choose another port, or 0 for \
+                 any"
             ),
             Self::Identity(fault) => {
                 write!(formatter, "the emulator cannot make its TLS certificate: {fault}")
@@ -69,8 +71,8 @@ impl std::fmt::Display for EmulatorError {
 impl std::error::Error for EmulatorError {}
 
 impl Emulator {
-    /// Listens at once and serves on the current runtime. `key` is what every request must carry, in
-    /// every slot that the provider's `inject` names.
+    /// Listens at once and serves on the current runtime. `key` is what every request must carry,
+    /// in every slot that the provider's `inject` names.
     pub async fn start(
         provider: Arc<Provider>,
         key: SecretBytes,

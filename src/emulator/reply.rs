@@ -1,5 +1,5 @@
-//! From a request to the provider's answer: the key first, then what the caller demanded for a test,
-//! then the catalogue's routes. Nothing here is part of the product's own data plane.
+//! From a request to the provider's answer: the key first, then what the caller demanded for a
+//! test, then the catalogue's routes. Must never be reached by the product's own data plane.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -150,7 +150,7 @@ fn play(
     typed(route.answer.status, &route.answer.content_type, Reel::whole(text))
 }
 
-/// The names of a pattern with the segments that stand in their places; None if the path does not fit.
+/// The names of a pattern with the segments in their places; None if the path does not fit.
 fn names_in<'a>(pattern: &'a str, path: &str) -> Option<Vec<(&'a str, String)>> {
     let mut names = Vec::new();
     let mut segments = path.split('/');
