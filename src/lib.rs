@@ -19,5 +19,6 @@ mod vault;
 mod limiter;
 mod ledger;
 // doors
+mod emulator;
 mod proxy;
 mod admin;

@@ -1,0 +1,33 @@
+//! What reached the stand-in, kept for tests. Bounded: the oldest goes when a new one comes.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+const KEPT: usize = 1024;
+
+/// One request as it arrived, credential included: what is looked at here belongs to a stand-in.
+#[derive(Clone, Debug)]
+pub struct SeenRequest {
+    pub version: http::Version,
+    pub method: http::Method,
+    pub path_and_query: String,
+    pub headers: http::HeaderMap,
+    pub body_len: u64,
+}
+
+#[derive(Default)]
+pub(super) struct Seen(Mutex<VecDeque<SeenRequest>>);
+
+impl Seen {
+    pub(super) fn note(&self, request: SeenRequest) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if kept.len() == KEPT {
+            kept.pop_front();
+        }
+        kept.push_back(request);
+    }
+
+    pub(super) fn list(&self) -> Vec<SeenRequest> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
+    }
+}
