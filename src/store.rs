@@ -1,14 +1,108 @@
-//! The only SQL.
+//! The only SQL. One file for each table, every statement written once for SQLite and PostgreSQL;
+//! what differs between the two stands in `store/dialect.rs` and in the two files that open them.
+//! Not found is `Ok(None)`, a row that contradicts the model is an error that names it.
+//! Must never show a password, and must never put a value into the text of a statement.
+
+mod client_key_hashes;
+mod client_keys;
+mod columns;
+mod dialect;
+mod error;
+mod idempotency;
+mod installation;
+mod keks;
+mod migrate;
+mod postgres;
+mod record_blocks;
+mod secret_versions;
+mod secrets;
+mod sqlite;
+mod symbols;
+
+use std::sync::Arc;
+
+pub(crate) use self::client_key_hashes::{KeyPreview, NextDigest};
+pub(crate) use self::client_keys::{ClientKeyRow, ListedClientKey, Touch};
+use self::dialect::{Pools, Tx, reading};
+pub(crate) use self::error::Error;
+pub(crate) use self::idempotency::{Claim, IdempotentCall};
+pub(crate) use self::installation::Installation;
+pub(crate) use self::keks::{KekRow, KekState};
+pub(crate) use self::record_blocks::RecordBlock;
+pub(crate) use self::secret_versions::{Former, VersionRow, VersionState};
+pub(crate) use self::secrets::{Loaded, SecretRow, StoredSecret};
+pub(crate) use self::symbols::{AssetClass, BackfillStatus, SymbolRow};
+use crate::clock::Clock;
 
 /// Where the database is.
 #[derive(Clone)]
-pub struct Settings {
-    pub target: Target,
+pub(crate) struct Settings {
+    pub(crate) target: Target,
 }
 
 #[derive(Clone)]
-pub enum Target {
+pub(crate) enum Target {
     Sqlite(std::path::PathBuf),
     /// The whole URL, password included, hence never printed.
-    Postgres(std::sync::Arc<crate::secret::SecretBytes>),
+    Postgres(Arc<crate::secret::SecretBytes>),
+}
+
+/// The open database, brought to the binary's schema. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Store {
+    pools: Pools,
+    clock: Clock,
+    place: Arc<str>,
+}
+
+impl Store {
+    /// Connects, creates what is missing, and runs the pending migrations. Safe for several nodes
+    /// that start at once. A database that is newer, damaged or foreign is left as it is.
+    pub(crate) async fn open(settings: &Settings, clock: Clock) -> Result<Self, Error> {
+        let (pools, place) = match &settings.target {
+            Target::Sqlite(path) => sqlite::open(path).await?,
+            Target::Postgres(url) => postgres::open(url).await?,
+        };
+        Ok(Self { pools, clock, place: place.into() })
+    }
+
+    /// What it is and where, for people; never the password.
+    pub(crate) fn describe(&self) -> &str {
+        &self.place
+    }
+
+    pub(crate) async fn ping(&self) -> Result<(), Error> {
+        const SQL: &str = "SELECT CAST(1 AS BIGINT)";
+        reading!(self, db => sqlx::query_scalar::<_, i64>(SQL).fetch_one(db))?;
+        Ok(())
+    }
+
+    /// The number of the newest migration that was applied.
+    pub(crate) async fn schema_version(&self) -> Result<i64, Error> {
+        const SQL: &str = "SELECT COALESCE(MAX(version), 0) FROM _sqlx_migrations";
+        Ok(reading!(self, db => sqlx::query_scalar::<_, i64>(SQL).fetch_one(db))?)
+    }
+
+    /// For `doctor`. Reads the whole file on SQLite; PostgreSQL checks its own pages.
+    pub(crate) async fn check_integrity(&self) -> Result<(), Error> {
+        match &self.pools {
+            Pools::Sqlite { readers, .. } => sqlite::check_integrity(readers, &self.place).await,
+            Pools::Postgres(_) => self.ping().await,
+        }
+    }
+
+    /// Waits for running statements, then closes. On SQLite the journal is folded into the file.
+    pub(crate) async fn close(&self) {
+        match &self.pools {
+            Pools::Sqlite { writer, readers } => {
+                readers.close().await;
+                writer.close().await;
+            }
+            Pools::Postgres(pool) => pool.close().await,
+        }
+    }
+
+    async fn begin(&self) -> Result<Tx, Error> {
+        Ok(Tx::begin(&self.pools).await?)
+    }
 }

@@ -1,0 +1,132 @@
+//! The table `client_key_hashes`: the digests that prove a client key, at most two of them live.
+//! Must never hold a key, only its SHA-256 and the few characters that people recognise it by.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::dialect::{Tx, changing, reading};
+use super::{Error, Store};
+
+/// What may be shown of one digest of a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KeyPreview {
+    /// None for imported keys.
+    pub(crate) preview: Option<String>,
+    pub(crate) created_at: i64,
+    /// None: the present one. Else the end of the overlap after a rotation.
+    pub(crate) valid_until: Option<i64>,
+}
+
+/// The digest that takes the present one's place.
+#[derive(Clone, Copy)]
+pub(crate) struct NextDigest<'a> {
+    pub(crate) digest: &'a [u8; 32],
+    pub(crate) preview: &'a str,
+    /// Until when the present digest still proves the key.
+    pub(crate) former_valid_until: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct RawPreview {
+    client_key_id: String,
+    key_preview: Option<String>,
+    created_at: i64,
+    valid_until: Option<i64>,
+}
+
+// The present digest first: it alone has no end.
+const PREVIEWS: &str =
+    "SELECT client_key_id, key_preview, created_at, valid_until FROM client_key_hashes
+    WHERE client_key_id = $1 ORDER BY valid_until IS NOT NULL, created_at DESC";
+const PAGE_PREVIEWS: &str =
+    "SELECT client_key_id, key_preview, created_at, valid_until FROM client_key_hashes
+    WHERE client_key_id IN (SELECT id FROM client_keys WHERE id < $1 ORDER BY id DESC LIMIT $2)
+    ORDER BY valid_until IS NOT NULL, created_at DESC";
+const INSERT: &str = "INSERT INTO client_key_hashes
+    (key_hash, client_key_id, key_preview, created_at, valid_until) VALUES ($1, $2, $3, $4, $5)";
+const DROP_FORMER: &str =
+    "DELETE FROM client_key_hashes WHERE client_key_id = $1 AND valid_until IS NOT NULL";
+const END_PRESENT: &str = "UPDATE client_key_hashes SET valid_until = $1 WHERE client_key_id = $2";
+const LOCK_KEY: &str = "UPDATE client_keys SET updated_at = $1 WHERE id = $2";
+
+impl Store {
+    pub(crate) async fn client_key_previews(&self, id: Uuid) -> Result<Vec<KeyPreview>, Error> {
+        let id = id.to_string();
+        let raw: Vec<RawPreview> =
+            reading!(self, db => sqlx::query_as(PREVIEWS).bind(id).fetch_all(db))?;
+        Ok(raw.into_iter().map(from_raw).collect())
+    }
+
+    /// A new digest for the same key; the present one lives on until its end, an older one is gone,
+    /// so that two are live at most. False if there is no such key.
+    pub(crate) async fn rotate_client_key(
+        &self,
+        id: Uuid,
+        next: NextDigest<'_>,
+    ) -> Result<bool, Error> {
+        let now_ms = self.clock.unix_ms();
+        let text = id.to_string();
+        let mut tx = self.begin().await?;
+        // Changing the key's row first makes two rotations at once run one after the other.
+        if changing!(&mut tx, sqlx::query(LOCK_KEY).bind(now_ms).bind(text.as_str()))? == 0 {
+            return Ok(false);
+        }
+        changing!(&mut tx, sqlx::query(DROP_FORMER).bind(text.as_str()))?;
+        changing!(
+            &mut tx,
+            sqlx::query(END_PRESENT).bind(next.former_valid_until).bind(text.as_str())
+        )?;
+        let shown = KeyPreview {
+            preview: Some(next.preview.to_owned()),
+            created_at: now_ms,
+            valid_until: None,
+        };
+        insert(&mut tx, id, next.digest, &shown).await?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// By the id of their key, for the page of keys that begins below an id.
+    pub(super) async fn page_previews(
+        &self,
+        below: &str,
+        limit: u32,
+    ) -> Result<HashMap<String, Vec<KeyPreview>>, Error> {
+        let raw: Vec<RawPreview> = reading!(self, db => {
+            sqlx::query_as(PAGE_PREVIEWS).bind(below).bind(i64::from(limit)).fetch_all(db)
+        })?;
+        let mut previews: HashMap<String, Vec<KeyPreview>> = HashMap::new();
+        for mut row in raw {
+            let id = std::mem::take(&mut row.client_key_id);
+            previews.entry(id).or_default().push(from_raw(row));
+        }
+        Ok(previews)
+    }
+}
+
+pub(super) async fn insert(
+    tx: &mut Tx,
+    client_key_id: Uuid,
+    digest: &[u8; 32],
+    shown: &KeyPreview,
+) -> Result<(), Error> {
+    changing!(
+        tx,
+        sqlx::query(INSERT)
+            .bind(digest.as_slice())
+            .bind(client_key_id.to_string())
+            .bind(shown.preview.as_deref())
+            .bind(shown.created_at)
+            .bind(shown.valid_until)
+    )?;
+    Ok(())
+}
+
+fn from_raw(raw: RawPreview) -> KeyPreview {
+    KeyPreview {
+        preview: raw.key_preview,
+        created_at: raw.created_at,
+        valid_until: raw.valid_until,
+    }
+}

@@ -1,0 +1,367 @@
+//! The table `client_keys`: who may call, with what rights, and when it was last seen.
+//! Must never lose the last active admin through the guarded changes, whatever runs beside them.
+
+use uuid::Uuid;
+
+use super::client_key_hashes::{self, KeyPreview};
+use super::columns::{ABOVE_ALL_IDS, Place, optional_signed, pairs_json, signed, texts_json};
+use super::dialect::{Lock, Tx, changing, reading, within};
+use super::{Error, Store};
+use crate::client::{Role, Tier};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientKeyRow {
+    pub(crate) id: Uuid,
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    pub(crate) tier: Tier,
+    /// None: all that the role allows. Empty: nothing.
+    pub(crate) scopes: Option<Vec<String>>,
+    pub(crate) allowed_ips: Option<Vec<String>>,
+    pub(crate) allowed_origins: Option<Vec<String>>,
+    pub(crate) description: Option<String>,
+    pub(crate) owner: Option<String>,
+    pub(crate) expires_at: Option<i64>,
+    pub(crate) quota_limit: Option<u64>,
+    pub(crate) monthly_quota: Option<u64>,
+    pub(crate) max_concurrent: Option<u64>,
+    /// Provider id to the name of the secret bound to this key.
+    pub(crate) secrets: Vec<(String, String)>,
+    pub(crate) active: bool,
+    pub(crate) created_at: i64,
+    pub(crate) created_by: String,
+    pub(crate) updated_at: i64,
+    pub(crate) last_used_at: Option<i64>,
+    pub(crate) last_used_endpoint: Option<String>,
+    pub(crate) last_used_address: Option<String>,
+    pub(crate) request_count: u64,
+}
+
+/// A client key as lists show it; the present preview first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ListedClientKey {
+    pub(crate) key: ClientKeyRow,
+    pub(crate) previews: Vec<KeyPreview>,
+}
+
+/// What a batch of calls leaves on their client key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Touch {
+    pub(crate) id: Uuid,
+    pub(crate) last_used_at: i64,
+    pub(crate) endpoint: String,
+    pub(crate) address: String,
+    pub(crate) calls: u64,
+}
+
+#[derive(sqlx::FromRow)]
+struct RawClientKey {
+    id: String,
+    name: String,
+    role: String,
+    tier: String,
+    scopes: Option<String>,
+    allowed_ips: Option<String>,
+    allowed_origins: Option<String>,
+    description: Option<String>,
+    owner: Option<String>,
+    expires_at: Option<i64>,
+    quota_limit: Option<i64>,
+    monthly_quota: Option<i64>,
+    max_concurrent: Option<i64>,
+    secrets: Option<String>,
+    active: i64,
+    created_at: i64,
+    created_by: String,
+    updated_at: i64,
+    last_used_at: Option<i64>,
+    last_used_endpoint: Option<String>,
+    last_used_address: Option<String>,
+    request_count: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct RawFound {
+    #[sqlx(flatten)]
+    key: RawClientKey,
+    valid_until: Option<i64>,
+}
+
+macro_rules! columns {
+    () => {
+        "k.id, k.name, k.role, k.tier, k.scopes, k.allowed_ips, k.allowed_origins, k.description,
+        k.owner, k.expires_at, k.quota_limit, k.monthly_quota, k.max_concurrent, k.secrets,
+        k.active, k.created_at, k.created_by, k.updated_at, k.last_used_at, k.last_used_endpoint,
+        k.last_used_address, k.request_count"
+    };
+}
+
+const BY_ID: &str = concat!("SELECT ", columns!(), " FROM client_keys k WHERE k.id = $1");
+const BY_DIGEST: &str = concat!(
+    "SELECT ",
+    columns!(),
+    ", h.valid_until FROM client_key_hashes h JOIN client_keys k ON k.id = h.client_key_id
+    WHERE h.key_hash = $1"
+);
+const PAGE: &str = concat!(
+    "SELECT ",
+    columns!(),
+    " FROM client_keys k WHERE k.id < $1 ORDER BY k.id DESC LIMIT $2"
+);
+const INSERT: &str = "INSERT INTO client_keys (id, name, role, tier, scopes, allowed_ips,
+    allowed_origins, description, owner, expires_at, quota_limit, monthly_quota, max_concurrent,
+    secrets, active, created_at, created_by, updated_at, last_used_at, last_used_endpoint,
+    last_used_address, request_count)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19,
+    $20, $21, $22)";
+const UPDATE: &str = "UPDATE client_keys SET name = $1, role = $2, tier = $3, scopes = $4,
+    allowed_ips = $5, allowed_origins = $6, description = $7, owner = $8, expires_at = $9,
+    quota_limit = $10, monthly_quota = $11, max_concurrent = $12, secrets = $13, active = $14,
+    updated_at = $15 WHERE id = $16";
+const TOUCH: &str = "UPDATE client_keys SET request_count = request_count + $1,
+    last_used_at = $2, last_used_endpoint = $3, last_used_address = $4
+    WHERE id = $5 AND (last_used_at IS NULL OR last_used_at <= $2)";
+const TOUCH_LATE: &str = "UPDATE client_keys SET request_count = request_count + $1 WHERE id = $2";
+const ACTIVE_ADMINS: &str = "SELECT COUNT(*) FROM client_keys
+    WHERE role = 'admin' AND active = 1 AND (expires_at IS NULL OR expires_at > $1)";
+
+impl Store {
+    pub(crate) async fn insert_client_key(
+        &self,
+        key: &ClientKeyRow,
+        digest: &[u8; 32],
+        preview: Option<&str>,
+    ) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        insert(&mut tx, key).await?;
+        let shown = KeyPreview {
+            preview: preview.map(str::to_owned),
+            created_at: key.created_at,
+            valid_until: None,
+        };
+        client_key_hashes::insert(&mut tx, key.id, digest, &shown).await?;
+        Ok(tx.commit().await?)
+    }
+
+    pub(crate) async fn client_key(&self, id: Uuid) -> Result<Option<ClientKeyRow>, Error> {
+        let query = id.to_string();
+        let raw = reading!(self, db => sqlx::query_as(BY_ID).bind(query).fetch_optional(db))?;
+        raw.map(from_raw).transpose()
+    }
+
+    /// The key that a digest proves, and until when this digest does.
+    pub(crate) async fn client_key_by_digest(
+        &self,
+        digest: &[u8; 32],
+    ) -> Result<Option<(ClientKeyRow, Option<i64>)>, Error> {
+        let query = digest.as_slice();
+        let raw: Option<RawFound> =
+            reading!(self, db => sqlx::query_as(BY_DIGEST).bind(query).fetch_optional(db))?;
+        raw.map(|found| Ok((from_raw(found.key)?, found.valid_until))).transpose()
+    }
+
+    /// Newest first. The next page comes after the last id of this one.
+    pub(crate) async fn client_keys_page(
+        &self,
+        after: Option<Uuid>,
+        limit: u32,
+    ) -> Result<Vec<ListedClientKey>, Error> {
+        let below = after.map_or_else(|| ABOVE_ALL_IDS.to_owned(), |id| id.to_string());
+        let raw: Vec<RawClientKey> = reading!(self, db => {
+            sqlx::query_as(PAGE).bind(below.as_str()).bind(i64::from(limit)).fetch_all(db)
+        })?;
+        let mut previews = self.page_previews(&below, limit).await?;
+        let list = |raw: RawClientKey| {
+            let previews = previews.remove(&raw.id).unwrap_or_default();
+            Ok(ListedClientKey { key: from_raw(raw)?, previews })
+        };
+        raw.into_iter().map(list).collect()
+    }
+
+    /// Changes what an admin sets; what calls leave behind stays. False if there is no such key.
+    pub(crate) async fn update_client_key(&self, key: &ClientKeyRow) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        let changed = update(&mut tx, key).await?;
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    /// The same, but `Error::LastAdmin` instead of a house without an active admin key.
+    pub(crate) async fn update_client_key_guarding_last_admin(
+        &self,
+        key: &ClientKeyRow,
+    ) -> Result<bool, Error> {
+        let now_ms = self.clock.unix_ms();
+        let mut tx = self.begin().await?;
+        let before = count_admins_alone(&mut tx, now_ms).await?;
+        let changed = update(&mut tx, key).await?;
+        refuse_last(&mut tx, before, now_ms).await?;
+        tx.commit().await?;
+        Ok(changed)
+    }
+
+    /// Its digests go with it. False if there is no such key.
+    pub(crate) async fn delete_client_key(&self, id: Uuid) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        let deleted = delete(&mut tx, id).await?;
+        tx.commit().await?;
+        Ok(deleted)
+    }
+
+    /// The same, but `Error::LastAdmin` instead of a house without an active admin key.
+    pub(crate) async fn delete_client_key_guarding_last_admin(
+        &self,
+        id: Uuid,
+    ) -> Result<bool, Error> {
+        let now_ms = self.clock.unix_ms();
+        let mut tx = self.begin().await?;
+        let before = count_admins_alone(&mut tx, now_ms).await?;
+        let deleted = delete(&mut tx, id).await?;
+        refuse_last(&mut tx, before, now_ms).await?;
+        tx.commit().await?;
+        Ok(deleted)
+    }
+
+    /// Active and not expired.
+    pub(crate) async fn count_active_admins(&self) -> Result<u64, Error> {
+        let now_ms = self.clock.unix_ms();
+        let count: i64 =
+            reading!(self, db => sqlx::query_scalar(ACTIVE_ADMINS).bind(now_ms).fetch_one(db))?;
+        Ok(count.unsigned_abs())
+    }
+
+    /// Adds the calls, and moves "last used" forward only. Keys that are gone are skipped.
+    pub(crate) async fn touch_client_keys(&self, touches: &[Touch]) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        touch(&mut tx, touches).await?;
+        Ok(tx.commit().await?)
+    }
+}
+
+pub(super) async fn touch(tx: &mut Tx, touches: &[Touch]) -> Result<(), Error> {
+    // In one order everywhere, or two nodes could wait for each other's rows.
+    let mut ordered: Vec<&Touch> = touches.iter().collect();
+    ordered.sort_by_key(|touch| (touch.id, touch.last_used_at));
+    for touch in ordered {
+        let id = touch.id.to_string();
+        let calls = signed(touch.calls);
+        let moved = changing!(
+            tx,
+            sqlx::query(TOUCH)
+                .bind(calls)
+                .bind(touch.last_used_at)
+                .bind(touch.endpoint.as_str())
+                .bind(touch.address.as_str())
+                .bind(id.as_str())
+        )?;
+        if moved == 0 {
+            changing!(tx, sqlx::query(TOUCH_LATE).bind(calls).bind(id.as_str()))?;
+        }
+    }
+    Ok(())
+}
+
+async fn insert(tx: &mut Tx, key: &ClientKeyRow) -> Result<(), Error> {
+    changing!(
+        tx,
+        sqlx::query(INSERT)
+            .bind(key.id.to_string())
+            .bind(key.name.as_str())
+            .bind(key.role.as_str())
+            .bind(key.tier.as_str())
+            .bind(texts_json(key.scopes.as_deref()))
+            .bind(texts_json(key.allowed_ips.as_deref()))
+            .bind(texts_json(key.allowed_origins.as_deref()))
+            .bind(key.description.as_deref())
+            .bind(key.owner.as_deref())
+            .bind(key.expires_at)
+            .bind(optional_signed(key.quota_limit))
+            .bind(optional_signed(key.monthly_quota))
+            .bind(optional_signed(key.max_concurrent))
+            .bind(pairs_json(&key.secrets))
+            .bind(i64::from(key.active))
+            .bind(key.created_at)
+            .bind(key.created_by.as_str())
+            .bind(key.updated_at)
+            .bind(key.last_used_at)
+            .bind(key.last_used_endpoint.as_deref())
+            .bind(key.last_used_address.as_deref())
+            .bind(signed(key.request_count))
+    )?;
+    Ok(())
+}
+
+async fn update(tx: &mut Tx, key: &ClientKeyRow) -> Result<bool, Error> {
+    let changed = changing!(
+        tx,
+        sqlx::query(UPDATE)
+            .bind(key.name.as_str())
+            .bind(key.role.as_str())
+            .bind(key.tier.as_str())
+            .bind(texts_json(key.scopes.as_deref()))
+            .bind(texts_json(key.allowed_ips.as_deref()))
+            .bind(texts_json(key.allowed_origins.as_deref()))
+            .bind(key.description.as_deref())
+            .bind(key.owner.as_deref())
+            .bind(key.expires_at)
+            .bind(optional_signed(key.quota_limit))
+            .bind(optional_signed(key.monthly_quota))
+            .bind(optional_signed(key.max_concurrent))
+            .bind(pairs_json(&key.secrets))
+            .bind(i64::from(key.active))
+            .bind(key.updated_at)
+            .bind(key.id.to_string())
+    )?;
+    Ok(changed > 0)
+}
+
+async fn delete(tx: &mut Tx, id: Uuid) -> Result<bool, Error> {
+    const DELETE: &str = "DELETE FROM client_keys WHERE id = $1";
+    Ok(changing!(tx, sqlx::query(DELETE).bind(id.to_string()))? > 0)
+}
+
+/// Counts while nobody else can change the number by a guarded change.
+async fn count_admins_alone(tx: &mut Tx, now_ms: i64) -> Result<i64, Error> {
+    tx.serialise(Lock::Admins).await?;
+    count_admins(tx, now_ms).await
+}
+
+async fn count_admins(tx: &mut Tx, now_ms: i64) -> Result<i64, Error> {
+    Ok(within!(tx, db => sqlx::query_scalar(ACTIVE_ADMINS).bind(now_ms).fetch_one(db))?)
+}
+
+/// A house that had no active admin before (all expired) is not kept from changing its other keys.
+async fn refuse_last(tx: &mut Tx, before: i64, now_ms: i64) -> Result<(), Error> {
+    if before > 0 && count_admins(tx, now_ms).await? == 0 {
+        return Err(Error::LastAdmin);
+    }
+    Ok(())
+}
+
+fn from_raw(raw: RawClientKey) -> Result<ClientKeyRow, Error> {
+    let place = Place { table: "client_keys", row: &raw.id };
+    Ok(ClientKeyRow {
+        id: place.id("id", &raw.id)?,
+        role: place.word("role", &raw.role, Role::parse)?,
+        tier: place.word("tier", &raw.tier, Tier::parse)?,
+        scopes: place.texts("scopes", raw.scopes.as_deref())?,
+        allowed_ips: place.texts("allowed_ips", raw.allowed_ips.as_deref())?,
+        allowed_origins: place.texts("allowed_origins", raw.allowed_origins.as_deref())?,
+        quota_limit: place.optional_count("quota_limit", raw.quota_limit)?,
+        monthly_quota: place.optional_count("monthly_quota", raw.monthly_quota)?,
+        max_concurrent: place.optional_count("max_concurrent", raw.max_concurrent)?,
+        secrets: place.pairs("secrets", raw.secrets.as_deref())?,
+        active: place.flag("active", raw.active)?,
+        request_count: place.count("request_count", raw.request_count)?,
+        name: raw.name,
+        description: raw.description,
+        owner: raw.owner,
+        expires_at: raw.expires_at,
+        created_at: raw.created_at,
+        created_by: raw.created_by,
+        updated_at: raw.updated_at,
+        last_used_at: raw.last_used_at,
+        last_used_endpoint: raw.last_used_endpoint,
+        last_used_address: raw.last_used_address,
+    })
+}

@@ -1,0 +1,140 @@
+//! Everything that can go wrong with the database, each as one line: what, why, what to do.
+//! Must never hold a password, a URL, or the value of a column that could be secret.
+
+use std::fmt;
+
+use sqlx::error::ErrorKind;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Error {
+    /// The database cannot be opened.
+    Open { place: String, fault: String, remedy: &'static str },
+    /// A newer binary has migrated it.
+    Newer { place: String, found: i64, known: i64 },
+    /// The file does not hold together.
+    Damaged { fault: String },
+    /// A row says what the model does not know.
+    Contradiction { table: &'static str, row: String, column: &'static str, fault: String },
+    /// Another row has this key or this name already.
+    Duplicate { table: String },
+    /// The change would leave no active admin key.
+    LastAdmin,
+    /// The database does not answer now; the same call may succeed later.
+    Unreachable { fault: String },
+    /// The database refused the statement.
+    Failed { fault: String },
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open { place, fault, remedy } => {
+                write!(f, "{place} cannot be opened: {fault}. {remedy}")
+            }
+            Self::Newer { place, found, known } => write!(
+                f,
+                "{place} is newer than this program: it has schema {found}, this program knows up \
+                 to {known}. Start the newer program, or restore a backup from before the upgrade."
+            ),
+            Self::Damaged { fault } => {
+                write!(f, "The database is damaged: {fault}. Stop the server and restore a backup.")
+            }
+            Self::Contradiction { table, row, column, fault } => write!(
+                f,
+                "The row {row} of table {table} contradicts the model: column {column} {fault}. \
+                 Somebody changed it by hand, or a newer program wrote it; restore the row from a \
+                 backup."
+            ),
+            Self::Duplicate { table } => write!(
+                f,
+                "The table {table} has a row with this key already. Choose another name, or change \
+                 the row that is there."
+            ),
+            Self::LastAdmin => f.write_str(
+                "This is the last active admin key; without it nobody could administer Sealgate. \
+                 Create another admin key first.",
+            ),
+            Self::Unreachable { fault } => write!(
+                f,
+                "The database does not answer: {fault}. Check that it runs and can be reached; the \
+                 call can be repeated."
+            ),
+            Self::Failed { fault } => {
+                write!(f, "The database refused a statement: {fault}. `sealgate doctor` checks it.")
+            }
+        }
+    }
+}
+
+impl std::error::Error for Error {}
+
+impl From<sqlx::Error> for Error {
+    fn from(error: sqlx::Error) -> Self {
+        if let Some(refused) = error.as_database_error() {
+            if refused.kind() == ErrorKind::UniqueViolation {
+                return Self::Duplicate { table: duplicate_table(refused) };
+            }
+            return match sqlite_code(&error) {
+                Some(SqliteCode::Busy) => Self::Unreachable {
+                    fault: String::from("another process holds the file's write lock"),
+                },
+                Some(SqliteCode::Damaged) => Self::Damaged { fault: refused.message().to_owned() },
+                Some(SqliteCode::ReadOnly | SqliteCode::CannotOpen | SqliteCode::Full) | None => {
+                    Self::Failed { fault: refused.message().to_owned() }
+                }
+            };
+        }
+        let fault = error.to_string();
+        if is_connection_lost(&error) {
+            Self::Unreachable { fault }
+        } else {
+            Self::Failed { fault }
+        }
+    }
+}
+
+/// The few result codes of SQLite that mean something to an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SqliteCode {
+    Busy,
+    ReadOnly,
+    Damaged,
+    Full,
+    CannotOpen,
+}
+
+/// None if the error is not SQLite's, or has no remedy of its own.
+pub(super) fn sqlite_code(error: &sqlx::Error) -> Option<SqliteCode> {
+    let refused = error.as_database_error()?;
+    refused.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
+    let extended: i32 = refused.code()?.parse().ok()?;
+    match extended & 0xff {
+        5 | 6 => Some(SqliteCode::Busy),
+        8 => Some(SqliteCode::ReadOnly),
+        11 | 26 => Some(SqliteCode::Damaged),
+        13 => Some(SqliteCode::Full),
+        14 => Some(SqliteCode::CannotOpen),
+        _ => None,
+    }
+}
+
+fn is_connection_lost(error: &sqlx::Error) -> bool {
+    matches!(
+        error,
+        sqlx::Error::Io(_)
+            | sqlx::Error::Tls(_)
+            | sqlx::Error::Protocol(_)
+            | sqlx::Error::PoolTimedOut
+            | sqlx::Error::PoolClosed
+            | sqlx::Error::WorkerCrashed
+    )
+}
+
+/// SQLite names the table in its sentence alone: "UNIQUE constraint failed: secrets.provider, …".
+fn duplicate_table(refused: &dyn sqlx::error::DatabaseError) -> String {
+    let named = refused.table().or_else(|| {
+        let (_, columns) = refused.message().split_once("failed: ")?;
+        columns.split('.').next()
+    });
+    named.unwrap_or("unknown").to_owned()
+}

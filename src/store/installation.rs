@@ -1,0 +1,45 @@
+//! The table `installation`: one row, the identity that every sealed value is bound to.
+//! Must never change once it stands: what was sealed under another id does not open.
+
+use uuid::Uuid;
+
+use super::columns::Place;
+use super::dialect::{changing, reading, within};
+use super::{Error, Store};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Installation {
+    pub(crate) id: Uuid,
+    pub(crate) created_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct RawInstallation {
+    id: String,
+    created_at: i64,
+}
+
+const SELECT: &str = "SELECT id, created_at FROM installation";
+
+impl Store {
+    pub(crate) async fn installation(&self) -> Result<Option<Installation>, Error> {
+        let raw = reading!(self, db => sqlx::query_as(SELECT).fetch_optional(db))?;
+        raw.map(from_raw).transpose()
+    }
+
+    /// Answers with the one that stands: of two nodes that start at once, both get the same.
+    pub(crate) async fn create_installation(&self, id: Uuid) -> Result<Installation, Error> {
+        const INSERT: &str = "INSERT INTO installation (singleton, id, created_at)
+            VALUES (1, $1, $2) ON CONFLICT (singleton) DO NOTHING";
+        let mut tx = self.begin().await?;
+        changing!(&mut tx, sqlx::query(INSERT).bind(id.to_string()).bind(self.clock.unix_ms()))?;
+        let raw = within!(&mut tx, db => sqlx::query_as(SELECT).fetch_one(db))?;
+        tx.commit().await?;
+        from_raw(raw)
+    }
+}
+
+fn from_raw(raw: RawInstallation) -> Result<Installation, Error> {
+    let place = Place { table: "installation", row: &raw.id };
+    Ok(Installation { id: place.id("id", &raw.id)?, created_at: raw.created_at })
+}

@@ -1,0 +1,115 @@
+//! The table `keks`: the key-encryption keys of each category, wrapped by the master key.
+//! Must never hold an unwrapped key, nor two active generations of one category.
+
+use uuid::Uuid;
+
+use super::columns::{Place, signed, words};
+use super::dialect::{Tx, changing, reading};
+use super::secrets::Loaded;
+use super::{Error, Store};
+
+words! {
+    KekState {
+        /// Wraps what is new.
+        Active = "active",
+        /// Unwraps what is old.
+        Retired = "retired",
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct KekRow {
+    pub(crate) id: Uuid,
+    pub(crate) category: String,
+    pub(crate) generation: u32,
+    /// As the holder of the master key returned it.
+    pub(crate) wrapped: Vec<u8>,
+    pub(crate) state: KekState,
+    /// How many data keys it has wrapped.
+    pub(crate) wraps: u64,
+    pub(crate) created_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct RawKek {
+    id: String,
+    category: String,
+    generation: i64,
+    wrapped: Vec<u8>,
+    state: String,
+    wraps: i64,
+    created_at: i64,
+}
+
+const ALL: &str = "SELECT id, category, generation, wrapped, state, wraps, created_at FROM keks
+    ORDER BY category, generation";
+const ACTIVE: &str = "SELECT id, category, generation, wrapped, state, wraps, created_at FROM keks
+    WHERE category = $1 AND state = 'active' ORDER BY generation DESC LIMIT 1";
+const RETIRE: &str = "UPDATE keks SET state = 'retired' WHERE category = $1 AND state = 'active'";
+const INSERT: &str = "INSERT INTO keks
+    (id, category, generation, wrapped, state, wraps, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const COUNT_WRAP: &str = "UPDATE keks SET wraps = wraps + 1 WHERE id = $1";
+
+impl Store {
+    /// One that comes as active retires the category's former one. `Error::Duplicate` if this
+    /// generation is there already: another node was faster, and its key is the one to use.
+    pub(crate) async fn insert_kek(&self, kek: &KekRow) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        match kek.state {
+            KekState::Active => {
+                changing!(&mut tx, sqlx::query(RETIRE).bind(kek.category.as_str()))?;
+            }
+            KekState::Retired => {}
+        }
+        changing!(
+            &mut tx,
+            sqlx::query(INSERT)
+                .bind(kek.id.to_string())
+                .bind(kek.category.as_str())
+                .bind(i64::from(kek.generation))
+                .bind(kek.wrapped.as_slice())
+                .bind(kek.state.as_str())
+                .bind(signed(kek.wraps))
+                .bind(kek.created_at)
+        )?;
+        Ok(tx.commit().await?)
+    }
+
+    /// By category and generation.
+    pub(crate) async fn keks(&self) -> Result<Loaded<KekRow>, Error> {
+        let raw: Vec<RawKek> = reading!(self, db => sqlx::query_as(ALL).fetch_all(db))?;
+        Ok(Loaded::collect(raw.into_iter().map(from_raw)))
+    }
+
+    pub(crate) async fn active_kek(&self, category: &str) -> Result<Option<KekRow>, Error> {
+        let raw: Option<RawKek> =
+            reading!(self, db => sqlx::query_as(ACTIVE).bind(category).fetch_optional(db))?;
+        raw.map(from_raw).transpose()
+    }
+
+    /// False if there is no such key.
+    pub(crate) async fn count_wrap(&self, kek_id: Uuid) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        let counted = count_wrap(&mut tx, kek_id).await?;
+        tx.commit().await?;
+        Ok(counted)
+    }
+}
+
+pub(super) async fn count_wrap(tx: &mut Tx, kek_id: Uuid) -> Result<bool, Error> {
+    Ok(changing!(tx, sqlx::query(COUNT_WRAP).bind(kek_id.to_string()))? > 0)
+}
+
+fn from_raw(raw: RawKek) -> Result<KekRow, Error> {
+    let place = Place { table: "keks", row: &raw.id };
+    Ok(KekRow {
+        id: place.id("id", &raw.id)?,
+        generation: place.small("generation", raw.generation)?,
+        state: place.word("state", &raw.state, KekState::parse)?,
+        wraps: place.count("wraps", raw.wraps)?,
+        category: raw.category,
+        wrapped: raw.wrapped,
+        created_at: raw.created_at,
+    })
+}

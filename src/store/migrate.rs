@@ -1,0 +1,60 @@
+//! The numbered migrations of both dialects, embedded in the binary and run when the store opens.
+//! Forward only; `migrations/README.md` has the rules. Must never run on a database that is newer.
+
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{Connection, PgConnection, SqliteConnection};
+
+use super::Error;
+
+static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+
+const NEWEST: &str = "SELECT MAX(version) FROM _sqlx_migrations";
+
+/// All pending steps in one transaction that holds the write lock from its start: the driver itself
+/// takes no lock on SQLite, and two processes would both run the first step.
+pub(super) async fn sqlite(connection: &mut SqliteConnection, place: &str) -> Result<(), Error> {
+    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
+    if let Err(error) = SQLITE.run(&mut *tx).await {
+        let found: Option<i64> = sqlx::query_scalar(NEWEST).fetch_one(&mut *tx).await?;
+        return Err(explain(error, place, found, &SQLITE));
+    }
+    Ok(tx.commit().await?)
+}
+
+/// The driver holds an advisory lock meanwhile. If a step fails, the lock ends with the connection,
+/// which therefore must not come from a pool.
+pub(super) async fn postgres(connection: &mut PgConnection, place: &str) -> Result<(), Error> {
+    if let Err(error) = POSTGRES.run(&mut *connection).await {
+        let found: Option<i64> = sqlx::query_scalar(NEWEST).fetch_one(connection).await?;
+        return Err(explain(error, place, found, &POSTGRES));
+    }
+    Ok(())
+}
+
+fn explain(error: MigrateError, place: &str, found: Option<i64>, migrator: &Migrator) -> Error {
+    let known = migrator.iter().map(|step| step.version).max().unwrap_or(0);
+    let place = place.to_owned();
+    let refused = |fault: String, remedy| Error::Open { place: place.clone(), fault, remedy };
+    if let (MigrateError::VersionMissing(_), Some(found)) = (&error, found)
+        && found > known
+    {
+        return Error::Newer { place, found, known };
+    }
+    if let MigrateError::VersionMissing(number) | MigrateError::VersionMismatch(number) = error {
+        return refused(
+            format!("its schema step {number} is not the one that this program has"),
+            "Start the program that made the database, or restore a backup.",
+        );
+    }
+    if let MigrateError::ExecuteMigration(cause, number) = error {
+        return refused(
+            format!("schema step {number} failed: {cause}"),
+            "Nothing of this step was kept; remove the cause and start again.",
+        );
+    }
+    refused(
+        format!("its schema cannot be brought up to date: {error}"),
+        "Remove the cause and start again; finished steps are kept.",
+    )
+}

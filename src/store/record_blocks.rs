@@ -1,0 +1,150 @@
+//! The table `record_blocks`: the trail, a drained batch of chained records in each row.
+//! Must never change or replace a block: a number that is taken is an error.
+
+use super::client_keys::{self, Touch};
+use super::columns::{Place, signed};
+use super::dialect::{changing, reading};
+use super::{Error, Store};
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct RecordBlock {
+    pub(crate) node: String,
+    pub(crate) first_sequence: u64,
+    pub(crate) records: u64,
+    pub(crate) first_time: i64,
+    pub(crate) last_time: i64,
+    /// The hash of its last record.
+    pub(crate) head_hash: [u8; 32],
+    pub(crate) body: Vec<u8>,
+}
+
+#[derive(sqlx::FromRow)]
+struct RawBlock {
+    node: String,
+    first_sequence: i64,
+    records: i64,
+    first_time: i64,
+    last_time: i64,
+    head_hash: Vec<u8>,
+    body: Vec<u8>,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT node, first_sequence, records, first_time, last_time, head_hash, body
+            FROM record_blocks ",
+            $rest
+        )
+    };
+}
+
+const INSERT: &str = "INSERT INTO record_blocks
+    (node, first_sequence, records, first_time, last_time, head_hash, body)
+    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+const LAST: &str = select!("WHERE node = $1 ORDER BY first_sequence DESC LIMIT 1");
+const FROM: &str =
+    select!("WHERE node = $1 AND first_sequence >= $2 ORDER BY first_sequence LIMIT $3");
+// Down to the time of the last of `limit` blocks, so that blocks of one time are never torn apart.
+const BEFORE: &str = select!(
+    "WHERE last_time < $1 AND last_time >= COALESCE((
+        SELECT MIN(last_time) FROM (SELECT last_time FROM record_blocks WHERE last_time < $1
+        ORDER BY last_time DESC LIMIT $2) AS page), 0)
+    ORDER BY last_time DESC, node, first_sequence DESC"
+);
+const BEFORE_OF_NODE: &str = select!(
+    "WHERE node = $3 AND last_time < $1 AND last_time >= COALESCE((
+        SELECT MIN(last_time) FROM (SELECT last_time FROM record_blocks
+        WHERE node = $3 AND last_time < $1 ORDER BY last_time DESC LIMIT $2) AS page), 0)
+    ORDER BY last_time DESC, first_sequence DESC"
+);
+
+impl Store {
+    /// The block and what its calls leave on their client keys, in one transaction: the point at
+    /// which these records count as stored. `Error::Duplicate` if the block is there already.
+    pub(crate) async fn append_record_block(
+        &self,
+        block: &RecordBlock,
+        touches: &[Touch],
+    ) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        changing!(
+            &mut tx,
+            sqlx::query(INSERT)
+                .bind(block.node.as_str())
+                .bind(signed(block.first_sequence))
+                .bind(signed(block.records))
+                .bind(block.first_time)
+                .bind(block.last_time)
+                .bind(block.head_hash.as_slice())
+                .bind(block.body.as_slice())
+        )?;
+        client_keys::touch(&mut tx, touches).await?;
+        Ok(tx.commit().await?)
+    }
+
+    pub(crate) async fn last_record_block(&self, node: &str) -> Result<Option<RecordBlock>, Error> {
+        let raw = reading!(self, db => sqlx::query_as(LAST).bind(node).fetch_optional(db))?;
+        raw.map(from_raw).transpose()
+    }
+
+    /// Newest first: the blocks whose last record is older than `before_time` (None: all). The next
+    /// page is before the `last_time` of the last block of this one; a page is longer than `limit`
+    /// where blocks share that time, so that none is skipped. A block in whose midst `before_time`
+    /// falls is not among them: who looks for records adds the longest span that a block can have.
+    pub(crate) async fn record_blocks_before(
+        &self,
+        node: Option<&str>,
+        before_time: Option<i64>,
+        limit: u32,
+    ) -> Result<Vec<RecordBlock>, Error> {
+        let before = before_time.unwrap_or(i64::MAX);
+        let limit = i64::from(limit);
+        let raw: Vec<RawBlock> = match node {
+            None => reading!(self, db => {
+                sqlx::query_as(BEFORE).bind(before).bind(limit).fetch_all(db)
+            })?,
+            Some(node) => reading!(self, db => {
+                sqlx::query_as(BEFORE_OF_NODE).bind(before).bind(limit).bind(node).fetch_all(db)
+            })?,
+        };
+        raw.into_iter().map(from_raw).collect()
+    }
+
+    /// Oldest first, for verification: the blocks of a node that begin at a number or above it.
+    pub(crate) async fn record_blocks_from(
+        &self,
+        node: &str,
+        first_sequence: u64,
+        limit: u32,
+    ) -> Result<Vec<RecordBlock>, Error> {
+        let raw: Vec<RawBlock> = reading!(self, db => {
+            sqlx::query_as(FROM)
+                .bind(node)
+                .bind(signed(first_sequence))
+                .bind(i64::from(limit))
+                .fetch_all(db)
+        })?;
+        raw.into_iter().map(from_raw).collect()
+    }
+
+    /// The nodes that have left records, by name.
+    pub(crate) async fn record_nodes(&self) -> Result<Vec<String>, Error> {
+        const NODES: &str = "SELECT DISTINCT node FROM record_blocks ORDER BY node";
+        Ok(reading!(self, db => sqlx::query_scalar(NODES).fetch_all(db))?)
+    }
+}
+
+fn from_raw(raw: RawBlock) -> Result<RecordBlock, Error> {
+    let row = format!("{} from {}", raw.node, raw.first_sequence);
+    let place = Place { table: "record_blocks", row: &row };
+    Ok(RecordBlock {
+        first_sequence: place.count("first_sequence", raw.first_sequence)?,
+        records: place.count("records", raw.records)?,
+        head_hash: place.digest("head_hash", &raw.head_hash)?,
+        node: raw.node,
+        first_time: raw.first_time,
+        last_time: raw.last_time,
+        body: raw.body,
+    })
+}

@@ -1,0 +1,182 @@
+//! The table `secret_versions`: the sealed values of each secret, numbered from 1.
+//! Must never keep an envelope in a version that is destroyed, nor give one back to it.
+
+use uuid::Uuid;
+
+use super::columns::{Place, words};
+use super::dialect::{Tx, changing};
+use super::{Error, Store};
+
+words! {
+    VersionState {
+        /// Stored, carries no calls yet.
+        Pending = "pending",
+        Active = "active",
+        /// Still carries calls, its successor takes over.
+        Retiring = "retiring",
+        Retired = "retired",
+        /// Its envelope is gone.
+        Destroyed = "destroyed",
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct VersionRow {
+    pub(crate) secret_id: Uuid,
+    pub(crate) version: u32,
+    pub(crate) state: VersionState,
+    /// None exactly when it is destroyed.
+    pub(crate) envelope: Option<Vec<u8>>,
+    /// Digest of the destinations for which the envelope was sealed.
+    pub(crate) destinations: [u8; 32],
+    pub(crate) created_at: i64,
+    pub(crate) created_by: String,
+    pub(crate) last_used_at: Option<i64>,
+}
+
+/// What becomes of the versions that a new active one replaces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Former {
+    /// Retired; can be rolled back to.
+    Keep,
+    /// Destroyed: the envelope is overwritten at once.
+    Destroy,
+}
+
+#[derive(sqlx::FromRow)]
+pub(super) struct RawVersion {
+    pub(super) secret_id: String,
+    version: i64,
+    state: String,
+    envelope: Option<Vec<u8>>,
+    destinations: Vec<u8>,
+    created_at: i64,
+    created_by: String,
+    last_used_at: Option<i64>,
+}
+
+const INSERT: &str = "INSERT INTO secret_versions
+    (secret_id, version, state, envelope, destinations, created_at, created_by, last_used_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+const RETIRE_FORMER: &str = "UPDATE secret_versions SET state = 'retired'
+    WHERE secret_id = $1 AND state IN ('active', 'retiring')";
+const DESTROY_FORMER: &str = "UPDATE secret_versions SET state = 'destroyed', envelope = NULL
+    WHERE secret_id = $1 AND state IN ('active', 'retiring')";
+const DESTROY_ALL: &str = "UPDATE secret_versions SET state = 'destroyed', envelope = NULL
+    WHERE secret_id = $1";
+const NEW_VALUE: &str = "UPDATE secrets SET fingerprint = $1, updated_at = $2 WHERE id = $3";
+const REPLACE: &str = "UPDATE secret_versions SET envelope = $1, destinations = $2
+    WHERE secret_id = $3 AND version = $4 AND state <> 'destroyed'";
+
+impl Store {
+    /// As it is, beside the others. `Error::Duplicate` if the number is taken.
+    pub(crate) async fn insert_version(&self, version: &VersionRow) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        insert(&mut tx, version).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// Puts version n+1 in as the active one, with the secret's new fingerprint, and retires the
+    /// former. Of two at once, one gets `Error::Duplicate`. False if there is no such secret.
+    pub(crate) async fn insert_active_version(
+        &self,
+        version: &VersionRow,
+        fingerprint: &str,
+        former: Former,
+    ) -> Result<bool, Error> {
+        let id = version.secret_id.to_string();
+        let retire = match former {
+            Former::Keep => RETIRE_FORMER,
+            Former::Destroy => DESTROY_FORMER,
+        };
+        let mut tx = self.begin().await?;
+        // The secret's row first: it makes two rotations at once run one after the other.
+        let found = changing!(
+            &mut tx,
+            sqlx::query(NEW_VALUE).bind(fingerprint).bind(self.clock.unix_ms()).bind(id.as_str())
+        )?;
+        if found == 0 {
+            return Ok(false);
+        }
+        changing!(&mut tx, sqlx::query(retire).bind(id.as_str()))?;
+        let active = VersionRow { state: VersionState::Active, ..version.clone() };
+        insert(&mut tx, &active).await?;
+        tx.commit().await?;
+        match former {
+            Former::Keep => {}
+            Former::Destroy => self.forget_journal().await,
+        }
+        Ok(true)
+    }
+
+    /// The same value, sealed anew. False if there is no such version, or it is destroyed.
+    pub(crate) async fn replace_envelope(
+        &self,
+        secret_id: Uuid,
+        version: u32,
+        envelope: &[u8],
+        destinations: &[u8; 32],
+    ) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        let replaced = changing!(
+            &mut tx,
+            sqlx::query(REPLACE)
+                .bind(envelope)
+                .bind(destinations.as_slice())
+                .bind(secret_id.to_string())
+                .bind(i64::from(version))
+        )?;
+        tx.commit().await?;
+        Ok(replaced > 0)
+    }
+}
+
+pub(super) async fn insert(tx: &mut Tx, version: &VersionRow) -> Result<(), Error> {
+    changing!(
+        tx,
+        sqlx::query(INSERT)
+            .bind(version.secret_id.to_string())
+            .bind(i64::from(version.version))
+            .bind(version.state.as_str())
+            .bind(version.envelope.as_deref())
+            .bind(version.destinations.as_slice())
+            .bind(version.created_at)
+            .bind(version.created_by.as_str())
+            .bind(version.last_used_at)
+    )?;
+    Ok(())
+}
+
+pub(super) async fn destroy_all(tx: &mut Tx, secret_id: &str) -> Result<(), Error> {
+    changing!(tx, sqlx::query(DESTROY_ALL).bind(secret_id))?;
+    Ok(())
+}
+
+pub(super) fn from_raw(raw: RawVersion) -> Result<VersionRow, Error> {
+    let row = format!("{} version {}", raw.secret_id, raw.version);
+    let place = Place { table: "secret_versions", row: &row };
+    let state = place.word("state", &raw.state, VersionState::parse)?;
+    match (state, &raw.envelope) {
+        (VersionState::Destroyed, Some(_)) => {
+            return Err(place.contradiction("envelope", "is there, but the version is destroyed"));
+        }
+        (
+            VersionState::Pending
+            | VersionState::Active
+            | VersionState::Retiring
+            | VersionState::Retired,
+            None,
+        ) => return Err(place.contradiction("envelope", "is missing")),
+        (_, Some(_)) | (VersionState::Destroyed, None) => {}
+    }
+    Ok(VersionRow {
+        secret_id: place.id("secret_id", &raw.secret_id)?,
+        version: place.small("version", raw.version)?,
+        state,
+        envelope: raw.envelope,
+        destinations: place.digest("destinations", &raw.destinations)?,
+        created_at: raw.created_at,
+        created_by: raw.created_by,
+        last_used_at: raw.last_used_at,
+    })
+}

@@ -1,0 +1,175 @@
+//! Opens an SQLite file: looks at it before SQLite does, so that a folder, a foreign file or a cut
+//! one is refused and left as it is; then migrates and makes the pools. Must never repair a file.
+
+use std::fs::{self, OpenOptions};
+use std::io::{ErrorKind, Read};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{Connection, SqliteConnection, SqlitePool};
+
+use super::dialect::Pools;
+use super::error::{SqliteCode, sqlite_code};
+use super::{Error, migrate};
+
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+const READERS: u32 = 4;
+
+const HEADER_BYTES: usize = 100;
+const MAGIC: &[u8] = b"SQLite format 3\0";
+
+const RESTORE: &str = "It was left as it is; restore it from a backup, or name another file.";
+const PERMISSIONS: &str = "Check owner, permissions and free space of the file and its folder.";
+
+pub(super) async fn open(path: &Path) -> Result<(Pools, String), Error> {
+    let place = format!("SQLite at {}", path.display());
+    let refused =
+        |(fault, remedy): (String, _)| Error::Open { place: place.clone(), fault, remedy };
+    prepare_file(path).map_err(refused)?;
+
+    let options = SqliteConnectOptions::new()
+        .filename(path)
+        .foreign_keys(true)
+        .busy_timeout(BUSY_TIMEOUT)
+        .synchronous(SqliteSynchronous::Full)
+        // What is deleted or overwritten is also overwritten in the file.
+        .pragma("secure_delete", "ON");
+    let mut first = connect_first(&options).await.map_err(|error| refused(explain(&error)))?;
+    migrate::sqlite(&mut first, &place).await?;
+
+    // A connection here is a thread and an open file: kept for good, and nothing to ping.
+    let pool = |size| {
+        SqlitePoolOptions::new()
+            .max_connections(size)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .test_before_acquire(false)
+    };
+    let writer = pool(1).connect_with(options.clone()).await?;
+    let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
+    first.close().await?;
+    Ok((Pools::Sqlite { writer, readers }, place))
+}
+
+pub(super) async fn check_integrity(readers: &SqlitePool, place: &str) -> Result<(), Error> {
+    let lines: Vec<String> = sqlx::query_scalar("PRAGMA quick_check").fetch_all(readers).await?;
+    match lines.as_slice() {
+        [line] if line == "ok" => Ok(()),
+        [] => Err(Error::Damaged { fault: format!("{place} gave no answer to its check") }),
+        [line, ..] => {
+            let first = line.lines().next().unwrap_or_default();
+            Err(Error::Damaged { fault: format!("{place}: {first} ({} findings)", lines.len()) })
+        }
+    }
+}
+
+/// Changing an empty file to WAL needs it alone, and SQLite does not wait for that by itself.
+async fn connect_first(options: &SqliteConnectOptions) -> Result<SqliteConnection, sqlx::Error> {
+    let options = options.clone().journal_mode(SqliteJournalMode::Wal);
+    let mut attempts_left = 100;
+    loop {
+        attempts_left -= 1;
+        match SqliteConnection::connect_with(&options).await {
+            Err(error) if attempts_left > 0 && sqlite_code(&error) == Some(SqliteCode::Busy) => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Creates the file, readable by its owner alone, or looks whether it can be a database at all.
+fn prepare_file(path: &Path) -> Result<(), (String, &'static str)> {
+    // The journal first: whoever creates one has written the file's header before.
+    let has_journal = has_bytes(&beside(path, "-wal")) || has_bytes(&beside(path, "-journal"));
+    let metadata = match fs::metadata(path) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == ErrorKind::NotFound => return create(path),
+        Err(error) => return Err((error.to_string(), PERMISSIONS)),
+    };
+    if metadata.is_dir() {
+        return Err((String::from("it is a folder"), "Name a file in it, such as sealgate.db."));
+    }
+    if !metadata.is_file() {
+        return Err((String::from("it is not a regular file"), "Name another file."));
+    }
+    if metadata.len() == 0 && !has_journal {
+        return Ok(()); // a start that was interrupted just after it had created the file
+    }
+    let mut header = [0; HEADER_BYTES];
+    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
+    match read {
+        Ok(()) if header.starts_with(MAGIC) => {}
+        Err(error) if error.kind() != ErrorKind::UnexpectedEof => {
+            return Err((error.to_string(), PERMISSIONS));
+        }
+        Err(_) if metadata.len() == 0 => {
+            return Err((String::from("it is empty, but has a journal"), RESTORE));
+        }
+        Ok(()) | Err(_) => return Err((String::from("it is not an SQLite database"), RESTORE)),
+    }
+    let whole = expected_bytes(&header);
+    if metadata.len() < whole && !has_journal {
+        let fault = format!("it is cut short, {} of {whole} bytes are there", metadata.len());
+        return Err((fault, RESTORE));
+    }
+    Ok(())
+}
+
+fn create(path: &Path) -> Result<(), (String, &'static str)> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        // Another process was faster.
+        Err(error) if error.kind() == ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            Err((String::from("its folder does not exist"), "Create the folder, or name another."))
+        }
+        Err(error) => Err((format!("it cannot be created: {error}"), PERMISSIONS)),
+    }
+}
+
+/// The size that the header promises; 0 where it promises none. While a journal is there the file
+/// may rightly be shorter, and SQLite finds out by itself.
+fn expected_bytes(header: &[u8; HEADER_BYTES]) -> u64 {
+    let number = |at: usize| {
+        let bytes = header.get(at..at + 4).and_then(|bytes| bytes.try_into().ok());
+        u32::from_be_bytes(bytes.unwrap_or([0; 4]))
+    };
+    let page_bytes = match number(16) >> 16 {
+        1 => 65_536,
+        size => u64::from(size),
+    };
+    // The count is valid only if the last writer kept it, which it says by repeating its counter.
+    if number(24) == number(92) { u64::from(number(28)) * page_bytes } else { 0 }
+}
+
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn has_bytes(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.len() > 0)
+}
+
+fn explain(error: &sqlx::Error) -> (String, &'static str) {
+    match sqlite_code(error) {
+        Some(SqliteCode::Busy) => (
+            String::from("another process holds it"),
+            "Stop the other process, or give each its own data folder.",
+        ),
+        Some(SqliteCode::ReadOnly | SqliteCode::CannotOpen | SqliteCode::Full) => {
+            (plain(error), PERMISSIONS)
+        }
+        Some(SqliteCode::Damaged) => (plain(error), RESTORE),
+        None => (plain(error), PERMISSIONS),
+    }
+}
+
+fn plain(error: &sqlx::Error) -> String {
+    error.as_database_error().map_or_else(|| error.to_string(), |inner| inner.message().to_owned())
+}

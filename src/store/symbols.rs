@@ -1,0 +1,127 @@
+//! The table `symbols`: what the house keeps history of. Its ids are integers, which callers see.
+//! Must never lose a symbol: one that is no longer tracked is inactive.
+
+use super::columns::{Place, words};
+use super::dialect::{changing, reading};
+use super::{Error, Store};
+
+words! {
+    AssetClass {
+        Stock = "stock",
+        Etf = "etf",
+        Crypto = "crypto",
+    }
+}
+
+words! {
+    BackfillStatus {
+        Pending = "pending",
+        InProgress = "in_progress",
+        Completed = "completed",
+        Failed = "failed",
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct SymbolRow {
+    pub(crate) id: i64,
+    pub(crate) symbol: String,
+    pub(crate) asset_class: AssetClass,
+    pub(crate) active: bool,
+    pub(crate) date_added: i64,
+    pub(crate) backfill_status: BackfillStatus,
+    pub(crate) backfill_error: Option<String>,
+    pub(crate) last_backfill: Option<i64>,
+}
+
+#[derive(sqlx::FromRow)]
+struct RawSymbol {
+    id: i64,
+    symbol: String,
+    asset_class: String,
+    active: i64,
+    date_added: i64,
+    backfill_status: String,
+    backfill_error: Option<String>,
+    last_backfill: Option<i64>,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, symbol, asset_class, active, date_added, backfill_status, backfill_error,
+            last_backfill FROM symbols ",
+            $rest
+        )
+    };
+}
+
+const SEED: &str = "INSERT INTO symbols
+    (symbol, asset_class, active, date_added, backfill_status)
+    VALUES ($1, $2, 1, $3, 'pending') ON CONFLICT (symbol) DO NOTHING";
+
+impl Store {
+    /// Adds those that are not there; existing ones stay as they are. Yields how many were added.
+    pub(crate) async fn seed_symbols(&self, symbols: &[(&str, AssetClass)]) -> Result<u64, Error> {
+        let now_ms = self.clock.unix_ms();
+        let mut tx = self.begin().await?;
+        let mut added = 0;
+        for (symbol, asset_class) in symbols {
+            added += changing!(
+                &mut tx,
+                sqlx::query(SEED).bind(*symbol).bind(asset_class.as_str()).bind(now_ms)
+            )?;
+        }
+        tx.commit().await?;
+        Ok(added)
+    }
+
+    /// By symbol.
+    pub(crate) async fn symbols(&self) -> Result<Vec<SymbolRow>, Error> {
+        const ALL: &str = select!("ORDER BY symbol");
+        let raw: Vec<RawSymbol> = reading!(self, db => sqlx::query_as(ALL).fetch_all(db))?;
+        raw.into_iter().map(from_raw).collect()
+    }
+
+    /// By symbol, from the one that follows `after`.
+    pub(crate) async fn symbols_page(
+        &self,
+        active_only: bool,
+        after: Option<&str>,
+        limit: u32,
+    ) -> Result<Vec<SymbolRow>, Error> {
+        const PAGE: &str = select!("WHERE symbol > $1 AND active >= $2 ORDER BY symbol LIMIT $3");
+        let raw: Vec<RawSymbol> = reading!(self, db => {
+            sqlx::query_as(PAGE)
+                .bind(after.unwrap_or_default())
+                .bind(i64::from(active_only))
+                .bind(i64::from(limit))
+                .fetch_all(db)
+        })?;
+        raw.into_iter().map(from_raw).collect()
+    }
+
+    pub(crate) async fn symbol(&self, symbol: &str) -> Result<Option<SymbolRow>, Error> {
+        const BY_SYMBOL: &str = select!("WHERE symbol = $1");
+        let raw = reading!(self, db => sqlx::query_as(BY_SYMBOL).bind(symbol).fetch_optional(db))?;
+        raw.map(from_raw).transpose()
+    }
+}
+
+fn from_raw(raw: RawSymbol) -> Result<SymbolRow, Error> {
+    let place = Place { table: "symbols", row: &raw.symbol };
+    Ok(SymbolRow {
+        id: raw.id,
+        asset_class: place.word("asset_class", &raw.asset_class, AssetClass::parse)?,
+        active: place.flag("active", raw.active)?,
+        backfill_status: place.word(
+            "backfill_status",
+            &raw.backfill_status,
+            BackfillStatus::parse,
+        )?,
+        symbol: raw.symbol,
+        date_added: raw.date_added,
+        backfill_error: raw.backfill_error,
+        last_backfill: raw.last_backfill,
+    })
+}
