@@ -58,6 +58,12 @@ impl Client {
         }
     }
 
+    /// The secret that this key uses at a provider, if it is bound to one.
+    pub fn bound_secret(&self, provider: &str) -> Option<&str> {
+        let bound = self.secrets.iter().find(|(id, _)| id == provider);
+        bound.map(|(_, name)| name.as_str())
+    }
+
     pub fn is_superseded(&self) -> bool {
         self.superseded.load(Ordering::Acquire)
     }

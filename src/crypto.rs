@@ -18,7 +18,7 @@ mod seal;
 pub(crate) mod token;
 
 pub(crate) use self::aad::Aad;
-pub(crate) use self::digest::{Sha256, hmac_sha256, sha256};
+pub(crate) use self::digest::{Sha256, hmac_sha256, key_id, sha256};
 pub(crate) use self::random::{fill_random, random_bytes};
 pub(crate) use self::seal::{CryptoError, Parent, Prepared, open, parent_key_id, prepare, seal};
 
@@ -46,6 +46,8 @@ impl Layer {
 /// Every label under which bytes are derived or hashed, so that no two uses can meet.
 pub(crate) mod label {
     pub(crate) const ENVELOPE: &[u8] = b"sealgate/v1/";
+    pub(crate) const MASTER_KEY_ID: &[u8] = b"sealgate/v1/master-key-id";
+    pub(crate) const DATA_KEY_ID: &[u8] = b"sealgate/v1/data-key-id";
     pub(crate) const FINGERPRINT: &[u8] = b"sealgate/v1/fingerprint";
     pub(crate) const RECORD: &[u8] = b"sealgate/v1/record";
     pub(crate) const DESTINATIONS: &[u8] = b"sealgate/v1/destinations";

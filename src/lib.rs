@@ -12,6 +12,8 @@ mod net;
 // concepts
 mod client;
 mod provider;
+mod policy;
+mod quota;
 // keepers
 mod store;
 mod kms;

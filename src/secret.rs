@@ -65,6 +65,12 @@ impl SecretBytes {
     }
 }
 
+impl From<Zeroizing<Vec<u8>>> for SecretBytes {
+    fn from(bytes: Zeroizing<Vec<u8>>) -> Self {
+        Self(bytes)
+    }
+}
+
 /// A 256-bit key. Boxed, so that moving it leaves no copy on the stack it came from.
 ///
 /// ```compile_fail

@@ -237,15 +237,18 @@ fn padded(plaintext: &[u8]) -> Result<Zeroizing<Vec<u8>>, CryptoError> {
     Ok(body)
 }
 
-fn unpadded(body: Zeroizing<Vec<u8>>) -> Result<SecretBytes, CryptoError> {
+/// In place: the plaintext moves to the front of its own buffer, so that no second copy is made.
+fn unpadded(mut body: Zeroizing<Vec<u8>>) -> Result<SecretBytes, CryptoError> {
     let (length, rest) = body.split_at_checked(4).ok_or(CryptoError::Malformed)?;
     let length: [u8; 4] = length.try_into().map_err(|_| CryptoError::Malformed)?;
     let length = usize::try_from(u32::from_be_bytes(length)).map_err(|_| CryptoError::Malformed)?;
-    let (plaintext, padding) = rest.split_at_checked(length).ok_or(CryptoError::Malformed)?;
+    let (_plaintext, padding) = rest.split_at_checked(length).ok_or(CryptoError::Malformed)?;
     if padding.len() >= PADDING_STEP || padding.iter().any(|byte| *byte != 0) {
         return Err(CryptoError::Malformed);
     }
-    Ok(SecretBytes::copy_of(plaintext))
+    body.drain(..4);
+    body.truncate(length);
+    Ok(SecretBytes::from(body))
 }
 
 #[cfg(test)]
