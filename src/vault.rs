@@ -1,6 +1,295 @@
-//! Keyring, secrets, versions.
+//! Secrets and their versions: added, selected, opened, destroyed. Opening demands a `Permit`; only this
+//! room makes an `Opened`. In memory lie prepared envelopes and expanded keys, never a value: each call
+//! opens its own. Nothing here answers with a value, whatever the role.
+
+mod fields;
+mod keyring;
+mod snapshot;
+mod view;
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwapOption;
+use uuid::Uuid;
+
+use self::fields::Fields;
+pub(crate) use self::fields::Opened;
+use self::keyring::Keyring;
+pub(crate) use self::snapshot::Selected;
+use self::snapshot::Snapshot;
+pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
+use crate::clock::Clock;
+use crate::crypto::{self, label};
+use crate::kms::MasterKey;
+use crate::policy::Permit;
+use crate::provider::{Catalogue, Provider};
+use crate::refusal::{FieldFault, Reason, Refusal};
+use crate::secret::SecretBytes;
+use crate::store::{Former, SecretRow, Store, StoredSecret, VersionRow, VersionState};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub kek_max_age_days: u32,
 }
+
+/// The house's secrets. One for all threads; what changes is swapped as a whole.
+pub(crate) struct Vault {
+    store: Store,
+    clock: Clock,
+    catalogue: Arc<Catalogue>,
+    installation: Uuid,
+    /// None while sealed.
+    opened: ArcSwapOption<Unsealed>,
+    /// One change at a time: each reloads what the next one builds on.
+    changing: tokio::sync::Mutex<()>,
+}
+
+struct Unsealed {
+    keyring: Keyring,
+    snapshot: Snapshot,
+}
+
+impl Vault {
+    /// Unwraps the hierarchy under the master key and prepares every active version. A row that was
+    /// tampered with does not keep the house from starting: its secret alone is closed.
+    pub(crate) async fn open_house(
+        store: Store,
+        clock: Clock,
+        catalogue: Arc<Catalogue>,
+        master: MasterKey,
+        installation: Uuid,
+    ) -> Result<Self, VaultError> {
+        let keyring = Keyring::load(&store, master, installation).await?;
+        let vault = Self {
+            store,
+            clock,
+            catalogue,
+            installation,
+            opened: ArcSwapOption::empty(),
+            changing: tokio::sync::Mutex::new(()),
+        };
+        vault.reload(keyring).await?;
+        Ok(vault)
+    }
+
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.opened.load().is_none()
+    }
+
+    /// Which version serves this call. Refuses from the row alone; nothing is opened.
+    pub(crate) fn select(&self, permit: &Permit) -> Result<Selected, Refusal> {
+        let unsealed = self.opened.load();
+        let Some(unsealed) = unsealed.as_ref() else {
+            let detail = "Sealgate is sealed; an administrator has to unseal it.";
+            return Err(Refusal::new(Reason::Sealed, detail));
+        };
+        unsealed.snapshot.select(&permit.provider().id, permit.secret())
+    }
+
+    /// The value, for this call alone; it is wiped when the call drops it.
+    pub(crate) fn open(&self, permit: &Permit, selected: &Selected) -> Result<Opened, Refusal> {
+        selected.open(permit.provider()).map_err(|fault| {
+            tracing::error!(secret = %selected.secret_id(), %fault, "a selected version did not open");
+            Refusal::new(Reason::NoSecret, snapshot::DAMAGED)
+        })
+    }
+
+    /// What is wrong with the shape of these fields, without sending them anywhere.
+    pub(crate) fn check_format(
+        &self,
+        provider: &str,
+        fields: &[(String, SecretBytes)],
+    ) -> Vec<FieldFault> {
+        self.catalogue.get(provider).map_or_else(Vec::new, |provider| faults(provider, fields))
+    }
+
+    /// Checks an already stored secret's shape: opens it, judges it, wipes it.
+    pub(crate) fn check_stored(&self, id: Uuid) -> Result<Option<Vec<FieldFault>>, VaultError> {
+        let unsealed = self.opened.load_full().ok_or(VaultError::Sealed)?;
+        let Some(selected) = unsealed.snapshot.by_id(id) else { return Ok(None) };
+        let provider =
+            self.catalogue.get(selected.provider()).ok_or(VaultError::UnknownProvider)?;
+        let opened = selected.open(provider).map_err(VaultError::Crypto)?;
+        Ok(Some(faults(provider, &opened.copies(provider))))
+    }
+
+    pub(crate) async fn add(&self, new: NewSecret) -> Result<SecretView, VaultError> {
+        let provider =
+            self.catalogue.get(&new.provider).ok_or(VaultError::UnknownProvider)?.clone();
+        let faults = faults(&provider, &new.fields);
+        if !faults.is_empty() {
+            return Err(VaultError::BadFields(faults));
+        }
+        let changing = self.changing.lock().await;
+        let unsealed = self.opened.load_full().ok_or(VaultError::Sealed)?;
+        let (secret, version) = self.seal_new(&unsealed.keyring, &provider, new).await?;
+        self.store.insert_secret(&secret, &version).await?;
+        self.reload_locked(&changing).await?;
+        self.show(secret.id).await?.ok_or(VaultError::Vanished)
+    }
+
+    /// A new value that takes over at once; the former one is destroyed.
+    pub(crate) async fn replace(
+        &self,
+        id: Uuid,
+        fields: Vec<(String, SecretBytes)>,
+        by: &str,
+    ) -> Result<Option<SecretView>, VaultError> {
+        let changing = self.changing.lock().await;
+        let unsealed = self.opened.load_full().ok_or(VaultError::Sealed)?;
+        let Some(stored) = self.store.secret(id).await? else { return Ok(None) };
+        let provider = self.catalogue.get(&stored.secret.provider);
+        let provider = provider.ok_or(VaultError::UnknownProvider)?;
+        let number = stored.versions.iter().map(|version| version.version).max().unwrap_or(0) + 1;
+        let data_key = unsealed.keyring.unwrap_data_key(&stored.secret)?;
+        let version =
+            self.seal_version(&unsealed.keyring, &stored.secret, (provider, number, &fields), by)?;
+        let fingerprint = fields::fingerprint(&data_key, &fields);
+        self.store.insert_active_version(&version, &fingerprint, Former::Destroy).await?;
+        self.reload_locked(&changing).await?;
+        self.show(id).await
+    }
+
+    pub(crate) async fn list(&self) -> Result<Vec<SecretView>, VaultError> {
+        let loaded = self.store.secrets().await?;
+        Ok(loaded.rows.iter().map(SecretView::of).collect())
+    }
+
+    pub(crate) async fn show(&self, id: Uuid) -> Result<Option<SecretView>, VaultError> {
+        Ok(self.store.secret(id).await?.as_ref().map(SecretView::of))
+    }
+
+    pub(crate) async fn set(
+        &self,
+        id: Uuid,
+        patch: SecretPatch,
+    ) -> Result<Option<SecretView>, VaultError> {
+        let changing = self.changing.lock().await;
+        let Some(stored) = self.store.secret(id).await? else { return Ok(None) };
+        let mut row = stored.secret;
+        patch.lay_over(&mut row);
+        row.updated_at = self.clock.unix_ms();
+        self.store.update_secret(&row).await?;
+        self.reload_locked(&changing).await?;
+        self.show(id).await
+    }
+
+    /// Every envelope and the data key are overwritten: the value is gone for good.
+    pub(crate) async fn destroy(&self, id: Uuid) -> Result<bool, VaultError> {
+        let changing = self.changing.lock().await;
+        let destroyed = self.store.destroy_secret(id).await?;
+        self.reload_locked(&changing).await?;
+        Ok(destroyed)
+    }
+
+    async fn seal_new(
+        &self,
+        keyring: &Keyring,
+        provider: &Provider,
+        new: NewSecret,
+    ) -> Result<(SecretRow, VersionRow), VaultError> {
+        let kek = keyring.active_kek(&self.store, &self.clock, &provider.category).await?;
+        let id = Uuid::now_v7();
+        let now_ms = self.clock.unix_ms();
+        let (data_key, wrapped) = kek.new_data_key(self.installation, &provider.id, id)?;
+        let secret = SecretRow {
+            id,
+            provider: provider.id.to_string(),
+            name: new.name,
+            category: provider.category.clone(),
+            owner: new.owner,
+            labels: new.labels,
+            expires_at: new.expires_at_ms,
+            active: true,
+            kek_id: kek.id(),
+            data_key: wrapped,
+            fingerprint: fields::fingerprint(&data_key, &new.fields),
+            created_at: now_ms,
+            created_by: new.created_by.clone(),
+            updated_at: now_ms,
+        };
+        let sealed =
+            fields::seal(self.installation, &data_key, &secret, 1, (provider, &new.fields))?;
+        let version = version_row(&secret, 1, sealed, (now_ms, &new.created_by));
+        Ok((secret, version))
+    }
+
+    fn seal_version(
+        &self,
+        keyring: &Keyring,
+        secret: &SecretRow,
+        (provider, number, fields): (&Provider, u32, &[(String, SecretBytes)]),
+        by: &str,
+    ) -> Result<VersionRow, VaultError> {
+        let data_key = keyring.unwrap_data_key(secret)?;
+        let sealed =
+            fields::seal(self.installation, &data_key, secret, number, (provider, fields))?;
+        Ok(version_row(secret, number, sealed, (self.clock.unix_ms(), by)))
+    }
+
+    async fn reload_locked(
+        &self,
+        _changing: &tokio::sync::MutexGuard<'_, ()>,
+    ) -> Result<(), VaultError> {
+        let Some(unsealed) = self.opened.load_full() else { return Ok(()) };
+        self.reload(unsealed.keyring.share()).await
+    }
+
+    async fn reload(&self, keyring: Keyring) -> Result<(), VaultError> {
+        let loaded = self.store.secrets().await?;
+        for contradiction in &loaded.contradictions {
+            tracing::error!(%contradiction, "integrity: a stored secret is closed");
+        }
+        let snapshot = Snapshot::prepare(&keyring, &self.catalogue, &loaded.rows);
+        self.opened.store(Some(Arc::new(Unsealed { keyring, snapshot })));
+        Ok(())
+    }
+}
+
+fn version_row(
+    secret: &SecretRow,
+    version: u32,
+    sealed: fields::Sealed,
+    (now_ms, by): (i64, &str),
+) -> VersionRow {
+    VersionRow {
+        secret_id: secret.id,
+        version,
+        state: VersionState::Active,
+        envelope: Some(sealed.envelope),
+        destinations: sealed.destinations,
+        created_at: now_ms,
+        created_by: by.to_owned(),
+        last_used_at: None,
+    }
+}
+
+/// Exactly the provider's fields, each once, each of its shape.
+fn faults(provider: &Provider, fields: &[(String, SecretBytes)]) -> Vec<FieldFault> {
+    let mut faults = Vec::new();
+    let mut fault = |name: &str, fault: String| {
+        faults.push(FieldFault { field: format!("fields.{name}"), fault });
+    };
+    for (name, value) in fields {
+        match provider.field(name) {
+            None => fault(name, format!("is no field of {}", provider.id)),
+            Some(field) => {
+                if let Some(what) = field.format.fault(value) {
+                    fault(name, what);
+                }
+            }
+        }
+        if fields.iter().filter(|(other, _)| other == name).count() > 1 {
+            fault(name, String::from("is given twice"));
+        }
+    }
+    for field in &provider.fields {
+        if !fields.iter().any(|(name, _)| *name == field.name) {
+            fault(&field.name, String::from("is missing"));
+        }
+    }
+    faults
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,182 @@
+//! What a sealed value holds: the fields, and the list of destinations and slots they were sealed for.
+//! The list's digest is bound into the envelope; opening for a target outside the list gives nothing.
+
+use uuid::Uuid;
+
+use super::{Provider, crypto, label};
+use crate::crypto::{Aad, CryptoError, Layer, Parent, Prepared};
+use crate::secret::{Key, SecretBytes};
+use crate::store::SecretRow;
+
+/// A fresh envelope and the digest of its destinations.
+pub(super) struct Sealed {
+    pub(super) envelope: Vec<u8>,
+    pub(super) destinations: [u8; 32],
+}
+
+/// The fields of one version, opened for one call. Only the vault makes one.
+pub(crate) struct Opened {
+    plaintext: SecretBytes,
+}
+
+/// Read access to opened fields.
+pub(super) struct Fields;
+
+impl Opened {
+    /// One field's plain bytes.
+    pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
+        let fields = Fields::of(self.plaintext.expose())?;
+        fields.into_iter().find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
+    }
+
+    pub(super) fn copies(&self, provider: &Provider) -> Vec<(String, SecretBytes)> {
+        let copy = |name: &String| Some((name.clone(), SecretBytes::copy_of(self.field(name)?)));
+        provider.fields.iter().filter_map(|field| copy(&field.name)).collect()
+    }
+}
+
+/// Opens a prepared version and demands that every target of the provider is in its sealed list.
+pub(super) fn open(prepared: &Prepared) -> Result<Opened, CryptoError> {
+    let plaintext = prepared.open()?;
+    if Fields::of(plaintext.expose()).is_none() {
+        return Err(CryptoError::Malformed);
+    }
+    Ok(Opened { plaintext })
+}
+
+/// Is everything that the provider reaches today in the list that was sealed?
+pub(super) fn covers(opened: &Opened, provider: &Provider) -> bool {
+    let Some(sealed) = destinations_of(opened.plaintext.expose()) else { return false };
+    let covered = |wanted: &String| sealed.contains(&wanted.as_bytes());
+    provider.destinations().iter().all(covered)
+}
+
+pub(super) fn seal(
+    installation: Uuid,
+    data_key: &Key,
+    secret: &SecretRow,
+    version: u32,
+    (provider, fields): (&Provider, &[(String, SecretBytes)]),
+) -> Result<Sealed, CryptoError> {
+    let list = provider.destinations();
+    let destinations = digest(&list);
+    let plaintext = write(&list, fields)?;
+    let aad = aad(installation, secret, version, &destinations);
+    let parent = Parent { id: crypto::key_id(data_key, label::DATA_KEY_ID), key: data_key };
+    let envelope = crypto::seal(parent, Layer::Value, &aad, plaintext.expose())?;
+    Ok(Sealed { envelope, destinations })
+}
+
+pub(super) fn prepare(
+    installation: Uuid,
+    data_key: &Key,
+    secret: &SecretRow,
+    (version, destinations, envelope): (u32, &[u8; 32], &[u8]),
+) -> Result<Prepared, CryptoError> {
+    let aad = aad(installation, secret, version, destinations);
+    let parent = Parent { id: crypto::key_id(data_key, label::DATA_KEY_ID), key: data_key };
+    crypto::prepare(parent, Layer::Value, &aad, envelope)
+}
+
+/// Tells an operator which key is in, and cannot be guessed without the data key.
+pub(super) fn fingerprint(data_key: &Key, fields: &[(String, SecretBytes)]) -> String {
+    let mut sorted: Vec<_> = fields.iter().collect();
+    sorted.sort_by(|left, right| left.0.cmp(&right.0));
+    let mut parts: Vec<&[u8]> = vec![label::FINGERPRINT];
+    for (name, value) in sorted {
+        parts.extend([name.as_bytes(), &[0], value.expose(), &[0]]);
+    }
+    let mac = crypto::hmac_sha256(data_key, &parts);
+    mac.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// What the value means: moved to another row, version, provider or destination, it does not open.
+fn aad(installation: Uuid, secret: &SecretRow, version: u32, destinations: &[u8; 32]) -> Aad {
+    Aad::new("value")
+        .with(installation.as_bytes())
+        .with(secret.category.as_bytes())
+        .with(secret.provider.as_bytes())
+        .with(secret.id.as_bytes())
+        .with_number(u64::from(version))
+        .with(destinations)
+}
+
+fn digest(list: &[String]) -> [u8; 32] {
+    let mut hash = crypto::Sha256::new(label::DESTINATIONS);
+    for destination in list {
+        let length = u32::try_from(destination.len()).unwrap_or(u32::MAX);
+        hash.update(&length.to_be_bytes());
+        hash.update(destination.as_bytes());
+    }
+    hash.finish()
+}
+
+/// `count u16 | (length u16 | destination)… | count u16 | (length u16 | name | length u32 | value)…`
+fn write(
+    destinations: &[String],
+    fields: &[(String, SecretBytes)],
+) -> Result<SecretBytes, CryptoError> {
+    let short = |length: usize| u16::try_from(length).map_err(|_| CryptoError::TooLarge);
+    let long = |length: usize| u32::try_from(length).map_err(|_| CryptoError::TooLarge);
+    let list_bytes: usize = destinations.iter().map(|text| text.len() + 2).sum();
+    let field_bytes: usize = fields.iter().map(|(name, value)| name.len() + value.len() + 6).sum();
+    // Exactly as long as needed: a vector that grows leaves copies behind.
+    let mut plaintext = Vec::with_capacity(4 + list_bytes + field_bytes);
+    plaintext.extend_from_slice(&short(destinations.len())?.to_be_bytes());
+    for destination in destinations {
+        plaintext.extend_from_slice(&short(destination.len())?.to_be_bytes());
+        plaintext.extend_from_slice(destination.as_bytes());
+    }
+    plaintext.extend_from_slice(&short(fields.len())?.to_be_bytes());
+    for (name, value) in fields {
+        plaintext.extend_from_slice(&short(name.len())?.to_be_bytes());
+        plaintext.extend_from_slice(name.as_bytes());
+        plaintext.extend_from_slice(&long(value.len())?.to_be_bytes());
+        plaintext.extend_from_slice(value.expose());
+    }
+    Ok(SecretBytes::new(plaintext))
+}
+
+fn destinations_of(plaintext: &[u8]) -> Option<Vec<&[u8]>> {
+    let mut reader = Reader(plaintext);
+    let count = reader.short()?;
+    (0..count).map(|_| reader.sized_short()).collect()
+}
+
+impl Fields {
+    /// Names and values in place.
+    pub(super) fn of(plaintext: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+        let mut reader = Reader(plaintext);
+        for _ in 0..reader.short()? {
+            reader.sized_short()?;
+        }
+        let count = reader.short()?;
+        let fields: Option<Vec<_>> =
+            (0..count).map(|_| Some((reader.sized_short()?, reader.sized_long()?))).collect();
+        fields.filter(|_| reader.0.is_empty())
+    }
+}
+
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, length: usize) -> Option<&'a [u8]> {
+        let (taken, rest) = self.0.split_at_checked(length)?;
+        self.0 = rest;
+        Some(taken)
+    }
+
+    fn short(&mut self) -> Option<u16> {
+        Some(u16::from_be_bytes(self.take(2)?.try_into().ok()?))
+    }
+
+    fn sized_short(&mut self) -> Option<&'a [u8]> {
+        let length = usize::from(self.short()?);
+        self.take(length)
+    }
+
+    fn sized_long(&mut self) -> Option<&'a [u8]> {
+        let length = u32::from_be_bytes(self.take(4)?.try_into().ok()?);
+        self.take(usize::try_from(length).ok()?)
+    }
+}

@@ -1,0 +1,171 @@
+//! Every secret of the house, prepared for opening, as one immutable whole that calls read without a
+//! lock. Must never hold a value, only expanded keys and envelopes.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::keyring::Keyring;
+use super::{Opened, Provider, StoredSecret, VersionRow, fields};
+use crate::crypto::{CryptoError, Prepared};
+use crate::provider::Catalogue;
+use crate::refusal::{Reason, Refusal};
+use crate::store::VersionState;
+
+pub(super) const DAMAGED: &str = "The stored secret does not open: its row was changed outside Sealgate, or \
+     its key is another. Restore it from a backup or enter the provider's key again.";
+const NEW_TARGET: &str = "The secret was sealed for other destinations than this provider has now. If the \
+     change is meant, allow it with `sealgate secret reseal`, or enter the provider's key again.";
+const NONE_STORED: &str =
+    "No secret is stored for this provider; add one with `sealgate secret add`.";
+const NONE_ACTIVE: &str =
+    "No secret of this provider is active; enable one with `sealgate secret set`.";
+
+pub(super) struct Snapshot {
+    by_provider: HashMap<String, Vec<Arc<Entry>>>,
+}
+
+struct Entry {
+    id: Uuid,
+    provider: String,
+    name: String,
+    active: bool,
+    version: u32,
+    state: Usable,
+}
+
+enum Usable {
+    Yes(Prepared),
+    No(&'static str),
+}
+
+/// The version that will serve a call. Only the vault makes one.
+pub(crate) struct Selected(Arc<Entry>);
+
+impl Snapshot {
+    pub(super) fn prepare(
+        keyring: &Keyring,
+        catalogue: &Catalogue,
+        secrets: &[StoredSecret],
+    ) -> Self {
+        let mut by_provider: HashMap<String, Vec<Arc<Entry>>> = HashMap::new();
+        for stored in secrets {
+            let entry = entry(keyring, catalogue, stored);
+            if let Usable::No(why) = entry.state {
+                tracing::error!(
+                    provider = entry.provider,
+                    secret = entry.name,
+                    why,
+                    "integrity: a secret is closed"
+                );
+            }
+            by_provider.entry(entry.provider.clone()).or_default().push(Arc::new(entry));
+        }
+        for entries in by_provider.values_mut() {
+            // Ids are ordered by time: the oldest first.
+            entries.sort_by_key(|entry| entry.id);
+        }
+        Self { by_provider }
+    }
+
+    /// The named one, else `default`, else the oldest active.
+    pub(super) fn select(&self, provider: &str, name: Option<&str>) -> Result<Selected, Refusal> {
+        let entries = self.by_provider.get(provider).map(Vec::as_slice).unwrap_or_default();
+        let no_secret = |detail: &'static str| Err(Refusal::new(Reason::NoSecret, detail));
+        let entry = match name {
+            Some(name) => match entries.iter().find(|entry| entry.name == name) {
+                Some(entry) => entry,
+                None => {
+                    let detail = "This provider has no secret of that name.";
+                    return Err(Refusal::new(Reason::NotFound, detail));
+                }
+            },
+            None => {
+                let mut active = entries.iter().filter(|entry| entry.active);
+                let default = active.clone().find(|entry| entry.name == "default");
+                match default.or_else(|| active.next()) {
+                    Some(entry) => entry,
+                    None if entries.is_empty() => return no_secret(NONE_STORED),
+                    None => return no_secret(NONE_ACTIVE),
+                }
+            }
+        };
+        if !entry.active {
+            return no_secret(NONE_ACTIVE);
+        }
+        match entry.state {
+            Usable::Yes(_) => Ok(Selected(Arc::clone(entry))),
+            Usable::No(why) => no_secret(why),
+        }
+    }
+
+    pub(super) fn by_id(&self, id: Uuid) -> Option<Selected> {
+        let mut entries = self.by_provider.values().flatten();
+        entries.find(|entry| entry.id == id).map(|entry| Selected(Arc::clone(entry)))
+    }
+}
+
+impl Selected {
+    pub(crate) fn secret_id(&self) -> Uuid {
+        self.0.id
+    }
+
+    pub(crate) fn version(&self) -> u32 {
+        self.0.version
+    }
+
+    pub(super) fn provider(&self) -> &str {
+        &self.0.provider
+    }
+
+    /// The snapshot has already compared the sealed list of destinations with this provider's.
+    pub(super) fn open(&self, provider: &Provider) -> Result<Opened, CryptoError> {
+        match &self.0.state {
+            Usable::Yes(prepared) if self.0.provider == *provider.id => fields::open(prepared),
+            Usable::Yes(_) | Usable::No(_) => Err(CryptoError::NotAuthentic),
+        }
+    }
+}
+
+fn entry(keyring: &Keyring, catalogue: &Catalogue, stored: &StoredSecret) -> Entry {
+    let secret = &stored.secret;
+    let version = stored.versions.iter().rfind(|version| match version.state {
+        VersionState::Active => true,
+        VersionState::Pending
+        | VersionState::Retiring
+        | VersionState::Retired
+        | VersionState::Destroyed => false,
+    });
+    Entry {
+        id: secret.id,
+        provider: secret.provider.clone(),
+        name: secret.name.clone(),
+        active: secret.active,
+        version: version.map_or(0, |version| version.version),
+        state: match (version, catalogue.get(&secret.provider)) {
+            (Some(version), Some(provider)) => usable(keyring, provider, stored, version),
+            (None, _) => Usable::No(NONE_ACTIVE),
+            (_, None) => Usable::No("The provider of this secret is not configured."),
+        },
+    }
+}
+
+fn usable(
+    keyring: &Keyring,
+    provider: &Provider,
+    stored: &StoredSecret,
+    version: &VersionRow,
+) -> Usable {
+    let Some(envelope) = &version.envelope else { return Usable::No(DAMAGED) };
+    let Ok(data_key) = keyring.unwrap_data_key(&stored.secret) else { return Usable::No(DAMAGED) };
+    let sealed = (version.version, &version.destinations, envelope.as_slice());
+    let prepared = fields::prepare(keyring.installation(), &data_key, &stored.secret, sealed);
+    let Ok(prepared) = prepared else { return Usable::No(DAMAGED) };
+    // Opened once here, so that a damaged value is known before a call needs it.
+    match fields::open(&prepared) {
+        Ok(opened) if fields::covers(&opened, provider) => Usable::Yes(prepared),
+        Ok(_) => Usable::No(NEW_TARGET),
+        Err(_) => Usable::No(DAMAGED),
+    }
+}

@@ -1,0 +1,128 @@
+//! The vault against a real SQLite database: what is sealed opens for its own meaning and for no other.
+
+use super::*;
+use crate::client::{Client, Role, Tier};
+use crate::policy;
+use crate::store::{Settings as StoreSettings, Target};
+
+struct House {
+    vault: Vault,
+    store: Store,
+    catalogue: Arc<Catalogue>,
+    _folder: tempfile::TempDir,
+}
+
+async fn house() -> House {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::settable(1_800_000_000_000);
+    let target = Target::Sqlite(folder.path().join("test.db"));
+    let store = Store::open(&StoreSettings { target }, clock.clone()).await.unwrap();
+    let key = crate::secret::Key::copy_of(&[3; 32]);
+    let master = MasterKey { id: [1; 16], key };
+    let catalogue = Arc::new(Catalogue::build(&[]).unwrap());
+    let installation = Uuid::now_v7();
+    let vault = Vault::open_house(store.clone(), clock, catalogue.clone(), master, installation);
+    House { vault: vault.await.unwrap(), store, catalogue, _folder: folder }
+}
+
+fn permit(house: &House, provider: &str, secret: Option<&str>) -> Permit {
+    let client = Arc::new(Client {
+        id: Uuid::nil(),
+        name: String::from("test"),
+        role: Role::User,
+        tier: Tier::Standard,
+        scopes: None,
+        limit: None,
+        expires_at_ms: None,
+        secrets: Vec::new(),
+        active: true,
+        superseded: std::sync::atomic::AtomicBool::new(false),
+    });
+    let provider = house.catalogue.get(provider).unwrap();
+    let request = policy::Request { provider, method: "GET", segments: &["v1"], secret };
+    policy::authorize(&client, &request).ok().unwrap()
+}
+
+fn new(provider: &str, name: &str, value: &str) -> NewSecret {
+    NewSecret {
+        provider: provider.to_owned(),
+        name: name.to_owned(),
+        fields: vec![(String::from("api_key"), SecretBytes::copy_of(value.as_bytes()))],
+        expires_at_ms: None,
+        owner: None,
+        labels: Vec::new(),
+        created_by: String::from("test"),
+    }
+}
+
+fn opened(house: &House, provider: &str, secret: Option<&str>) -> Result<Vec<u8>, Reason> {
+    let permit = permit(house, provider, secret);
+    let selected = house.vault.select(&permit).map_err(|refusal| refusal.reason)?;
+    let opened = house.vault.open(&permit, &selected).map_err(|refusal| refusal.reason)?;
+    Ok(opened.field("api_key").unwrap().to_vec())
+}
+
+#[tokio::test]
+async fn a_secret_opens_for_a_permit_of_its_provider() {
+    let house = house().await;
+    assert_eq!(opened(&house, "polygon", None), Err(Reason::NoSecret));
+    house.vault.add(new("polygon", "default", "polygon-key-0123456789")).await.unwrap();
+    assert_eq!(opened(&house, "polygon", None).unwrap(), b"polygon-key-0123456789");
+    assert_eq!(opened(&house, "massive", None), Err(Reason::NoSecret));
+    assert_eq!(opened(&house, "polygon", Some("other")), Err(Reason::NotFound));
+    let twice = house.vault.add(new("polygon", "default", "polygon-key-0123456789")).await;
+    assert!(matches!(twice, Err(VaultError::Duplicate)));
+}
+
+#[tokio::test]
+async fn a_wrong_shape_is_refused_before_anything_is_stored() {
+    let house = house().await;
+    let refused = house.vault.add(new("openai", "default", "not-an-openai-key-0123")).await;
+    let Err(VaultError::BadFields(faults)) = refused else { panic!("accepted") };
+    assert_eq!(faults[0].field, "fields.api_key");
+    assert!(house.vault.list().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn a_disabled_or_destroyed_secret_serves_no_call() {
+    let house = house().await;
+    let view = house.vault.add(new("polygon", "default", "polygon-key-0123456789")).await.unwrap();
+    let off = SecretPatch { active: Some(false), ..SecretPatch::default() };
+    house.vault.set(view.id, off).await.unwrap();
+    assert_eq!(opened(&house, "polygon", None), Err(Reason::NoSecret));
+    let on = SecretPatch { active: Some(true), ..SecretPatch::default() };
+    house.vault.set(view.id, on).await.unwrap();
+    assert!(opened(&house, "polygon", None).is_ok());
+    assert!(house.vault.destroy(view.id).await.unwrap());
+    assert_eq!(opened(&house, "polygon", None), Err(Reason::NoSecret));
+    assert!(!house.vault.destroy(view.id).await.unwrap());
+}
+
+#[tokio::test]
+async fn a_replaced_value_takes_over_and_the_old_one_is_gone() {
+    let house = house().await;
+    let view = house.vault.add(new("polygon", "default", "polygon-key-0123456789")).await.unwrap();
+    let fields = vec![(String::from("api_key"), SecretBytes::copy_of(b"polygon-key-new-9876543"))];
+    let after = house.vault.replace(view.id, fields, "test").await.unwrap().unwrap();
+    assert_eq!(opened(&house, "polygon", None).unwrap(), b"polygon-key-new-9876543");
+    let states: Vec<_> = after.versions.iter().map(|version| version.state).collect();
+    assert_eq!(states, ["destroyed", "active"]);
+    assert_ne!(view.fingerprint, after.fingerprint);
+}
+
+#[tokio::test]
+async fn envelopes_that_change_places_do_not_open() {
+    let house = house().await;
+    let one = house.vault.add(new("polygon", "one", "polygon-key-one-012345")).await.unwrap();
+    let two = house.vault.add(new("polygon", "two", "polygon-key-two-012345")).await.unwrap();
+    let envelope = |stored: &StoredSecret| stored.versions[0].envelope.clone().unwrap();
+    let first = house.store.secret(one.id).await.unwrap().unwrap();
+    let second = house.store.secret(two.id).await.unwrap().unwrap();
+    let digest = first.versions[0].destinations;
+    house.store.replace_envelope(one.id, 1, &envelope(&second), &digest).await.unwrap();
+    house.store.replace_envelope(two.id, 1, &envelope(&first), &digest).await.unwrap();
+    let changing = house.vault.changing.lock().await;
+    house.vault.reload_locked(&changing).await.unwrap();
+    assert_eq!(opened(&house, "polygon", Some("one")), Err(Reason::NoSecret));
+    assert_eq!(opened(&house, "polygon", Some("two")), Err(Reason::NoSecret));
+}

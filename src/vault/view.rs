@@ -1,0 +1,144 @@
+//! What may be asked of the vault and what it answers: metadata, never a value.
+
+use uuid::Uuid;
+
+use crate::crypto::CryptoError;
+use crate::refusal::FieldFault;
+use crate::secret::SecretBytes;
+use crate::store::{self, SecretRow, StoredSecret};
+
+/// A secret to be added; its fields are wiped when this is dropped.
+pub(crate) struct NewSecret {
+    pub(crate) provider: String,
+    pub(crate) name: String,
+    pub(crate) fields: Vec<(String, SecretBytes)>,
+    pub(crate) expires_at_ms: Option<i64>,
+    pub(crate) owner: Option<String>,
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) created_by: String,
+}
+
+/// What to change; None leaves as it is, `Some(None)` clears.
+#[derive(Default)]
+#[expect(clippy::option_option, reason = "the outer one is 'sent', the inner one is 'null'")]
+pub(crate) struct SecretPatch {
+    pub(crate) active: Option<bool>,
+    pub(crate) owner: Option<Option<String>>,
+    pub(crate) labels: Option<Vec<(String, String)>>,
+    pub(crate) expires_at_ms: Option<Option<i64>>,
+}
+
+/// A secret as operators see it.
+pub(crate) struct SecretView {
+    pub(crate) id: Uuid,
+    pub(crate) provider: String,
+    pub(crate) name: String,
+    pub(crate) category: String,
+    pub(crate) owner: Option<String>,
+    pub(crate) labels: Vec<(String, String)>,
+    pub(crate) active: bool,
+    pub(crate) expires_at_ms: Option<i64>,
+    pub(crate) fingerprint: String,
+    pub(crate) created_at_ms: i64,
+    pub(crate) updated_at_ms: i64,
+    pub(crate) versions: Vec<VersionView>,
+}
+
+pub(crate) struct VersionView {
+    pub(crate) version: u32,
+    pub(crate) state: &'static str,
+    pub(crate) created_at_ms: i64,
+    pub(crate) last_used_at_ms: Option<i64>,
+}
+
+#[derive(Debug)]
+pub(crate) enum VaultError {
+    UnknownProvider,
+    Duplicate,
+    BadFields(Vec<FieldFault>),
+    Sealed,
+    /// What was just written is not there any more.
+    Vanished,
+    /// The master key at hand is not the one that this house was made with.
+    OtherMasterKey,
+    Store(store::Error),
+    Crypto(CryptoError),
+}
+
+impl SecretPatch {
+    pub(super) fn lay_over(self, row: &mut SecretRow) {
+        row.active = self.active.unwrap_or(row.active);
+        if let Some(owner) = self.owner {
+            row.owner = owner;
+        }
+        if let Some(labels) = self.labels {
+            row.labels = labels;
+        }
+        if let Some(expires_at) = self.expires_at_ms {
+            row.expires_at = expires_at;
+        }
+    }
+}
+
+impl SecretView {
+    pub(super) fn of(stored: &StoredSecret) -> Self {
+        let secret = stored.secret.clone();
+        let version = |row: &store::VersionRow| VersionView {
+            version: row.version,
+            state: row.state.as_str(),
+            created_at_ms: row.created_at,
+            last_used_at_ms: row.last_used_at,
+        };
+        Self {
+            id: secret.id,
+            provider: secret.provider,
+            name: secret.name,
+            category: secret.category,
+            owner: secret.owner,
+            labels: secret.labels,
+            active: secret.active,
+            expires_at_ms: secret.expires_at,
+            fingerprint: secret.fingerprint,
+            created_at_ms: secret.created_at,
+            updated_at_ms: secret.updated_at,
+            versions: stored.versions.iter().map(version).collect(),
+        }
+    }
+}
+
+impl From<store::Error> for VaultError {
+    fn from(fault: store::Error) -> Self {
+        match fault {
+            store::Error::Duplicate { .. } => Self::Duplicate,
+            other => Self::Store(other),
+        }
+    }
+}
+
+impl From<CryptoError> for VaultError {
+    fn from(fault: CryptoError) -> Self {
+        Self::Crypto(fault)
+    }
+}
+
+impl std::fmt::Display for VaultError {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::UnknownProvider => formatter.write_str("there is no provider of that name"),
+            Self::Duplicate => formatter.write_str("this provider has a secret of that name already"),
+            Self::BadFields(_) => formatter.write_str("the fields do not fit the provider"),
+            Self::Sealed => formatter.write_str("the vault is sealed; unseal it first"),
+            Self::Vanished => {
+                formatter.write_str("the row was removed while it was being worked on; try again")
+            }
+            Self::OtherMasterKey => formatter.write_str(
+                "the master key is not the one that this database was made with; bring the right file \
+                 back, or set master_key.path to where it lies",
+            ),
+            Self::Store(fault) => fault.fmt(formatter),
+            Self::Crypto(fault) => fault.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for VaultError {}
