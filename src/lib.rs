@@ -18,6 +18,7 @@ mod quota;
 mod store;
 mod kms;
 mod vault;
+mod roster;
 mod limiter;
 mod ledger;
 // doors

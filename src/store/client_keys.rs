@@ -37,6 +37,36 @@ pub(crate) struct ClientKeyRow {
     pub(crate) request_count: u64,
 }
 
+impl ClientKeyRow {
+    /// A row with nothing set but what every key has; its id and times come with its issue.
+    pub(crate) fn new(name: &str, role: Role, tier: Tier, created_by: &str) -> Self {
+        Self {
+            id: Uuid::nil(),
+            name: name.to_owned(),
+            role,
+            tier,
+            scopes: None,
+            allowed_ips: None,
+            allowed_origins: None,
+            description: None,
+            owner: None,
+            expires_at: None,
+            quota_limit: None,
+            monthly_quota: None,
+            max_concurrent: None,
+            secrets: Vec::new(),
+            active: true,
+            created_at: 0,
+            created_by: created_by.to_owned(),
+            updated_at: 0,
+            last_used_at: None,
+            last_used_endpoint: None,
+            last_used_address: None,
+            request_count: 0,
+        }
+    }
+}
+
 /// A client key as lists show it; the present preview first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ListedClientKey {
