@@ -21,6 +21,9 @@ mod vault;
 mod roster;
 mod limiter;
 mod ledger;
+// way out
+mod inject;
+mod upstream;
 // doors
 mod emulator;
 mod proxy;

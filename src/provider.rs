@@ -28,6 +28,8 @@ pub struct Provider {
     /// Bases whose absolute URLs in answers are rewritten: the one in force and the catalogue's own.
     pub known_bases: Vec<BaseUrl>,
     pub websocket: Option<BaseUrl>,
+    /// The Host header of every call, made once.
+    pub host: http::HeaderValue,
     pub fields: Vec<Field>,
     pub inject: Vec<Placement>,
     pub slots: Slots,
@@ -189,6 +191,7 @@ impl Provider {
     pub fn at_port(mut self, port: u16) -> Self {
         self.base = self.base.with_port(port);
         self.known_bases = vec![self.base.clone()];
+        self.host = file::host_header(&self.base).unwrap_or(self.host);
         self
     }
 

@@ -52,21 +52,30 @@ impl std::fmt::Display for ConnectError {
 }
 
 impl Connector {
-    pub(crate) async fn connect(&self, to: &Destination) -> Result<Stream, ConnectError> {
-        match tokio::time::timeout(to.patience, self.connect_unbounded(to)).await {
+    /// `wants_h2` offers HTTP/2 beside HTTP/1.1.
+    pub(crate) async fn connect(
+        &self,
+        to: &Destination,
+        wants_h2: bool,
+    ) -> Result<Stream, ConnectError> {
+        match tokio::time::timeout(to.patience, self.connect_unbounded(to, wants_h2)).await {
             Ok(result) => result,
             Err(_elapsed) => Err(ConnectError::TimedOut),
         }
     }
 
-    async fn connect_unbounded(&self, to: &Destination) -> Result<Stream, ConnectError> {
+    async fn connect_unbounded(
+        &self,
+        to: &Destination,
+        wants_h2: bool,
+    ) -> Result<Stream, ConnectError> {
         let stream = self.open_socket(to).await?;
         stream.set_nodelay(true).map_err(|cause| ConnectError::Unreachable(cause.to_string()))?;
         if !to.tls {
             return Ok(Stream::Plain(stream));
         }
         let connector =
-            to.trust.connector().map_err(|cause| ConnectError::Tls(cause.to_string()))?;
+            to.trust.connector(wants_h2).map_err(|cause| ConnectError::Tls(cause.to_string()))?;
         let name = ServerName::try_from(to.host.clone()).map_err(|_| {
             ConnectError::Tls(String::from("the host is no name for a certificate"))
         })?;

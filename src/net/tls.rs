@@ -52,7 +52,13 @@ pub(crate) fn install_provider() {
 /// Which authorities a provider's certificate may come from: the platform's and extra ones.
 #[derive(Clone)]
 pub(crate) struct Trust {
-    connector: Arc<Result<TlsConnector, TlsError>>,
+    connectors: Arc<Result<Connectors, TlsError>>,
+}
+
+/// Two, because the protocol is agreed on while TLS is spoken.
+struct Connectors {
+    h1: TlsConnector,
+    h1_or_h2: TlsConnector,
 }
 
 impl Trust {
@@ -64,7 +70,7 @@ impl Trust {
             .map(|pem| certificates(pem, "the extra trust anchors"))
             .collect::<Result<Vec<_>, _>>()?
             .concat();
-        Ok(Self { connector: Arc::new(client_config(&extra).map(connector_of)) })
+        Ok(Self { connectors: Arc::new(client_config(&extra).map(connectors_of)) })
     }
 
     pub(crate) fn read_file(path: &Path) -> Result<Vec<u8>, TlsError> {
@@ -73,14 +79,20 @@ impl Trust {
         Ok(pem)
     }
 
-    pub(super) fn connector(&self) -> Result<&TlsConnector, &TlsError> {
-        self.connector.as_ref().as_ref()
+    pub(super) fn connector(&self, wants_h2: bool) -> Result<&TlsConnector, &TlsError> {
+        let connectors = self.connectors.as_ref().as_ref()?;
+        Ok(if wants_h2 { &connectors.h1_or_h2 } else { &connectors.h1 })
     }
 }
 
-fn connector_of(mut config: ClientConfig) -> TlsConnector {
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    TlsConnector::from(Arc::new(config))
+fn connectors_of(mut h1: ClientConfig) -> Connectors {
+    let mut h1_or_h2 = h1.clone();
+    h1.alpn_protocols = vec![b"http/1.1".to_vec()];
+    h1_or_h2.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Connectors {
+        h1: TlsConnector::from(Arc::new(h1)),
+        h1_or_h2: TlsConnector::from(Arc::new(h1_or_h2)),
+    }
 }
 
 fn client_config(extra: &[CertificateDer<'static>]) -> Result<ClientConfig, TlsError> {

@@ -217,7 +217,9 @@ pub(super) fn provider(
     let mut known_bases = vec![base.clone()];
     known_bases.extend(catalogue_url.and_then(|text| BaseUrl::parse(text).ok()));
     known_bases.dedup();
+    let host = host_header(&base).ok_or_else(|| bad(id, "base_url", "has no usable host"))?;
     Ok(Provider {
+        host,
         known_bases,
         title: raw.title.unwrap_or_else(|| id.to_owned()),
         category: raw.category.ok_or_else(|| bad(id, "category", "is missing"))?,
@@ -238,6 +240,10 @@ pub(super) fn provider(
         emulation: raw.emulator.map(emulation),
         id: id.into(),
     })
+}
+
+pub(super) fn host_header(base: &BaseUrl) -> Option<http::HeaderValue> {
+    http::HeaderValue::from_str(&base.authority()).ok()
 }
 
 fn bad(id: &str, member: &str, fault: impl Into<String>) -> BadProvider {

@@ -1,0 +1,150 @@
+//! A REQUEST'S WHOLE LIFE, read from top to bottom in `walk`: clean, authenticate, authorise, select,
+//! admit, open, inject, send, scrub; the record closes when the answer's body is dropped. Each step
+//! returns what only it can make and the next one demands. No middleware; nothing else is on the path.
+
+mod answer;
+mod clean;
+mod credential;
+mod path;
+mod rewrite;
+mod scrub;
+mod trace;
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hyper::body::Incoming;
+
+pub(crate) use self::answer::{Answer, AnswerBody};
+use self::clean::Inbound;
+use self::trace::Trace;
+use crate::client::Client;
+use crate::clock::Clock;
+use crate::inject::{OutboundBody, inject};
+use crate::ledger::{Lane, Ledger};
+use crate::limiter::Limiter;
+use crate::policy::{self, Permit};
+use crate::provider::Catalogue;
+use crate::refusal::{Reason, Refusal};
+use crate::roster::Roster;
+use crate::upstream::Upstream;
+use crate::vault::Vault;
+
+/// What all threads of the proxy share.
+pub(crate) struct House {
+    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) limiter: Arc<Limiter>,
+    pub(crate) ledger: Ledger,
+    pub(crate) clock: Clock,
+    pub(crate) settings: Settings,
+}
+
+/// What a request may be, and how clients reach us.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings {
+    /// Without a trailing slash.
+    pub(crate) public_url: String,
+    /// Empty: path addressing alone.
+    pub(crate) domain: String,
+    /// 0: no limit.
+    pub(crate) max_body_bytes: u64,
+}
+
+/// One thread's corridor.
+pub(crate) struct Corridor {
+    house: Arc<House>,
+    /// The lock is only ever taken by its own thread, so nobody waits for it.
+    lane: Mutex<Lane>,
+    upstream: Upstream,
+}
+
+/// A request as it came in, and from whom.
+pub(crate) struct Raw {
+    pub(crate) request: http::Request<Incoming>,
+    pub(crate) address: IpAddr,
+}
+
+impl Corridor {
+    pub(crate) fn new(house: Arc<House>, lane: Lane, upstream: Upstream) -> Self {
+        Self { house, lane: Mutex::new(lane), upstream }
+    }
+
+    /// Answers every request: with the provider's answer, or with a refusal that says why.
+    pub(crate) async fn answer(&self, raw: Raw) -> Answer {
+        let mut trace = Trace::new(&raw);
+        match self.walk(raw, &mut trace).await {
+            Ok(answer) => answer,
+            Err(refusal) => trace.refuse(&refusal, &self.lane),
+        }
+    }
+
+    async fn walk(&self, raw: Raw, trace: &mut Trace) -> Result<Answer, Refusal> {
+        let house = &*self.house;
+        let inbound = clean::clean(raw, house)?;
+        let client = self.authenticate(&inbound, trace).await?;
+        let permit = self.authorize(&inbound, &client)?;
+        let (mut head, body, public_base) = inbound.into_head(permit.provider(), &house.settings);
+        trace.seat(&self.lane, &permit, &mut head)?;
+        let selected = house.vault.select(&permit)?;
+        trace.secret(&selected);
+        let admission = house.limiter.admit(&permit)?;
+        trace.counted(&admission);
+        let opened = house.vault.open(&permit, &selected)?;
+        let body = match body {
+            Some(incoming) => {
+                OutboundBody::of(incoming, trace.bytes_in(), house.settings.max_body_bytes)
+            }
+            None => OutboundBody::Empty,
+        };
+        let (outbound, needles) = inject(head, body, &permit, opened)?;
+        // Whoever was revoked while this call walked does not leave any more.
+        if !house.roster.is_usable(&client) {
+            return Err(Refusal::unauthorized());
+        }
+        trace.forwarded();
+        let sent = self.upstream.send(outbound).await;
+        trace.upstream_ended();
+        let reply = sent?;
+        Ok(scrub::scrub(reply, needles, permit.provider(), &public_base, (trace, admission)))
+    }
+
+    async fn authenticate(
+        &self,
+        inbound: &Inbound,
+        trace: &mut Trace,
+    ) -> Result<Arc<Client>, Refusal> {
+        let Some(presented) = inbound.credential() else { return Err(Refusal::unauthorized()) };
+        let found = self.house.roster.authenticate(presented).await.map_err(|fault| {
+            tracing::error!(%fault, "a client key could not be looked up");
+            let detail = "The database does not answer, so no client key can be looked up; try again.";
+            Refusal::new(Reason::Overloaded, detail)
+        })?;
+        let client = found.ok_or_else(Refusal::unauthorized)?;
+        trace.caller(&client);
+        Ok(client)
+    }
+
+    fn authorize(&self, inbound: &Inbound, client: &Arc<Client>) -> Result<Permit, Refusal> {
+        let Some(provider) = inbound.provider(&self.house.catalogue) else {
+            let detail = "No provider of this name is configured; the first segment of the path names it.";
+            return Err(Refusal::new(Reason::UnknownProvider, detail));
+        };
+        let decoded = inbound.decoded_segments(client.scopes.is_some());
+        let segments: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
+        let request = policy::Request {
+            provider,
+            method: inbound.method(),
+            segments: &segments,
+            secret: inbound.wanted_secret(),
+        };
+        policy::authorize(client, &request)
+            .map_err(|denied| Refusal::new(Reason::Forbidden, denied.sentence()))
+    }
+}
+
+/// The lane's lock is uncontended and nothing panics while it is held.
+fn lane(lane: &Mutex<Lane>) -> std::sync::MutexGuard<'_, Lane> {
+    lane.lock().unwrap_or_else(PoisonError::into_inner)
+}

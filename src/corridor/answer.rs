@@ -1,0 +1,127 @@
+//! What goes back to the client: Sealgate's own short answers, or a provider's body on its way through.
+//! The record and the place among the calls in flight travel inside the body and end with it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+
+use super::scrub::Passing;
+use crate::limiter::Figures;
+use crate::refusal::Refusal;
+use crate::upstream::ReplyFault;
+
+pub(crate) type Answer = http::Response<AnswerBody>;
+
+/// One of our own, or a provider's; boxed, because it is large and a box costs nothing that shows.
+pub(crate) enum AnswerBody {
+    Own(Option<Bytes>),
+    Passing(Box<Passing>),
+}
+
+impl AnswerBody {
+    pub(crate) fn own(bytes: Vec<u8>) -> Self {
+        Self::Own(Some(Bytes::from(bytes)).filter(|bytes| !bytes.is_empty()))
+    }
+}
+
+impl Body for AnswerBody {
+    type Data = Bytes;
+    type Error = ReplyFault;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyFault>>> {
+        match self.get_mut() {
+            Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Passing(passing) => passing.poll_frame(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Own(bytes) => bytes.is_none(),
+            Self::Passing(passing) => passing.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Own(bytes) => {
+                let length = bytes.as_ref().map_or(0, Bytes::len);
+                SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
+            }
+            Self::Passing(passing) => passing.size_hint(),
+        }
+    }
+}
+
+const OURS: [HeaderName; 4] = [
+    HeaderName::from_static("x-sealgate-ratelimit-limit"),
+    HeaderName::from_static("x-sealgate-ratelimit-remaining"),
+    HeaderName::from_static("x-sealgate-ratelimit-used"),
+    HeaderName::from_static("x-sealgate-ratelimit-reset"),
+];
+const PLAIN: [HeaderName; 4] = [
+    HeaderName::from_static("x-ratelimit-limit"),
+    HeaderName::from_static("x-ratelimit-remaining"),
+    HeaderName::from_static("x-ratelimit-used"),
+    HeaderName::from_static("x-ratelimit-reset"),
+];
+
+/// The caller's quota, under our names, and under the plain ones where the provider uses none of them.
+pub(super) fn put_figures(headers: &mut HeaderMap, figures: Figures) {
+    let remaining = figures.quota.saturating_sub(figures.used);
+    let reset = u64::try_from(figures.reset_unix_seconds).unwrap_or(0);
+    let values = numbers([figures.quota, remaining, figures.used, reset]);
+    let taken = headers.keys().any(|name| name.as_str().starts_with("x-ratelimit-"));
+    for ((ours, plain), value) in OURS.iter().zip(&PLAIN).zip(values) {
+        let Some(value) = value else { continue };
+        if !taken {
+            headers.insert(plain.clone(), value.clone());
+        }
+        headers.insert(ours.clone(), value);
+    }
+}
+
+/// Four numbers as header values that share one buffer.
+fn numbers(values: [u64; 4]) -> [Option<HeaderValue>; 4] {
+    use std::fmt::Write as _;
+    let mut buffer = BytesMut::with_capacity(80);
+    values.map(|value| {
+        // Writing digits into a growing buffer cannot fail.
+        let _written = write!(buffer, "{value}");
+        HeaderValue::from_maybe_shared(buffer.split().freeze()).ok()
+    })
+}
+
+/// Status and headers of a refusal.
+pub(super) fn dress_refusal(answer: &mut Answer, refusal: &Refusal, figures: Option<Figures>) {
+    let status = StatusCode::from_u16(refusal.reason.status());
+    *answer.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    let headers = answer.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let code = HeaderValue::from_static(refusal.reason.code());
+    headers.insert(HeaderName::from_static("x-sealgate-error"), code);
+    match (&refusal.exceeded, figures) {
+        (Some(exceeded), _) => {
+            headers.insert(RETRY_AFTER, HeaderValue::from(exceeded.retry_after_seconds));
+            let reset = exceeded.reset_at_ms.map(|at| at.div_euclid(1000) + i64::from(at % 1000 > 0));
+            let figures = Figures {
+                quota: exceeded.quota,
+                used: exceeded.used,
+                reset_unix_seconds: reset.unwrap_or(0),
+            };
+            put_figures(headers, figures);
+        }
+        (None, Some(figures)) => put_figures(headers, figures),
+        (None, None) => {}
+    }
+    if refusal.close {
+        headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}

@@ -1,0 +1,269 @@
+//! A request made clean: one framing, one host, origin form, no climbing, one credential; then a head in
+//! which nothing is left that is ours, hop-by-hop or a credential. Rejects, never repairs.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, Method, Version};
+use hyper::body::{Body as _, Incoming};
+
+use super::credential::{self, Presented};
+use super::{House, Raw, Settings, path};
+use crate::inject::Head;
+use crate::provider::{Catalogue, Provider};
+use crate::refusal::{Reason, Refusal};
+
+/// What callers ask for; not yet what may leave.
+pub(super) struct Inbound {
+    method: Method,
+    headers: HeaderMap,
+    incoming: Incoming,
+    provider: Arc<str>,
+    known: Option<Arc<Provider>>,
+    rest: String,
+    query: String,
+    presented: Presented,
+    secret: Option<String>,
+    /// The host by which the client addressed this provider, in host form.
+    host_form: Option<String>,
+}
+
+/// After this, the request has exactly one meaning.
+pub(super) fn clean(raw: Raw, house: &House) -> Result<Inbound, Refusal> {
+    let (parts, incoming) = raw.request.into_parts();
+    check_method(&parts.method)?;
+    check_framing(&parts.headers, parts.version)?;
+    let host = host(&parts.uri, &parts.headers, parts.version)?;
+    let path = parts.uri.path();
+    if !path.starts_with('/') {
+        return Err(Refusal::bad_request("The request target is no path.").closing());
+    }
+    if path::climbs(path) {
+        let detail = "The path holds a dot segment; nothing may leave the provider's base path.";
+        return Err(Refusal::bad_request(detail));
+    }
+    let (provider, rest, host_form) = address(path, host, &house.settings.domain)?;
+    let known = house.catalogue.get(provider).cloned();
+    let mut inbound = Inbound {
+        provider: known.as_ref().map_or_else(|| Arc::from(provider), |found| Arc::clone(&found.id)),
+        rest: if rest.is_empty() { String::from("/") } else { rest.to_owned() },
+        method: parts.method,
+        headers: parts.headers,
+        incoming,
+        known,
+        query: String::new(),
+        presented: Presented::default(),
+        secret: None,
+        host_form,
+    };
+    inbound.clean_query(parts.uri.query(), &house.catalogue)?;
+    inbound.clean_headers(&house.catalogue)?;
+    if inbound.presented.stands_in(inbound.rest.as_bytes())
+        || inbound.presented.stands_in(inbound.query.as_bytes())
+    {
+        return Err(misplaced());
+    }
+    inbound.check_length(house.settings.max_body_bytes)?;
+    Ok(inbound)
+}
+
+impl Inbound {
+    pub(super) fn credential(&self) -> Option<&[u8]> {
+        self.presented.as_bytes()
+    }
+
+    pub(super) fn method(&self) -> &str {
+        self.method.as_str()
+    }
+
+    pub(super) fn provider<'a>(&self, catalogue: &'a Catalogue) -> Option<&'a Arc<Provider>> {
+        catalogue.get(&self.provider)
+    }
+
+    pub(super) fn wanted_secret(&self) -> Option<&str> {
+        self.secret.as_deref()
+    }
+
+    /// Nothing where nobody asks: most keys have no scopes.
+    pub(super) fn decoded_segments(&self, asked: bool) -> Vec<Cow<'_, str>> {
+        if asked { path::decoded_segments(&self.rest) } else { Vec::new() }
+    }
+
+    /// The head that may go on, the body if there is one, and how clients reach this provider.
+    pub(super) fn into_head(
+        self,
+        provider: &Provider,
+        settings: &Settings,
+    ) -> (Head, Option<Incoming>, String) {
+        let public_base = match &self.host_form {
+            Some(host) => {
+                let scheme = settings.public_url.split("://").next().unwrap_or("https");
+                format!("{scheme}://{host}")
+            }
+            None => format!("{}/{}", settings.public_url, provider.id),
+        };
+        let head =
+            Head { method: self.method, path: self.rest, query: self.query, headers: self.headers };
+        let body = (!self.incoming.is_end_stream()).then_some(self.incoming);
+        (head, body, public_base)
+    }
+
+    fn clean_query(&mut self, query: Option<&str>, catalogue: &Catalogue) -> Result<(), Refusal> {
+        let Some(query) = query else { return Ok(()) };
+        let own = self.known.as_ref().map(|provider| &provider.slots.query);
+        self.query = credential::clean_query(
+            query,
+            |name| catalogue.is_query_slot(name),
+            |name| own.is_some_and(|slots| slots.iter().any(|slot| slot == name)),
+            &mut self.presented,
+        )?;
+        Ok(())
+    }
+
+    /// One pass decides on every header; the second takes out what may not go on.
+    fn clean_headers(&mut self, catalogue: &Catalogue) -> Result<(), Refusal> {
+        let mut dropped: Vec<HeaderName> = Vec::with_capacity(8);
+        for (name, value) in &self.headers {
+            if catalogue.is_header_slot(name.as_str()) {
+                self.presented.note_header(value.as_bytes())?;
+                dropped.push(name.clone());
+            } else if is_ours_or_hop_by_hop(name.as_str()) {
+                dropped.push(name.clone());
+            }
+        }
+        let nominated = self.headers.get_all(CONNECTION).iter();
+        let nominated = nominated.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        dropped.extend(nominated.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));
+        self.secret = self
+            .headers
+            .get("x-sealgate-secret")
+            .and_then(|value| value.to_str().ok())
+            .map(str::to_owned);
+        for name in dropped {
+            self.headers.remove(name);
+        }
+        let elsewhere = |value: &http::HeaderValue| self.presented.stands_in(value.as_bytes());
+        if self.headers.values().any(elsewhere) {
+            return Err(misplaced());
+        }
+        Ok(())
+    }
+
+    fn check_length(&self, most: u64) -> Result<(), Refusal> {
+        let announced = self.incoming.size_hint().lower();
+        if most > 0 && announced > most {
+            let detail = "The body is larger than proxy.max_body_bytes allows.";
+            return Err(Refusal::new(Reason::TooLarge, detail).closing());
+        }
+        Ok(())
+    }
+}
+
+fn misplaced() -> Refusal {
+    Refusal::bad_request(
+        "The client key stands in a place of the request that is no slot for it; send it in one slot \
+         alone, for example in the header X-API-Key.",
+    )
+}
+
+fn check_method(method: &Method) -> Result<(), Refusal> {
+    if matches!(method.as_str(), "TRACE" | "TRACK" | "CONNECT") {
+        let detail = "This method is not forwarded to any provider.";
+        return Err(Refusal::new(Reason::MethodNotAllowed, detail).closing());
+    }
+    Ok(())
+}
+
+/// One exact framing. What the parser lets through beyond that is refused here.
+fn check_framing(headers: &HeaderMap, version: Version) -> Result<(), Refusal> {
+    let ambiguous = |what| Err(Refusal::bad_request(what).closing());
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    if let Some(coding) = codings.next() {
+        if version != Version::HTTP_11 {
+            return ambiguous("Transfer-Encoding belongs to HTTP/1.1 alone.");
+        }
+        if codings.next().is_some() || !coding.as_bytes().eq_ignore_ascii_case(b"chunked") {
+            return ambiguous("Transfer-Encoding must be exactly `chunked`.");
+        }
+        if headers.contains_key(CONTENT_LENGTH) {
+            return ambiguous("Content-Length and Transfer-Encoding exclude each other.");
+        }
+    }
+    if headers.get_all(CONTENT_LENGTH).iter().count() > 1 {
+        return ambiguous("Content-Length is given twice.");
+    }
+    Ok(())
+}
+
+/// The one host of the request: the authority of HTTP/2, the Host header of HTTP/1.
+fn host<'a>(
+    uri: &'a http::Uri,
+    headers: &'a HeaderMap,
+    version: Version,
+) -> Result<&'a str, Refusal> {
+    let wrong = |what| Err(Refusal::bad_request(what).closing());
+    let mut hosts = headers.get_all(HOST).iter();
+    let header = hosts.next();
+    if hosts.next().is_some() {
+        return wrong("Host is given twice.");
+    }
+    let header = match header.map(http::HeaderValue::to_str) {
+        Some(Ok(text)) => Some(text),
+        Some(Err(_)) => return wrong("Host holds characters that no host has."),
+        None => None,
+    };
+    let authority = uri.authority().map(http::uri::Authority::as_str);
+    match (version, authority, header) {
+        (Version::HTTP_2, Some(authority), Some(header)) if authority != header => {
+            wrong("Host and :authority name different hosts.")
+        }
+        (Version::HTTP_2, Some(authority), _) if !authority.contains('@') => Ok(authority),
+        (Version::HTTP_10 | Version::HTTP_11, None, Some(header)) => Ok(header),
+        (Version::HTTP_10, None, None) => Ok(""),
+        (_, Some(_), _) => wrong("The request target must be a path, not a whole URL."),
+        (_, None, _) => wrong("The request names no host."),
+    }
+}
+
+/// In host form the host names the provider and the whole path is the rest.
+fn address<'a>(
+    path: &'a str,
+    host: &'a str,
+    domain: &str,
+) -> Result<(&'a str, &'a str, Option<String>), Refusal> {
+    if !domain.is_empty() {
+        let name = host.rsplit_once(':').map_or(host, |(name, _port)| name);
+        let under = name.strip_suffix(domain).and_then(|under| under.strip_suffix('.'));
+        if let Some(provider) = under {
+            return Ok((provider, path, Some(host.to_owned())));
+        }
+    }
+    let Some((provider, rest)) = path::split_provider(path) else {
+        return Err(Refusal::bad_request("The path names no provider."));
+    };
+    Ok((provider, path::without_doubled_prefix(provider, rest), None))
+}
+
+fn is_ours_or_hop_by_hop(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "http2-settings"
+            | "expect"
+            | "host"
+            | "content-length"
+            | "forwarded"
+            | "via"
+            | "x-real-ip"
+            | "x-request-id"
+    ) || name.starts_with("x-forwarded-")
+        || name.starts_with("x-sealgate-")
+}

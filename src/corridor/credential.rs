@@ -1,0 +1,172 @@
+//! Finding the client's credential in the slots where SDKs put it, and emptying them. Must never leave
+//! a Sealgate credential in anything that goes on.
+
+use base64::Engine as _;
+
+use super::path::percent_decoded;
+use crate::refusal::Refusal;
+
+/// Longer than any key of ours; what is longer is none.
+const MOST_BYTES: usize = 64;
+
+/// The one credential that a request presents.
+#[derive(Default)]
+pub(super) struct Presented {
+    bytes: [u8; MOST_BYTES],
+    length: usize,
+}
+
+impl Presented {
+    pub(super) fn as_bytes(&self) -> Option<&[u8]> {
+        self.bytes.get(..self.length).filter(|bytes| !bytes.is_empty())
+    }
+
+    /// Takes note of what a slot holds. Anything that is no credential of ours is not looked at: some
+    /// SDKs need a dummy in a second slot. Two different ones of ours are ambiguous.
+    pub(super) fn note(&mut self, candidate: &[u8]) -> Result<(), Refusal> {
+        if !is_ours(candidate) {
+            return Ok(());
+        }
+        // One that is too long is a credential still, only a wrong one: it is cut, and unknown.
+        let cut = candidate.get(..MOST_BYTES).unwrap_or(candidate);
+        match self.as_bytes() {
+            Some(known) if known == cut => Ok(()),
+            Some(_) => Err(Refusal::bad_request(
+                "Two different client credentials stand in this request; send one.",
+            )),
+            None => {
+                self.length = cut.len();
+                self.bytes.iter_mut().zip(cut).for_each(|(to, from)| *to = *from);
+                Ok(())
+            }
+        }
+    }
+
+    /// Every credential that a header slot may carry: behind a scheme word, in Basic, or bare.
+    pub(super) fn note_header(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        let trimmed = value.trim_ascii();
+        let Some(at) = memchr::memchr(b' ', trimmed) else { return self.note(trimmed) };
+        let (scheme, rest) = trimmed.split_at_checked(at).unwrap_or((trimmed, &[]));
+        let rest = rest.trim_ascii();
+        if scheme.eq_ignore_ascii_case(b"basic") {
+            return self.note_basic(rest);
+        }
+        self.note(rest)
+    }
+
+    fn note_basic(&mut self, encoded: &[u8]) -> Result<(), Refusal> {
+        let Ok(decoded) = base64::engine::general_purpose::STANDARD.decode(encoded) else {
+            return Ok(());
+        };
+        let colon = memchr::memchr(b':', &decoded).unwrap_or(decoded.len());
+        let (user, password) = decoded.split_at_checked(colon).unwrap_or((&decoded, &[]));
+        self.note(user)?;
+        self.note(password.strip_prefix(b":").unwrap_or(password))
+    }
+
+    /// Does the credential stand in these bytes, as it is or percent-encoded?
+    pub(super) fn stands_in(&self, bytes: &[u8]) -> bool {
+        let Some(credential) = self.as_bytes() else { return false };
+        if memchr::memmem::find(bytes, credential).is_some() {
+            return true;
+        }
+        percent_decoded(bytes)
+            .is_some_and(|decoded| memchr::memmem::find(&decoded, credential).is_some())
+    }
+}
+
+pub(super) fn is_ours(candidate: &[u8]) -> bool {
+    candidate.starts_with(b"mdw_") || candidate.starts_with(b"mdt_")
+}
+
+/// The query without its credential parameters; everything else byte for byte.
+pub(super) fn clean_query(
+    query: &str,
+    is_known_slot: impl Fn(&str) -> bool,
+    is_providers_slot: impl Fn(&str) -> bool,
+    presented: &mut Presented,
+) -> Result<String, Refusal> {
+    let mut kept = String::with_capacity(query.len());
+    let mut first = true;
+    for parameter in query.split('&') {
+        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+        let name = lower_decoded(name);
+        let slot = is_known_slot(&name);
+        let mut ours = false;
+        if slot {
+            let decoded = percent_decoded(value.as_bytes());
+            let value = decoded.as_deref().unwrap_or(value.as_bytes());
+            presented.note(value)?;
+            ours = is_ours(value);
+        }
+        if ours || (slot && is_providers_slot(&name)) {
+            continue;
+        }
+        if !first {
+            kept.push('&');
+        }
+        kept.push_str(parameter);
+        first = false;
+    }
+    Ok(kept)
+}
+
+fn lower_decoded(name: &str) -> String {
+    match percent_decoded(name.as_bytes()) {
+        Some(bytes) => String::from_utf8_lossy(&bytes).to_ascii_lowercase(),
+        None => name.to_ascii_lowercase(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(value: &str) -> Option<Vec<u8>> {
+        let mut presented = Presented::default();
+        presented.note_header(value.as_bytes()).ok()?;
+        presented.as_bytes().map(<[u8]>::to_vec)
+    }
+
+    #[test]
+    fn a_key_is_found_behind_every_scheme_and_bare() {
+        for value in ["mdw_x", "Bearer mdw_x", "bearer  mdw_x ", "Token mdw_x", "apikey mdw_x"] {
+            assert_eq!(found(value).as_deref(), Some(b"mdw_x".as_slice()), "{value}");
+        }
+        assert_eq!(found("Basic bWR3X3g6eA==").as_deref(), Some(b"mdw_x".as_slice()));
+        assert_eq!(found("Basic eDptZHdfeA==").as_deref(), Some(b"mdw_x".as_slice()));
+        assert_eq!(found("Bearer sk-dummy"), None);
+    }
+
+    #[test]
+    fn the_query_keeps_every_other_byte() {
+        let mut presented = Presented::default();
+        let known = |name: &str| matches!(name, "apikey" | "token");
+        let clean = |query, presented: &mut Presented| {
+            clean_query(query, known, |name| name == "apikey", presented).unwrap()
+        };
+        let query = "a=1&apiKey=mdw_x&b=%20%2B&c&token=page2&&";
+        assert_eq!(clean(query, &mut presented), "a=1&b=%20%2B&c&token=page2&&");
+        assert_eq!(presented.as_bytes(), Some(b"mdw_x".as_slice()));
+        assert_eq!(clean("%61piKey=dummy", &mut presented), "");
+        assert_eq!(clean("token=mdw_x", &mut presented), "");
+    }
+
+    #[test]
+    fn two_different_credentials_are_ambiguous_and_the_same_twice_is_not() {
+        let mut presented = Presented::default();
+        presented.note(b"mdw_x").unwrap();
+        presented.note(b"mdw_x").unwrap();
+        presented.note(b"dummy").unwrap();
+        assert!(presented.note(b"mdw_y").is_err());
+    }
+
+    #[test]
+    fn a_credential_is_seen_through_percent_encoding() {
+        let mut presented = Presented::default();
+        presented.note(b"mdw_x").unwrap();
+        assert!(presented.stands_in(b"/v1/%6Ddw_x"));
+        assert!(presented.stands_in(b"a mdw_x b"));
+        assert!(!presented.stands_in(b"/v1/x"));
+    }
+}

@@ -1,0 +1,190 @@
+//! What is known of a call while it walks: its id, who calls, its record. Turns a refusal into an
+//! answer, the one place where that happens. Must never write down a path that may hold a credential.
+
+use std::net::IpAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use uuid::Uuid;
+
+use super::answer::{self, Answer, AnswerBody};
+use super::{Raw, lane, path};
+use crate::client::Client;
+use crate::inject::Head;
+use crate::ledger::{ActorKind, ActorRef, Begin, Kind, Lane, Record};
+use crate::limiter::{Admission, Figures};
+use crate::policy::Permit;
+use crate::refusal::{Reason, Refusal};
+use crate::vault::Selected;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+pub(super) struct Trace {
+    address: IpAddr,
+    method: Method,
+    uri: Uri,
+    /// The caller's own, if it has the shape of one; else a new one, made when it is needed.
+    request_id: Option<HeaderValue>,
+    client: Option<Arc<Client>>,
+    record: Option<Record>,
+    figures: Option<Figures>,
+}
+
+impl Trace {
+    pub(super) fn new(raw: &Raw) -> Self {
+        let given = raw.request.headers().get(&X_REQUEST_ID);
+        Self {
+            address: raw.address,
+            method: raw.request.method().clone(),
+            uri: raw.request.uri().clone(),
+            request_id: given.filter(|value| is_request_id(value.as_bytes())).cloned(),
+            client: None,
+            record: None,
+            figures: None,
+        }
+    }
+
+    pub(super) fn caller(&mut self, client: &Arc<Client>) {
+        self.client = Some(Arc::clone(client));
+    }
+
+    /// Takes the call's place in the journal and gives it its id; both go with it from here on.
+    pub(super) fn seat(
+        &mut self,
+        journal: &Mutex<Lane>,
+        permit: &Permit,
+        head: &mut Head,
+    ) -> Result<(), Refusal> {
+        let seat = lane(journal).seat().ok_or_else(|| {
+            let detail = "The audit journal has no room, and nothing is forwarded unrecorded; see the log.";
+            Refusal::new(Reason::AuditUnavailable, detail)
+        })?;
+        let id = self.request_id.get_or_insert_with(|| id_header(seat.id()));
+        head.headers.insert(X_REQUEST_ID, id.clone());
+        let client = permit.client();
+        self.record = Some(seat.open(&Begin {
+            kind: Kind::Usage,
+            actor: ActorRef { kind: ActorKind::Key, id: Some(client.id), name: &client.name },
+            address: Some(self.address),
+            provider: &permit.provider().id,
+            method: head.method.as_str(),
+            path: &head.path,
+            request_id: text(id),
+        }));
+        Ok(())
+    }
+
+    pub(super) fn secret(&mut self, selected: &Selected) {
+        if let Some(record) = &mut self.record {
+            record.secret(selected.secret_id(), selected.version());
+        }
+    }
+
+    pub(super) fn counted(&mut self, admission: &Admission) {
+        self.figures = admission.figures;
+    }
+
+    pub(super) fn bytes_in(&mut self) -> Arc<AtomicU64> {
+        self.record.as_mut().map(Record::bytes_in_counter).unwrap_or_default()
+    }
+
+    pub(super) fn forwarded(&mut self) {
+        if let (Some(record), Some(id)) = (&mut self.record, &self.request_id) {
+            record.forwarded(text(id));
+            record.upstream_began();
+        }
+    }
+
+    pub(super) fn upstream_ended(&mut self) {
+        if let Some(record) = &mut self.record {
+            record.upstream_ended();
+        }
+    }
+
+    /// The answer's head is complete: it is written down before it goes out. The provider's own request
+    /// id stands, where it sent one.
+    pub(super) fn answered(&mut self, status: u16, headers: &mut HeaderMap) -> Option<Record> {
+        if let Some(figures) = self.figures {
+            answer::put_figures(headers, figures);
+        }
+        let mut record = self.record.take();
+        match headers.get(&X_REQUEST_ID) {
+            Some(theirs) => {
+                if let Some(record) = &mut record {
+                    record.answered(status, text(theirs), None);
+                }
+            }
+            None => {
+                let ours = self.take_request_id();
+                if let Some(record) = &mut record {
+                    record.answered(status, text(&ours), None);
+                }
+                headers.insert(X_REQUEST_ID, ours);
+            }
+        }
+        record
+    }
+
+    /// A no becomes an answer, and is written down.
+    pub(super) fn refuse(mut self, refusal: &Refusal, journal: &Mutex<Lane>) -> Answer {
+        let id = self.take_request_id();
+        let mut record = self.record.take();
+        match &mut record {
+            Some(record) => {
+                record.answered(refusal.reason.status(), text(&id), Some(refusal.reason));
+                record.complete();
+            }
+            None => self.note_refusal(refusal.reason, text(&id), journal),
+        }
+        let body = refusal.body(text(&id));
+        let mut answer = Answer::new(AnswerBody::own(body));
+        answer::dress_refusal(&mut answer, refusal, self.figures);
+        answer.headers_mut().insert(X_REQUEST_ID, id);
+        answer
+    }
+
+    fn note_refusal(&self, reason: Reason, request_id: &str, journal: &Mutex<Lane>) {
+        let actor = match &self.client {
+            Some(client) => {
+                ActorRef { kind: ActorKind::Key, id: Some(client.id), name: &client.name }
+            }
+            None => ActorRef { kind: ActorKind::Guest, id: None, name: "" },
+        };
+        // A malformed request may carry a key in its path: then only the refusal is written down.
+        let spoken = if reason == Reason::BadRequest { "" } else { self.uri.path() };
+        let (provider, rest) = path::split_provider(spoken).unwrap_or_default();
+        lane(journal).refused(
+            reason,
+            &Begin {
+                kind: Kind::Access,
+                actor,
+                address: Some(self.address),
+                provider,
+                method: self.method.as_str(),
+                path: if reason == Reason::Unauthorized { "" } else { rest },
+                request_id,
+            },
+        );
+    }
+
+    fn take_request_id(&mut self) -> HeaderValue {
+        self.request_id.take().unwrap_or_else(|| id_header(Uuid::now_v7()))
+    }
+}
+
+fn id_header(id: Uuid) -> HeaderValue {
+    let mut buffer = Uuid::encode_buffer();
+    let text = id.hyphenated().encode_lower(&mut buffer);
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
+}
+
+/// `^[A-Za-z0-9._:-]{1,128}$`
+fn is_request_id(bytes: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._:-".contains(byte);
+    (1..=128).contains(&bytes.len()) && bytes.iter().all(plain)
+}
+
+fn text(value: &HeaderValue) -> &str {
+    value.to_str().unwrap_or_default()
+}

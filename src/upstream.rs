@@ -1,0 +1,270 @@
+//! The only way out: sends an `Outbound` to the provider it was made for and hands its answer back.
+//! One per thread, with its own connections; nothing here is shared between threads. Follows no
+//! redirect, tries again only what was never sent or may be sent twice.
+
+mod pool;
+mod reply;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::uri::{Authority, PathAndQuery, Scheme};
+use http::{HeaderMap, Method, Request, Uri, Version};
+
+use self::pool::{Lease, Pool};
+pub(crate) use self::reply::{Reply, ReplyBody, ReplyFault};
+use crate::clock::Clock;
+use crate::inject::{Outbound, OutboundBody};
+use crate::net::{ConnectError, Connector, Deadlines, Destination, Trust};
+use crate::provider::{Catalogue, Provider};
+use crate::refusal::{Reason, Refusal};
+
+/// A pooled connection that lay idle this long may be closing at this moment: what is sent on it is
+/// kept, so that it can be sent again.
+const DOUBTFUL_AFTER: Duration = Duration::from_secs(1);
+
+/// Every provider's way out, decided once at start.
+pub(crate) struct Origins {
+    connector: Connector,
+    destinations: HashMap<Arc<str>, Destination>,
+}
+
+/// One thread's way out.
+pub(crate) struct Upstream {
+    origins: Arc<Origins>,
+    pool: Pool,
+    deadlines: Deadlines,
+    clock: Clock,
+}
+
+/// What a second try needs.
+struct Again {
+    method: Method,
+    target: PathAndQuery,
+    headers: HeaderMap,
+}
+
+/// Why a try failed, and what can be sent again.
+struct Failed {
+    refusal: Refusal,
+    again: Option<Request<OutboundBody>>,
+}
+
+impl Origins {
+    /// `trusts` are the trust anchors by provider; `trust` is everybody else's.
+    pub(crate) fn new(
+        connector: Connector,
+        catalogue: &Catalogue,
+        trust: &Trust,
+        trusts: &HashMap<Arc<str>, Trust>,
+    ) -> Self {
+        let destination = |provider: &Arc<Provider>| {
+            let destination = Destination {
+                host: provider.base.host.clone(),
+                port: provider.base.port,
+                tls: provider.base.scheme.is_tls(),
+                allow_private: provider.allow_private_network,
+                trust: trusts.get(&provider.id).unwrap_or(trust).clone(),
+                patience: provider.timeouts.connect,
+            };
+            (Arc::clone(&provider.id), destination)
+        };
+        Self { connector, destinations: catalogue.iter().map(destination).collect() }
+    }
+
+    /// Can this provider be reached at all? For `doctor`; sends nothing.
+    pub(crate) async fn reach(&self, provider: &str) -> Option<Result<(), ConnectError>> {
+        let destination = self.destinations.get(provider)?;
+        Some(self.connector.connect(destination, true).await.map(drop))
+    }
+}
+
+impl Upstream {
+    pub(crate) fn new(origins: Arc<Origins>, deadlines: Deadlines, clock: Clock) -> Self {
+        let pool = Pool::new(clock.clone());
+        Self { origins, pool, deadlines, clock }
+    }
+
+    /// The provider's answer, whatever its status.
+    pub(crate) async fn send(&self, outbound: Outbound) -> Result<Reply, Refusal> {
+        let provider = Arc::clone(outbound.provider());
+        let (method, target, headers, body) = outbound.into_parts();
+        let wants_h2 = body.is_empty() || is_grpc(&headers);
+        let request = request(method, target, headers, body);
+        let (lease, age) = match self.pool.take(&provider.id, wants_h2) {
+            Some((lease, age)) => (lease, Some(age)),
+            None => (self.connect(&provider, wants_h2).await?, None),
+        };
+        let again = match age {
+            Some(age) if age >= DOUBTFUL_AFTER => Again::of(&request),
+            Some(_) | None => None,
+        };
+        let failed = match self.send_once(&provider, lease, request).await {
+            Ok(reply) => return Ok(reply),
+            Err(failed) => failed,
+        };
+        // Only a connection that had served before is doubted; a fresh one failed for good.
+        let Some(request) = failed.again.or_else(|| again.map(Again::request)) else {
+            return Err(failed.refusal);
+        };
+        if age.is_none() {
+            return Err(failed.refusal);
+        }
+        let lease = self.connect(&provider, wants_h2).await?;
+        self.send_once(&provider, lease, request).await.map_err(|failed| failed.refusal)
+    }
+
+    async fn connect(&self, provider: &Arc<Provider>, wants_h2: bool) -> Result<Lease, Refusal> {
+        let Some(destination) = self.origins.destinations.get(&provider.id) else {
+            return Err(unreachable(provider, "it is not configured"));
+        };
+        // Boxed: a connect future is large and rare, and would swell every call's own.
+        let connecting = Box::pin(self.origins.connector.connect(destination, wants_h2));
+        let stream = connecting.await.map_err(|fault| match fault {
+            ConnectError::TimedOut => {
+                let detail = format!("{} did not accept a connection in time.", provider.title);
+                Refusal::new(Reason::UpstreamTimeout, detail)
+            }
+            ConnectError::Unresolved(_)
+            | ConnectError::Forbidden
+            | ConnectError::Unreachable(_)
+            | ConnectError::Tls(_) => unreachable(provider, &fault.to_string()),
+        })?;
+        let lease = self.pool.adopt(&provider.id, stream).await;
+        lease.map_err(|fault| unreachable(provider, &fault.to_string()))
+    }
+
+    async fn send_once(
+        &self,
+        provider: &Arc<Provider>,
+        mut lease: Lease,
+        request: Request<OutboundBody>,
+    ) -> Result<Reply, Failed> {
+        let request = if lease.is_h2() { for_h2(provider, request) } else { Ok(request) };
+        let request = request.map_err(|refusal| Failed { refusal, again: None })?;
+        let sending = lease.send(request);
+        match self.deadlines.within(provider.timeouts.first_byte, sending).await {
+            Ok(Ok(response)) => {
+                let patience = self.deadlines.patience(provider.timeouts.idle);
+                Ok(Reply::new(response, lease, patience))
+            }
+            Ok(Err((fault, unsent))) => {
+                lease.discard();
+                Err(Failed { refusal: broken(provider, &fault), again: unsent.map(for_h1) })
+            }
+            Err(_timed_out) => {
+                lease.discard();
+                let detail = format!("{} did not begin to answer in time.", provider.title);
+                Err(Failed { refusal: Refusal::new(Reason::UpstreamTimeout, detail), again: None })
+            }
+        }
+    }
+
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.clock
+    }
+}
+
+impl Again {
+    /// Only a call without a body whose method may be repeated.
+    fn of(request: &Request<OutboundBody>) -> Option<Self> {
+        if !request.body().is_empty() || !request.method().is_idempotent() {
+            return None;
+        }
+        Some(Self {
+            method: request.method().clone(),
+            target: request.uri().path_and_query()?.clone(),
+            headers: request.headers().clone(),
+        })
+    }
+
+    fn request(self) -> Request<OutboundBody> {
+        request(self.method, self.target, self.headers, OutboundBody::Empty)
+    }
+}
+
+fn request(
+    method: Method,
+    target: PathAndQuery,
+    headers: HeaderMap,
+    body: OutboundBody,
+) -> Request<OutboundBody> {
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = Uri::from(target);
+    *request.headers_mut() = headers;
+    request
+}
+
+fn is_grpc(headers: &HeaderMap) -> bool {
+    let content_type = headers.get(http::header::CONTENT_TYPE);
+    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
+}
+
+/// HTTP/2 names scheme and authority beside the path, and wants no Host header.
+fn for_h2(
+    provider: &Provider,
+    mut request: Request<OutboundBody>,
+) -> Result<Request<OutboundBody>, Refusal> {
+    request.headers_mut().remove(http::header::HOST);
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    parts.scheme = Some(if provider.base.scheme.is_tls() { Scheme::HTTPS } else { Scheme::HTTP });
+    parts.authority = Authority::from_maybe_shared(bytes::Bytes::copy_from_slice(
+        provider.host.as_bytes(),
+    ))
+    .ok();
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Refusal::internal())?;
+    *request.version_mut() = Version::HTTP_2;
+    Ok(request)
+}
+
+/// Undoes `for_h2`, so that a second try may take either kind of connection.
+fn for_h1(mut request: Request<OutboundBody>) -> Request<OutboundBody> {
+    let mut parts = std::mem::take(request.uri_mut()).into_parts();
+    let authority = parts.authority.take();
+    parts.scheme = None;
+    if let Some(host) = authority.and_then(|authority| authority.as_str().parse().ok()) {
+        request.headers_mut().entry(http::header::HOST).or_insert(host);
+    }
+    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
+    *request.version_mut() = Version::HTTP_11;
+    request
+}
+
+fn unreachable(provider: &Provider, cause: &str) -> Refusal {
+    tracing::warn!(provider = %provider.id, cause, "a provider cannot be reached");
+    let detail = format!("{} cannot be reached: {cause}.", provider.title);
+    Refusal::new(Reason::UpstreamUnreachable, detail)
+}
+
+/// hyper's errors name no header and no body; still, the public sentence is our own.
+fn broken(provider: &Provider, fault: &hyper::Error) -> Refusal {
+    tracing::warn!(provider = %provider.id, cause = %Chain(fault), "a call to a provider failed");
+    let caused_by_client = fault.is_user();
+    if caused_by_client {
+        let detail = "The request's body broke off or was larger than proxy.max_body_bytes.";
+        return Refusal::new(Reason::TooLarge, detail).closing();
+    }
+    if fault.is_parse() {
+        let detail = format!("{} gave an answer that is no HTTP.", provider.title);
+        return Refusal::new(Reason::UpstreamInvalid, detail);
+    }
+    let detail = format!("The connection to {} broke before it answered.", provider.title);
+    Refusal::new(Reason::UpstreamUnreachable, detail)
+}
+
+/// An error with its sources, in one line.
+struct Chain<'a>(&'a hyper::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)?;
+        let mut source = std::error::Error::source(self.0);
+        while let Some(cause) = source {
+            write!(formatter, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,175 @@
+//! Connections of one thread: HTTP/1.1 ones last in, first out; HTTP/2 ones shared. A connection comes
+//! back only when its answer ended well; after any anomaly it is dropped, so that no answer can reach
+//! the wrong call.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use crate::clock::Clock;
+use crate::inject::OutboundBody;
+use crate::net::Stream;
+
+/// Beyond this many, idle connections to one provider are closed.
+const MOST_IDLE: usize = 256;
+/// Providers close idle connections after a minute or so; ours go first.
+const IDLE_FOR: Duration = Duration::from_secs(50);
+const BUFFER_BYTES: usize = 64 * 1024;
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
+/// The lock is only ever taken by its own thread, so nobody waits for it.
+#[derive(Clone)]
+pub(super) struct Pool {
+    idle: Arc<Mutex<HashMap<Arc<str>, Idle>>>,
+    clock: Clock,
+}
+
+#[derive(Default)]
+struct Idle {
+    h1: Vec<(http1::SendRequest<OutboundBody>, u64)>,
+    h2: Vec<http2::SendRequest<OutboundBody>>,
+}
+
+enum Sender {
+    H1(http1::SendRequest<OutboundBody>),
+    H2(http2::SendRequest<OutboundBody>),
+}
+
+/// A connection for one call; goes back to the pool when it is released.
+pub(super) struct Lease {
+    sender: Option<Sender>,
+    provider: Arc<str>,
+    pool: Pool,
+}
+
+impl Pool {
+    pub(super) fn new(clock: Clock) -> Self {
+        Self { idle: Arc::default(), clock }
+    }
+
+    /// A connection that is ready, and for how long it lay idle.
+    pub(super) fn take(&self, provider: &Arc<str>, wants_h2: bool) -> Option<(Lease, Duration)> {
+        let now_ns = self.clock.monotonic_ns();
+        let mut idle = self.lock();
+        let entry = idle.get_mut(provider)?;
+        if wants_h2 {
+            entry.h2.retain(|sender| !sender.is_closed());
+            if let Some(sender) = entry.h2.first() {
+                let sender = Sender::H2(sender.clone());
+                return Some((self.lease(provider, sender), Duration::ZERO));
+            }
+        }
+        while let Some((sender, since_ns)) = entry.h1.pop() {
+            let age = Duration::from_nanos(now_ns.saturating_sub(since_ns));
+            if age >= IDLE_FOR {
+                // The rest is older still.
+                entry.h1.clear();
+                return None;
+            }
+            if sender.is_ready() {
+                return Some((self.lease(provider, Sender::H1(sender)), age));
+            }
+        }
+        None
+    }
+
+    /// Speaks HTTP on a fresh connection; its driver runs on this thread until it closes.
+    pub(super) async fn adopt(
+        &self,
+        provider: &Arc<str>,
+        stream: Stream,
+    ) -> Result<Lease, hyper::Error> {
+        if stream.is_h2() {
+            let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+                .initial_stream_window_size(STREAM_WINDOW_BYTES)
+                .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+                .handshake(TokioIo::new(stream))
+                .await?;
+            tokio::spawn(connection);
+            self.lock().entry(Arc::clone(provider)).or_default().h2.push(sender.clone());
+            return Ok(self.lease(provider, Sender::H2(sender)));
+        }
+        let (sender, connection) = http1::Builder::new()
+            .max_buf_size(BUFFER_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await?;
+        tokio::spawn(connection);
+        Ok(self.lease(provider, Sender::H1(sender)))
+    }
+
+    fn lease(&self, provider: &Arc<str>, sender: Sender) -> Lease {
+        Lease { sender: Some(sender), provider: Arc::clone(provider), pool: self.clone() }
+    }
+
+    fn give_back(&self, provider: &Arc<str>, sender: http1::SendRequest<OutboundBody>) {
+        let now_ns = self.clock.monotonic_ns();
+        let mut idle = self.lock();
+        if !idle.contains_key(provider) {
+            idle.insert(Arc::clone(provider), Idle::default());
+        }
+        if let Some(entry) = idle.get_mut(provider)
+            && entry.h1.len() < MOST_IDLE
+        {
+            entry.h1.push((sender, now_ns));
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+type Unsent = (hyper::Error, Option<Request<OutboundBody>>);
+
+impl Lease {
+    pub(super) fn is_h2(&self) -> bool {
+        matches!(self.sender, Some(Sender::H2(_)))
+    }
+
+    /// The answer's head, or what went wrong and the request, if no byte of it was sent.
+    pub(super) async fn send(
+        &mut self,
+        request: Request<OutboundBody>,
+    ) -> Result<Response<Incoming>, Unsent> {
+        let sent = match &mut self.sender {
+            Some(Sender::H1(sender)) => sender.try_send_request(request).await,
+            Some(Sender::H2(sender)) => sender.try_send_request(request).await,
+            // Only `release` and `discard` empty it, and both come last.
+            None => std::future::pending().await,
+        };
+        sent.map_err(|mut failed| {
+            let unsent = failed.take_message();
+            (failed.into_error(), unsent)
+        })
+    }
+
+    /// The answer ended as it should: the connection may serve again.
+    pub(super) fn release(&mut self) {
+        let Some(Sender::H1(mut sender)) = self.sender.take() else { return };
+        if sender.is_ready() {
+            self.pool.give_back(&self.provider, sender);
+            return;
+        }
+        if sender.is_closed() {
+            return;
+        }
+        // Its driver has yet to see the end of the answer; it will within this turn.
+        let (pool, provider) = (self.pool.clone(), Arc::clone(&self.provider));
+        tokio::spawn(async move {
+            if sender.ready().await.is_ok() {
+                pool.give_back(&provider, sender);
+            }
+        });
+    }
+
+    /// Anything was odd: nobody uses this connection again.
+    pub(super) fn discard(&mut self) {
+        self.sender = None;
+    }
+}

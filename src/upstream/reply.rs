@@ -1,0 +1,108 @@
+//! A provider's answer: its head and its streamed body, which bounds how long it may stand still and
+//! gives the connection back when it ends well.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::Response;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::pool::Lease;
+use crate::net::Patience;
+
+pub(crate) struct Reply {
+    pub(crate) head: http::response::Parts,
+    pub(crate) body: ReplyBody,
+}
+
+pub(crate) struct ReplyBody {
+    incoming: Incoming,
+    lease: Lease,
+    patience: Patience,
+    ended: bool,
+}
+
+/// Why a provider's body did not come to its end.
+#[derive(Debug)]
+pub(crate) enum ReplyFault {
+    Broken(hyper::Error),
+    Idle,
+}
+
+impl std::fmt::Display for ReplyFault {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Broken(cause) => write!(formatter, "the provider's answer broke off: {cause}"),
+            Self::Idle => formatter.write_str("the provider's answer stood still for too long"),
+        }
+    }
+}
+
+impl std::error::Error for ReplyFault {}
+
+impl Reply {
+    pub(super) fn new(response: Response<Incoming>, lease: Lease, patience: Patience) -> Self {
+        let (head, incoming) = response.into_parts();
+        let mut body = ReplyBody { incoming, lease, patience, ended: false };
+        if body.incoming.is_end_stream() {
+            body.end();
+        }
+        Self { head, body }
+    }
+}
+
+impl ReplyBody {
+    fn end(&mut self) {
+        if !self.ended {
+            self.ended = true;
+            self.lease.release();
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = ReplyFault;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ReplyFault>>> {
+        let this = self.get_mut();
+        if this.ended {
+            return Poll::Ready(None);
+        }
+        match Pin::new(&mut this.incoming).poll_frame(context) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.patience.renew();
+                if this.incoming.is_end_stream() {
+                    this.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(Some(Err(cause))) => {
+                this.lease.discard();
+                Poll::Ready(Some(Err(ReplyFault::Broken(cause))))
+            }
+            Poll::Ready(None) => {
+                this.end();
+                Poll::Ready(None)
+            }
+            Poll::Pending if this.patience.is_over(context) => {
+                this.lease.discard();
+                Poll::Ready(Some(Err(ReplyFault::Idle)))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended || self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
