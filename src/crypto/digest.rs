@@ -1,4 +1,6 @@
-//! Hashes and keyed hashes. Must never be used on a guessable value without a key.
+//! Hashes and keyed hashes, for digests, fingerprints and the trail.
+//! Must never be used on a guessable value without a key: whoever has the digest would try them
+//! all.
 
 use hmac::{KeyInit, Mac};
 use sha2::Digest;
