@@ -40,7 +40,8 @@ pub(crate) fn hmac_sha256(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// The id of a key that needs no other name: derived from it, so it cannot be wrong and tells nothing.
+/// The id of a key that needs no other name: derived from it, so it cannot be wrong and tells
+/// nothing.
 pub(crate) fn key_id(key: &Key, label: &[u8]) -> [u8; 16] {
     let mut id = [0; 16];
     id.iter_mut().zip(hmac_sha256(key, &[label])).for_each(|(to, from)| *to = from);
