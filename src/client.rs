@@ -1,5 +1,6 @@
-//! Who calls: a client key with its role, tier and scopes, and the caller it makes. Pure: no I/O, no
-//! clock of its own, no serde. The key itself never reaches this file, only its digest does.
+//! Who calls: a client key with its role, tier and scopes, and the caller it makes. Pure: no
+//! I/O, no clock of its own, no serde. The key itself never reaches this file, only its digest
+//! does.
 
 mod role;
 mod scope;

@@ -1,5 +1,6 @@
-//! The only place that knows the time. Everything else is handed a `Clock`, so that a test can hold
-//! time still or jump with it. Nothing outside this file may name `SystemTime` or `Instant`.
+//! The only place that knows the time. Everything else is handed a `Clock`, so that a test can
+//! hold time still or jump with it. Nothing outside this file may name `SystemTime` or
+//! `Instant`.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -30,7 +31,8 @@ impl Clock {
         Self(Source::System { origin: Instant::now() })
     }
 
-    /// A clock for tests: stands at the given wall time and moves only by `advance` and `jump_wall`.
+    /// A clock for tests: stands at the given wall time and moves only by `advance` and
+    /// `jump_wall`.
     pub fn settable(unix_ms: i64) -> Self {
         let hands = SetClock { unix_ms: AtomicI64::new(unix_ms), monotonic_ns: AtomicU64::new(1) };
         Self(Source::Set(Arc::new(hands)))
@@ -76,7 +78,8 @@ impl Clock {
         }
     }
 
-    /// False where the machine's clock was plainly never set (a board without a battery starts in 1970).
+    /// False where the machine's clock was plainly never set (a board without a battery starts in
+    /// 1970).
     pub fn is_plausible(&self) -> bool {
         self.unix_ms() >= EARLIEST_PLAUSIBLE_MS
     }

@@ -1,15 +1,12 @@
-//! The envelope format and every derivation, on one page. Nothing outside this module names a cipher
-//! or a hash. Must never seal without associated data, and never return plaintext before both the
-//! commitment and the tag were verified.
+//! The envelope format and every derivation, on one page. Nothing outside this module names a
+//! cipher or a hash. Must never seal without associated data, and never return plaintext before
+//! both the commitment and the tag were verified. One byte layout for all layers, network order:
+//! `"SGE1" | format u8 | suite u8 | layer u8 | parent key id 16 | salt 32 | commitment 32 |
+//! nonce 12 | length u32 | ciphertext | tag 16`
 //!
-//! One byte layout for all layers, network order:
-//!
-//! `"SGE1" | format u8 | suite u8 | layer u8 | parent key id 16 | salt 32 | commitment 32 | nonce 12 |
-//! length u32 | ciphertext | tag 16`
-//!
-//! `k_enc ‖ k_com = HKDF-Expand-SHA-512(parent, "sealgate/v1/" ‖ suite ‖ layer ‖ salt ‖ SHA-256(aad), 64)`;
-//! AES-256-GCM under `k_enc` with associated data `header ‖ aad`, the header being all that stands
-//! before the ciphertext.
+//! `k_enc ‖ k_com = HKDF-Expand-SHA-512(parent, "sealgate/v1/" ‖ suite ‖ layer ‖ salt ‖
+//! SHA-256(aad), 64)`; AES-256-GCM under `k_enc` with associated data `header ‖ aad`, the header
+//! being all that stands before the ciphertext.
 
 mod aad;
 mod digest;

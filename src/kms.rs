@@ -1,5 +1,6 @@
-//! Who holds the master key. This version knows one kind, a file; the others come behind the same face.
-//! Must never write a master key over another one, and never read one that others can read.
+//! Who holds the master key.
+//! This version knows one kind, a file; the others come behind the same face. Must never write a
+//! master key over another one, and never read one that others can read.
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};

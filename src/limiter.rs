@@ -1,5 +1,6 @@
 //! Admission by count: one window per client key in use, allocated when it is first used. The only
-//! maker of an `Admission`. Takes no lock that another call can hold.
+//! maker of an `Admission`.
+//! Takes no lock that another call can hold.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,6 +1,6 @@
-//! Mechanism of the network: guarded resolve and connect, client TLS; listeners, certificate reload,
-//! deadlines. Knows nothing of providers, callers or HTTP. Must never connect to an address that it
-//! has not judged, and never resolve a name again between the judgement and the connect.
+//! Mechanism of the network: guarded resolve and connect, client TLS; listeners, certificate
+//! reload, deadlines. Knows nothing of providers, callers or HTTP. Must never connect to an address
+//! that it has not judged, and never resolve a name again between the judgement and the connect.
 
 mod address;
 mod connect;

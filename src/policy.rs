@@ -1,5 +1,6 @@
-//! May this caller do that? `authorize` is the one place that decides, and the only maker of a `Permit`
-//! for a client's call. Pure: no I/O, no clock, no HTTP server. Must never look at a Host header.
+//! May this caller do that? `authorize` is the one place that decides, and the only maker of a
+//! `Permit` for a client's call. Pure: no I/O, no clock, no HTTP server. Must never look at a Host
+//! header.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! What may be reached, how a key is placed there, and how it is checked. A provider is data: a file of
-//! the catalogue, changed or added to by the settings. Pure: no I/O, no clock; serde only in `file`.
+//! What may be reached, how a key is placed there, and how it is checked. A provider is data: a
+//! file of the catalogue, changed or added to by the settings. Pure: no I/O, no clock; serde only
+//! in `file`.
 
 mod emulation;
 mod file;
@@ -25,7 +26,8 @@ pub struct Provider {
     pub category: String,
     pub docs_url: Option<String>,
     pub base: BaseUrl,
-    /// Bases whose absolute URLs in answers are rewritten: the one in force and the catalogue's own.
+    /// Bases whose absolute URLs in answers are rewritten: the one in force and the catalogue's
+    /// own.
     pub known_bases: Vec<BaseUrl>,
     pub websocket: Option<BaseUrl>,
     /// The Host header of every call, made once.
@@ -96,7 +98,7 @@ pub struct Catalogue {
 }
 
 /// Slots that hold a client's credential whatever the catalogue says.
-const COMMON_HEADER_SLOTS: [&str; 10] = [
+const USUAL_HEADER_SLOTS: [&str; 10] = [
     "authorization",
     "x-api-key",
     "api-key",
@@ -108,7 +110,7 @@ const COMMON_HEADER_SLOTS: [&str; 10] = [
     "x-finnhub-token",
     "proxy-authorization",
 ];
-const COMMON_QUERY_SLOTS: [&str; 8] =
+const USUAL_QUERY_SLOTS: [&str; 8] =
     ["apikey", "api_key", "api_token", "token", "secret", "key", "access_token", "auth_token"];
 
 impl Catalogue {
@@ -140,8 +142,8 @@ impl Catalogue {
     }
 
     fn of(providers: Vec<Arc<Provider>>) -> Self {
-        let mut header_slots: Vec<String> = COMMON_HEADER_SLOTS.map(str::to_owned).to_vec();
-        let mut query_slots: Vec<String> = COMMON_QUERY_SLOTS.map(str::to_owned).to_vec();
+        let mut header_slots: Vec<String> = USUAL_HEADER_SLOTS.map(str::to_owned).to_vec();
+        let mut query_slots: Vec<String> = USUAL_QUERY_SLOTS.map(str::to_owned).to_vec();
         for provider in &providers {
             header_slots.extend(provider.slots.headers.iter().cloned());
             query_slots.extend(provider.slots.query.iter().cloned());

@@ -1,6 +1,6 @@
-//! Windows as arithmetic: a quota over a sliding window, counted in sixty sub-windows and the running
-//! one. Never more than the quota in any window; a freed call is usable a sixtieth later at most.
-//! Pure: atomics, but no clock, no map, no I/O.
+//! Windows as arithmetic: a quota over a sliding window, counted in sixty sub-windows and the
+//! running one. Never more than the quota in any window; a freed call is usable a sixtieth later at
+//! most. Pure: atomics, but no clock, no map, no I/O.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -27,8 +27,9 @@ pub(crate) struct Count {
     pub(crate) free_in_ns: u64,
 }
 
-/// The calls of one key. `state` is the running sub-window's number above, the sum below; a bucket is
-/// the number of its sub-window above, its count below, so that no bucket ever needs to be cleared.
+/// The calls of one key. `state` is the running sub-window's number above, the sum below; a bucket
+/// is the number of its sub-window above, its count below, so that no bucket ever needs to be
+/// cleared.
 pub(crate) struct Window {
     state: AtomicU64,
     buckets: [AtomicU64; BUCKETS],
@@ -54,15 +55,16 @@ impl Quota {
         (self.window_ns / SUB_WINDOWS).max(1)
     }
 
-    /// The number of the running sub-window. Wraps after 2^32 of them: 136 years of one-second ones.
+    /// The number of the running sub-window. Wraps after 2^32 of them: 136 years of one-second
+    /// ones.
     fn epoch(self, now_ns: u64) -> u32 {
         u32::try_from((now_ns / self.sub_window_ns() + 1) & u64::from(u32::MAX)).unwrap_or(u32::MAX)
     }
 }
 
 impl Window {
-    /// Counts one call if the quota has room for it. Lock-free: the sum moves only together with the
-    /// sub-window it belongs to, so nobody can count into a window that has moved on.
+    /// Counts one call if the quota has room for it. Lock-free: the sum moves only together with
+    /// the sub-window it belongs to, so nobody can count into a window that has moved on.
     pub(crate) fn count(&self, quota: Quota, now_ns: u64) -> Count {
         let now_epoch = quota.epoch(now_ns);
         let mut seen = self.state.load(Ordering::Acquire);
@@ -95,7 +97,8 @@ impl Window {
         u64::from(sum - self.expired_between(epoch, current).min(sum))
     }
 
-    /// Calls of sub-windows that were inside the window when `from` ran and are outside when `to` runs.
+    /// Calls of sub-windows that were inside the window when `from` ran and are outside when `to`
+    /// runs.
     fn expired_between(&self, from: u32, to: u32) -> u32 {
         if to == from {
             return 0;

@@ -1,5 +1,6 @@
-//! Every reason to say no, with its code, status, whose fault it is and its sentence, and the one body
-//! that both faces answer with. A refusal never carries its cause: causes go to the log, sentences out.
+//! Every reason to say no, with its code, status, whose fault it is and its sentence, and the one
+//! body that both faces answer with. A refusal never carries its cause: causes go to the log,
+//! sentences out.
 
 use std::borrow::Cow;
 
@@ -249,7 +250,8 @@ impl Refusal {
         }
     }
 
-    /// One sentence for unknown, malformed, revoked and expired alike: the difference is nobody's business.
+    /// One sentence for unknown, malformed, revoked and expired alike: the difference is nobody's
+    /// business.
     pub fn unauthorized() -> Self {
         Self::new(
             Reason::Unauthorized,

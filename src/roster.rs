@@ -1,6 +1,6 @@
-//! Who calls: the in-memory table from a key's digest to its client key, filled on miss, corrected at
-//! once on change; issue, change, rotate, revoke. Must never hold a key, and must never answer from a
-//! row that was read before a change that has been acknowledged.
+//! Who calls: the in-memory table from a key's digest to its client key, filled on miss, corrected
+//! at once on change; issue, change, rotate, revoke. Must never hold a key, and must never answer
+//! from a row that was read before a change that has been acknowledged.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

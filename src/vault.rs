@@ -1,6 +1,6 @@
-//! Secrets and their versions: added, selected, opened, destroyed. Opening demands a `Permit`; only this
-//! room makes an `Opened`. In memory lie prepared envelopes and expanded keys, never a value: each call
-//! opens its own. Nothing here answers with a value, whatever the role.
+//! Secrets and their versions: added, selected, opened, destroyed. Opening demands a `Permit`; only
+//! this room makes an `Opened`. In memory lie prepared envelopes and expanded keys, never a value:
+//! each call opens its own. Nothing here answers with a value, whatever the role.
 
 mod fields;
 mod keyring;

@@ -1,4 +1,5 @@
-//! Roles and tiers as closed sets with columns. The table of rights in the documentation is this one.
+//! Roles and tiers as closed sets with columns.
+//! The table of rights in the documentation is this one.
 //! Must never hold a default that grants more than `user` and `standard`.
 
 /// What a client key, or an operator of the console, may do at all.

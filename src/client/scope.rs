@@ -1,5 +1,6 @@
-//! Scopes: `provider:METHODS:/path/pattern`, with a leading `!` to deny. Compiled once, matched on path
-//! segments that were decoded once. Must never match by prefix of text: a segment is a segment.
+//! Scopes: `provider:METHODS:/path/pattern`, with a leading `!` to deny. Compiled once, matched on
+//! path segments that were decoded once. Must never match by prefix of text: a segment is a
+//! segment.
 
 /// A set of rules, deny before allow; empty allows nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]

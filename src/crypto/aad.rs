@@ -1,5 +1,6 @@
-//! Associated data in its one canonical form: a tag and a length before every part, so that no two
-//! different meanings have the same bytes. Must never hold anything an operator may edit freely.
+//! Associated data in its one canonical form: a tag and a length before every part, so that no
+//! two different meanings have the same bytes. Must never hold anything an operator may edit
+//! freely.
 
 /// A list of tagged parts, in the order in which they were added.
 pub(crate) struct Aad(Vec<u8>);

@@ -1,4 +1,6 @@
-//! Hashes and keyed hashes. Must never be used on a guessable value without a key.
+//! Hashes and keyed hashes, for digests, fingerprints and the trail.
+//! Must never be used on a guessable value without a key: whoever has the digest would try them
+//! all.
 
 use hmac::{KeyInit, Mac};
 use sha2::Digest;
@@ -38,7 +40,8 @@ pub(crate) fn hmac_sha256(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
-/// The id of a key that needs no other name: derived from it, so it cannot be wrong and tells nothing.
+/// The id of a key that needs no other name: derived from it, so it cannot be wrong and tells
+/// nothing.
 pub(crate) fn key_id(key: &Key, label: &[u8]) -> [u8; 16] {
     let mut id = [0; 16];
     id.iter_mut().zip(hmac_sha256(key, &[label])).for_each(|(to, from)| *to = from);

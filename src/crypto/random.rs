@@ -1,5 +1,6 @@
-//! Randomness from the operating system, and the only place that asks for it. A repeat of the last
-//! draw means a broken source and is refused: sealing with it would reuse a key.
+//! Randomness from the operating system, and the only place that asks for it.
+//! A repeat of the last draw means a broken source and is refused: sealing with it would reuse a
+//! key. Must never fall back to a weaker source.
 
 use std::sync::Mutex;
 

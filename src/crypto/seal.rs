@@ -1,5 +1,6 @@
-//! Sealing and opening of one envelope; the layout stands in `crypto.rs`. Parses foreign bytes: must
-//! never panic, and must refuse short input, unknown formats and trailing bytes.
+//! Sealing and opening of one envelope; the layout stands in `crypto.rs`.
+//! Parses foreign bytes: must never panic, and must refuse short input, unknown formats and
+//! trailing bytes.
 
 use aes_gcm::aead::{AeadInOut, KeyInit};
 use aes_gcm::{Aes256Gcm, Nonce};
@@ -59,8 +60,8 @@ pub(crate) struct Parent<'a> {
     pub(crate) key: &'a Key,
 }
 
-/// An envelope whose key was derived and whose commitment was verified once; opening it again costs one
-/// AES-GCM pass. Holds the expanded key, never the plaintext.
+/// An envelope whose key was derived and whose commitment was verified once; opening it again
+/// costs one AES-GCM pass. Holds the expanded key, never the plaintext.
 pub(crate) struct Prepared {
     cipher: Aes256Gcm,
     nonce: [u8; 12],

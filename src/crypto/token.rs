@@ -1,5 +1,6 @@
-//! Client keys: `mdw_`, 40 random base62 characters, 6 base62 digits of the CRC-32 of what precedes them.
-//! Only the digest and the preview leave this file. Must never change the prefix: scanners know it.
+//! Client keys: `mdw_`, 40 random base62 characters, 6 base62 digits of the CRC-32 of what precedes
+//! them. Only the digest and the preview leave this file. Must never change the prefix: scanners
+//! know it.
 
 use super::random::fill_random;
 use super::seal::CryptoError;

@@ -1,4 +1,6 @@
 //! The bodies a stand-in sends: whole, event by event, or cut off on demand.
+//! Must never hurry: a pause between events, and before a cut, is part of what a client is tested
+//! against.
 
 use std::collections::VecDeque;
 use std::pin::Pin;

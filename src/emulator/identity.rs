@@ -1,5 +1,6 @@
 //! The stand-in's certificate and the authority that signed it, made in memory and thrown away with
-//! it. Must never be trusted for anything but a stand-in on this machine.
+//! it.
+//! Must never be trusted for anything but a stand-in on this machine.
 
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,

@@ -1,5 +1,6 @@
-//! Does a request carry the real key where the provider's `inject` places it? Compared in time that
-//! does not depend on the content.
+//! Does a request carry the real key where the provider's
+//! `inject` places it? Compared in time that does not depend on
+//! the content.
 
 use http::request::Parts;
 

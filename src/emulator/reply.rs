@@ -1,5 +1,6 @@
 //! From a request to the provider's answer: the key first, then what the caller demanded for a
-//! test, then the catalogue's routes. Must never be reached by the product's own data plane.
+//! test, then the catalogue's routes.
+//! Must never be reached by the product's own data plane.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,4 +1,6 @@
-//! What reached the stand-in, kept for tests. Bounded: the oldest goes when a new one comes.
+//! What reached the stand-in, kept for tests.
+//! Bounded: the oldest goes when a new one comes.
+//! Must never leave the process: it holds the stand-in's key as it was sent.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

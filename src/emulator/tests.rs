@@ -1,4 +1,6 @@
 //! The stand-in as a client meets it: over TLS, with both protocols.
+//! Every answer is compared whole, the refusal of a wrong key first.
+//! Must never reach beyond this machine.
 
 use std::sync::Arc;
 use std::time::Duration;

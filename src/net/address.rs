@@ -1,10 +1,11 @@
-//! Which addresses belong to no public network. Judged on the address that is connected to, never on
-//! a name. Must know every IPv6 form that hides an IPv4 address.
+//! Which addresses belong to no public network.
+//! Judged on the address that is connected to, never on a name. Must know every IPv6 form that
+//! hides an IPv4 address.
 
 use std::net::IpAddr;
 
-/// Loopback, private, link-local, carrier, documentation, multicast, unspecified; and the IPv6 forms
-/// that carry such an IPv4 address inside.
+/// Loopback, private, link-local, carrier, documentation, multicast, unspecified; and the IPv6
+/// forms that carry such an IPv4 address inside.
 pub fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_private_v4(v4),

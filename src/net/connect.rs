@@ -1,5 +1,6 @@
-//! The only way a socket leaves the house: resolve once, judge every address, connect to one that was
-//! judged, speak TLS. Literal addresses pass the same judgement.
+//! The only way a socket leaves the house: resolve once, judge every address, connect to one that
+//! was judged, speak TLS.
+//! Literal addresses pass the same judgement.
 
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;

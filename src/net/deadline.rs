@@ -1,5 +1,6 @@
-//! Deadlines without a timer each: what waits leaves its waker and its hour in a table, and one ticker
-//! per thread looks through it ten times a second. Coarse on purpose: these bound minutes and seconds.
+//! Deadlines without a timer each: what waits leaves its waker and its hour in a table, and one
+//! ticker per thread looks through it ten times a second. Coarse on purpose: these bound minutes
+//! and seconds.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,5 +1,6 @@
-//! Listeners: one address, as many sockets as there are threads (SO_REUSEPORT), plain or TLS 1.3.
-//! Must never take a port that somebody else listens on: the kernel would share it silently.
+//! Listeners: one address, as many sockets as there are threads (SO_REUSEPORT), plain or TLS
+//! 1.3. Must never take a port that somebody else listens on: the kernel would share it
+//! silently.
 
 use std::io;
 use std::net::SocketAddr;
@@ -86,7 +87,8 @@ impl Binding {
         self.tls.clone()
     }
 
-    /// One socket; None when all were taken. To be turned into a listener on the thread that uses it.
+    /// One socket; None when all were taken. To be turned into a listener on the thread that uses
+    /// it.
     pub(crate) fn take(&mut self) -> Option<(std::net::TcpListener, Option<Arc<ServerTls>>)> {
         Some((self.sockets.pop()?, self.tls.clone()))
     }

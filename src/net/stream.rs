@@ -1,4 +1,6 @@
-//! A connection, plain or under TLS, from either side. Two variants and no dynamic call on the way.
+//! A connection, plain or under TLS, from either side.
+//! Two variants and no dynamic call on the way.
+//! Must never know what is spoken on it.
 
 use std::io;
 use std::pin::Pin;

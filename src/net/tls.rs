@@ -1,5 +1,6 @@
-//! TLS on both sides, with one crypto provider. The only place that names rustls. Must never offer a
-//! configuration that skips the verification of a provider's certificate.
+//! TLS on both sides, with one crypto provider.
+//! The only place that names rustls. Must never offer a configuration that skips the verification
+//! of a provider's certificate.
 
 use std::path::Path;
 use std::sync::{Arc, PoisonError, RwLock};
@@ -62,8 +63,8 @@ struct Connectors {
 }
 
 impl Trust {
-    /// `extra_pem` are PEM texts or files already read. A machine without authorities is an error only
-    /// when somebody wants to connect.
+    /// `extra_pem` are PEM texts or files already read. A machine without authorities is an error
+    /// only when somebody wants to connect.
     pub(crate) fn new(extra_pem: &[Vec<u8>]) -> Result<Self, TlsError> {
         let extra = extra_pem
             .iter()
@@ -174,8 +175,8 @@ impl ServerTls {
         self.current.read().unwrap_or_else(PoisonError::into_inner).acceptor.clone()
     }
 
-    /// Looks at the files; takes them over if they changed and are whole. Some(fault) if they are not:
-    /// the former certificate stays in force.
+    /// Looks at the files; takes them over if they changed and are whole. Some(fault) if they are
+    /// not: the former certificate stays in force.
     pub(crate) fn refresh(&self) -> Option<TlsError> {
         let seen = stamp(&self.files);
         if self.current.read().unwrap_or_else(PoisonError::into_inner).stamp == seen {

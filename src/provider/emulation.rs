@@ -1,5 +1,6 @@
-//! What a provider's stand-in answers, as its catalogue file tells it. Data alone; the server that
-//! speaks it is the emulator.
+//! What a provider's stand-in answers, as its catalogue file tells it.
+//! Data alone: the server that speaks it is the emulator.
+//! Must never become code: a new provider is a new file alone.
 
 /// The provider's behaviour as far as its official clients need it.
 #[derive(Clone, Debug, Default)]

@@ -1,5 +1,6 @@
-//! Catalogue files and the settings' `[providers.*]`: one raw form, read strictly, checked, and turned
-//! into a `Provider`. The only place of this room that knows TOML.
+//! Catalogue files and the settings' `[providers.*]`: one raw form, read strictly,
+//! checked, and turned into a `Provider`. The only place of this room that knows
+//! TOML.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -1,5 +1,6 @@
-//! The shape of a provider's key, checked before anything is sent or stored. A shape is a hint, not a
-//! proof: it is kept loose where the provider documents none.
+//! The shape of a provider's key, checked before anything is sent or stored. A
+//! shape is a hint, not a proof: it is kept loose where the provider documents
+//! none.
 
 use crate::secret::SecretBytes;
 

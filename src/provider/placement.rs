@@ -1,5 +1,6 @@
-//! Where a real key is placed in an outbound call, and what the placed text looks like. A template is
-//! compiled once; filling it is a copy. Must never be built from anything a client sent.
+//! Where a real key is placed in an outbound call, and what the placed text looks like. A
+//! template is compiled once; filling it is a copy. Must never be built from anything a client
+//! sent.
 
 use crate::secret::SecretBytes;
 

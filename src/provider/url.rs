@@ -1,5 +1,6 @@
-//! Base URLs taken apart once: scheme, host, port, path. Must never accept user info, a query or a
-//! fragment, and plain http only where it cannot leave the house.
+//! Base URLs taken apart once: scheme, host, port, path.
+//! Must never accept user info, a query or a fragment, and plain http only where it cannot leave
+//! the house.
 
 use std::net::IpAddr;
 

@@ -1,5 +1,6 @@
-//! The table `client_key_hashes`: the digests that prove a client key, at most two of them live.
-//! Must never hold a key, only its SHA-256 and the few characters that people recognise it by.
+//! The table `client_key_hashes`: the digests that prove a client key, at most two of them
+//! live. Must never hold a key, only its SHA-256 and the few characters that people recognise
+//! it by.
 
 use std::collections::HashMap;
 

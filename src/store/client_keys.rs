@@ -1,5 +1,6 @@
 //! The table `client_keys`: who may call, with what rights, and when it was last seen.
-//! Must never lose the last active admin through the guarded changes, whatever runs beside them.
+//! Must never lose the last active admin through the guarded changes, whatever runs
+//! beside them.
 
 use uuid::Uuid;
 

@@ -1,5 +1,6 @@
 //! From columns to the model: ids, flags, digests, JSON and closed sets, each checked, each fault
-//! named by table, row and column. Must never guess: what is not understood is a contradiction.
+//! named by table, row and column.
+//! Must never guess: what is not understood is a contradiction.
 
 use uuid::Uuid;
 

@@ -1,5 +1,6 @@
 //! The split between SQLite and PostgreSQL: the pools, a transaction, and three small macros that
-//! run one statement on whichever it is. Must never grow a second text of a statement.
+//! run one statement on whichever it is.
+//! Must never grow a second text of a statement.
 
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 

@@ -1,5 +1,6 @@
-//! Everything that can go wrong with the database, each as one line: what, why, what to do.
-//! Must never hold a password, a URL, or the value of a column that could be secret.
+//! Everything that can go wrong with the database, each as one line: what, why, what to
+//! do. Must never hold a password, a URL, or the value of a column that could be
+//! secret.
 
 use std::fmt;
 

@@ -1,5 +1,6 @@
-//! The table `idempotency`: which repeatable call is running or was answered, and with what.
-//! Must never let two identical calls both run, and never hold a key or token in an answer.
+//! The table `idempotency`: which repeatable call is running or was answered, and with
+//! what. Must never let two identical calls both run, and never hold a key or token in an
+//! answer.
 
 use super::columns::Place;
 use super::dialect::{changing, within};

@@ -1,5 +1,6 @@
-//! The table `installation`: one row, the identity that every sealed value is bound to.
-//! Must never change once it stands: what was sealed under another id does not open.
+//! The table `installation`: one row, the identity that every sealed value is bound
+//! to. Must never change once it stands: what was sealed under another id does not
+//! open.
 
 use uuid::Uuid;
 

@@ -1,5 +1,6 @@
-//! The table `keks`: the key-encryption keys of each category, wrapped by the master key.
-//! Must never hold an unwrapped key, nor two active generations of one category.
+//! The table `keks`: the key-encryption keys of each category, wrapped by the
+//! master key. Must never hold an unwrapped key, nor two active generations of one
+//! category.
 
 use uuid::Uuid;
 

@@ -1,5 +1,6 @@
 //! The numbered migrations of both dialects, embedded in the binary and run when the store opens.
-//! Forward only; `migrations/README.md` has the rules. Must never run on a database that is newer.
+//! Forward only; `migrations/README.md` has the rules.
+//! Must never run on a database that is newer.
 
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Connection, PgConnection, SqliteConnection};

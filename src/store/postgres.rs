@@ -1,5 +1,6 @@
-//! Opens a PostgreSQL database: reads the URL, migrates on a connection of its own, makes the pool.
-//! Must never let the URL, or any part of it that could be the password, into a text.
+//! Opens a PostgreSQL database: reads the URL, migrates on a connection of its own, makes
+//! the pool. Must never let the URL, or any part of it that could be the password, into a
+//! text.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! The table `record_blocks`: the trail, a drained batch of chained records in each row.
-//! Must never change or replace a block: a number that is taken is an error.
+//! The table `record_blocks`: the trail, a drained batch of chained records in
+//! each row. Must never change or replace a block: a number that is taken is an
+//! error.
 
 use super::client_keys::{self, Touch};
 use super::columns::{Place, signed};

@@ -1,5 +1,6 @@
 //! The table `secret_versions`: the sealed values of each secret, numbered from 1.
-//! Must never keep an envelope in a version that is destroyed, nor give one back to it.
+//! Must never keep an envelope in a version that is destroyed, nor give one back to
+//! it.
 
 use uuid::Uuid;
 

@@ -1,5 +1,6 @@
-//! The table `secrets`: one row for each set of a provider's credentials, with its sealed data key.
-//! Must never hold a value: values are sealed, in `secret_versions`.
+//! The table `secrets`: one row for each set of a provider's credentials, with its
+//! sealed data key. Must never hold a value: values are sealed, in
+//! `secret_versions`.
 
 use std::collections::HashMap;
 

@@ -1,5 +1,6 @@
 //! Opens an SQLite file: looks at it before SQLite does, so that a folder, a foreign file or a cut
-//! one is refused and left as it is; then migrates and makes the pools. Must never repair a file.
+//! one is refused and left as it is; then migrates and makes the pools.
+//! Must never repair a file.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Read};

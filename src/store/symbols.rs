@@ -1,5 +1,6 @@
-//! The table `symbols`: what the house keeps history of. Its ids are integers, which callers see.
-//! Must never lose a symbol: one that is no longer tracked is inactive.
+//! The table `symbols`: what the house keeps history of.
+//! Its ids are integers, which callers see. Must never lose a symbol: one that is no longer tracked
+//! is inactive.
 
 use super::columns::{Place, words};
 use super::dialect::{changing, reading};

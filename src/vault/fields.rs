@@ -1,5 +1,6 @@
-//! What a sealed value holds: the fields, and the list of destinations and slots they were sealed for.
-//! The list's digest is bound into the envelope; opening for a target outside the list gives nothing.
+//! What a sealed value holds: the fields, and the list of destinations and slots they were sealed
+//! for. The list's digest is bound into the envelope; opening for a target outside the list gives
+//! nothing.
 
 use uuid::Uuid;
 
@@ -111,7 +112,8 @@ fn digest(list: &[String]) -> [u8; 32] {
     hash.finish()
 }
 
-/// `count u16 | (length u16 | destination)… | count u16 | (length u16 | name | length u32 | value)…`
+/// `count u16 | (length u16 | destination)… | count u16 | (length u16 | name | length u32 |
+/// value)…`
 fn write(
     destinations: &[String],
     fields: &[(String, SecretBytes)],

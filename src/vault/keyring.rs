@@ -1,5 +1,6 @@
-//! The unwrapped hierarchy: master key, key-encryption keys by category and generation. Data keys are
-//! unwrapped when a version is prepared and dropped at once. Must never log or return a key's bytes.
+//! The unwrapped hierarchy: master key, key-encryption keys by category and generation. Data keys
+//! are unwrapped when a version is prepared and dropped at once. Must never log or return a key's
+//! bytes.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,6 @@
-//! Every secret of the house, prepared for opening, as one immutable whole that calls read without a
-//! lock. Must never hold a value, only expanded keys and envelopes.
+//! Every secret of the house, prepared for opening, as one immutable whole that calls read without
+//! a lock.
+//! Must never hold a value, only expanded keys and envelopes.
 
 use std::collections::HashMap;
 use std::sync::Arc;

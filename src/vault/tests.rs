@@ -1,4 +1,6 @@
-//! The vault against a real SQLite database: what is sealed opens for its own meaning and for no other.
+//! The vault against a real SQLite database: what is sealed opens for its own meaning and for no
+//! other. Every row that could be swapped, moved or edited is.
+//! Must never be the only proof of the envelope itself: that is in `crypto`.
 
 use super::*;
 use crate::client::{Client, Role, Tier};

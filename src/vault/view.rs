@@ -1,4 +1,6 @@
-//! What may be asked of the vault and what it answers: metadata, never a value.
+//! What may be asked of the vault and what it answers.
+//! A value goes in by what is asked, and is wiped with it.
+//! Must never answer with a value: answers are metadata.
 
 use uuid::Uuid;
 

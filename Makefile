@@ -1,0 +1,39 @@
+# The commands of this repository. `make` alone lists them. The work is done in .ci/, so that a hook or a
+# machine can call the same scripts.
+.DEFAULT_GOAL := help
+.PHONY: help run test proof lint bench fmt ci clean
+
+PROFILE ?= release
+ifeq ($(PROFILE),dev)
+  BUILD :=
+else
+  BUILD := --release
+endif
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
+
+run: ## build, then serve with the built-in sandbox provider; data in ./data (PROFILE=dev builds faster)
+	cargo run $(BUILD) -- serve --sandbox
+
+test: ## every test, on throw-away PostgreSQL and Redis; installs what is missing
+	.ci/test
+
+proof: ## the long figures: kills, records, load (PROOF=short for a shortened run)
+	PROOF="$(PROOF)" .ci/test proof
+
+lint: ## format, law of the house, clippy, documentation, licences, unused dependencies
+	.ci/run fmt tidy clippy docs deny unused
+
+bench: ## cost per request beside nginx, interleaved
+	.ci/install bench
+	cargo bench
+
+fmt: ## format the sources
+	cargo fmt
+
+ci: ## everything that must hold before a change is accepted
+	.ci/run
+
+clean: ## remove what was built; ./data stays
+	cargo clean
