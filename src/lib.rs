@@ -25,3 +25,5 @@ mod ledger;
 mod emulator;
 mod proxy;
 mod admin;
+// whole
+pub mod config;
