@@ -27,3 +27,4 @@ mod proxy;
 mod admin;
 // whole
 pub mod config;
+pub mod cli;
