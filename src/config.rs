@@ -79,7 +79,7 @@ pub fn load(named: Option<&Path>, environment: &Environment) -> Result<Loaded, F
         layers.lay_file(&read(file)?)?;
     }
     layers.lay_environment(environment)?;
-    let folder = file.as_deref().and_then(Path::parent).unwrap_or(environment.folder());
+    let folder = file.as_deref().and_then(Path::parent).unwrap_or_else(|| environment.folder());
     layers.anchor_providers(folder);
     let config = check(&Ground { layers: &layers, environment, base: folder })?;
     layers.derive("proxy.public_url", config.proxy.public_url.clone().into());

@@ -14,22 +14,8 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-pub use self::metrics::{AuthFailure, CONTENT_TYPE, Lane, Metrics};
-pub use self::panics::log_panics_without_payload;
-
-/// What no log line, span, metric label or error message of the house ever contains. Whoever adds a
-/// field to a log line checks it against this list; the canary test searches all output for a
-/// breach.
-pub const NEVER_LOGGED: [&str; 8] = [
-    "key material: master keys, key-encryption keys, data keys, and anything derived from them",
-    "the values of secrets, whole or in part, and the bodies of envelopes",
-    "client keys and tokens beyond the stored preview, and their digests",
-    "values of headers, in either direction",
-    "query strings",
-    "bodies of requests and answers, and first messages of sockets",
-    "URLs with a user or a password in them, the database's and Redis's among them",
-    "payloads of panics",
-];
+pub(crate) use self::metrics::{AuthFailure, CONTENT_TYPE, Lane, Metrics};
+pub(crate) use self::panics::log_panics_without_payload;
 
 /// What is logged where `RUST_LOG` says nothing.
 const DEFAULT_FILTER: &str = "sealgate=info,warn";
@@ -52,7 +38,7 @@ pub struct Settings {
 }
 
 #[derive(Debug, PartialEq, Eq)]
-pub enum LogError {
+pub(crate) enum LogError {
     /// The filter cannot be read.
     BadFilter { filter: String, why: String },
     /// This process logs already.
@@ -74,7 +60,19 @@ impl fmt::Display for LogError {
 impl std::error::Error for LogError {}
 
 /// From here on events go to standard error. Standard output belongs to what commands print.
-pub fn init(settings: &Settings) -> Result<(), LogError> {
+///
+/// What no log line, span, metric label or error message of the house ever contains (whoever adds a
+/// field checks it against this list; the canary tests search all output for a breach):
+///
+/// - key material: master keys, key-encryption keys, data keys, and anything derived from them
+/// - the values of secrets, whole or in part, and the bodies of envelopes
+/// - client keys and tokens beyond the stored preview, and their digests
+/// - values of headers, in either direction
+/// - query strings
+/// - bodies of requests and answers, and first messages of sockets
+/// - URLs with a user or a password in them, the database's and Redis's among them
+/// - payloads of panics
+pub(crate) fn init(settings: &Settings) -> Result<(), LogError> {
     let filter = filter(settings.filter.as_deref())?;
     let terminal = std::io::stderr().is_terminal();
     let text = match settings.format {
@@ -100,12 +98,12 @@ fn filter(given: Option<&str>) -> Result<EnvFilter, LogError> {
 }
 
 /// The span of one call on the admin face. `route` is the pattern, never the path with its ids.
-pub fn admin_call(request_id: &str, method: &str, route: &str) -> tracing::Span {
+pub(crate) fn admin_call(request_id: &str, method: &str, route: &str) -> tracing::Span {
     tracing::info_span!("admin_call", span_id = next_span_id(), request_id, method, route)
 }
 
 /// The span of one piece of background work.
-pub fn job(kind: &'static str) -> tracing::Span {
+pub(crate) fn job(kind: &'static str) -> tracing::Span {
     tracing::info_span!("job", span_id = next_span_id(), kind)
 }
 

@@ -121,82 +121,84 @@ fn a_value_of_the_wrong_kind_says_what_is_expected() {
     }
 }
 
+/// What contradicts, and the line that says so.
+const CONTRADICTIONS: &[(&str, &str)] = &[
+    (
+        "[proxy]\nlisten = \"0.0.0.0:8080\"",
+        "proxy.listen: 0.0.0.0:8080 can be reached from outside and speaks plain HTTP; set \
+             proxy.tls, or proxy.behind_tls = true where something in front of it speaks TLS",
+    ),
+    (
+        "[admin]\nlisten = \"[::]:8000\"",
+        "admin.listen: [::]:8000 can be reached from outside and speaks plain HTTP; set \
+             admin.tls, or admin.behind_tls = true where something in front of it speaks TLS",
+    ),
+    (
+        "[proxy]\ntls = { cert = \"c.pem\" }",
+        "proxy.tls.key: is missing beside the certificate; give both files or neither",
+    ),
+    (
+        "[admin]\ntls = { key = \"k.pem\" }",
+        "admin.tls.cert: is missing beside the private key; give both files or neither",
+    ),
+    (
+        "[admin]\nlisten = \"127.0.0.1:8080\"",
+        "admin.listen: 127.0.0.1:8080 is taken by proxy.listen (127.0.0.1:8080); give each \
+             its own port",
+    ),
+    (
+        "[sandbox]\nlisten = \"127.0.0.1:8000\"",
+        "sandbox.listen: 127.0.0.1:8000 is taken by admin.listen (127.0.0.1:8000); give each \
+             its own port",
+    ),
+    (
+        "[proxy]\npublic_url = \"gate.example\"",
+        "proxy.public_url: \"gate.example\" must begin with https:// or http://",
+    ),
+    (
+        "[proxy]\npublic_url = \"https://gate.example/\"",
+        "proxy.public_url: \"https://gate.example/\" must not end with a slash; write \
+             \"https://gate.example\"",
+    ),
+    (
+        "[proxy]\npublic_url = \"https://gate.example/x\"",
+        "proxy.public_url: \"https://gate.example/x\" must not have a path; give scheme, host \
+             and port alone",
+    ),
+    (
+        "[proxy]\ndomain = \"https://gate\"",
+        "proxy.domain: \"https://gate\" is not a bare domain; write it like \"gate.internal\"",
+    ),
+    (
+        "[proxy]\ntrusted_proxies = [\"10.0.0.0/33\"]",
+        "proxy.trusted_proxies: \"10.0.0.0/33\" is not an address or network; write it like \
+             \"10.0.0.0/8\"",
+    ),
+    (
+        "[admin]\nframe_ancestors = [\"*\"]",
+        "admin.frame_ancestors: \"*\" is not an origin; write it like \
+             \"https://intranet.example\"",
+    ),
+    (
+        "[database]\nurl = \"sqlite://:memory:\"",
+        "database.url: names no file; what is only in memory would be lost at the next start",
+    ),
+    (
+        "[providers.Polygon]\npool = true",
+        "providers.Polygon: a provider's name is a lower-case letter, then letters, digits \
+             and hyphens (63 at most), and none of the proxy's own names",
+    ),
+    (
+        "[providers.api]\npool = true",
+        "providers.api: a provider's name is a lower-case letter, then letters, digits and \
+             hyphens (63 at most), and none of the proxy's own names",
+    ),
+];
+
 #[test]
 fn contradictory_values_are_one_line_each() {
-    let cases = [
-        (
-            "[proxy]\nlisten = \"0.0.0.0:8080\"",
-            "proxy.listen: 0.0.0.0:8080 can be reached from outside and speaks plain HTTP; set \
-             proxy.tls, or proxy.behind_tls = true where something in front of it speaks TLS",
-        ),
-        (
-            "[admin]\nlisten = \"[::]:8000\"",
-            "admin.listen: [::]:8000 can be reached from outside and speaks plain HTTP; set \
-             admin.tls, or admin.behind_tls = true where something in front of it speaks TLS",
-        ),
-        (
-            "[proxy]\ntls = { cert = \"c.pem\" }",
-            "proxy.tls.key: is missing beside the certificate; give both files or neither",
-        ),
-        (
-            "[admin]\ntls = { key = \"k.pem\" }",
-            "admin.tls.cert: is missing beside the private key; give both files or neither",
-        ),
-        (
-            "[admin]\nlisten = \"127.0.0.1:8080\"",
-            "admin.listen: 127.0.0.1:8080 is taken by proxy.listen (127.0.0.1:8080); give each \
-             its own port",
-        ),
-        (
-            "[sandbox]\nlisten = \"127.0.0.1:8000\"",
-            "sandbox.listen: 127.0.0.1:8000 is taken by admin.listen (127.0.0.1:8000); give each \
-             its own port",
-        ),
-        (
-            "[proxy]\npublic_url = \"gate.example\"",
-            "proxy.public_url: \"gate.example\" must begin with https:// or http://",
-        ),
-        (
-            "[proxy]\npublic_url = \"https://gate.example/\"",
-            "proxy.public_url: \"https://gate.example/\" must not end with a slash; write \
-             \"https://gate.example\"",
-        ),
-        (
-            "[proxy]\npublic_url = \"https://gate.example/x\"",
-            "proxy.public_url: \"https://gate.example/x\" must not have a path; give scheme, host \
-             and port alone",
-        ),
-        (
-            "[proxy]\ndomain = \"https://gate\"",
-            "proxy.domain: \"https://gate\" is not a bare domain; write it like \"gate.internal\"",
-        ),
-        (
-            "[proxy]\ntrusted_proxies = [\"10.0.0.0/33\"]",
-            "proxy.trusted_proxies: \"10.0.0.0/33\" is not an address or network; write it like \
-             \"10.0.0.0/8\"",
-        ),
-        (
-            "[admin]\nframe_ancestors = [\"*\"]",
-            "admin.frame_ancestors: \"*\" is not an origin; write it like \
-             \"https://intranet.example\"",
-        ),
-        (
-            "[database]\nurl = \"sqlite://:memory:\"",
-            "database.url: names no file; what is only in memory would be lost at the next start",
-        ),
-        (
-            "[providers.Polygon]\npool = true",
-            "providers.Polygon: a provider's name is a lower-case letter, then letters, digits \
-             and hyphens (63 at most), and none of the proxy's own names",
-        ),
-        (
-            "[providers.api]\npool = true",
-            "providers.api: a provider's name is a lower-case letter, then letters, digits and \
-             hyphens (63 at most), and none of the proxy's own names",
-        ),
-    ];
-    for (text, line) in cases {
-        assert_eq!(refused(text), line, "{text}");
+    for (text, line) in CONTRADICTIONS {
+        assert_eq!(refused(text), *line, "{text}");
     }
 }
 
@@ -379,10 +381,8 @@ fn wrong_variables_are_told_with_the_nearest_right_one() {
 fn every_setting_has_a_variable_that_leads_back_to_it() {
     for (name, key) in example::variables() {
         let setting = SETTINGS.iter().find(|setting| setting.key == key).unwrap();
-        let text = match setting.default_value().unwrap() {
-            toml::Value::String(text) => text,
-            other => other.to_string(),
-        };
+        let value = setting.default_value().unwrap();
+        let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
         let outcome = load_text("", &[(&name, &text)]).1;
         assert_eq!(outcome.err().map(|fault| fault.to_string()), None, "{name}={text}");
         assert_eq!(shown("", &[(&name, &text)], key).1, name);

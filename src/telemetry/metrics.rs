@@ -20,11 +20,11 @@ use self::calls::Calls;
 use crate::clock::Clock;
 
 /// The `Content-Type` of what `encode` returns.
-pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+pub(crate) const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// Why a credential was not accepted. The answer never tells; the figures do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AuthFailure {
+pub(crate) enum AuthFailure {
     Missing,
     Malformed,
     Unknown,
@@ -34,7 +34,7 @@ pub enum AuthFailure {
 
 /// Every figure of the house; cheap to clone.
 #[derive(Clone)]
-pub struct Metrics {
+pub(crate) struct Metrics {
     figures: Arc<Figures>,
     registry: Arc<Registry>,
 }
@@ -43,7 +43,7 @@ pub struct Metrics {
 /// `encode`.
 #[repr(align(128))]
 #[derive(Debug, Default)]
-pub struct Lane {
+pub(crate) struct Lane {
     begun: AtomicU64,
     ended: AtomicU64,
 }
@@ -63,10 +63,10 @@ struct Figures {
 }
 
 impl AuthFailure {
-    pub const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Missing, Self::Malformed, Self::Unknown, Self::Revoked, Self::Expired];
 
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Missing => "missing",
             Self::Malformed => "malformed",
@@ -78,11 +78,11 @@ impl AuthFailure {
 }
 
 impl Lane {
-    pub fn call_begins(&self) {
+    pub(crate) fn call_begins(&self) {
         self.begun.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn call_ends(&self) {
+    pub(crate) fn call_ends(&self) {
         self.ended.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -95,7 +95,7 @@ impl Lane {
 
 impl Metrics {
     /// `refusal_codes`: every code that `refused` may be told.
-    pub fn new(clock: Clock, refusal_codes: impl IntoIterator<Item = &'static str>) -> Self {
+    pub(crate) fn new(clock: Clock, refusal_codes: impl IntoIterator<Item = &'static str>) -> Self {
         let mut refusals: Vec<(&'static str, AtomicU64)> = Vec::new();
         for code in refusal_codes {
             refusals.push((code, AtomicU64::new(0)));
@@ -119,20 +119,20 @@ impl Metrics {
 
     /// One call that went to a provider. Told by the ledger's writer, off the request's path.
     /// A status of 0 means that the end is unknown.
-    pub fn call(&self, provider: &str, status: u16, duration_ns: u64) {
+    pub(crate) fn call(&self, provider: &str, status: u16, duration_ns: u64) {
         let mut calls = self.figures.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.count(provider, status, duration_ns);
     }
 
     /// The counters of one more worker; it keeps them for its life.
-    pub fn lane(&self) -> Arc<Lane> {
+    pub(crate) fn lane(&self) -> Arc<Lane> {
         let lane = Arc::new(Lane::default());
         let mut lanes = self.figures.lanes.lock().unwrap_or_else(PoisonError::into_inner);
         lanes.push(Arc::clone(&lane));
         lane
     }
 
-    pub fn authentication_failed(&self, kind: AuthFailure) {
+    pub(crate) fn authentication_failed(&self, kind: AuthFailure) {
         let slots = AuthFailure::ALL.iter().zip(&self.figures.auth_failures);
         for (_, counter) in slots.filter(|(known, _)| **known == kind) {
             counter.fetch_add(1, Ordering::Relaxed);
@@ -140,22 +140,22 @@ impl Metrics {
     }
 
     /// One answer of our own that said no, by its stable code.
-    pub fn refused(&self, code: &'static str) {
+    pub(crate) fn refused(&self, code: &'static str) {
         let known = self.figures.refusals.iter().find(|(known, _)| *known == code);
         let counter = known.map_or(&self.figures.refused_otherwise, |(_, counter)| counter);
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    pub fn seats_in_use(&self, seats: u64) {
+    pub(crate) fn seats_in_use(&self, seats: u64) {
         self.figures.seats_in_use.store(seats, Ordering::Relaxed);
     }
 
     /// Records wait in the journal because the database does not take them.
-    pub fn ledger_degraded(&self, degraded: bool) {
+    pub(crate) fn ledger_degraded(&self, degraded: bool) {
         self.figures.ledger_degraded.store(degraded, Ordering::Relaxed);
     }
 
-    pub fn alert_raised(&self, kind: &'static str) {
+    pub(crate) fn alert_raised(&self, kind: &'static str) {
         let mut alerts = self.figures.alerts.lock().unwrap_or_else(PoisonError::into_inner);
         match alerts.iter_mut().find(|(known, _)| *known == kind) {
             Some((_, count)) => *count += 1,
@@ -164,12 +164,12 @@ impl Metrics {
     }
 
     /// Calls under way now, over all workers.
-    pub fn in_flight(&self) -> u64 {
+    pub(crate) fn in_flight(&self) -> u64 {
         self.figures.in_flight()
     }
 
     /// The figures in the text form of OpenMetrics.
-    pub fn encode(&self) -> String {
+    pub(crate) fn encode(&self) -> String {
         let mut page = String::with_capacity(8 * 1024);
         match text::encode(&mut page, &self.registry) {
             Ok(()) => page,

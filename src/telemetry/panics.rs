@@ -6,7 +6,7 @@ use std::io::Write;
 use std::panic::PanicHookInfo;
 
 /// Replaces the standard hook, which prints the payload.
-pub fn log_panics_without_payload() {
+pub(crate) fn log_panics_without_payload() {
     std::panic::set_hook(Box::new(report));
 }
 
