@@ -28,3 +28,6 @@ mod upstream;
 mod emulator;
 mod proxy;
 mod admin;
+// whole
+pub mod config;
+pub mod cli;

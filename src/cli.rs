@@ -1,0 +1,153 @@
+//! The command line: what can be typed, and which file does it. One file a command. Commands that
+//! read or change the installation speak the admin API through `link`, so that they and REST share
+//! one way. Must never take a secret's value from an argument, and never print more than one line
+//! for a failure.
+
+mod audit;
+mod client;
+mod completions;
+mod config;
+mod doctor;
+mod failure;
+mod healthcheck;
+mod house;
+mod init;
+mod input;
+mod link;
+mod openapi;
+mod output;
+mod process;
+mod progress;
+mod provider;
+mod secret;
+mod serve;
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use self::failure::Failure;
+use self::output::Output;
+use crate::config::{self as settings, Config, Environment, Loaded};
+use crate::telemetry;
+
+/// A vault for provider API keys and the proxy that uses them.
+///
+/// Start with `sealgate serve --sandbox`: it sets everything up in the current folder and prints
+/// what to try. Settings are explained by `sealgate config example`, a broken installation by
+/// `sealgate doctor`.
+#[derive(Parser)]
+#[command(name = "sealgate", version, max_term_width = 100)]
+struct Cli {
+    /// The settings file; else SEALGATE_CONFIG names it, else sealgate.toml in the current folder
+    #[arg(long, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the proxy and the admin face
+    Serve(serve::Serve),
+    /// Set up data folder, database, master key and the first admin key; safe to run again
+    Init(init::Init),
+    /// Check settings, files, database, clock, ports and providers; one line each, with the remedy
+    Doctor(doctor::Doctor),
+    /// Ask a running server whether it is ready: exit 0 or 1
+    Healthcheck,
+    /// The settings in force, or an example file
+    #[command(subcommand)]
+    Config(config::Command),
+    /// Client keys, which callers of the proxy hold
+    #[command(subcommand)]
+    Client(client::Command),
+    /// Secrets: the credentials of providers
+    #[command(subcommand)]
+    Secret(secret::Command),
+    /// The catalogue of providers
+    #[command(subcommand)]
+    Provider(provider::Command),
+    /// The trail of every request and change
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Print the description of the admin API
+    Openapi,
+    /// Print the completions for a shell
+    Completions(completions::Completions),
+}
+
+/// How a command that prints data prints it.
+#[derive(Args, Clone, Copy)]
+struct Print {
+    /// Print JSON instead of text for people
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which installation a command speaks to, and how it prints.
+#[derive(Args, Clone)]
+struct Reach {
+    /// A remote admin face, e.g. https://gate.example:8000, with the key in SEALGATE_KEY;
+    /// else SEALGATE_URL names it, else the local installation is meant
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    #[command(flatten)]
+    print: Print,
+}
+
+/// What every command stands on.
+struct Ground {
+    environment: Environment,
+    /// `--config`.
+    named: Option<PathBuf>,
+}
+
+impl Ground {
+    fn load(&self) -> Result<Loaded, Failure> {
+        settings::load(self.named.as_deref(), &self.environment)
+            .map_err(|fault| Failure::new(fault.to_string()))
+    }
+
+    fn config(&self) -> Result<Config, Failure> {
+        Ok(self.load()?.config)
+    }
+
+    fn output(&self, print: Print) -> Output {
+        Output::new(print.json, self.environment.no_colour())
+    }
+}
+
+/// Parses, runs, and tells how it went: 0 done, 1 it failed, 2 wrong usage.
+pub fn main() -> ExitCode {
+    let outcome = process::keep_out_of_core_files().and_then(|()| {
+        telemetry::log_panics_without_payload();
+        run(std::env::args_os())
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.tell(),
+    }
+}
+
+fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Failure> {
+    let cli = Cli::try_parse_from(arguments)?;
+    let ground = Ground { environment: Environment::of_process(), named: cli.config };
+    match cli.command {
+        Command::Serve(serve) => serve.run(&ground),
+        Command::Init(init) => init.run(&ground),
+        Command::Doctor(doctor) => doctor.run(&ground),
+        Command::Healthcheck => healthcheck::run(&ground),
+        Command::Config(command) => command.run(&ground),
+        Command::Client(command) => command.run(&ground),
+        Command::Secret(command) => command.run(&ground),
+        Command::Provider(command) => command.run(&ground),
+        Command::Audit(command) => command.run(&ground),
+        Command::Openapi => openapi::run(),
+        Command::Completions(completions) => completions.run(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,176 @@
+//! `audit`: reads and verifies the trail. What it shows has no bodies, no headers and no queries,
+//! because the trail has none.
+
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::failure::Failure;
+use super::link::{self, Link, encoded};
+use super::output::{Column, Output};
+use super::progress::Progress;
+use super::{Ground, Reach};
+
+const TRAIL: &str = "/api/v1/admin/audit";
+const PAUSE: Duration = Duration::from_secs(1);
+
+const COLUMNS: &[Column] = &[
+    ("TIME", "timestamp"),
+    ("KIND", "kind"),
+    ("ACTOR", "actor.name"),
+    ("METHOD", "method"),
+    ("ENDPOINT", "endpoint"),
+    ("STATUS", "status_code"),
+    ("ERROR", "error_code"),
+    ("MS", "duration_ms"),
+    ("PROVIDER", "provider"),
+    ("SECRET", "secret"),
+    ("REQUEST", "request_id"),
+];
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// The newest records, the newest last
+    Tail {
+        /// How many
+        #[arg(short = 'n', long, default_value_t = 20, value_name = "RECORDS")]
+        lines: u16,
+        /// Go on as records come
+        #[arg(short, long)]
+        follow: bool,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Records that fit, newest first
+    Query {
+        #[command(flatten)]
+        filter: Filter,
+        /// How many at most
+        #[arg(long, default_value_t = 100, value_name = "RECORDS")]
+        limit: u16,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Prove that no record was changed, removed or inserted; exit 1 where one was
+    Verify {
+        #[command(flatten)]
+        reach: Reach,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct Filter {
+    /// usage, access, change or security
+    #[arg(long)]
+    kind: Option<String>,
+    /// Id of a key, a token or an operator
+    #[arg(long)]
+    actor: Option<String>,
+    #[arg(long)]
+    provider: Option<String>,
+    /// Id of a secret
+    #[arg(long)]
+    secret: Option<String>,
+    /// Status code of the answer
+    #[arg(long)]
+    status: Option<u16>,
+    /// From this time on, e.g. 2026-01-15T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    from: Option<String>,
+    /// Before this time
+    #[arg(long, value_name = "TIME")]
+    to: Option<String>,
+    #[arg(long)]
+    request_id: Option<String>,
+}
+
+impl Command {
+    pub(super) fn run(self, ground: &Ground) -> Result<(), Failure> {
+        match self {
+            Self::Tail { lines, follow, reach } => {
+                let output = ground.output(reach.print);
+                link::with(ground, &reach, async |link| tail(link, output, lines, follow).await)
+            }
+            Self::Query { filter, limit, reach } => {
+                let path = format!("{TRAIL}?limit={limit}{}", filter.query());
+                let found = link::with(ground, &reach, async |link| link.get(&path).await)?;
+                ground.output(reach.print).list(&found, COLUMNS)
+            }
+            Self::Verify { reach } => {
+                let progress = Progress::of("the trail is verified");
+                let path = format!("{TRAIL}/verify");
+                let report = link::with(ground, &reach, async |link| link.get(&path).await)?;
+                drop(progress);
+                verdict(ground.output(reach.print), &report)
+            }
+        }
+    }
+}
+
+impl Filter {
+    fn query(&self) -> String {
+        let members = [
+            ("kind", self.kind.clone()),
+            ("actor", self.actor.clone()),
+            ("provider", self.provider.clone()),
+            ("secret", self.secret.clone()),
+            ("status", self.status.map(|status| status.to_string())),
+            ("from", self.from.clone()),
+            ("to", self.to.clone()),
+            ("request_id", self.request_id.clone()),
+        ];
+        let given = members.iter().filter_map(|(name, value)| Some((name, value.as_ref()?)));
+        given.map(|(name, value)| format!("&{name}={}", encoded(value))).collect()
+    }
+}
+
+async fn tail(link: &Link, output: Output, lines: u16, follow: bool) -> Result<(), Failure> {
+    let mut newest = String::new();
+    let mut wanted = lines;
+    loop {
+        let page = link.get(&format!("{TRAIL}?limit={}", wanted.clamp(1, 1_000))).await?;
+        let items = page.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
+        let id =
+            |item: &Value| item.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
+        let mut unseen: Vec<Value> =
+            items.into_iter().take_while(|item| newest.is_empty() || id(item) != newest).collect();
+        if let Some(first) = unseen.first() {
+            newest = id(first);
+        }
+        unseen.reverse();
+        for item in &unseen {
+            if output.json { output.compact(item)? } else { output.line(&told(item))? }
+        }
+        if !follow {
+            return Ok(());
+        }
+        wanted = 1_000;
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+/// One record in one line: columns cannot be aligned to what has not come yet.
+fn told(item: &Value) -> String {
+    COLUMNS.iter().map(|(_, path)| super::output::cell(item, path)).collect::<Vec<_>>().join("  ")
+}
+
+fn verdict(output: Output, report: &Value) -> Result<(), Failure> {
+    let records = report.get("records").and_then(Value::as_u64).unwrap_or_default();
+    let whole = report.get("ok").and_then(Value::as_bool) == Some(true);
+    if output.json {
+        output.value(report)?;
+    }
+    if whole {
+        return output.remark(&format!("the trail is whole: {records} records"));
+    }
+    let bad = |member: &str| super::output::cell(report, &format!("first_bad.{member}"));
+    Err(Failure::new(format!(
+        "the trail is not whole: record {} of node {} ({}): {}; keep the database and the \
+         journal as they are",
+        bad("sequence"),
+        bad("node"),
+        bad("id"),
+        bad("reason")
+    )))
+}

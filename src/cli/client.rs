@@ -1,0 +1,198 @@
+//! `client`: the keys that callers of the proxy hold. A key is printed once, when it is made; what
+//! is stored cannot give it back.
+
+mod change;
+
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+pub(super) use self::change::pairs;
+use self::change::{Changes, Fresh};
+use super::failure::Failure;
+use super::link::{self, Link, encoded};
+use super::output::{Column, Output};
+use super::{Ground, Reach};
+
+const KEYS: &str = "/api/v1/admin/api-keys";
+
+const COLUMNS: &[Column] = &[
+    ("ID", "id"),
+    ("PREVIEW", "key_preview"),
+    ("NAME", "name"),
+    ("ROLE", "role"),
+    ("TIER", "tier"),
+    ("STATE", "state"),
+    ("LAST USED", "last_used_at"),
+    ("REQUESTS", "request_count"),
+];
+
+const MEMBERS: &[Column] = &[
+    ("id", "id"),
+    ("key", "key"),
+    ("key preview", "key_preview"),
+    ("name", "name"),
+    ("role", "role"),
+    ("tier", "tier"),
+    ("state", "state"),
+    ("scopes", "scopes"),
+    ("allowed ips", "allowed_ips"),
+    ("allowed origins", "allowed_origins"),
+    ("secrets", "secrets"),
+    ("limit", "limit"),
+    ("monthly quota", "monthly_quota"),
+    ("max concurrent", "max_concurrent"),
+    ("owner", "owner"),
+    ("description", "description"),
+    ("created at", "created_at"),
+    ("expires at", "expires_at"),
+    ("last used at", "last_used_at"),
+    ("last used endpoint", "last_used_endpoint"),
+    ("last used address", "last_used_address"),
+    ("requests", "request_count"),
+    ("previous key", "previous"),
+];
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Make a client key; it is printed once
+    Create {
+        #[command(flatten)]
+        fresh: Fresh,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Every client key
+    List {
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// One client key
+    Show(One),
+    /// Change what a client key may do
+    Set {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        changes: Changes,
+    },
+    /// Stop a client key, at once
+    Revoke(One),
+    /// Let a revoked client key pass again
+    Restore(One),
+    /// Give the same client a new key; the old one ends after the overlap
+    Rotate {
+        #[command(flatten)]
+        one: One,
+        /// How long the old key still passes; 0: not at all [default: a day]
+        #[arg(long, value_name = "SECONDS")]
+        overlap_seconds: Option<u64>,
+    },
+    /// Delete a client key; its trail stays
+    Delete(One),
+}
+
+#[derive(Args)]
+pub(super) struct One {
+    /// Id, or a name or preview that only one client key has
+    client: String,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+impl Command {
+    pub(super) fn run(self, ground: &Ground) -> Result<(), Failure> {
+        match self {
+            Self::Create { fresh, reach } => {
+                let body = fresh.body()?;
+                let made =
+                    link::with(ground, &reach, async |link| link.post(KEYS, Some(body)).await)?;
+                show_new(ground.output(reach.print), &made)
+            }
+            Self::List { reach } => {
+                let list = link::with(ground, &reach, async |link| link.list(KEYS).await)?;
+                ground.output(reach.print).list(&list, COLUMNS)
+            }
+            Self::Show(one) => one.show(ground, async |link, path| link.get(&path).await),
+            Self::Set { one, changes } => {
+                let body = changes.body()?;
+                one.show(ground, async |link, path| link.put(&path, Some(body)).await)
+            }
+            Self::Revoke(one) => one.set_active(ground, false),
+            Self::Restore(one) => one.set_active(ground, true),
+            Self::Rotate { one, overlap_seconds } => {
+                let body = overlap_seconds
+                    .map_or_else(|| json!({}), |seconds| json!({ "overlap_seconds": seconds }));
+                let rotate = async |link: &Link, path: String| {
+                    link.post(&format!("{path}/rotate"), Some(body)).await
+                };
+                let made = one.call(ground, rotate)?;
+                show_new(ground.output(one.reach.print), &made)
+            }
+            Self::Delete(one) => {
+                one.call(ground, async |link, path| link.delete(&path).await)?;
+                let done = format!("{} is deleted; its trail stays", one.client);
+                ground.output(one.reach.print).remark(&done)
+            }
+        }
+    }
+}
+
+impl One {
+    /// Finds the key's path, then does the work with it.
+    fn call(
+        &self,
+        ground: &Ground,
+        work: impl AsyncFnOnce(&Link, String) -> Result<Value, Failure>,
+    ) -> Result<Value, Failure> {
+        link::with(ground, &self.reach, async |link| {
+            let id = find(link, &self.client).await?;
+            work(link, format!("{KEYS}/{}", encoded(&id))).await
+        })
+    }
+
+    fn show(
+        &self,
+        ground: &Ground,
+        work: impl AsyncFnOnce(&Link, String) -> Result<Value, Failure>,
+    ) -> Result<(), Failure> {
+        let client = self.call(ground, work)?;
+        ground.output(self.reach.print).record(&client, MEMBERS)
+    }
+
+    fn set_active(&self, ground: &Ground, active: bool) -> Result<(), Failure> {
+        let body = json!({ "active": active });
+        self.show(ground, async |link, path| link.put(&path, Some(body)).await)
+    }
+}
+
+/// The only place where a key is printed.
+fn show_new(output: Output, made: &Value) -> Result<(), Failure> {
+    output.record(made, MEMBERS)?;
+    output.remark("\nThe key is shown this once; keep it where its caller reads it.")
+}
+
+/// An id as it is; else the one key of that name or preview.
+async fn find(link: &Link, wanted: &str) -> Result<String, Failure> {
+    if uuid::Uuid::parse_str(wanted).is_ok() {
+        return Ok(wanted.to_owned());
+    }
+    let list = link.list(KEYS).await?;
+    let items = list.get("items").and_then(Value::as_array);
+    let is = |item: &Value, member: &str| item.get(member).and_then(Value::as_str) == Some(wanted);
+    let found = items
+        .into_iter()
+        .flatten()
+        .filter(|item| is(item, "id") || is(item, "name") || is(item, "key_preview"));
+    let id = |item: &Value| item.get("id").and_then(Value::as_str).map(str::to_owned);
+    let ids: Vec<String> = found.filter_map(id).collect();
+    match ids.as_slice() {
+        [id] => Ok(id.clone()),
+        [] => Err(Failure::new(format!(
+            "no client key has the id, name or preview {wanted:?}; `sealgate client list` shows all"
+        ))),
+        several => Err(Failure::new(format!(
+            "several client keys are called {wanted:?}; give one of their ids: {}",
+            several.join(", ")
+        ))),
+    }
+}

@@ -1,0 +1,193 @@
+//! The checks that need only settings, files, database, clock and ports. Each looks and none
+//! repairs.
+
+use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use super::super::failure::one_line;
+use super::super::link;
+use crate::clock::{self, Clock};
+use crate::config::Config;
+use crate::kms;
+use crate::store::{Store, Target};
+
+/// One thing that was looked at.
+pub(super) struct Check {
+    pub(super) name: &'static str,
+    pub(super) ok: bool,
+    pub(super) detail: String,
+    /// What to do where it is not well.
+    pub(super) remedy: Option<String>,
+}
+
+impl Check {
+    pub(super) fn green(name: &'static str, detail: impl Into<String>) -> Self {
+        Self { name, ok: true, detail: one_line(&detail.into()), remedy: None }
+    }
+
+    pub(super) fn red(
+        name: &'static str,
+        detail: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        let (detail, remedy) = (one_line(&detail.into()), Some(remedy.into()));
+        Self { name, ok: false, detail, remedy }
+    }
+}
+
+pub(super) async fn all(config: &Config, clock: &Clock) -> Vec<Check> {
+    let running = link::answers(&config.socket).unwrap_or(false);
+    vec![
+        clock_is_set(clock),
+        data_folder(&config.data_dir),
+        master_key(&config.kms),
+        database(config, clock).await,
+        server(config, running),
+        port("proxy port", "proxy.listen", config.proxy.listen, running),
+        port("admin port", "admin.listen", config.admin.listen, running),
+    ]
+}
+
+fn clock_is_set(clock: &Clock) -> Check {
+    let now = clock::rfc3339(clock.unix_ms());
+    if clock.is_plausible() {
+        return Check::green("clock", now);
+    }
+    let detail = format!("{now} cannot be: expiries would be judged wrongly");
+    Check::red("clock", detail, "set the machine's clock, e.g. by starting its time service")
+}
+
+fn data_folder(folder: &Path) -> Check {
+    const NAME: &str = "data folder";
+    let place = folder.display();
+    let metadata = match std::fs::metadata(folder) {
+        Ok(metadata) => metadata,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            return Check::red(NAME, format!("{place} is not there"), "run `sealgate init`");
+        }
+        Err(error) => {
+            let remedy = "run this as the user that the server runs as";
+            return Check::red(NAME, format!("{place}: {error}"), remedy);
+        }
+    };
+    if !metadata.is_dir() {
+        return Check::red(NAME, format!("{place} is not a folder"), "set data_dir to a folder");
+    }
+    let mode = metadata.mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        let detail = format!("{place} has mode {mode:04o}: others can look into it");
+        return Check::red(NAME, detail, format!("run: chmod 700 {place}"));
+    }
+    let writable = nix::unistd::access(folder, nix::unistd::AccessFlags::W_OK);
+    match writable {
+        Ok(()) => Check::green(NAME, format!("{place}, mode {mode:04o}")),
+        Err(errno) => {
+            let detail = format!("{place} cannot be written: {}", errno.desc());
+            Check::red(NAME, detail, "give the folder to the user that the server runs as")
+        }
+    }
+}
+
+fn master_key(settings: &kms::Settings) -> Check {
+    const NAME: &str = "master key";
+    let kms::Settings::File { path } = settings;
+    match kms::check(settings) {
+        Ok(()) => Check::green(NAME, format!("{}, whole and private", path.display())),
+        // The sentence of the fault ends with what to do about it, except on an empty installation.
+        Err(fault) => {
+            Check::red(NAME, fault.to_string(), "on a new installation: run `sealgate init`")
+        }
+    }
+}
+
+async fn database(config: &Config, clock: &Clock) -> Check {
+    const NAME: &str = "database";
+    if let Target::Sqlite(path) = &config.store.target
+        && !path.exists()
+    {
+        // Opening it would make it.
+        return Check::red(NAME, format!("{} is not there", path.display()), "run `sealgate init`");
+    }
+    let remedy = "see database.url and the database's own log; a backup may be needed";
+    let store = match Store::open(&config.store, clock.clone()).await {
+        Ok(store) => store,
+        Err(fault) => return Check::red(NAME, fault.to_string(), remedy),
+    };
+    let outcome = match store.check_integrity().await {
+        Ok(()) => store.schema_version().await,
+        Err(fault) => Err(fault),
+    };
+    let place = store.describe().to_owned();
+    store.close().await;
+    match outcome {
+        Ok(version) => Check::green(NAME, format!("{place}, schema {version}, holds together")),
+        Err(fault) => Check::red(NAME, fault.to_string(), remedy),
+    }
+}
+
+fn server(config: &Config, running: bool) -> Check {
+    let place = config.socket.display();
+    let detail = if running { format!("runs, at {place}") } else { String::from("does not run") };
+    Check::green("server", detail)
+}
+
+fn port(name: &'static str, key: &str, listen: SocketAddr, running: bool) -> Check {
+    if listen.port() == 0 {
+        return Check::green(name, format!("{listen}: chosen at the start"));
+    }
+    if running {
+        return Check::green(name, format!("{listen}: held by our own server"));
+    }
+    match TcpListener::bind(listen) {
+        Ok(_) => Check::green(name, format!("{listen}: free")),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {
+            let remedy = format!("stop the other program, or set {key} to a free port");
+            Check::red(name, format!("{listen}: another program holds it"), remedy)
+        }
+        Err(error) => {
+            let remedy = format!("set {key} to an address of this machine");
+            Check::red(name, format!("{listen}: {error}"), remedy)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_clock_that_was_never_set_is_red() {
+        assert!(!clock_is_set(&Clock::settable(0)).ok);
+        assert!(clock_is_set(&Clock::settable(1_768_487_400_000)).ok);
+    }
+
+    #[test]
+    fn a_data_folder_is_there_private_and_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let missing = data_folder(&data);
+        assert_eq!((missing.ok, missing.remedy.as_deref()), (false, Some("run `sealgate init`")));
+        std::fs::create_dir(&data).unwrap();
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let open = data_folder(&data);
+        assert_eq!(open.remedy, Some(format!("run: chmod 700 {}", data.display())));
+        std::fs::set_permissions(&data, std::fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(data_folder(&data).ok);
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        assert!(!data_folder(&folder.path().join("file")).ok);
+    }
+
+    #[test]
+    fn a_port_is_free_ours_or_somebody_elses() {
+        let held = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = held.local_addr().unwrap();
+        let check = port("proxy port", "proxy.listen", address, false);
+        assert!(!check.ok && check.remedy.unwrap().contains("proxy.listen"));
+        assert!(port("proxy port", "proxy.listen", address, true).ok);
+        drop(held);
+        assert!(port("proxy port", "proxy.listen", address, false).ok);
+    }
+}

@@ -1,0 +1,40 @@
+//! `init`: sets the installation up, and says what it did and what already stood. Prints the first
+//! admin key once; a repeated run has none to print.
+
+use clap::Args;
+use serde_json::json;
+
+use super::failure::Failure;
+use super::progress::Progress;
+use super::{Ground, Print, house};
+
+#[derive(Args)]
+pub(super) struct Init {
+    #[command(flatten)]
+    print: Print,
+}
+
+impl Init {
+    pub(super) fn run(self, ground: &Ground) -> Result<(), Failure> {
+        let config = ground.config()?;
+        let output = ground.output(self.print);
+        let progress = Progress::of("setting up");
+        let setup = house::initialise(&config)?;
+        drop(progress);
+        if output.json {
+            return output.value(&json!({ "admin_key": setup.admin_key }));
+        }
+        for step in &setup.steps {
+            output.line(&format!(
+                "{}  {}",
+                if step.stood { "stood" } else { "made " },
+                step.what
+            ))?;
+        }
+        match &setup.admin_key {
+            Some(key) => output
+                .line(&format!("\nThe first admin key, shown this once; keep it safe:\n{key}")),
+            None => output.line("\nNo admin key was made: one stands already."),
+        }
+    }
+}

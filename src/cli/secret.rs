@@ -1,0 +1,298 @@
+//! `secret`: the credentials of providers. Values go in, from a prompt or standard input, and never
+//! come out: what is shown is metadata.
+
+use std::io::IsTerminal;
+
+use clap::{Args, Subcommand};
+use serde_json::{Map, Value, json};
+
+use super::client::pairs;
+use super::failure::Failure;
+use super::link::{self, Link, encoded};
+use super::output::Column;
+use super::progress::Progress;
+use super::provider::PROVIDERS;
+use super::{Ground, Reach, input};
+
+const SECRETS: &str = "/api/v1/admin/secrets";
+
+const COLUMNS: &[Column] = &[
+    ("ID", "id"),
+    ("PROVIDER", "provider"),
+    ("NAME", "name"),
+    ("CATEGORY", "category"),
+    ("VERSION", "version"),
+    ("STATE", "state"),
+    ("HEALTH", "health"),
+    ("ACTIVE", "active"),
+    ("FINGERPRINT", "fingerprint"),
+];
+
+const MEMBERS: &[Column] = &[
+    ("id", "id"),
+    ("provider", "provider"),
+    ("name", "name"),
+    ("category", "category"),
+    ("version", "version"),
+    ("state", "state"),
+    ("active", "active"),
+    ("health", "health"),
+    ("checked at", "checked_at"),
+    ("fingerprint", "fingerprint"),
+    ("owner", "owner"),
+    ("labels", "labels"),
+    ("created at", "created_at"),
+    ("expires at", "expires_at"),
+    ("rotation", "rotation.state"),
+    ("versions", "versions"),
+];
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Store a secret; its value is read from standard input or a prompt
+    Add(Add),
+    /// Every secret, without its value
+    List {
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// One secret, without its value
+    Show(One),
+    /// Change what is known of a secret; a new value is a new version
+    Set {
+        #[command(flatten)]
+        one: One,
+        #[command(flatten)]
+        changes: Changes,
+    },
+    /// Stop using a secret, at once; `secret set --active true` brings it back
+    Disable(One),
+    /// Destroy a secret for good
+    Destroy {
+        #[command(flatten)]
+        one: One,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
+    },
+}
+
+#[derive(Args)]
+pub(super) struct Add {
+    /// The provider, e.g. polygon
+    provider: String,
+    /// Tells several secrets of one provider apart
+    #[arg(long, default_value = "default")]
+    name: String,
+    /// When the provider's key ends, e.g. 2027-01-31T00:00:00Z
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
+    /// Who answers for it
+    #[arg(long)]
+    owner: Option<String>,
+    /// A label; may be repeated
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    labels: Vec<String>,
+    /// Store it without asking the provider whether it is good
+    #[arg(long)]
+    no_validate: bool,
+    #[command(flatten)]
+    reach: Reach,
+    /// Whatever else stands there is taken for a value and refused with the reason.
+    #[arg(hide = true, allow_hyphen_values = true, trailing_var_arg = true)]
+    extra: Vec<String>,
+}
+
+#[derive(Args)]
+pub(super) struct Changes {
+    /// A new name
+    #[arg(long, value_name = "NAME")]
+    rename: Option<String>,
+    /// true or false: whether it is used
+    #[arg(long)]
+    active: Option<bool>,
+    /// When the provider's key ends
+    #[arg(long, value_name = "TIME")]
+    expires_at: Option<String>,
+    /// Who answers for it
+    #[arg(long)]
+    owner: Option<String>,
+    /// A label; may be repeated; replaces the labels
+    #[arg(long = "label", value_name = "NAME=VALUE")]
+    labels: Vec<String>,
+    /// Take a member back to nothing, e.g. --clear expires_at; may be repeated
+    #[arg(long, value_name = "MEMBER")]
+    clear: Vec<String>,
+}
+
+#[derive(Args)]
+pub(super) struct One {
+    /// Id, PROVIDER (its secret named default) or PROVIDER/NAME
+    secret: String,
+    /// The name, where the provider alone is given
+    #[arg(long)]
+    name: Option<String>,
+    #[command(flatten)]
+    reach: Reach,
+}
+
+impl Command {
+    pub(super) fn run(self, ground: &Ground) -> Result<(), Failure> {
+        match self {
+            Self::Add(add) => add.run(ground),
+            Self::List { reach } => {
+                let list = link::with(ground, &reach, async |link| link.list(SECRETS).await)?;
+                ground.output(reach.print).list(&list, COLUMNS)
+            }
+            Self::Show(one) => one.show(ground, async |link, path| link.get(&path).await),
+            Self::Set { one, changes } => {
+                let body = changes.body()?;
+                one.show(ground, async |link, path| link.put(&path, Some(body)).await)
+            }
+            Self::Disable(one) => {
+                let body = json!({ "active": false });
+                one.show(ground, async |link, path| link.put(&path, Some(body)).await)
+            }
+            Self::Destroy { one, yes } => {
+                if !yes {
+                    confirm(&one.secret)?;
+                }
+                one.call(ground, async |link, path| link.delete(&path).await)?;
+                let done = format!("{} is destroyed; its trail stays", one.secret);
+                ground.output(one.reach.print).remark(&done)
+            }
+        }
+    }
+}
+
+impl Add {
+    fn run(self, ground: &Ground) -> Result<(), Failure> {
+        input::refuse_values(&self.extra)?;
+        let (output, reach) = (ground.output(self.reach.print), self.reach.clone());
+        let stored = link::with(ground, &reach, async move |link| {
+            let path = format!("{PROVIDERS}/{}", encoded(&self.provider));
+            let fields = fields(&link.get(&path).await?);
+            let values = input::values(&self.provider, &fields)?;
+            let _progress = Progress::of("the provider is asked whether the key is good");
+            link.post(SECRETS, Some(self.body(values)?)).await
+        })?;
+        output.record(&stored, MEMBERS)
+    }
+
+    fn body(self, values: Map<String, Value>) -> Result<Value, Failure> {
+        let mut body = json!({
+            "provider": self.provider,
+            "name": self.name,
+            "fields": values,
+            "validate": !self.no_validate,
+        });
+        if let Value::Object(members) = &mut body {
+            describe(members, self.expires_at, self.owner, self.labels)?;
+        }
+        Ok(body)
+    }
+}
+
+impl Changes {
+    fn body(self) -> Result<Value, Failure> {
+        let mut body = Map::new();
+        body.extend(self.rename.map(|name| (String::from("name"), Value::String(name))));
+        body.extend(self.active.map(|active| (String::from("active"), Value::Bool(active))));
+        describe(&mut body, self.expires_at, self.owner, self.labels)?;
+        for member in self.clear {
+            if body.insert(member.clone(), Value::Null).is_some() {
+                return Err(Failure::usage(format!("{member} is both given and cleared")));
+            }
+        }
+        if body.is_empty() {
+            return Err(Failure::usage("nothing to change; `sealgate secret set --help` lists it"));
+        }
+        Ok(Value::Object(body))
+    }
+}
+
+/// The members that adding and changing share.
+fn describe(
+    body: &mut Map<String, Value>,
+    expires_at: Option<String>,
+    owner: Option<String>,
+    labels: Vec<String>,
+) -> Result<(), Failure> {
+    for (name, text) in [("expires_at", expires_at), ("owner", owner)] {
+        body.extend(text.map(|text| (name.to_owned(), Value::String(text))));
+    }
+    if !labels.is_empty() {
+        body.insert(String::from("labels"), Value::Object(pairs("--label", labels)?));
+    }
+    Ok(())
+}
+
+impl One {
+    fn call(
+        &self,
+        ground: &Ground,
+        work: impl AsyncFnOnce(&Link, String) -> Result<Value, Failure>,
+    ) -> Result<Value, Failure> {
+        link::with(ground, &self.reach, async |link| {
+            let id = find(link, &self.secret, self.name.as_deref()).await?;
+            work(link, format!("{SECRETS}/{}", encoded(&id))).await
+        })
+    }
+
+    fn show(
+        &self,
+        ground: &Ground,
+        work: impl AsyncFnOnce(&Link, String) -> Result<Value, Failure>,
+    ) -> Result<(), Failure> {
+        let secret = self.call(ground, work)?;
+        ground.output(self.reach.print).record(&secret, MEMBERS)
+    }
+}
+
+/// An id as it is; else the secret of that provider and name.
+async fn find(link: &Link, wanted: &str, name: Option<&str>) -> Result<String, Failure> {
+    if uuid::Uuid::parse_str(wanted).is_ok() {
+        return Ok(wanted.to_owned());
+    }
+    let (provider, name) = match (wanted.split_once('/'), name) {
+        (Some((provider, name)), None) => (provider, name),
+        (Some(_), Some(_)) => return Err(Failure::usage("give the name once")),
+        (None, name) => (wanted, name.unwrap_or("default")),
+    };
+    let list = link.list(SECRETS).await?;
+    let is = |item: &Value, member: &str, text: &str| {
+        item.get(member).and_then(Value::as_str) == Some(text)
+    };
+    let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
+    let mut found = items.filter(|item| is(item, "provider", provider) && is(item, "name", name));
+    let id = found.next().and_then(|item| item.get("id")).and_then(Value::as_str);
+    id.map(str::to_owned).ok_or_else(|| {
+        Failure::new(format!(
+            "{provider} has no secret named {name:?}; `sealgate secret list` shows all"
+        ))
+    })
+}
+
+/// Names as text, or as members of objects.
+fn fields(provider: &Value) -> Vec<String> {
+    let fields = provider.get("fields").and_then(Value::as_array);
+    let name = |field: &Value| {
+        let name = field.get("name").unwrap_or(field);
+        name.as_str().map(str::to_owned)
+    };
+    let names: Vec<String> = fields.into_iter().flatten().filter_map(name).collect();
+    if names.is_empty() { vec![String::from("api_key")] } else { names }
+}
+
+/// A person is asked; a script has said what it wants by running this.
+fn confirm(secret: &str) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Ok(());
+    }
+    let mut answer = String::new();
+    let question = format!("Destroy {secret} for good? Type yes: ");
+    std::io::Write::write_all(&mut std::io::stderr(), question.as_bytes())
+        .and_then(|()| std::io::stdin().read_line(&mut answer))
+        .map_err(|error| Failure::new(format!("cannot ask: {error}")))?;
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::new("nothing was destroyed")) }
+}

@@ -1,0 +1,143 @@
+//! The settings as written: the only form of them that serde reads. Every member is there, because
+//! the defaults were laid first; unknown ones are an error here too, so that this form and the
+//! table of settings cannot drift apart. Nothing outside this room sees it.
+
+use std::net::SocketAddr;
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) data_dir: String,
+    pub(super) log: RawLog,
+    pub(super) proxy: RawProxy,
+    pub(super) admin: RawAdmin,
+    pub(super) database: RawDatabase,
+    pub(super) master_key: RawMasterKey,
+    pub(super) vault: RawVault,
+    pub(super) limits: RawLimits,
+    pub(super) auth: RawAuth,
+    pub(super) audit: RawAudit,
+    pub(super) egress: RawEgress,
+    pub(super) sandbox: RawSandbox,
+    pub(super) browser: RawBrowser,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLog {
+    pub(super) format: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProxy {
+    pub(super) listen: SocketAddr,
+    pub(super) behind_tls: bool,
+    pub(super) public_url: String,
+    pub(super) domain: String,
+    pub(super) tls: RawTls,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) max_head_bytes: usize,
+    pub(super) max_body_bytes: u64,
+    pub(super) max_concurrent: usize,
+    pub(super) workers: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTls {
+    pub(super) cert: String,
+    pub(super) key: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAdmin {
+    pub(super) listen: SocketAddr,
+    pub(super) behind_tls: bool,
+    pub(super) tls: RawTls,
+    pub(super) frame_ancestors: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDatabase {
+    pub(super) url: RawSecret,
+}
+
+/// Text, or where the text is.
+#[derive(Deserialize)]
+#[serde(untagged)]
+pub(super) enum RawSecret {
+    Inline(String),
+    File { file: String },
+    Env { env: String },
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawMasterKey {
+    pub(super) kind: String,
+    pub(super) path: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawVault {
+    pub(super) kek_max_age_days: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawLimits {
+    pub(super) enabled: bool,
+    pub(super) backend: String,
+    pub(super) redis_url: RawSecret,
+    pub(super) window_seconds: u64,
+    pub(super) time_zone: String,
+    pub(super) tiers: RawTiers,
+    pub(super) admin_per_minute: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTiers {
+    pub(super) unlimited: u64,
+    pub(super) premium: u64,
+    pub(super) standard: u64,
+    pub(super) limited: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAuth {
+    pub(super) free_failures_per_minute: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAudit {
+    pub(super) durability: String,
+    pub(super) retention_days: u32,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEgress {
+    pub(super) allow_private_networks: bool,
+    pub(super) ca_file: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSandbox {
+    pub(super) listen: SocketAddr,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBrowser {
+    pub(super) origins: Vec<toml::Value>,
+}

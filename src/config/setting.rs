@@ -1,0 +1,295 @@
+//! Every setting there is: dotted name, kind, default, one line of help. This one table drives what
+//! is accepted, the names of environment variables, the nearest name for a wrong one, `config show`
+//! and
+//! `config example`. Must never hold a default that the checks of this room refuse.
+
+use super::kind::{Kind, inline};
+
+/// One setting by its full dotted name, or, in `OF_A_PROVIDER`, by its name below `providers.NAME`.
+#[derive(Debug)]
+pub(super) struct Setting {
+    pub(super) key: &'static str,
+    pub(super) kind: Kind,
+    /// As TOML writes it. Below a provider: an example, the default being the catalogue's.
+    pub(super) default: &'static str,
+    pub(super) help: &'static str,
+}
+
+const fn setting(
+    key: &'static str,
+    kind: Kind,
+    default: &'static str,
+    help: &'static str,
+) -> Setting {
+    Setting { key, kind, default, help }
+}
+
+const fn number(least: i64, most: i64) -> Kind {
+    Kind::Number { least, most }
+}
+
+/// A bound for numbers that have none by nature.
+const PLENTY: i64 = 1_000_000_000;
+const CENTURY_DAYS: i64 = 36_500;
+
+pub(super) const SETTINGS: &[Setting] = &[
+    setting(
+        "data_dir",
+        Kind::Path,
+        "\"data\"",
+        "where the journal, the socket and the embedded database lie",
+    ),
+    setting(
+        "log.format",
+        Kind::Choice(&["auto", "text", "json"]),
+        "\"auto\"",
+        "auto: text on a terminal, JSON lines otherwise; what is logged is RUST_LOG's business",
+    ),
+    setting(
+        "proxy.listen",
+        Kind::Address,
+        "\"127.0.0.1:8080\"",
+        "a plain listener off loopback needs behind_tls = true",
+    ),
+    setting(
+        "proxy.behind_tls",
+        Kind::Flag,
+        "false",
+        "something in front of this listener speaks TLS to the clients",
+    ),
+    setting(
+        "proxy.public_url",
+        Kind::Text,
+        "\"\"",
+        "how clients reach the proxy, e.g. \"https://gate.example\"; empty: made from proxy.listen",
+    ),
+    setting(
+        "proxy.domain",
+        Kind::Text,
+        "\"\"",
+        "set to e.g. \"gate.internal\" to serve polygon.gate.internal/… as well",
+    ),
+    setting(
+        "proxy.tls.cert",
+        Kind::Path,
+        "\"\"",
+        "certificate chain, PEM; TLS 1.3; read again when it changes",
+    ),
+    setting(
+        "proxy.tls.key",
+        Kind::Path,
+        "\"\"",
+        "its private key, PEM; read again when it changes",
+    ),
+    setting(
+        "proxy.trusted_proxies",
+        Kind::Texts,
+        "[]",
+        "peers (\"10.0.0.0/8\") whose X-Forwarded-For and Forwarded are believed",
+    ),
+    setting(
+        "proxy.max_head_bytes",
+        number(8_192, 1_048_576),
+        "65536",
+        "request line and headers together",
+    ),
+    setting("proxy.max_body_bytes", number(0, i64::MAX), "0", "0: no limit"),
+    setting(
+        "proxy.max_concurrent",
+        number(1, 10_000_000),
+        "10000",
+        "calls at once; beyond it, and a short bounded queue, 503 overloaded",
+    ),
+    setting("proxy.workers", number(0, 1_024), "0", "data-plane threads; 0: one a core"),
+    setting(
+        "admin.listen",
+        Kind::Address,
+        "\"127.0.0.1:8000\"",
+        "REST, console, health and metrics; a plain listener off loopback needs behind_tls = true",
+    ),
+    setting(
+        "admin.behind_tls",
+        Kind::Flag,
+        "false",
+        "something in front of this listener speaks TLS to the operators",
+    ),
+    setting(
+        "admin.tls.cert",
+        Kind::Path,
+        "\"\"",
+        "certificate chain, PEM; TLS 1.3; read again when it changes",
+    ),
+    setting(
+        "admin.tls.key",
+        Kind::Path,
+        "\"\"",
+        "its private key, PEM; read again when it changes",
+    ),
+    setting(
+        "admin.frame_ancestors",
+        Kind::Texts,
+        "[]",
+        "origins (\"https://intranet.example\") that may embed the console",
+    ),
+    setting(
+        "database.url",
+        Kind::Secret,
+        "\"\"",
+        "sqlite://FILE or postgres://…, or { file = \"…\" }, { env = \"…\" }; empty: in data_dir",
+    ),
+    setting(
+        "master_key.kind",
+        Kind::Choice(&["file", "passphrase", "aws-kms", "vault-transit", "shamir", "pkcs11"]),
+        "\"file\"",
+        "who holds the master key; this version has: file",
+    ),
+    setting(
+        "master_key.path",
+        Kind::Path,
+        "\"keys/master.key\"",
+        "the file of kind = \"file\"; keep a copy of it apart from the database's backups",
+    ),
+    setting(
+        "vault.kek_max_age_days",
+        number(1, CENTURY_DAYS),
+        "365",
+        "key-encryption keys rotate and rewrap by themselves at this age",
+    ),
+    setting("limits.enabled", Kind::Flag, "true", "false: nobody is refused by count"),
+    setting(
+        "limits.backend",
+        Kind::Choice(&["memory", "redis"]),
+        "\"memory\"",
+        "where calls are counted; this version has: memory",
+    ),
+    setting(
+        "limits.redis_url",
+        Kind::Secret,
+        "\"redis://127.0.0.1:6379\"",
+        "for backend = \"redis\"; or { file = \"…\" }, { env = \"…\" }",
+    ),
+    setting(
+        "limits.window_seconds",
+        number(1, 31 * 86_400),
+        "3600",
+        "the sliding window of the tiers, 31 days at most",
+    ),
+    setting(
+        "limits.time_zone",
+        Kind::Text,
+        "\"UTC\"",
+        "for monthly quotas, e.g. \"Europe/Berlin\"",
+    ),
+    setting(
+        "limits.tiers.unlimited",
+        number(1, PLENTY),
+        "999999",
+        "what is reported; this tier is never refused",
+    ),
+    setting("limits.tiers.premium", number(1, PLENTY), "1000", "calls in a window"),
+    setting("limits.tiers.standard", number(1, PLENTY), "100", "calls in a window"),
+    setting("limits.tiers.limited", number(1, PLENTY), "10", "calls in a window"),
+    setting(
+        "limits.admin_per_minute",
+        number(1, PLENTY),
+        "600",
+        "calls of one key on the admin face",
+    ),
+    setting(
+        "auth.free_failures_per_minute",
+        number(0, PLENTY),
+        "1000",
+        "by address; beyond it failures are answered later (50 ms doubling to 1 s)",
+    ),
+    setting(
+        "audit.durability",
+        Kind::Choice(&["journal", "strict"]),
+        "\"journal\"",
+        "an answered request's record outlives a killed process; this version has: journal",
+    ),
+    setting("audit.retention_days", number(1, CENTURY_DAYS), "90", "how long records are kept"),
+    setting(
+        "egress.allow_private_networks",
+        Kind::Flag,
+        "false",
+        "otherwise an upstream address that is loopback, private or link-local is refused",
+    ),
+    setting("egress.ca_file", Kind::Path, "\"\"", "extra trust anchors, PEM"),
+    setting(
+        "sandbox.listen",
+        Kind::Address,
+        "\"127.0.0.1:8090\"",
+        "where `serve --sandbox` runs its stand-in provider",
+    ),
+    setting(
+        "browser.origins",
+        Kind::Array,
+        "[]",
+        "pages that may call the proxy with no key; not in this version",
+    ),
+];
+
+pub(super) const OF_A_PROVIDER: &[Setting] = &[
+    setting("title", Kind::Text, "\"Acme\"", "how people call it"),
+    setting(
+        "category",
+        Kind::Text,
+        "\"market-data\"",
+        "each category has its own key-encryption key",
+    ),
+    setting("docs_url", Kind::Text, "\"https://acme.example/docs\"", "where its API is described"),
+    setting(
+        "base_url",
+        Kind::Text,
+        "\"https://api.acme.example/v1\"",
+        "what follows /acme/ is appended",
+    ),
+    setting("websocket_url", Kind::Text, "\"\"", "joined like base_url"),
+    setting("hosts", Kind::Table, "{}", "one of several hosts: NAME = \"https://…\""),
+    setting(
+        "allow_private_network",
+        Kind::Flag,
+        "false",
+        "this provider alone may be at a loopback or private address; needed for http://",
+    ),
+    setting("ca_file", Kind::Path, "\"\"", "trust anchors for this provider, PEM"),
+    setting(
+        "max_wait_seconds",
+        number(0, 3_600),
+        "5",
+        "how long a call may wait for the provider's own limit",
+    ),
+    setting("pool", Kind::Flag, "false", "several secrets share the load"),
+    setting(
+        "requests_per_minute",
+        number(0, PLENTY),
+        "0",
+        "the plan's limit, where it is not the catalogue's; 0: as the catalogue says",
+    ),
+    setting("timeouts.connect_seconds", number(1, 3_600), "5", "to connect"),
+    setting("timeouts.first_byte_seconds", number(1, 86_400), "60", "until the answer begins"),
+    setting("timeouts.idle_seconds", number(1, 86_400), "600", "between two parts of an answer"),
+    setting("timeouts.total_seconds", number(0, 7 * 86_400), "0", "of a whole call; 0: no bound"),
+    setting("fields", Kind::Texts, "[\"api_key\"]", "what a secret of this provider is made of"),
+    setting("formats", Kind::Table, "{}", "how a field looks: prefixes, min_length, max_length"),
+    setting(
+        "inject",
+        Kind::Array,
+        "[{ at = \"header\", name = \"Authorization\", value = \"Bearer {api_key}\" }]",
+        "where the real key goes; every placement is filled",
+    ),
+    setting("slots", Kind::Table, "{}", "where clients may put their key: headers, query"),
+    setting("rewrite", Kind::Table, "{}", "JSON members of answers that hold the provider's URLs"),
+    setting("probe.method", Kind::Text, "\"GET\"", "the call that proves a key"),
+    setting("probe.path", Kind::Text, "\"/me\"", "its path"),
+    setting("probe.ok", Kind::Array, "[200]", "statuses that prove a key"),
+    setting("probe.bad", Kind::Array, "[401, 403]", "statuses that refuse it"),
+    setting("probe.bad_body", Kind::Text, "\"\"", "a pattern, for providers that refuse with 200"),
+];
+
+impl Setting {
+    /// The default as a value. The table is checked by a test, so that none is missing.
+    pub(super) fn default_value(&self) -> Option<toml::Value> {
+        inline(self.default)
+    }
+}

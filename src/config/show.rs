@@ -1,0 +1,102 @@
+//! The settings in force, each with where it came from. The value of a secret never reaches this
+//! form: it is masked when the form is made, not when it is printed.
+
+use std::path::Path;
+
+use toml::Value;
+
+use super::Config;
+use super::kind::Kind;
+use super::layers::{self, Layers};
+use super::setting::{OF_A_PROVIDER, SETTINGS};
+
+/// What stands where a secret is.
+pub const MASK: &str = "********";
+
+/// One setting in force.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Shown {
+    /// Dotted.
+    pub key: String,
+    /// Paths are absolute; secrets are masked.
+    pub value: Value,
+    pub origin: Origin,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    Default,
+    File,
+    /// The environment variable's name.
+    Variable(String),
+}
+
+impl Origin {
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::Default => "default",
+            Self::File => "file",
+            Self::Variable(name) => name,
+        }
+    }
+}
+
+pub(super) fn shown(layers: &Layers, base: &Path, config: &Config) -> Vec<Shown> {
+    let mut lines = Vec::new();
+    for setting in SETTINGS {
+        let Some(value) = layers.value(setting.key) else { continue };
+        let value = match setting.key {
+            "database.url" => database(layers, value, config),
+            _ => displayed(setting.kind, value, base, layers.origin(setting.key).is_some()),
+        };
+        lines.push(Shown {
+            key: setting.key.to_owned(),
+            value,
+            origin: origin(layers.origin(setting.key)),
+        });
+    }
+    for (id, table) in layers.providers() {
+        for setting in OF_A_PROVIDER {
+            let Some(value) = member(table, setting.key) else { continue };
+            let key = format!("providers.{id}.{}", setting.key);
+            let origin = origin(layers.origin(&key));
+            lines.push(Shown { value: displayed(setting.kind, value, base, true), key, origin });
+        }
+    }
+    lines
+}
+
+fn displayed(kind: Kind, value: &Value, base: &Path, given: bool) -> Value {
+    match (kind, value) {
+        (Kind::Secret, _) if given => Value::String(MASK.to_owned()),
+        (Kind::Path, Value::String(path)) if !path.is_empty() => {
+            Value::String(base.join(path).display().to_string())
+        }
+        (_, value) => value.clone(),
+    }
+}
+
+/// A path is no secret, and the one thing that is asked of this setting most often.
+fn database(layers: &Layers, value: &Value, config: &Config) -> Value {
+    match &config.store.target {
+        crate::store::Target::Sqlite(path) => Value::String(format!("sqlite://{}", path.display())),
+        crate::store::Target::Postgres(_) => {
+            displayed(Kind::Secret, value, Path::new(""), layers.origin("database.url").is_some())
+        }
+    }
+}
+
+fn origin(origin: Option<&layers::Origin>) -> Origin {
+    match origin {
+        None => Origin::Default,
+        Some(layers::Origin::File) => Origin::File,
+        Some(layers::Origin::Variable(name)) => Origin::Variable(name.clone()),
+    }
+}
+
+fn member<'a>(table: &'a toml::Table, key: &str) -> Option<&'a Value> {
+    match key.split_once('.') {
+        None => table.get(key),
+        Some((section, rest)) => member(table.get(section)?.as_table()?, rest),
+    }
+}

@@ -1,0 +1,92 @@
+//! Where things are kept: data folder, database, master key. A password in the database's URL is
+//! wrapped as soon as it is read and never shown.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::fault::Fault;
+use super::ground::Ground;
+use super::raw::{RawMasterKey, RawSecret};
+use crate::secret::SecretBytes;
+use crate::{kms, store};
+
+pub(super) fn data_dir(ground: &Ground<'_>, text: &str) -> Result<PathBuf, Fault> {
+    let path = ground.path(text);
+    if text.is_empty() {
+        return Err(ground.fault("data_dir", "is empty; name a folder"));
+    }
+    if path.exists() && !path.is_dir() {
+        return Err(ground.fault("data_dir", format!("{} is not a folder", path.display())));
+    }
+    Ok(path)
+}
+
+pub(super) fn database(
+    ground: &Ground<'_>,
+    raw: RawSecret,
+    data_dir: &Path,
+) -> Result<store::Settings, Fault> {
+    const KEY: &str = "database.url";
+    let url = ground.secret(KEY, raw)?;
+    let Some(text) = url.expose_str() else {
+        return Err(ground.fault(KEY, "is not UTF-8"));
+    };
+    if text.is_empty() {
+        return Ok(store::Settings { target: store::Target::Sqlite(data_dir.join("sealgate.db")) });
+    }
+    let target = if let Some(rest) = text.strip_prefix("sqlite:") {
+        let path = rest.strip_prefix("//").unwrap_or(rest);
+        store::Target::Sqlite(sqlite_file(ground, path).map_err(|what| ground.fault(KEY, what))?)
+    } else if is_postgres(text) {
+        store::Target::Postgres(Arc::new(SecretBytes::copy_of(url.expose())))
+    } else {
+        // The text is not repeated: it may hold a password.
+        let what = "must begin with sqlite:// and name a file, or with postgres:// and name a host";
+        return Err(ground.fault(KEY, what));
+    };
+    Ok(store::Settings { target })
+}
+
+fn sqlite_file(ground: &Ground<'_>, path: &str) -> Result<PathBuf, &'static str> {
+    if path.is_empty() || path == ":memory:" {
+        return Err("names no file; what is only in memory would be lost at the next start");
+    }
+    if path.contains(['?', '#', '%']) {
+        return Err("takes a plain path after sqlite://, with no options and no escapes");
+    }
+    let file = ground.path(path);
+    if file.is_dir() { Err("names a folder; name a file") } else { Ok(file) }
+}
+
+fn is_postgres(text: &str) -> bool {
+    let rest = text.strip_prefix("postgres://").or_else(|| text.strip_prefix("postgresql://"));
+    rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
+}
+
+/// Checked, though this version does not use it: a wrong value is not to be found a year later.
+pub(super) fn redis_url(ground: &Ground<'_>, raw: RawSecret) -> Result<(), Fault> {
+    const KEY: &str = "limits.redis_url";
+    let url = ground.secret(KEY, raw)?;
+    let known = |text: &str| text.starts_with("redis://") || text.starts_with("rediss://");
+    if url.expose_str().is_some_and(known) {
+        return Ok(());
+    }
+    Err(ground.fault(KEY, "must begin with redis:// or rediss:// and name a host"))
+}
+
+pub(super) fn master_key(ground: &Ground<'_>, raw: &RawMasterKey) -> Result<kms::Settings, Fault> {
+    if raw.kind != "file" {
+        let what = format!(
+            "this version does not have {:?} yet; use \"file\" and keep master_key.path on a disk \
+             that only this service reads",
+            raw.kind
+        );
+        return Err(ground.fault("master_key.kind", what));
+    }
+    let path = ground.path(&raw.path);
+    if raw.path.is_empty() || path.is_dir() {
+        let what = format!("{:?} is not the path of a file", raw.path);
+        return Err(ground.fault("master_key.path", what));
+    }
+    Ok(kms::Settings::File { path })
+}
