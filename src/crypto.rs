@@ -9,12 +9,14 @@
 //! being all that stands before the ciphertext.
 
 mod aad;
+mod checksum;
 mod digest;
 mod random;
 mod seal;
 pub(crate) mod token;
 
 pub(crate) use self::aad::Aad;
+pub(crate) use self::checksum::crc32;
 pub(crate) use self::digest::{Sha256, hmac_sha256, key_id, sha256};
 pub(crate) use self::random::{fill_random, random_bytes};
 pub(crate) use self::seal::{CryptoError, Parent, Prepared, open, parent_key_id, prepare, seal};

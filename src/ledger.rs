@@ -1,10 +1,293 @@
-//! The record of every request and change.
+//! The record of every request and change: seats in a mapped journal, one writer that chains what
+//! they hold and stores it in blocks, and the way back (search, verification, recovery). Who may
+//! read is decided elsewhere. Must never let a call go on without a seat, and never alter what was
+//! written.
+//!
+//! `mapping` the files · `slot` the bytes of one record while it grows · `frame`, `view` written
+//! and read · `lane`, `seat` the hot path · `block` chain and packing · `writer`, `recovery` into
+//! the database · `query` and back.
 
+mod block;
+mod frame;
+mod journal;
+mod lane;
+mod mapping;
+mod open;
+mod query;
+mod record;
+mod recovery;
+mod seat;
+mod sink;
+mod slot;
+mod tally;
+#[cfg(test)]
+mod tests;
+mod view;
+mod writer;
+
+use std::fmt;
+use std::future::Future;
+use std::net::IpAddr;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tokio::sync::{Notify, watch};
+
+use self::block::Link;
+use self::frame::{CLOSE_BYTES, STEP_BYTES};
+use self::journal::Journal;
+use self::lane::Shared;
+use self::sink::Sink;
+use self::writer::Writer;
+use crate::crypto::sha256;
+use crate::refusal::Reason;
+
+pub(crate) use self::block::Bad;
+pub(crate) use self::lane::Lane;
+pub(crate) use self::open::{Error, Opening};
+pub(crate) use self::query::{Cursor, Filter, Page, Verified};
+pub(crate) use self::record::{Actor, ActorKind, ActorRef, Begin, End, Kind, StoredRecord};
+pub(crate) use self::seat::{Record, Seat};
+pub(crate) use self::tally::{Meter, Tally};
+
+/// What the journal may take of the disk where the settings say nothing.
+pub(crate) const DEFAULT_BUDGET_BYTES: u64 = 256 * 1024 * 1024;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The folder of the journal: `{data_dir}/journal`.
     pub folder: PathBuf,
     pub retention_days: u32,
+    /// How much of the disk all segments together may take; beyond it calls are refused.
+    pub budget_bytes: u64,
+}
+
+/// No seat is free: the caller answers `audit_unavailable` and does nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Full;
+
+/// A finished event of the admin face or of the house.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry<'a> {
+    pub(crate) kind: Kind,
+    pub(crate) actor: ActorRef<'a>,
+    pub(crate) address: Option<IpAddr>,
+    pub(crate) method: &'a str,
+    pub(crate) endpoint: &'a str,
+    pub(crate) status: u16,
+    pub(crate) reason: Option<Reason>,
+    pub(crate) request_id: &'a str,
+    /// Before and after, or what was found; never a secret.
+    pub(crate) detail: Option<serde_json::Value>,
+}
+
+/// A change that is in the journal before it is made. Dropped undone, it is recorded as broken off.
+#[must_use]
+pub(crate) struct Change {
+    record: Record,
+    request_id: String,
+}
+
+/// The ledger as everybody but a worker sees it. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Ledger(Arc<Inner>);
+
+struct Inner {
+    node: String,
+    sink: Sink,
+    journal: Journal,
+    /// The workers' lanes and, last, the house's own.
+    lanes: Vec<Arc<Shared>>,
+    house: Mutex<Lane>,
+    /// The end of the chain as this node stored it.
+    head: Mutex<Link>,
+    /// Why records wait; None while they do not.
+    degraded: Mutex<Option<String>>,
+    writer: Mutex<Option<Box<Writer>>>,
+    stopping: AtomicBool,
+    wake: Notify,
+    /// Numbers of the flushes that were asked for, and of the last one that the writer went
+    /// through.
+    asked: AtomicU64,
+    served: watch::Sender<Served>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Served {
+    number: u64,
+    all_stored: bool,
+}
+
+impl Ledger {
+    /// The one writer: moves records from the journal into the database until `stop`, then stores
+    /// the rest and ends. Only the first call gets a writer that does anything.
+    pub(crate) fn writer(&self) -> impl Future<Output = ()> + Send + 'static {
+        let writer = lock(&self.0.writer).take();
+        let inner = Arc::clone(&self.0);
+        async move {
+            match writer {
+                Some(writer) => writer.run(inner).await,
+                None => tracing::error!("The ledger's writer was asked for twice."),
+            }
+        }
+    }
+
+    /// Lets the writer end once everything closed is stored.
+    pub(crate) fn stop(&self) {
+        self.0.stopping.store(true, Ordering::Release);
+        self.0.wake.notify_one();
+    }
+
+    /// Waits until all that was closed before this call is in the database, so that whoever reads
+    /// the trail finds what just happened. False if the database did not take it.
+    pub(crate) async fn flush(&self) -> bool {
+        let mut served = self.0.served.subscribe();
+        let number = self.0.asked.fetch_add(1, Ordering::AcqRel) + 1;
+        self.0.wake.notify_one();
+        match served.wait_for(|served| served.number >= number).await {
+            Ok(served) => served.all_stored,
+            Err(_) => false,
+        }
+    }
+
+    /// Writes an event down at once. From any thread.
+    pub(crate) fn append(&self, entry: &Entry<'_>) -> Result<(), Full> {
+        self.0.append(entry)
+    }
+
+    /// Writes down that a change is about to be made, and what is known of it.
+    pub(crate) fn begin_change(
+        &self,
+        begin: &Begin<'_>,
+        intent: Option<&serde_json::Value>,
+    ) -> Result<Change, Full> {
+        let mut record = self.0.open(begin)?;
+        if let Some(intent) = intent {
+            let most = record.bytes_left() / 2;
+            record.put_detail(intent, most);
+        }
+        Ok(Change { record, request_id: begin.request_id.to_owned() })
+    }
+
+    /// A no that was said before anything was written: counted, and kept while there is room.
+    pub(crate) fn refused(&self, reason: Reason, begin: &Begin<'_>) {
+        lock(&self.0.house).refused(reason, begin);
+    }
+
+    /// How often each no was said before a seat was taken, on this node since it started.
+    pub(crate) fn refusals(&self) -> Vec<(Reason, u64)> {
+        let total = |reason: Reason| {
+            let counts = self.0.lanes.iter().flat_map(|lane| lane.refusals());
+            counts.filter(|(other, _)| *other == reason).map(|(_, count)| count).sum()
+        };
+        Reason::ALL.into_iter().map(|reason| (reason, total(reason))).collect()
+    }
+
+    /// Why records wait in the journal; None while they reach the database.
+    pub(crate) fn degraded(&self) -> Option<String> {
+        lock(&self.0.degraded).clone()
+    }
+
+    /// Slots taken and slots made, of all lanes.
+    pub(crate) fn fill(&self) -> (u64, u64) {
+        let lanes = &self.0.lanes;
+        (lanes.iter().map(|l| l.in_use()).sum(), lanes.iter().map(|l| l.slots()).sum())
+    }
+}
+
+impl Inner {
+    fn open(&self, begin: &Begin<'_>) -> Result<Record, Full> {
+        let seat = lock(&self.house).seat();
+        seat.map(|seat| seat.open(begin)).ok_or(Full)
+    }
+
+    fn append(&self, entry: &Entry<'_>) -> Result<(), Full> {
+        let mut record = self.open(&Begin {
+            kind: entry.kind,
+            actor: entry.actor,
+            address: entry.address,
+            provider: "",
+            method: entry.method,
+            path: entry.endpoint,
+            request_id: entry.request_id,
+        })?;
+        if let Some(detail) = &entry.detail {
+            record.put_detail(detail, usize::MAX);
+        }
+        record.answered(entry.status, entry.request_id, entry.reason);
+        record.complete();
+        Ok(())
+    }
+
+    /// What the house itself has found. With no room left it stands in the log alone.
+    fn append_finding(&self, detail: serde_json::Value) {
+        tracing::error!(%detail, "The trail is not as this node left it.");
+        let finding = Entry {
+            kind: Kind::Security,
+            actor: ActorRef::house("ledger"),
+            address: None,
+            method: "",
+            endpoint: "",
+            status: 0,
+            reason: None,
+            request_id: "",
+            detail: Some(detail),
+        };
+        if self.append(&finding).is_err() {
+            tracing::error!("The journal has no room for this finding.");
+        }
+    }
+}
+
+impl Change {
+    pub(crate) fn id(&self) -> uuid::Uuid {
+        self.record.id()
+    }
+
+    /// What became of it.
+    pub(crate) fn done(mut self, status: u16, detail: Option<&serde_json::Value>) {
+        if let Some(detail) = detail {
+            self.record.put_detail(detail, usize::MAX);
+        }
+        self.record.answered(status, &self.request_id, None);
+        self.record.complete();
+    }
+
+    /// It was refused after all.
+    pub(crate) fn refused(mut self, reason: Reason) {
+        self.record.answered(reason.status(), &self.request_id, Some(reason));
+        self.record.complete();
+    }
+}
+
+impl Record {
+    /// What does not fit is named by length and digest instead, so that it can be recognised.
+    fn put_detail(&mut self, detail: &serde_json::Value, most_bytes: usize) {
+        let reserve = STEP_BYTES + CLOSE_BYTES;
+        let json = detail.to_string();
+        let fits = json.len() + 16 <= most_bytes;
+        if fits && self.detail(json.as_bytes(), reserve) {
+            return;
+        }
+        let digest = sha256(json.as_bytes()).map(|byte| format!("{byte:02x}")).concat();
+        let short = serde_json::json!({"cut": true, "bytes": json.len(), "sha256": digest});
+        self.detail(short.to_string().as_bytes(), reserve);
+    }
+}
+
+impl fmt::Display for Full {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "The journal has no room for another record, because the database takes none or the \
+             disk is full. See the log; it goes on by itself once there is room.",
+        )
+    }
+}
+
+impl std::error::Error for Full {}
+
+/// Nothing behind these locks is left half-changed by a panic.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

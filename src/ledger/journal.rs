@@ -1,0 +1,199 @@
+//! The folder of the journal: which segments there are, who owns them, and how many more may be
+//! made. Segments are made here, ahead of need and by the writer's side alone, so that no request
+//! ever waits for a file. Must never pass the budget.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use uuid::Uuid;
+
+use super::block::Link;
+use super::lane::Shared;
+use super::mapping::{self, Segment, SegmentError, Shape};
+use super::{Error, Settings};
+use crate::clock::Clock;
+use crate::crypto::{Sha256, crc32, label};
+
+/// Slots of the workers' lanes and of the house's own, which also hold what a change altered.
+const WORKER_SLOT_BYTES: u32 = 1024;
+const HOUSE_SLOT_BYTES: u32 = 4096;
+/// 4096 and 256 slots: 4 MiB and 1 MiB a segment, unless the budget is small.
+const WORKER_SHIFT: u32 = 12;
+const HOUSE_SHIFT: u32 = 8;
+/// A worker begins with room for what a full core can call between two looks of an idle writer.
+const FIRST_WORKER_SEGMENTS: u32 = 2;
+const LEAST_SHIFT: u32 = 4;
+const HEAD_BYTES: usize = 32 + 8 + 32 + 4;
+
+/// How the segments of one lane are made.
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    slot_bytes: u32,
+    shift: u32,
+    first_segments: u32,
+}
+
+/// The folder, and what is left of the budget.
+pub(super) struct Journal {
+    folder: PathBuf,
+    owner: [u8; 32],
+    left_bytes: AtomicU64,
+    worker: Plan,
+    house: Plan,
+    workers: u32,
+    /// Holds the end of the chain, where the database's owner cannot write.
+    head: fs::File,
+}
+
+impl Journal {
+    /// Creates the folder where it is missing. Knows the installation, so that the journal of
+    /// another one is refused rather than mixed in.
+    pub(super) fn new(
+        settings: &Settings,
+        installation: Uuid,
+        node: &str,
+        workers: usize,
+    ) -> Result<Self, Error> {
+        let folder = settings.folder.clone();
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
+        made.map_err(|error| Error::Folder { folder: folder.clone(), error })?;
+        let mut owner = Sha256::new(label::RECORD);
+        owner.update(b"/journal/");
+        owner.update(installation.as_bytes());
+        owner.update(node.as_bytes());
+        let workers = u32::try_from(workers).unwrap_or(u32::MAX);
+        let (worker, house) = plans(settings.budget_bytes, workers)
+            .ok_or(Error::Budget { budget_bytes: settings.budget_bytes, workers })?;
+        let left_bytes = AtomicU64::new(settings.budget_bytes);
+        let path = folder.join("head");
+        let mut options = fs::OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let head = options.open(&path).map_err(|error| Error::Folder { folder: path, error })?;
+        Ok(Self { folder, owner: owner.finish(), left_bytes, worker, house, workers, head })
+    }
+
+    /// Notes how far the chain is stored. A note that cannot be written is only one proof less.
+    pub(super) fn remember(&self, link: &Link) {
+        let mut bytes = Vec::with_capacity(HEAD_BYTES);
+        bytes.extend_from_slice(&self.owner);
+        bytes.extend_from_slice(&link.next_sequence.to_le_bytes());
+        bytes.extend_from_slice(&link.hash);
+        let sum = crc32(0, &bytes).to_le_bytes();
+        bytes.extend_from_slice(&sum);
+        if let Err(error) = self.head.write_all_at(&bytes, 0) {
+            tracing::warn!(%error, "The end of the trail could not be noted in the journal.");
+        }
+    }
+
+    /// How far the chain was stored when it was last noted; None if nothing legible stands there.
+    pub(super) fn remembered(&self) -> Option<Link> {
+        let mut bytes = [0; HEAD_BYTES];
+        self.head.read_exact_at(&mut bytes, 0).ok()?;
+        let (summed, sum) = bytes.split_last_chunk::<4>()?;
+        let (owner, rest) = summed.split_first_chunk::<32>()?;
+        let (next_sequence, rest) = rest.split_first_chunk::<8>()?;
+        let hash = *rest.first_chunk::<32>()?;
+        let holds = owner == &self.owner && crc32(0, summed).to_le_bytes() == *sum;
+        holds.then_some(Link { next_sequence: u64::from_le_bytes(*next_sequence), hash })
+    }
+
+    /// The segments that an earlier process left, whatever their shape was. What it left unfinished
+    /// was never used and goes.
+    pub(super) fn left_behind(&self) -> Result<Vec<(PathBuf, Segment)>, Error> {
+        let broken = |error| Error::Folder { folder: self.folder.clone(), error };
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(&self.folder).map_err(broken)? {
+            let path = entry.map_err(broken)?.path();
+            if mapping::is_unfinished(&path) {
+                fs::remove_file(&path).map_err(broken)?;
+            } else if path.extension().is_some_and(|extension| extension == "journal") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        paths.into_iter().map(|path| self.open(path)).collect()
+    }
+
+    fn open(&self, path: PathBuf) -> Result<(PathBuf, Segment), Error> {
+        match Segment::open(&path, &self.owner) {
+            Ok(segment) => Ok((path, segment)),
+            Err(SegmentError::Io(error)) => Err(Error::Folder { folder: path, error }),
+            Err(SegmentError::Unreadable) => Err(Error::Unreadable { path }),
+            Err(SegmentError::Foreign) => Err(Error::Foreign { path }),
+        }
+    }
+
+    /// Once everything in it was stored.
+    pub(super) fn remove(&self, path: &Path) -> Result<(), Error> {
+        fs::remove_file(path).map_err(|error| Error::Folder { folder: path.to_owned(), error })
+    }
+
+    /// One lane for each worker and, last, the house's own, each with its first segments.
+    pub(super) fn lanes(&self, clock: &Clock) -> Result<Vec<Arc<Shared>>, Error> {
+        let broken = |error| Error::Folder { folder: self.folder.clone(), error };
+        let mut lanes = Vec::new();
+        for number in 0..=self.workers {
+            let plan = self.plan(number);
+            let most = self.left_bytes.load(Ordering::Relaxed) / plan.segment_bytes();
+            let most = usize::try_from(most.min(1 << 16)).unwrap_or(1);
+            let lane = Arc::new(Shared::new(number, clock.clone(), most, plan.shift));
+            lanes.push(lane);
+        }
+        for lane in &lanes {
+            for _ in 0..self.plan(lane.number).first_segments {
+                self.extend(lane).map_err(broken)?;
+            }
+        }
+        Ok(lanes)
+    }
+
+    /// Makes one more segment for a lane. False if the budget is used up.
+    pub(super) fn extend(&self, lane: &Shared) -> io::Result<bool> {
+        let plan = self.plan(lane.number);
+        let segment = u32::try_from(lane.slots() >> plan.shift).unwrap_or(u32::MAX);
+        let shape = Shape {
+            lane: lane.number,
+            segment,
+            slot_bytes: plan.slot_bytes,
+            slots: 1 << plan.shift,
+        };
+        let left = self.left_bytes.load(Ordering::Relaxed);
+        let Some(left) = left.checked_sub(plan.segment_bytes()) else {
+            return Ok(false);
+        };
+        let path = self.folder.join(format!("{}-{segment}.journal", lane.number));
+        let added = lane.add(Segment::create(&path, &self.owner, shape)?);
+        if added {
+            self.left_bytes.store(left, Ordering::Relaxed);
+        }
+        Ok(added)
+    }
+
+    fn plan(&self, lane: u32) -> Plan {
+        if lane < self.workers { self.worker } else { self.house }
+    }
+}
+
+impl Plan {
+    fn segment_bytes(self) -> u64 {
+        u64::from(self.slot_bytes) << self.shift
+    }
+}
+
+/// The usual segments, halved until the first ones of all lanes take at most half of the budget.
+fn plans(budget_bytes: u64, workers: u32) -> Option<(Plan, Plan)> {
+    let least = LEAST_SHIFT + (HOUSE_SLOT_BYTES / WORKER_SLOT_BYTES).ilog2();
+    (least..=WORKER_SHIFT).rev().find_map(|shift| {
+        let first_segments = FIRST_WORKER_SEGMENTS;
+        let worker = Plan { slot_bytes: WORKER_SLOT_BYTES, shift, first_segments };
+        let shift = (shift + HOUSE_SHIFT).saturating_sub(WORKER_SHIFT).max(LEAST_SHIFT);
+        let house = Plan { slot_bytes: HOUSE_SLOT_BYTES, shift, first_segments: 1 };
+        let workers = u64::from(workers) * u64::from(worker.first_segments);
+        let first_bytes = workers * worker.segment_bytes() + house.segment_bytes();
+        (first_bytes <= budget_bytes / 2).then_some((worker, house))
+    })
+}

@@ -1,0 +1,125 @@
+//! Opening the ledger: the folder, what an earlier process left in it, and fresh lanes. Must never
+//! remove a segment before everything in it is in the database.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::{Arc, Mutex};
+
+use tokio::sync::{Notify, watch};
+use uuid::Uuid;
+
+use super::journal::Journal;
+use super::lane::Lane;
+use super::sink::Sink;
+use super::tally::Meter;
+use super::writer::Writer;
+use super::{Inner, Ledger, Served, Settings, recovery};
+use crate::clock::Clock;
+use crate::crypto;
+use crate::store::{self, Store};
+
+/// What a ledger is made of.
+pub(crate) struct Opening {
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    pub(crate) installation: Uuid,
+    /// Names this node's own chain.
+    pub(crate) node: String,
+    pub(crate) workers: usize,
+    pub(crate) meter: Meter,
+}
+
+/// Why there is no ledger.
+#[derive(Debug)]
+pub(crate) enum Error {
+    Folder { folder: PathBuf, error: io::Error },
+    Budget { budget_bytes: u64, workers: u32 },
+    Unreadable { path: PathBuf },
+    Foreign { path: PathBuf },
+    NoRandomness,
+    Store(store::Error),
+}
+
+impl Ledger {
+    /// Stores what an earlier process left in the journal, then makes fresh lanes: one for each
+    /// worker, in order.
+    pub(crate) async fn open(opening: Opening) -> Result<(Self, Vec<Lane>), Error> {
+        let Opening { settings, store, clock, installation, node, workers, meter } = opening;
+        let sink = Sink::new(store);
+        let journal = Journal::new(&settings, installation, &node, workers)?;
+        let recovered = recovery::run(&journal, &sink, &clock, &node).await?;
+
+        let shared = journal.lanes(&clock)?;
+        let mut lanes = Vec::with_capacity(shared.len());
+        for lane in &shared {
+            let random = crypto::random_bytes().map_err(|_| Error::NoRandomness)?;
+            lanes.push(Lane::new(Arc::clone(lane), u64::from_le_bytes(random)));
+        }
+        let house = lanes.pop().ok_or(Error::Budget { budget_bytes: 0, workers: 0 })?;
+        let writer = Writer::new(&node, recovered.link, recovered.batch, meter);
+        let inner = Inner {
+            node,
+            sink,
+            journal,
+            lanes: shared,
+            house: Mutex::new(house),
+            head: Mutex::new(recovered.link),
+            degraded: Mutex::new(None),
+            writer: Mutex::new(Some(Box::new(writer))),
+            stopping: AtomicBool::new(false),
+            wake: Notify::new(),
+            asked: AtomicU64::new(0),
+            served: watch::Sender::new(Served::default()),
+        };
+        for finding in recovered.findings {
+            inner.append_finding(finding);
+        }
+        Ok((Self(Arc::new(inner)), lanes))
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder { folder, error } => write!(
+                f,
+                "The journal in {} cannot be used: {error}. Make the folder writable for this user \
+                 and leave room on its disk.",
+                folder.display()
+            ),
+            Self::Budget { budget_bytes, workers } => write!(
+                f,
+                "The journal's budget of {budget_bytes} bytes is too small for {workers} workers. \
+                 Raise it, or take fewer workers."
+            ),
+            Self::Unreadable { path } => write!(
+                f,
+                "{} is not a journal of this program: another version wrote it, or it is damaged. \
+                 Start the version that wrote it once, so that it stores its records, or move the \
+                 file away and keep it as evidence.",
+                path.display()
+            ),
+            Self::Foreign { path } => write!(
+                f,
+                "{} was written by another installation or node. Use that one's database and node \
+                 name, or another data folder.",
+                path.display()
+            ),
+            Self::NoRandomness => f.write_str(
+                "The operating system gave no random bytes. Check the machine and start again.",
+            ),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {}

@@ -1,0 +1,186 @@
+//! A seat and the record that is opened on it: what a call says of itself while it goes on. A
+//! record closes when it is dropped, so no way out of a call can skip it. Every step is a copy into
+//! the mapped slot; nothing here allocates for a plain call, waits or makes a system call.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use uuid::Uuid;
+
+use super::frame::{self, Birth, CLOSE_BYTES, Closing, OPEN_FIXED_BYTES, STEP_BYTES, SecretRef};
+use super::lane::Place;
+use super::record::Begin;
+use super::slot::{Progress, State};
+use crate::refusal::{Fault, Reason};
+
+/// Room for one record. Dropped unopened, it leaves no trace.
+#[must_use]
+pub(crate) struct Seat {
+    place: Place,
+    birth: Birth,
+}
+
+/// A call that is being written down.
+#[must_use]
+pub(crate) struct Record {
+    /// What the closing says; filled as the call goes on.
+    closing: Closing,
+    birth: Birth,
+    progress: Progress,
+    /// Set and not yet in the slot.
+    new_secret: Option<SecretRef>,
+    request_id_bytes: usize,
+    forwards: u8,
+    answered: bool,
+    upstream_since_ns: Option<u64>,
+    bytes_in: Option<Arc<AtomicU64>>,
+    /// Last: it hands the slot over after everything was written.
+    place: Place,
+}
+
+impl Seat {
+    pub(super) fn new(place: Place, birth: Birth) -> Self {
+        Self { place, birth }
+    }
+
+    /// The record's own id, before there is a record: a new request id may be made from it.
+    pub(crate) fn id(&self) -> Uuid {
+        self.birth.id
+    }
+
+    /// After this the call is in the journal, however it ends.
+    pub(crate) fn open(mut self, begin: &Begin<'_>) -> Record {
+        self.place.opened = true;
+        let mut progress = Progress::START;
+        let mut opening = frame::open(begin, &self.birth);
+        self.place.slot().append(&mut progress, State::Open, opening.bytes(), CLOSE_BYTES);
+        Record {
+            closing: Closing {
+                complete: false,
+                fault: None,
+                retries: 0,
+                duration_ns: 0,
+                upstream_ns: 0,
+                bytes_in: 0,
+                bytes_out: 0,
+            },
+            birth: self.birth,
+            progress,
+            new_secret: None,
+            request_id_bytes: begin.request_id.len(),
+            forwards: 0,
+            answered: false,
+            upstream_since_ns: None,
+            bytes_in: None,
+            place: self.place,
+        }
+    }
+}
+
+impl Record {
+    pub(crate) fn id(&self) -> Uuid {
+        self.birth.id
+    }
+
+    /// Which secret the call uses; stands in the slot from the next step on.
+    pub(crate) fn secret(&mut self, secret_id: Uuid, version: u32) {
+        self.new_secret = Some(SecretRef { id: secret_id, version });
+    }
+
+    /// Before the call leaves. Called again for every further try.
+    pub(crate) fn forwarded(&mut self, request_id_sent: &str) {
+        self.forwards = self.forwards.saturating_add(1);
+        let request_id = self.unless_same(request_id_sent);
+        let mut step = frame::forwarded(request_id, self.new_secret);
+        // The first try always fits. A further one that does not is still counted in the closing.
+        let reserve = if self.answered { CLOSE_BYTES } else { STEP_BYTES + CLOSE_BYTES };
+        if self.append(State::Forwarded, step.bytes(), reserve) {
+            self.new_secret = None;
+        }
+    }
+
+    /// Before the head goes out: whoever gets this answer has a record of it.
+    pub(crate) fn answered(&mut self, status: u16, request_id: &str, reason: Option<Reason>) {
+        if let Some(reason) = reason {
+            self.closing.fault = Some(reason.fault());
+        }
+        let request_id = self.unless_same(request_id);
+        let mut step = frame::answered(status, reason, request_id, self.new_secret);
+        self.answered = true;
+        if self.append(State::Answered, step.bytes(), CLOSE_BYTES) {
+            self.new_secret = None;
+            return;
+        }
+        // A second answer after several tries may find too little room for a long request id.
+        let mut short = frame::answered(status, reason, Some(""), None);
+        self.append(State::Answered, short.bytes(), CLOSE_BYTES);
+    }
+
+    pub(crate) fn upstream_began(&mut self) {
+        self.upstream_since_ns = Some(self.place.shared.clock.monotonic_ns());
+    }
+
+    /// Adds what went by since `upstream_began`; several tries add up.
+    pub(crate) fn upstream_ended(&mut self) {
+        if let Some(since) = self.upstream_since_ns.take() {
+            let now = self.place.shared.clock.monotonic_ns();
+            self.closing.upstream_ns += now.saturating_sub(since);
+        }
+    }
+
+    pub(crate) fn bytes_out(&mut self, count: u64) {
+        self.closing.bytes_out += count;
+    }
+
+    /// For the wrapper of the request's body, which may outlive this record. Ask for it only where
+    /// there is a body: it is the one allocation that a record can make.
+    pub(crate) fn bytes_in_counter(&mut self) -> Arc<AtomicU64> {
+        Arc::clone(self.bytes_in.get_or_insert_with(Arc::default))
+    }
+
+    /// Whose fault it is, where the answer's status alone does not say.
+    pub(crate) fn fault(&mut self, fault: Fault) {
+        self.closing.fault = Some(fault);
+    }
+
+    /// The whole answer went out. Without this a record that is dropped says "cut".
+    pub(crate) fn complete(&mut self) {
+        self.closing.complete = true;
+    }
+
+    /// Before and after of a change; false if it did not fit.
+    pub(super) fn detail(&mut self, json: &[u8], reserve: usize) -> bool {
+        let frame = frame::detail(json);
+        let state = if self.answered { State::Answered } else { State::Open };
+        self.append(state, &frame, reserve)
+    }
+
+    pub(super) fn bytes_left(&self) -> usize {
+        self.place.slot().bytes_left(self.progress)
+    }
+
+    fn append(&mut self, state: State, frame: &[u8], reserve: usize) -> bool {
+        self.place.slot().append(&mut self.progress, state, frame, reserve)
+    }
+
+    /// None if the id is the one that the record was opened with: it need not be written twice.
+    fn unless_same<'a>(&self, request_id: &'a str) -> Option<&'a str> {
+        let same = request_id.len() == self.request_id_bytes
+            && self.place.slot().holds(OPEN_FIXED_BYTES, request_id.as_bytes());
+        (!same).then_some(request_id)
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        self.upstream_ended();
+        let now = self.place.shared.clock.monotonic_ns();
+        self.closing.duration_ns = now.saturating_sub(self.birth.started_at_ns);
+        self.closing.retries = self.forwards.saturating_sub(1);
+        if let Some(counter) = &self.bytes_in {
+            self.closing.bytes_in = counter.load(Ordering::Relaxed);
+        }
+        let mut closing = frame::closed(&self.closing);
+        self.append(State::Closed, closing.bytes(), 0);
+    }
+}

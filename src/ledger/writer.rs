@@ -1,0 +1,309 @@
+//! The one writer: takes closed records out of the lanes, chains and packs them, stores them in
+//! blocks, and gives their slots back. Looks by itself, often while there is much to do; nobody has
+//! to wake it. Must never give a slot back before its record is committed, and never store a record
+//! twice.
+//!
+//! A store that fails may have committed all the same. So after every failure the writer asks the
+//! database how the chain ends there before it packs again.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::block::{Link, Packer};
+use super::lane::Shared;
+use super::tally::{Batch, Meter, Uses};
+use super::view::View;
+use super::{Inner, Served, lock};
+use crate::store;
+
+/// Between two looks: while calls come in by the thousand, and otherwise.
+const BUSY: Duration = Duration::from_millis(20);
+const QUIET: Duration = Duration::from_millis(100);
+/// So many records in one look are "many".
+const MANY: usize = 512;
+const MOST_BACKOFF: Duration = Duration::from_secs(5);
+/// How often last uses are written: they are rows of their own, one for each key.
+const USES_EVERY: Duration = Duration::from_secs(2);
+const TRIES_WHEN_STOPPING: u32 = 3;
+
+pub(super) struct Writer {
+    meter: Meter,
+    packer: Packer,
+    /// The end of the chain as far as it is stored.
+    link: Link,
+    /// Drained and not stored, in the order in which they closed.
+    waiting: VecDeque<Waiting>,
+    batch: Batch,
+    /// Uses of records that are stored, themselves not yet.
+    due: Uses,
+    /// How long the writer has slept since uses were stored.
+    uses_waited: Duration,
+    /// A block that was given to the database and not confirmed.
+    attempt: Option<Attempt>,
+    failures: u32,
+    scratch: Vec<u32>,
+}
+
+#[derive(Clone, Copy)]
+struct Waiting {
+    closed_at_ns: u64,
+    /// Its place among the lanes.
+    lane: usize,
+    slot: u32,
+}
+
+#[derive(Clone, Copy)]
+struct Attempt {
+    after: Link,
+    records: usize,
+    with_uses: bool,
+}
+
+impl Writer {
+    pub(super) fn new(node: &str, link: Link, recovered: Batch, mut meter: Meter) -> Self {
+        recovered.report(&mut meter);
+        Self {
+            meter,
+            packer: Packer::new(node),
+            link,
+            waiting: VecDeque::new(),
+            due: recovered.uses,
+            batch: Batch::default(),
+            uses_waited: USES_EVERY,
+            attempt: None,
+            failures: 0,
+            scratch: Vec::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self: Box<Self>, inner: Arc<Inner>) {
+        tokio::select! {
+            () = self.drain_until_stopped(&inner) => {}
+            () = extend_lanes(&inner) => {}
+        }
+    }
+
+    async fn drain_until_stopped(&mut self, inner: &Inner) {
+        let mut served = 0;
+        loop {
+            let number = inner.asked.load(Ordering::Acquire);
+            let stopping = inner.stopping.load(Ordering::Acquire);
+            // Whoever waits for a flush reads last uses too.
+            if number != served || stopping {
+                self.uses_waited = USES_EVERY;
+            }
+            served = number;
+            let drained = self.drain(&inner.lanes);
+            let all_stored = self.store_waiting(inner).await;
+            inner.served.send_replace(Served { number, all_stored });
+            if stopping && (all_stored || self.failures >= TRIES_WHEN_STOPPING) {
+                return;
+            }
+            let pause = match all_stored {
+                true if drained >= MANY => BUSY,
+                true => QUIET,
+                false => QUIET.saturating_mul(1 << self.failures.min(8)).min(MOST_BACKOFF),
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => self.uses_waited += pause,
+                () = inner.wake.notified() => {}
+            }
+        }
+    }
+
+    /// Takes what closed since the last look. Lanes are merged by the time of closing; within a
+    /// lane the order is already that.
+    pub(super) fn drain(&mut self, lanes: &[Arc<Shared>]) -> usize {
+        let before = self.waiting.len();
+        for (place, lane) in lanes.iter().enumerate() {
+            self.scratch.clear();
+            lane.take_closed(&mut self.scratch);
+            let waiting = |slot: &u32| Waiting {
+                closed_at_ns: lane.slot(*slot).closed_at_ns(),
+                lane: place,
+                slot: *slot,
+            };
+            self.waiting.extend(self.scratch.iter().map(waiting));
+        }
+        let all = self.waiting.make_contiguous();
+        all.get_mut(before..).unwrap_or_default().sort_by_key(|waiting| waiting.closed_at_ns);
+        self.waiting.len() - before
+    }
+
+    /// False if the database failed; then the rest keeps waiting.
+    async fn store_waiting(&mut self, inner: &Inner) -> bool {
+        while !self.waiting.is_empty() {
+            if let Err(error) = self.store_block(inner).await {
+                self.failed(inner, &error);
+                return false;
+            }
+            self.succeeded(inner);
+        }
+        if self.uses_are_due() && !self.due.is_empty() {
+            let touches = self.due.to_touches();
+            if let Err(error) = inner.sink.store().touch_client_keys(&touches).await {
+                self.failed(inner, &error);
+                return false;
+            }
+            self.uses_stored();
+            self.succeeded(inner);
+        }
+        true
+    }
+
+    fn uses_are_due(&self) -> bool {
+        self.uses_waited >= USES_EVERY
+    }
+
+    fn uses_stored(&mut self) {
+        self.due.clear();
+        self.uses_waited = Duration::ZERO;
+    }
+
+    async fn store_block(&mut self, inner: &Inner) -> Result<(), store::Error> {
+        if let Some(attempt) = self.attempt {
+            let last = inner.sink.store().last_record_block(&inner.node).await?;
+            let link = last.as_ref().map_or_else(|| Link::genesis(&inner.node), Link::after);
+            self.attempt = None;
+            if link == attempt.after {
+                self.stored(inner, attempt);
+                return Ok(());
+            }
+            self.go_on_from(inner, link);
+        }
+        let records = self.pack(&inner.lanes);
+        let attempt =
+            Attempt { after: self.packer.link(), records, with_uses: self.uses_are_due() };
+        let touches = match attempt.with_uses {
+            true => self.due.with(&self.batch.uses).to_touches(),
+            false => Vec::new(),
+        };
+        let block = self.packer.finish();
+        let appended = inner.sink.append(&block, &touches).await;
+        self.packer.reclaim(block);
+        match appended {
+            Ok(()) => self.stored(inner, attempt),
+            Err(error) => {
+                self.attempt = Some(attempt);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    /// Fills one block from what waits. Stores nothing and frees nothing.
+    pub(super) fn pack(&mut self, lanes: &[Arc<Shared>]) -> usize {
+        self.batch.forget();
+        self.packer.restart(self.link);
+        for waiting in &self.waiting {
+            if self.packer.is_full() {
+                break;
+            }
+            let Some(lane) = lanes.get(waiting.lane) else {
+                continue;
+            };
+            let slot = lane.slot(waiting.slot);
+            let batch = &mut self.batch;
+            self.packer.add(
+                |body| {
+                    slot.copy_frames(body);
+                },
+                |frames| match View::read(frames) {
+                    Some(view) => {
+                        batch.add(&view);
+                        view.started_at_ms
+                    }
+                    None => 0,
+                },
+            );
+        }
+        self.packer.records()
+    }
+
+    /// After the commit: only now the slots are free and the counts count.
+    fn stored(&mut self, inner: &Inner, attempt: Attempt) {
+        self.link = attempt.after;
+        *lock(&inner.head) = attempt.after;
+        inner.journal.remember(&attempt.after);
+        self.give_back(&inner.lanes, attempt.records);
+        self.batch.report(&mut self.meter);
+        match attempt.with_uses {
+            true => self.uses_stored(),
+            false => self.due.merge(&self.batch.uses),
+        }
+        self.batch.forget();
+    }
+
+    pub(super) fn give_back(&mut self, lanes: &[Arc<Shared>], records: usize) {
+        for (place, lane) in lanes.iter().enumerate() {
+            self.scratch.clear();
+            let stored = self.waiting.iter().take(records);
+            self.scratch.extend(stored.filter(|w| w.lane == place).map(|w| w.slot));
+            lane.give_back(&self.scratch);
+        }
+        self.waiting.drain(..records.min(self.waiting.len()));
+    }
+
+    /// The database holds another chain than this node left there: an older copy was restored, or
+    /// somebody wrote into it. The trail goes on from what is there, and says so.
+    fn go_on_from(&mut self, inner: &Inner, link: Link) {
+        if link != self.link {
+            inner.append_finding(serde_json::json!({
+                "finding": "chain_moved",
+                "expected_next_sequence": self.link.next_sequence,
+                "found_next_sequence": link.next_sequence,
+            }));
+            self.link = link;
+        }
+    }
+
+    /// Said once in the log, not at every try.
+    fn failed(&mut self, inner: &Inner, error: &store::Error) {
+        self.failures = self.failures.saturating_add(1);
+        let mut degraded = lock(&inner.degraded);
+        if degraded.is_none() {
+            tracing::error!(%error, "Records wait in the journal until the database takes them.");
+        }
+        *degraded = Some(error.to_string());
+    }
+
+    fn succeeded(&mut self, inner: &Inner) {
+        if self.failures > 0 {
+            self.failures = 0;
+            *lock(&inner.degraded) = None;
+            tracing::info!("The database takes records again.");
+        }
+    }
+}
+
+/// Makes segments ahead of need, beside the draining: a database that hangs must not keep the
+/// journal from growing. Never ends.
+async fn extend_lanes(inner: &Arc<Inner>) {
+    let mut said = false;
+    loop {
+        let crowded = inner.lanes.iter().position(|lane| !lane.is_roomy());
+        let Some(place) = crowded else {
+            tokio::time::sleep(QUIET).await;
+            continue;
+        };
+        let within = Arc::clone(inner);
+        // Making a file may wait for the disk, so it is done where waiting is allowed.
+        let made = tokio::task::spawn_blocking(move || {
+            within.lanes.get(place).map_or(Ok(false), |lane| within.journal.extend(lane))
+        });
+        match made.await {
+            Ok(Ok(true)) => said = false,
+            Ok(Ok(false)) => tokio::time::sleep(QUIET).await,
+            Ok(Err(error)) => {
+                if !said {
+                    tracing::error!(%error, "The journal cannot grow; free room on its disk.");
+                    said = true;
+                }
+                tokio::time::sleep(QUIET).await;
+            }
+            Err(_) => tokio::time::sleep(QUIET).await,
+        }
+    }
+}
