@@ -1,0 +1,43 @@
+//! Who calls the admin face: a client key, or somebody at the machine itself. What a caller may do is
+//! asked of his role; nothing here decides it.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use crate::client::{Client, Right, Role};
+
+#[derive(Clone)]
+pub(super) enum Caller {
+    /// Through the local socket: counts as an admin.
+    Local,
+    Key(Arc<Client>),
+}
+
+impl Caller {
+    pub(super) fn role(&self) -> Role {
+        match self {
+            Self::Local => Role::Admin,
+            Self::Key(client) => client.role,
+        }
+    }
+
+    pub(super) fn may(&self, right: Right) -> bool {
+        self.role().may(right)
+    }
+
+    /// What is written down as the maker of a thing.
+    pub(super) fn actor(&self) -> String {
+        match self {
+            Self::Local => String::from("local"),
+            Self::Key(client) => client.id.to_string(),
+        }
+    }
+
+    pub(super) fn key_id(&self) -> Option<Uuid> {
+        match self {
+            Self::Local => None,
+            Self::Key(client) => Some(client.id),
+        }
+    }
+}

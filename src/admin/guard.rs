@@ -1,0 +1,139 @@
+//! Who calls, may he, and how often: the layer before every route that is not open. A credential stands
+//! in `X-API-Key` or `Authorization: Bearer`; every failure of it is one and the same 401.
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, header};
+use axum::middleware::Next;
+use axum::response::Response;
+
+use super::caller::Caller;
+use super::house::House;
+use super::refused::Refused;
+use super::trace::{Peer, Trace};
+use crate::client::{Right, State as KeyState};
+use crate::crypto::token;
+use crate::refusal::Refusal;
+use crate::secret;
+
+/// What a route demands of its caller.
+#[derive(Clone)]
+pub(super) struct Needs {
+    pub(super) house: Arc<House>,
+    pub(super) right: Right,
+}
+
+/// Longer ones were never issued; hashing them would only serve whoever sends them.
+const LONGEST_CREDENTIAL: usize = 512;
+
+pub(super) async fn guard(
+    State(needs): State<Needs>,
+    mut request: Request,
+    next: Next,
+) -> Result<Response, Refused> {
+    let Some(trace) = request.extensions().get::<Arc<Trace>>().map(Arc::clone) else {
+        return Err(Refused::internal("a route stands outside the frame"));
+    };
+    let caller = authenticate(&needs.house, &trace, request.headers()).await?;
+    trace.set_caller(caller.clone());
+    if let Some(key) = caller.key_id() {
+        let left = needs.house.rate.admit(key)?;
+        trace.set_left(left);
+    }
+    if !caller.may(needs.right) {
+        let role = caller.role().as_str();
+        return Err(Refused::forbidden(format!("A key of the role {role} may not do this.")));
+    }
+    request.extensions_mut().insert(caller);
+    Ok(next.run(request).await)
+}
+
+async fn authenticate(
+    house: &House,
+    trace: &Trace,
+    headers: &HeaderMap,
+) -> Result<Caller, Refused> {
+    // The kernel has said who is at the other end of the local socket, which is more than any key says.
+    if trace.peer == Some(Peer::Local) {
+        return Ok(Caller::Local);
+    }
+    let Some(credential) = presented(headers)? else { return Err(Refusal::unauthorized().into()) };
+    if credential.len() > LONGEST_CREDENTIAL {
+        return Err(Refusal::unauthorized().into());
+    }
+    let digest = token::digest(credential);
+    let found = house.authenticate(&digest).await?;
+    match found {
+        Some(client) if client.state(house.clock.unix_ms()) == KeyState::Active => {
+            Ok(Caller::Key(client))
+        }
+        Some(_) | None => Err(Refusal::unauthorized().into()),
+    }
+}
+
+/// The one credential of the request. Two that differ are a 400, because either could be meant.
+fn presented(headers: &HeaderMap) -> Result<Option<&[u8]>, Refused> {
+    let keys = headers.get_all("x-api-key").iter().map(|value| value.as_bytes().trim_ascii());
+    let bearers = headers.get_all(header::AUTHORIZATION).iter().filter_map(|value| {
+        let (scheme, rest) = value.as_bytes().split_at_checked(7)?;
+        scheme.eq_ignore_ascii_case(b"bearer ").then(|| rest.trim_ascii())
+    });
+    let mut found: Option<&[u8]> = None;
+    for credential in keys.chain(bearers) {
+        match found {
+            Some(other) if !secret::same(other, credential) => {
+                let detail = "The request carries two different credentials; send one.";
+                return Err(Refusal::bad_request(detail).into());
+            }
+            Some(_) => {}
+            None => found = Some(credential),
+        }
+    }
+    Ok(found.filter(|credential| !credential.is_empty()))
+}
+
+#[cfg(test)]
+mod tests {
+    use axum::http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn headers(pairs: &[(&str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in pairs {
+            let name: HeaderName = name.parse().unwrap();
+            headers.append(name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    #[test]
+    fn a_credential_is_found_in_either_place_and_twice_the_same_is_one() {
+        for (pairs, expected) in [
+            (&[("x-api-key", "mdw_a")][..], Some("mdw_a")),
+            (&[("authorization", "Bearer mdw_a")], Some("mdw_a")),
+            (&[("authorization", "bearer  mdw_a ")], Some("mdw_a")),
+            (&[("authorization", "Bearer mdw_a"), ("x-api-key", "mdw_a")], Some("mdw_a")),
+            (&[("authorization", "Basic bWR3X2E=")], None),
+            (&[("x-api-key", "")], None),
+            (&[], None),
+        ] {
+            let headers = headers(pairs);
+            let found = presented(&headers).map_err(|_| ()).unwrap();
+            assert_eq!(found, expected.map(str::as_bytes), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn two_different_credentials_are_ambiguous() {
+        for pairs in [
+            [("x-api-key", "mdw_a"), ("authorization", "Bearer mdw_b")],
+            [("x-api-key", "mdw_a"), ("x-api-key", "mdw_b")],
+        ] {
+            let headers = headers(&pairs);
+            let refused = presented(&headers).err().unwrap();
+            assert_eq!(refused.refusal().reason.status(), 400);
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! A refusal on its way out of the admin face. Whatever refuses returns a `Refused`; the frame, which
+//! alone knows the request id, writes the body. A cause goes to the log and must never reach an answer.
+
+use std::fmt::Display;
+use std::sync::Arc;
+
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+
+use crate::refusal::{Reason, Refusal};
+
+/// A no, with the cause that only the log may see. Cheap to clone, because it travels as an extension
+/// of the answer.
+#[derive(Clone)]
+pub(super) struct Refused(Arc<Inner>);
+
+struct Inner {
+    refusal: Refusal,
+    cause: Option<String>,
+}
+
+impl Refused {
+    /// Something of ours failed. The cause must be free of secrets, as every error of the house is.
+    pub(super) fn internal(cause: impl Display) -> Self {
+        let cause = Some(cause.to_string());
+        Self(Arc::new(Inner { refusal: Refusal::internal(), cause }))
+    }
+
+    pub(super) fn not_found(what: &str) -> Self {
+        Refusal::new(Reason::NotFound, format!("There is no {what} of that id.")).into()
+    }
+
+    pub(super) fn forbidden(detail: impl Into<String>) -> Self {
+        Refusal::new(Reason::Forbidden, detail.into()).into()
+    }
+
+    pub(super) fn conflict(detail: impl Into<String>) -> Self {
+        Refusal::new(Reason::Conflict, detail.into()).into()
+    }
+
+    /// What a bare status means: the answers that axum and hyper make by themselves.
+    pub(super) fn of_status(status: StatusCode) -> Self {
+        let (reason, detail) = match status.as_u16() {
+            400 => (Reason::BadRequest, "The request is malformed."),
+            404 => (Reason::NotFound, "There is nothing at this path; /openapi.json lists all."),
+            405 => (Reason::MethodNotAllowed, "This path does not take that method; see Allow."),
+            408 => (Reason::Timeout, "The request took too long."),
+            413 => (Reason::TooLarge, "The body is too large."),
+            414 => (Reason::UriTooLong, "The request target is too long."),
+            415 => (Reason::UnsupportedMediaType, "Send the body as application/json."),
+            422 => (Reason::Invalid, "The request is well-formed but wrong."),
+            431 => (Reason::HeadersTooLarge, "The header fields are too large."),
+            _ => return Refusal::internal().into(),
+        };
+        Refusal::new(reason, detail).into()
+    }
+
+    pub(super) fn refusal(&self) -> &Refusal {
+        &self.0.refusal
+    }
+
+    pub(super) fn cause(&self) -> Option<&str> {
+        self.0.cause.as_deref()
+    }
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self(Arc::new(Inner { refusal, cause: None }))
+    }
+}
+
+/// The status and the refusal itself; the frame adds body and headers.
+impl IntoResponse for Refused {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.refusal().reason.status())
+            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = status.into_response();
+        response.extensions_mut().insert(self);
+        response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_that_a_framework_answers_by_itself_has_its_reason() {
+        for status in [400, 404, 405, 408, 413, 414, 415, 422, 431, 500] {
+            let refused = Refused::of_status(StatusCode::from_u16(status).unwrap());
+            assert_eq!(refused.refusal().reason.status(), status);
+        }
+    }
+
+    #[test]
+    fn a_cause_stays_out_of_the_body() {
+        let refused = Refused::internal("disk on fire");
+        let body = String::from_utf8(refused.refusal().body("r")).unwrap();
+        assert!(!body.contains("fire"), "{body}");
+        assert_eq!(refused.cause(), Some("disk on fire"));
+    }
+}

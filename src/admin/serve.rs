@@ -1,0 +1,161 @@
+//! The doors of the admin face: accepts, hands each connection to hyper, and drains. The same router
+//! stands behind the network and behind the local socket; only the peer that it is told differs.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::service::{Service, service_fn};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tower::ServiceExt;
+
+use super::local::LocalSocket;
+use super::trace::Peer;
+
+/// Where the admin face is reached.
+pub(crate) struct Doors {
+    pub(crate) network: TcpListener,
+    pub(crate) local: Option<LocalSocket>,
+}
+
+/// Connections at once; the next one waits in the kernel's queue.
+const MOST_CONNECTIONS: usize = 1024;
+const HEAD_WITHIN: Duration = Duration::from_secs(10);
+/// How long calls in flight may take to finish after the signal to stop.
+const DRAIN_WITHIN: Duration = Duration::from_secs(25);
+/// After a failed accept (no file descriptor left): long enough not to spin, short enough not to be felt.
+const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
+
+/// Runs until `shutdown`, then lets what is in flight finish, within bounds.
+pub(super) async fn serve(router: Router, doors: Doors, shutdown: impl Future<Output = ()>) {
+    let (stop, stopping) = watch::channel(false);
+    let mut connections = Connections { router, stopping, tasks: JoinSet::new() };
+    let seats = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut shutdown = pin!(shutdown);
+    loop {
+        tokio::select! {
+            () = &mut shutdown => break,
+            accepted = next(&doors, &seats) => match accepted {
+                Ok(Accepted::Network(stream, address, seat)) => {
+                    connections.take(stream, Peer::Address(address), Some(seat));
+                }
+                Ok(Accepted::Local(stream)) => connections.take(stream, Peer::Local, None),
+                Err(fault) => {
+                    tracing::warn!(name: "admin.accept_failed", %fault, "no connection accepted");
+                    tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
+                }
+            },
+            // Finished connections are taken out as they end, or the set would grow for ever.
+            Some(_) = connections.tasks.join_next() => {}
+        }
+    }
+    drop(doors);
+    let _ = stop.send(true);
+    connections.drain().await;
+}
+
+enum Accepted {
+    Network(TcpStream, SocketAddr, OwnedSemaphorePermit),
+    /// Takes no seat: a crowd on the network must not lock out whoever runs the machine.
+    Local(UnixStream),
+}
+
+async fn next(doors: &Doors, seats: &Arc<Semaphore>) -> io::Result<Accepted> {
+    let network = async {
+        let seat = Arc::clone(seats).acquire_owned().await.map_err(io::Error::other)?;
+        let (stream, address) = doors.network.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok(Accepted::Network(stream, address, seat))
+    };
+    let local = async {
+        match &doors.local {
+            Some(socket) => socket.accept().await.map(Accepted::Local),
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        accepted = network => accepted,
+        accepted = local => accepted,
+    }
+}
+
+struct Connections {
+    router: Router,
+    stopping: watch::Receiver<bool>,
+    tasks: JoinSet<()>,
+}
+
+impl Connections {
+    fn take<S>(&mut self, stream: S, peer: Peer, seat: Option<OwnedSemaphorePermit>)
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let router = self.router.clone();
+        let mut stopping = self.stopping.clone();
+        self.tasks.spawn(async move {
+            let _seat = seat;
+            // An error means that the sender is gone, and then everything stops too.
+            let stopped = async { stopping.wait_for(|stop| *stop).await.map(|_| ()) };
+            let server = server();
+            let mut connection =
+                pin!(server.serve_connection(TokioIo::new(stream), answer(router, peer)));
+            let ended = tokio::select! {
+                ended = connection.as_mut() => ended,
+                _ = stopped => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            if let Err(fault) = ended {
+                tracing::debug!(name: "admin.connection_failed", fault, "a connection ended badly");
+            }
+        });
+    }
+
+    async fn drain(mut self) {
+        let all = async { while self.tasks.join_next().await.is_some() {} };
+        if tokio::time::timeout(DRAIN_WITHIN, all).await.is_err() {
+            tracing::warn!(
+                name: "admin.drain_cut",
+                left = self.tasks.len(),
+                "calls did not finish in time and are cut"
+            );
+            self.tasks.shutdown().await;
+        }
+    }
+}
+
+/// The router as hyper sees it, told who is at the other end.
+fn answer(
+    router: Router,
+    peer: Peer,
+) -> impl Service<hyper::Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
+    service_fn(move |request: hyper::Request<Incoming>| {
+        let router = router.clone();
+        async move {
+            let mut request = request.map(Body::new);
+            request.extensions_mut().insert(peer);
+            router.oneshot(request).await
+        }
+    })
+}
+
+fn server() -> auto::Builder<TokioExecutor> {
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_WITHIN);
+    server.http2().timer(TokioTimer::new()).max_concurrent_streams(64);
+    server
+}
