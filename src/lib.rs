@@ -24,6 +24,7 @@ mod ledger;
 // way out
 mod inject;
 mod upstream;
+mod corridor;
 // doors
 mod emulator;
 mod proxy;

@@ -10,10 +10,15 @@ use crate::refusal::Refusal;
 const MOST_BYTES: usize = 64;
 
 /// The one credential that a request presents.
-#[derive(Default)]
 pub(super) struct Presented {
     bytes: [u8; MOST_BYTES],
     length: usize,
+}
+
+impl Default for Presented {
+    fn default() -> Self {
+        Self { bytes: [0; MOST_BYTES], length: 0 }
+    }
 }
 
 impl Presented {
