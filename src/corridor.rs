@@ -71,6 +71,11 @@ impl Corridor {
         Self { house, lane: Mutex::new(lane), upstream }
     }
 
+    /// The domain under which providers are addressed by host; empty where they are not.
+    pub(crate) fn domain(&self) -> &str {
+        &self.house.settings.domain
+    }
+
     /// Answers every request: with the provider's answer, or with a refusal that says why.
     pub(crate) async fn answer(&self, raw: Raw) -> Answer {
         let mut trace = Trace::new(&raw);
@@ -115,7 +120,10 @@ impl Corridor {
         inbound: &Inbound,
         trace: &mut Trace,
     ) -> Result<Arc<Client>, Refusal> {
-        let Some(presented) = inbound.credential() else { return Err(Refusal::unauthorized()) };
+        let Some(presented) = inbound.credential() else {
+            self.house.roster.missing();
+            return Err(Refusal::unauthorized());
+        };
         let found = self.house.roster.authenticate(presented).await.map_err(|fault| {
             tracing::error!(%fault, "a client key could not be looked up");
             let detail = "The database does not answer, so no client key can be looked up; try again.";
@@ -142,6 +150,11 @@ impl Corridor {
         policy::authorize(client, &request)
             .map_err(|denied| Refusal::new(Reason::Forbidden, denied.sentence()))
     }
+}
+
+/// A no that needs no walk: what is asked for is no provider.
+pub(crate) fn refused(refusal: &Refusal) -> Answer {
+    trace::unrecorded(refusal)
 }
 
 /// The lane's lock is uncontended and nothing panics while it is held.

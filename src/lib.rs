@@ -31,4 +31,5 @@ mod proxy;
 mod admin;
 // whole
 pub mod config;
+pub mod app;
 pub mod cli;

@@ -5,6 +5,7 @@
 mod address;
 mod connect;
 mod deadline;
+mod drain;
 mod listen;
 mod stream;
 mod tls;
@@ -14,6 +15,7 @@ use std::path::PathBuf;
 pub use self::address::is_private;
 pub(crate) use self::connect::{ConnectError, Connector, Destination};
 pub(crate) use self::deadline::{Deadlines, Patience, TimedOut};
+pub(crate) use self::drain::{Drain, Follower};
 pub(crate) use self::listen::{Accepted, Binding, ListenError, PeerStream};
 pub(crate) use self::stream::Stream;
 pub(crate) use self::tls::{ServerTls, TlsError, Trust, install_provider, server_tls};

@@ -1,8 +1,24 @@
-//! The proxy face.
+//! The proxy face: one thread per core, each with its own listener, corridor and upstream connections.
+//! Nothing that a request writes is shared between threads. Knows nothing of the admin face.
 
+mod own;
+
+use std::convert::Infallible;
+use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::net::TlsFiles;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+
+use crate::corridor::{Corridor, House, Raw};
+use crate::ledger::Lane;
+use crate::net::{Accepted, Binding, Deadlines, Drain, PeerStream, TlsFiles};
+use crate::upstream::{Origins, Upstream};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -22,4 +38,140 @@ pub struct Settings {
     pub max_concurrent: usize,
     /// One data-plane thread each; 0: one per core.
     pub workers: usize,
+}
+
+const HEAD_WITHIN: Duration = Duration::from_secs(30);
+/// How long calls in flight may take to finish after the signal to stop.
+const DRAIN_WITHIN: Duration = Duration::from_secs(30);
+const STREAM_WINDOW_BYTES: u32 = 1 << 20;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+const MOST_STREAMS: u32 = 256;
+
+/// What the face is built from; one lane makes one thread.
+pub(crate) struct Parts {
+    pub(crate) house: Arc<House>,
+    pub(crate) origins: Arc<Origins>,
+    pub(crate) lanes: Vec<Lane>,
+    pub(crate) binding: Binding,
+    pub(crate) max_head_bytes: usize,
+}
+
+/// The running face.
+pub(crate) struct Proxy {
+    address: SocketAddr,
+    drain: Drain,
+    threads: Vec<std::thread::JoinHandle<()>>,
+}
+
+impl Proxy {
+    pub(crate) fn start(parts: Parts) -> std::io::Result<Self> {
+        let Parts { house, origins, lanes, mut binding, max_head_bytes } = parts;
+        let drain = Drain::default();
+        let mut threads = Vec::with_capacity(lanes.len());
+        for (number, lane) in lanes.into_iter().enumerate() {
+            let Some((socket, tls)) = binding.take() else { break };
+            let (house, origins, drain) = (Arc::clone(&house), Arc::clone(&origins), drain.clone());
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+            let serve = move || {
+                runtime.block_on(async move {
+                    let deadlines = Deadlines::new(house.clock.clone());
+                    tokio::spawn(deadlines.clone().tick());
+                    let upstream = Upstream::new(origins, deadlines, house.clock.clone());
+                    let corridor = Arc::new(Corridor::new(house, lane, upstream));
+                    match Accepted::new(socket, tls) {
+                        Ok(listener) => worker(listener, corridor, drain, max_head_bytes).await,
+                        Err(cause) => tracing::error!(%cause, "a proxy thread has no listener"),
+                    }
+                });
+            };
+            let name = format!("proxy-{number}");
+            threads.push(std::thread::Builder::new().name(name).spawn(serve)?);
+        }
+        Ok(Self { address: binding.address(), drain, threads })
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// New connections are refused, calls in flight finish, within bounds.
+    pub(crate) async fn stop(self) {
+        self.drain.begin();
+        let threads = self.threads;
+        let joined = tokio::task::spawn_blocking(move || {
+            threads.into_iter().all(|thread| thread.join().is_ok())
+        });
+        if !joined.await.unwrap_or(false) {
+            tracing::error!("a proxy thread ended in a panic");
+        }
+    }
+}
+
+async fn worker(listener: Accepted, corridor: Arc<Corridor>, drain: Drain, max_head_bytes: usize) {
+    let mut stopping = pin!(drain.begun());
+    loop {
+        tokio::select! {
+            peer = listener.accept() => {
+                let serving = serve(peer, Arc::clone(&corridor), drain.clone(), max_head_bytes);
+                tokio::spawn(serving);
+            }
+            () = &mut stopping => break,
+        }
+    }
+    drop(listener);
+    let cut = drain.finished(DRAIN_WITHIN).await;
+    if cut > 0 {
+        tracing::warn!(connections = cut, "connections were cut after the drain time");
+    }
+}
+
+/// One client connection, from its first byte to its last.
+async fn serve(peer: PeerStream, corridor: Arc<Corridor>, drain: Drain, max_head_bytes: usize) {
+    let mut follower = drain.follow();
+    let address = peer.peer.ip();
+    let Some(stream) = peer.open().await else { return };
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let corridor = Arc::clone(&corridor);
+        async move { Ok::<_, Infallible>(front(&corridor, request, address).await) }
+    });
+    let builder = builder(max_head_bytes);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let mut told = false;
+    // A connection that broke was its client's doing; what it left unfinished is in the records.
+    let _ended = std::future::poll_fn(|context| {
+        if follower.is_draining(context) && !told {
+            told = true;
+            connection.as_mut().graceful_shutdown();
+        }
+        connection.as_mut().poll(context)
+    })
+    .await;
+}
+
+async fn front(
+    corridor: &Corridor,
+    request: http::Request<Incoming>,
+    address: IpAddr,
+) -> crate::corridor::Answer {
+    match own::answer(&request, corridor.domain()) {
+        Some(answer) => answer,
+        None => corridor.answer(Raw { request, address }).await,
+    }
+}
+
+fn builder(max_head_bytes: usize) -> auto::Builder<TokioExecutor> {
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(max_head_bytes.max(8192));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+        .max_concurrent_streams(MOST_STREAMS)
+        .max_header_list_size(u32::try_from(max_head_bytes).unwrap_or(u32::MAX));
+    builder
 }

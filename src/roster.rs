@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::crypto::{CryptoError, token};
 use crate::secret::SecretBytes;
 use crate::store::{self, ClientKeyRow, NextDigest, Store};
+use crate::telemetry::{AuthFailure, Metrics};
 
 /// Beyond this many digests the table starts anew: a bound, not a cache policy.
 const MAX_ENTRIES: usize = 2_000_000;
@@ -22,6 +23,7 @@ const UNKNOWN_FOR_NS: u64 = 5_000_000_000;
 pub(crate) struct Roster {
     store: Store,
     clock: Clock,
+    metrics: Metrics,
     table: papaya::HashMap<[u8; 32], Entry, DigestHash>,
     /// Which digests of a client key are in the table; touched on misses and changes alone.
     digests: Mutex<HashMap<Uuid, Vec<[u8; 32]>>>,
@@ -92,10 +94,11 @@ impl std::fmt::Display for RosterError {
 impl std::error::Error for RosterError {}
 
 impl Roster {
-    pub(crate) fn new(store: Store, clock: Clock) -> Self {
+    pub(crate) fn new(store: Store, clock: Clock, metrics: Metrics) -> Self {
         Self {
             store,
             clock,
+            metrics,
             table: papaya::HashMap::builder().hasher(DigestHash).build(),
             digests: Mutex::default(),
             revision: AtomicU64::new(0),
@@ -109,6 +112,7 @@ impl Roster {
         presented: &[u8],
     ) -> Result<Option<Arc<Client>>, store::Error> {
         if !token::is_well_formed(presented) {
+            self.metrics.authentication_failed(AuthFailure::Malformed);
             return Ok(None);
         }
         let digest = token::digest(presented);
@@ -252,11 +256,26 @@ impl Roster {
         self.table.pin().remove(digest);
     }
 
+    /// A request came without any credential: counted like the other failures.
+    pub(crate) fn missing(&self) {
+        self.metrics.authentication_failed(AuthFailure::Missing);
+    }
+
     fn usable(&self, entry: Entry) -> Option<Arc<Client>> {
-        let Entry::Known { client, valid_until_ms } = entry else { return None };
         let now_ms = self.clock.unix_ms();
-        let in_time = valid_until_ms.is_none_or(|until| now_ms < until);
-        (in_time && client.state(now_ms) == State::Active).then_some(client)
+        let failure = match entry {
+            Entry::Unknown { .. } => AuthFailure::Unknown,
+            Entry::Known { valid_until_ms: Some(until), .. } if until <= now_ms => {
+                AuthFailure::Expired
+            }
+            Entry::Known { client, .. } => match client.state(now_ms) {
+                State::Active => return Some(client),
+                State::Revoked => AuthFailure::Revoked,
+                State::Expired => AuthFailure::Expired,
+            },
+        };
+        self.metrics.authentication_failed(failure);
+        None
     }
 }
 
@@ -314,7 +333,8 @@ mod tests {
         let clock = Clock::settable(1_800_000_000_000);
         let target = Target::Sqlite(folder.path().join("test.db"));
         let store = Store::open(&Settings { target }, clock.clone()).await.unwrap();
-        (Roster::new(store, clock.clone()), clock, folder)
+        let metrics = Metrics::new(clock.clone(), []);
+        (Roster::new(store, clock.clone(), metrics), clock, folder)
     }
 
     fn new(role: Role) -> NewClient {

@@ -4,7 +4,6 @@
 use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,17 +16,18 @@ use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::{TcpListener, TcpStream, UnixStream};
+use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
 use super::local::LocalSocket;
 use super::trace::Peer;
+use crate::net::{self, PeerStream};
 
 /// Where the admin face is reached.
 pub(crate) struct Doors {
-    pub(crate) network: TcpListener,
+    pub(crate) network: Option<net::Accepted>,
     pub(crate) local: Option<LocalSocket>,
 }
 
@@ -48,11 +48,9 @@ pub(super) async fn serve(router: Router, doors: Doors, shutdown: impl Future<Ou
     loop {
         tokio::select! {
             () = &mut shutdown => break,
-            accepted = next(&doors, &seats) => match accepted {
-                Ok(Accepted::Network(stream, address, seat)) => {
-                    connections.take(stream, Peer::Address(address), Some(seat));
-                }
-                Ok(Accepted::Local(stream)) => connections.take(stream, Peer::Local, None),
+            arrived = next(&doors, &seats) => match arrived {
+                Ok(Arrived::Network(peer, seat)) => connections.take_network(peer, seat),
+                Ok(Arrived::Local(stream)) => connections.take_local(stream),
                 Err(fault) => {
                     tracing::warn!(name: "admin.accept_failed", %fault, "no connection accepted");
                     tokio::time::sleep(ACCEPT_AGAIN_AFTER).await;
@@ -67,28 +65,27 @@ pub(super) async fn serve(router: Router, doors: Doors, shutdown: impl Future<Ou
     connections.drain().await;
 }
 
-enum Accepted {
-    Network(TcpStream, SocketAddr, OwnedSemaphorePermit),
+enum Arrived {
+    Network(PeerStream, OwnedSemaphorePermit),
     /// Takes no seat: a crowd on the network must not lock out whoever runs the machine.
     Local(UnixStream),
 }
 
-async fn next(doors: &Doors, seats: &Arc<Semaphore>) -> io::Result<Accepted> {
+async fn next(doors: &Doors, seats: &Arc<Semaphore>) -> io::Result<Arrived> {
     let network = async {
+        let Some(listener) = &doors.network else { return std::future::pending().await };
         let seat = Arc::clone(seats).acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, address) = doors.network.accept().await?;
-        stream.set_nodelay(true)?;
-        Ok(Accepted::Network(stream, address, seat))
+        Ok(Arrived::Network(listener.accept().await, seat))
     };
     let local = async {
         match &doors.local {
-            Some(socket) => socket.accept().await.map(Accepted::Local),
+            Some(socket) => socket.accept().await.map(Arrived::Local),
             None => std::future::pending().await,
         }
     };
     tokio::select! {
-        accepted = network => accepted,
-        accepted = local => accepted,
+        arrived = network => arrived,
+        arrived = local => arrived,
     }
 }
 
@@ -99,30 +96,20 @@ struct Connections {
 }
 
 impl Connections {
-    fn take<S>(&mut self, stream: S, peer: Peer, seat: Option<OwnedSemaphorePermit>)
-    where
-        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    {
-        let router = self.router.clone();
-        let mut stopping = self.stopping.clone();
+    fn take_network(&mut self, arrived: PeerStream, seat: OwnedSemaphorePermit) {
+        let (router, stopping) = (self.router.clone(), self.stopping.clone());
         self.tasks.spawn(async move {
             let _seat = seat;
-            // An error means that the sender is gone, and then everything stops too.
-            let stopped = async { stopping.wait_for(|stop| *stop).await.map(|_| ()) };
-            let server = server();
-            let mut connection =
-                pin!(server.serve_connection(TokioIo::new(stream), answer(router, peer)));
-            let ended = tokio::select! {
-                ended = connection.as_mut() => ended,
-                _ = stopped => {
-                    connection.as_mut().graceful_shutdown();
-                    connection.await
-                }
-            };
-            if let Err(fault) = ended {
-                tracing::debug!(name: "admin.connection_failed", fault, "a connection ended badly");
+            let peer = Peer::Address(arrived.peer);
+            if let Some(stream) = arrived.open().await {
+                converse(stream, answer(router, peer), stopping).await;
             }
         });
+    }
+
+    fn take_local(&mut self, stream: UnixStream) {
+        let (router, stopping) = (self.router.clone(), self.stopping.clone());
+        self.tasks.spawn(converse(stream, answer(router, Peer::Local), stopping));
     }
 
     async fn drain(mut self) {
@@ -138,11 +125,39 @@ impl Connections {
     }
 }
 
+/// One connection, until it ends or the house stops; then the call in flight is the last one.
+async fn converse<S, A>(stream: S, answer: A, mut stopping: watch::Receiver<bool>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Service<hyper::Request<Incoming>, Response = Response, Error = Infallible, Future: Send>,
+    A::Future: 'static,
+{
+    // An error means that the sender is gone, and then everything stops too.
+    let stopped = async { stopping.wait_for(|stop| *stop).await.map(|_| ()) };
+    let server = server();
+    let mut connection = pin!(server.serve_connection(TokioIo::new(stream), answer));
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        _ = stopped => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(fault) = ended {
+        tracing::debug!(name: "admin.connection_failed", fault, "a connection ended badly");
+    }
+}
+
 /// The router as hyper sees it, told who is at the other end.
 fn answer(
     router: Router,
     peer: Peer,
-) -> impl Service<hyper::Request<Incoming>, Response = Response, Error = Infallible, Future: Send> {
+) -> impl Service<
+    hyper::Request<Incoming>,
+    Response = Response,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Send {
     service_fn(move |request: hyper::Request<Incoming>| {
         let router = router.clone();
         async move {

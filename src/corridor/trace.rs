@@ -137,11 +137,7 @@ impl Trace {
             }
             None => self.note_refusal(refusal.reason, text(&id), journal),
         }
-        let body = refusal.body(text(&id));
-        let mut answer = Answer::new(AnswerBody::own(body));
-        answer::dress_refusal(&mut answer, refusal, self.figures);
-        answer.headers_mut().insert(X_REQUEST_ID, id);
-        answer
+        dressed(refusal, id, self.figures)
     }
 
     fn note_refusal(&self, reason: Reason, request_id: &str, journal: &Mutex<Lane>) {
@@ -171,6 +167,18 @@ impl Trace {
     fn take_request_id(&mut self) -> HeaderValue {
         self.request_id.take().unwrap_or_else(|| id_header(Uuid::now_v7()))
     }
+}
+
+/// A refusal of which nobody keeps a record.
+pub(super) fn unrecorded(refusal: &Refusal) -> Answer {
+    dressed(refusal, id_header(Uuid::now_v7()), None)
+}
+
+fn dressed(refusal: &Refusal, id: HeaderValue, figures: Option<Figures>) -> Answer {
+    let mut answer = Answer::new(AnswerBody::own(refusal.body(text(&id))));
+    answer::dress_refusal(&mut answer, refusal, figures);
+    answer.headers_mut().insert(X_REQUEST_ID, id);
+    answer
 }
 
 fn id_header(id: Uuid) -> HeaderValue {

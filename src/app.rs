@@ -1,0 +1,353 @@
+//! The whole: builds every room in order, runs both doors, drains, lets key material die. The one place
+//! that knows all rooms; nothing is decided here that a room could decide.
+
+mod fault;
+mod lock;
+mod sandbox;
+mod setup;
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+pub use self::fault::StartError;
+use self::lock::DataLock;
+pub use self::setup::{Setup, Step};
+use crate::admin::{self, Admin, Doors, LocalSocket, Part};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::corridor;
+use crate::emulator::Emulator;
+use crate::ledger::{Lane, Ledger, Opening};
+use crate::limiter::Limiter;
+use crate::net::{self, Accepted, Binding, Connector, Trust};
+use crate::provider::Catalogue;
+use crate::proxy::{self, Proxy};
+use crate::refusal::Reason;
+use crate::roster::Roster;
+use crate::secret::SecretBytes;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use crate::upstream::Origins;
+use crate::vault::Vault;
+
+/// Which doors to open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Both faces and the local socket.
+    Serve { sandbox: bool },
+    /// The local socket alone, for the time of one command.
+    SocketOnly,
+}
+
+/// The running house.
+pub struct Running {
+    proxy: Option<Proxy>,
+    admin_address: Option<SocketAddr>,
+    first_admin_key: Option<SecretBytes>,
+    emulator: Option<Emulator>,
+    stop_admin: tokio::sync::oneshot::Sender<()>,
+    admin: tokio::task::JoinHandle<()>,
+    ledger: Ledger,
+    writer: tokio::task::JoinHandle<()>,
+    store: Store,
+    _lock: DataLock,
+}
+
+/// Sets the installation up without running it; safe to run again.
+pub async fn initialise(config: &Config, clock: Clock) -> Result<Setup, StartError> {
+    let (ground, lock) = ground(config, clock).await?;
+    let setup = ground.setup;
+    ground.store.close().await;
+    drop(lock);
+    Ok(setup)
+}
+
+/// The description of the admin API, for which no server has to run.
+pub fn openapi() -> String {
+    Admin::openapi()
+}
+
+/// What everything else stands on.
+struct Ground {
+    clock: Clock,
+    store: Store,
+    metrics: Metrics,
+    roster: Arc<Roster>,
+    installation: uuid::Uuid,
+    master: crate::kms::MasterKey,
+    setup: Setup,
+}
+
+async fn ground(config: &Config, clock: Clock) -> Result<(Ground, DataLock), StartError> {
+    net::install_provider();
+    if !clock.is_plausible() {
+        return Err(StartError::Clock(crate::clock::rfc3339(clock.unix_ms())));
+    }
+    let lock = DataLock::take(&config.data_dir)?;
+    let metrics = Metrics::new(clock.clone(), Reason::ALL.iter().map(|reason| reason.code()));
+    let store = Store::open(&config.store, clock.clone()).await?;
+    let roster = Arc::new(Roster::new(store.clone(), clock.clone(), metrics.clone()));
+    let (installation, master, setup) = setup::run(config, &store, &roster).await?;
+    let ground = Ground { clock, store, metrics, roster, installation, master, setup };
+    Ok((ground, lock))
+}
+
+/// Starts the house on the current runtime; the proxy's threads are its own.
+pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, StartError> {
+    let (ground, lock) = ground(&config, clock).await?;
+    let Ground { clock, store, metrics, roster, installation, master, setup } = ground;
+    let (catalogue, sandbox) = sandbox::catalogue(&config, mode).await?;
+    let catalogue = Arc::new(catalogue);
+    let vault = Vault::open_house(
+        store.clone(),
+        clock.clone(),
+        Arc::clone(&catalogue),
+        master,
+        installation,
+    );
+    let vault = Arc::new(vault.await?);
+    let workers = workers(&config, mode);
+    let opening = Opening {
+        settings: config.ledger.clone(),
+        store: store.clone(),
+        clock: clock.clone(),
+        installation,
+        node: lock.node().to_owned(),
+        workers,
+        meter: meter(&metrics),
+    };
+    let (ledger, lanes) = Ledger::open(opening).await?;
+    let writer = tokio::spawn(ledger.writer());
+    let limiter = Limiter::new(config.limiter.clone(), clock.clone(), config.proxy.max_concurrent);
+    let rooms = Rooms {
+        clock,
+        store,
+        metrics,
+        roster,
+        vault,
+        catalogue,
+        limiter: Arc::new(limiter),
+        ledger,
+    };
+    let emulator = sandbox::open(sandbox, &rooms).await?;
+    rooms.open_doors(config, mode, (lanes, emulator, lock, writer, setup)).await
+}
+
+/// Every keeper of the house.
+struct Rooms {
+    clock: Clock,
+    store: Store,
+    metrics: Metrics,
+    roster: Arc<Roster>,
+    vault: Arc<Vault>,
+    catalogue: Arc<Catalogue>,
+    limiter: Arc<Limiter>,
+    ledger: Ledger,
+}
+
+type Carried =
+    (Vec<Lane>, Option<sandbox::Sandbox>, DataLock, tokio::task::JoinHandle<()>, Setup);
+
+impl Rooms {
+    async fn open_doors(
+        self,
+        config: Config,
+        mode: Mode,
+        (lanes, sandbox, lock, writer, setup): Carried,
+    ) -> Result<Running, StartError> {
+        let (proxy, binding) = match mode {
+            Mode::SocketOnly => (None, None),
+            Mode::Serve { .. } => {
+                let admin = &config.admin;
+                let binding = Binding::bind(admin.listen, 1, admin.tls.as_ref())?;
+                (Some(self.start_proxy(&config, lanes, sandbox.as_ref())?), Some(binding))
+            }
+        };
+        let admin_address = binding.as_ref().map(Binding::address);
+        let network = binding.and_then(|mut binding| binding.take());
+        let network = network.map(|(socket, tls)| Accepted::new(socket, tls)).transpose()?;
+        let local = LocalSocket::bind(&config.socket).map_err(StartError::Socket)?;
+        let admin = Admin::new(self.admin_parts(&config));
+        let (stop_admin, stopped) = tokio::sync::oneshot::channel();
+        let serving = admin.serve(Doors { network, local: Some(local) }, async {
+            // A dropped sender means the house is gone, which is a stop too.
+            let _stopped = stopped.await;
+        });
+        Ok(Running {
+            proxy,
+            admin_address,
+            first_admin_key: setup.admin_key,
+            emulator: sandbox.map(|sandbox| sandbox.emulator),
+            stop_admin,
+            admin: tokio::spawn(serving),
+            ledger: self.ledger,
+            writer,
+            store: self.store,
+            _lock: lock,
+        })
+    }
+
+    fn start_proxy(
+        &self,
+        config: &Config,
+        lanes: Vec<Lane>,
+        sandbox: Option<&sandbox::Sandbox>,
+    ) -> Result<Proxy, StartError> {
+        let settings = &config.proxy;
+        let origins = self.origins(config, sandbox)?;
+        let binding = Binding::bind(settings.listen, lanes.len(), settings.tls.as_ref())?;
+        let house = corridor::House {
+            catalogue: Arc::clone(&self.catalogue),
+            roster: Arc::clone(&self.roster),
+            vault: Arc::clone(&self.vault),
+            limiter: Arc::clone(&self.limiter),
+            ledger: self.ledger.clone(),
+            clock: self.clock.clone(),
+            settings: corridor::Settings {
+                public_url: public_url(settings, binding.address()),
+                domain: settings.domain.clone(),
+                max_body_bytes: settings.max_body_bytes,
+            },
+        };
+        let parts = proxy::Parts {
+            house: Arc::new(house),
+            origins: Arc::new(origins),
+            lanes,
+            binding,
+            max_head_bytes: settings.max_head_bytes,
+        };
+        Ok(Proxy::start(parts)?)
+    }
+
+    /// The way out to every provider, with the trust anchors that each one has.
+    fn origins(
+        &self,
+        config: &Config,
+        sandbox: Option<&sandbox::Sandbox>,
+    ) -> Result<Origins, StartError> {
+        let shared = config.egress.ca_file.as_deref().map(Trust::read_file).transpose()?;
+        let shared: Vec<Vec<u8>> = shared.into_iter().collect();
+        let mut trusts = HashMap::new();
+        for provider in self.catalogue.iter() {
+            let mut anchors = shared.clone();
+            if let Some(path) = &provider.ca_file {
+                anchors.push(Trust::read_file(path)?);
+            }
+            if let Some(sandbox) = sandbox.filter(|_| &*provider.id == sandbox::ID) {
+                anchors.push(sandbox.emulator.ca_pem().as_bytes().to_vec());
+            }
+            if anchors.len() > shared.len() {
+                trusts.insert(Arc::clone(&provider.id), Trust::new(&anchors)?);
+            }
+        }
+        let connector =
+            Connector { allow_private_networks: config.egress.allow_private_networks };
+        Ok(Origins::new(connector, &self.catalogue, &Trust::new(&shared)?, &trusts))
+    }
+
+    fn admin_parts(&self, config: &Config) -> admin::Parts {
+        let (metrics, ledger) = (self.metrics.clone(), self.ledger.clone());
+        let figures = Arc::new(move || {
+            let (taken, _made) = ledger.fill();
+            metrics.seats_in_use(taken);
+            metrics.ledger_degraded(ledger.degraded().is_some());
+            metrics.encode()
+        });
+        let (store, vault, ledger) = (self.store.clone(), self.vault.clone(), self.ledger.clone());
+        let readiness: admin::Readiness = Arc::new(move || {
+            let (store, vault, ledger) = (store.clone(), vault.clone(), ledger.clone());
+            Box::pin(async move { readiness(&store, &vault, &ledger).await })
+        });
+        admin::Parts {
+            settings: config.admin.clone(),
+            clock: self.clock.clone(),
+            figures,
+            readiness,
+        }
+    }
+}
+
+async fn readiness(store: &Store, vault: &Vault, ledger: &Ledger) -> Vec<Part> {
+    let part = |name, ready, missing: &str| Part {
+        name,
+        ready,
+        detail: (!ready).then(|| missing.to_owned()),
+    };
+    vec![
+        part("database", store.ping().await.is_ok(), "The database does not answer."),
+        part("vault", !vault.is_sealed(), "The vault is sealed."),
+        part(
+            "journal",
+            ledger.degraded().is_none(),
+            "Records wait in the journal because the database does not take them.",
+        ),
+    ]
+}
+
+/// What the ledger's writer has counted goes to the metrics.
+fn meter(metrics: &Metrics) -> crate::ledger::Meter {
+    let metrics = metrics.clone();
+    Box::new(move |tally| {
+        for duration_ns in &tally.durations_ns {
+            metrics.call(&tally.provider, tally.status, *duration_ns);
+        }
+    })
+}
+
+fn workers(config: &Config, mode: Mode) -> usize {
+    match (mode, config.proxy.workers) {
+        (Mode::SocketOnly, _) => 1,
+        (Mode::Serve { .. }, 0) => std::thread::available_parallelism().map_or(1, Into::into),
+        (Mode::Serve { .. }, set) => set,
+    }
+}
+
+/// With port 0 the settings cannot know how clients reach us; then it is the port that was given.
+fn public_url(settings: &proxy::Settings, bound: SocketAddr) -> String {
+    if settings.listen.port() != 0 {
+        return settings.public_url.clone();
+    }
+    let scheme = if settings.tls.is_some() { "https" } else { "http" };
+    format!("{scheme}://{bound}")
+}
+
+impl Running {
+    pub fn proxy_address(&self) -> Option<SocketAddr> {
+        self.proxy.as_ref().map(Proxy::address)
+    }
+
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.admin_address
+    }
+
+    /// On the first run alone: the key that is shown once.
+    pub fn first_admin_key(&self) -> Option<&SecretBytes> {
+        self.first_admin_key.as_ref()
+    }
+
+    pub fn sandbox_address(&self) -> Option<SocketAddr> {
+        self.emulator.as_ref().map(Emulator::address)
+    }
+
+    /// Calls in flight finish, new ones are refused, all records reach the database; then the doors
+    /// close and key material dies with the rooms.
+    pub async fn stop(self) {
+        if let Some(proxy) = self.proxy {
+            proxy.stop().await;
+        }
+        // Nobody listens where the face ended by itself; then there is nothing to stop.
+        let _sent = self.stop_admin.send(());
+        if self.admin.await.is_err() {
+            tracing::error!("the admin face ended in a panic");
+        }
+        if let Some(emulator) = self.emulator {
+            emulator.stop().await;
+        }
+        self.ledger.stop();
+        if self.writer.await.is_err() {
+            tracing::error!("the ledger's writer ended in a panic");
+        }
+        self.store.close().await;
+    }
+}

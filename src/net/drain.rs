@@ -1,0 +1,130 @@
+//! Ending well: everybody who serves a connection follows one signal to stop, and whoever sends it can
+//! wait until the last one is gone. Following costs a connection one load of an atomic per turn.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+/// The signal; cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Drain(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    draining: AtomicBool,
+    followers: AtomicUsize,
+    wakers: Mutex<Vec<Option<Waker>>>,
+    begun: Notify,
+    moved: Notify,
+}
+
+/// One connection's ear; counts as long as it lives.
+pub(crate) struct Follower {
+    drain: Drain,
+    place: Option<usize>,
+}
+
+impl Drain {
+    pub(crate) fn follow(&self) -> Follower {
+        self.0.followers.fetch_add(1, Ordering::AcqRel);
+        Follower { drain: self.clone(), place: None }
+    }
+
+    /// Tells every follower. From any thread.
+    pub(crate) fn begin(&self) {
+        self.0.draining.store(true, Ordering::SeqCst);
+        self.0.begun.notify_waiters();
+        for waker in self.wakers().iter_mut().filter_map(Option::take) {
+            waker.wake();
+        }
+    }
+
+    /// Waits for the signal.
+    pub(crate) async fn begun(&self) {
+        loop {
+            let begun = self.0.begun.notified();
+            if self.0.draining.load(Ordering::SeqCst) {
+                return;
+            }
+            // A signal between the two lines above is not lost: `notified` was made before the look.
+            begun.await;
+        }
+    }
+
+    /// Waits until nobody follows any more, or the time is over; says how many are left.
+    pub(crate) async fn finished(&self, within: Duration) -> usize {
+        let all_gone = async {
+            loop {
+                let moved = self.0.moved.notified();
+                if self.0.followers.load(Ordering::Acquire) == 0 {
+                    return;
+                }
+                // Looked at again after a while too, should a notice fall between look and wait.
+                let _elapsed = tokio::time::timeout(Duration::from_millis(50), moved).await;
+            }
+        };
+        let _elapsed = tokio::time::timeout(within, all_gone).await;
+        self.0.followers.load(Ordering::Acquire)
+    }
+
+    fn wakers(&self) -> std::sync::MutexGuard<'_, Vec<Option<Waker>>> {
+        self.0.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Follower {
+    /// Has the signal come? If not, the task is woken when it does.
+    pub(crate) fn is_draining(&mut self, context: &Context<'_>) -> bool {
+        if self.place.is_none() {
+            let mut wakers = self.drain.wakers();
+            let free = wakers.iter().position(Option::is_none);
+            let place = free.unwrap_or_else(|| {
+                wakers.push(None);
+                wakers.len() - 1
+            });
+            if let Some(slot) = wakers.get_mut(place) {
+                *slot = Some(context.waker().clone());
+            }
+            self.place = Some(place);
+        }
+        self.drain.0.draining.load(Ordering::SeqCst)
+    }
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        if let Some(place) = self.place
+            && let Some(slot) = self.drain.wakers().get_mut(place)
+        {
+            *slot = None;
+        }
+        self.drain.0.followers.fetch_sub(1, Ordering::AcqRel);
+        self.drain.0.moved.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn the_signal_reaches_every_follower_and_the_last_one_is_waited_for() {
+        let drain = Drain::default();
+        let mut follower = drain.follow();
+        let task = tokio::spawn(async move {
+            std::future::poll_fn(|context| match follower.is_draining(context) {
+                true => std::task::Poll::Ready(()),
+                false => std::task::Poll::Pending,
+            })
+            .await;
+        });
+        assert_eq!(drain.finished(Duration::from_millis(20)).await, 1);
+        drain.begin();
+        drain.begun().await;
+        assert_eq!(drain.finished(Duration::from_secs(5)).await, 0);
+        task.await.unwrap();
+    }
+}

@@ -1,0 +1,37 @@
+//! The callers' own paths, beside the providers: names that no provider may take.
+
+use http::header::CONTENT_TYPE;
+use http::{HeaderValue, Method, Request};
+use hyper::body::Incoming;
+
+use crate::corridor::{self, Answer, AnswerBody};
+use crate::provider::RESERVED_NAMES;
+use crate::refusal::{Reason, Refusal};
+
+/// None where the request is for a provider.
+pub(super) fn answer(request: &Request<Incoming>, domain: &str) -> Option<Answer> {
+    let path = request.uri().path();
+    let name = path.strip_prefix('/')?.split('/').next()?;
+    if !RESERVED_NAMES.contains(&name) || (!domain.is_empty() && is_host_form(request, domain)) {
+        return None;
+    }
+    if path != "/healthz" {
+        let detail = "There is nothing at this path.";
+        return Some(corridor::refused(&Refusal::new(Reason::NotFound, detail)));
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let detail = "Only GET and HEAD are answered here.";
+        return Some(corridor::refused(&Refusal::new(Reason::MethodNotAllowed, detail)));
+    }
+    let mut answer = Answer::new(AnswerBody::own(br#"{"status":"ok"}"#.to_vec()));
+    let json = HeaderValue::from_static("application/json");
+    answer.headers_mut().insert(CONTENT_TYPE, json);
+    Some(answer)
+}
+
+fn is_host_form(request: &Request<Incoming>, domain: &str) -> bool {
+    let header = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let host = request.uri().authority().map(http::uri::Authority::as_str).or(header);
+    let name = host.map(|host| host.rsplit_once(':').map_or(host, |(name, _port)| name));
+    name.and_then(|name| name.strip_suffix(domain)).is_some_and(|under| under.ends_with('.'))
+}
