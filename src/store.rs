@@ -18,6 +18,8 @@ mod secret_versions;
 mod secrets;
 mod sqlite;
 mod symbols;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
