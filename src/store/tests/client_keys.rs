@@ -1,8 +1,11 @@
 //! Client keys and their digests: what goes in comes out, what contradicts is named, usage is never
 //! lost by a change of settings, and the last active admin stays whatever happens at once.
 
+use std::time::Duration;
+
 use super::*;
 use crate::client::{Role, Tier};
+use crate::store::dialect::Lock;
 
 pub(super) fn client_key(name: &str, role: Role) -> ClientKeyRow {
     ClientKeyRow {
@@ -110,7 +113,7 @@ async fn pages_go_from_the_newest_to_the_oldest(bed: Bed) {
 async fn a_rotation_leaves_two_digests_at_most(bed: Bed) {
     let key = stored(&bed.store, "rotated", Role::User).await;
     for (number, until) in [(1_u8, NOW_MS + 100), (2, NOW_MS + 200)] {
-        bed.clock.advance(std::time::Duration::from_millis(1));
+        bed.clock.advance(Duration::from_millis(1));
         let digest = [number; 32];
         let next = NextDigest { digest: &digest, preview: "mdw_next", former_valid_until: until };
         assert!(bed.store.rotate_client_key(key.id, next).await.unwrap());
@@ -251,10 +254,11 @@ async fn the_last_active_admin_stays(bed: Bed) {
 }
 
 async fn of_two_admins_removed_at_once_one_stays(bed: Bed) {
+    let other_node = bed.reopen().await.unwrap();
     for round in 0..15 {
         let left = stored(&bed.store, "left", Role::Admin).await;
         let right = stored(&bed.store, "right", Role::Admin).await;
-        let (here, there) = (bed.store.clone(), bed.reopen().await.unwrap());
+        let (here, there) = (bed.store.clone(), other_node.clone());
         let (gone, idle) = (left.id, ClientKeyRow { active: false, ..right.clone() });
         let deleting =
             tokio::spawn(async move { here.delete_client_key_guarding_last_admin(gone).await });
@@ -269,6 +273,29 @@ async fn of_two_admins_removed_at_once_one_stays(bed: Bed) {
     }
 }
 
+async fn nobody_decides_while_another_removal_is_undecided(bed: Bed) {
+    let left = stored(&bed.store, "left", Role::Admin).await;
+    let right = stored(&bed.store, "right", Role::Admin).await;
+    let other_node = bed.reopen().await.unwrap();
+    other_node.ping().await.unwrap();
+
+    let mut undecided = bed.store.begin().await.unwrap();
+    undecided.serialise(Lock::Admins).await.unwrap();
+    let id = left.id.to_string();
+    let sql = "DELETE FROM client_keys WHERE id = $1";
+    changing!(&mut undecided, sqlx::query(sql).bind(id)).unwrap();
+
+    let mut revoking = tokio::spawn(async move {
+        let idle = ClientKeyRow { active: false, ..right };
+        other_node.update_client_key_guarding_last_admin(&idle).await
+    });
+    let early = tokio::time::timeout(Duration::from_millis(300), &mut revoking).await;
+    assert!(early.is_err(), "it did not wait: {early:?}");
+    undecided.commit().await.unwrap();
+    assert_eq!(revoking.await.unwrap(), Err(Error::LastAdmin));
+    assert_eq!(bed.store.count_active_admins().await.unwrap(), 1);
+}
+
 on_both!(
     a_change_keeps_what_calls_left_behind,
     a_deleted_key_takes_its_digests_with_it,
@@ -277,6 +304,7 @@ on_both!(
     a_row_that_contradicts_the_model_is_named,
     calls_add_up_and_last_used_never_goes_back,
     every_column_comes_back_as_it_went_in,
+    nobody_decides_while_another_removal_is_undecided,
     of_two_admins_removed_at_once_one_stays,
     pages_go_from_the_newest_to_the_oldest,
     the_last_active_admin_stays,

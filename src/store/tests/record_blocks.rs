@@ -33,6 +33,14 @@ async fn a_block_is_stored_once_with_its_touches(bed: Bed) {
     assert_eq!(bed.store.record_nodes().await.unwrap(), ["a", "b"]);
 }
 
+async fn a_block_whose_touches_fail_is_not_stored(bed: Bed) {
+    let key = stored(&bed.store, "busy", Role::User).await;
+    bed.tamper("ALTER TABLE client_keys RENAME COLUMN request_count TO elsewhere").await;
+    let answer = bed.store.append_record_block(&block("a", 0, 9), &[touch(key.id, 9, 1)]).await;
+    assert!(matches!(answer, Err(Error::Failed { .. })), "{answer:?}");
+    assert_eq!(bed.store.last_record_block("a").await.unwrap(), None);
+}
+
 async fn of_one_block_stored_twice_at_once_one_counts(bed: Bed) {
     let key = stored(&bed.store, "busy", Role::User).await;
     let mut appending = tokio::task::JoinSet::new();
@@ -101,6 +109,7 @@ async fn a_block_that_contradicts_the_model_is_named(bed: Bed) {
 on_both!(
     a_block_is_stored_once_with_its_touches,
     a_block_that_contradicts_the_model_is_named,
+    a_block_whose_touches_fail_is_not_stored,
     of_one_block_stored_twice_at_once_one_counts,
     pages_go_back_in_time_and_skip_no_twin,
     verification_reads_a_node_from_a_number_on,
