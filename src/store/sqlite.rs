@@ -89,8 +89,10 @@ async fn connect_first(options: &SqliteConnectOptions) -> Result<SqliteConnectio
 /// Closing the file here also ends the locks that this process has on it through another store, as
 /// the system counts locks by process; that is why another process must be kept out by other means.
 fn prepare_file(path: &Path) -> Result<(), (String, &'static str)> {
-    // The journal first: whoever creates one has written the file's header before.
-    let has_journal = has_bytes(&beside(path, "-wal")) || has_bytes(&beside(path, "-journal"));
+    // Before the file itself, which has its header before there is a WAL. The rollback journal proves
+    // nothing of the kind: the very first change of an empty file has one.
+    let has_wal = has_bytes(&beside(path, "-wal"));
+    let has_journal = has_wal || has_bytes(&beside(path, "-journal"));
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => return create(path),
@@ -108,8 +110,8 @@ fn prepare_file(path: &Path) -> Result<(), (String, &'static str)> {
         .write(true)
         .open(path)
         .map_err(|error| (error.to_string(), PERMISSIONS))?;
-    if metadata.len() == 0 && !has_journal {
-        return Ok(()); // a start that was interrupted just after it had created the file
+    if metadata.len() == 0 && !has_wal {
+        return Ok(()); // another node's first start, or one that was killed there
     }
     let mut header = [0; HEADER_BYTES];
     match file.read_exact(&mut header) {

@@ -162,6 +162,22 @@ async fn an_emptied_file_does_not_cost_its_journal() {
 }
 
 #[tokio::test]
+async fn a_first_start_that_was_killed_can_be_done_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("sealgate.db");
+    // As a kill leaves it between the rollback journal and the first page: the journal's magic, no
+    // records, a file of no pages.
+    fs::write(&path, b"").unwrap();
+    let mut journal = vec![0xd9, 0xd5, 0x05, 0xf9, 0x20, 0xa1, 0x63, 0xd7];
+    journal.resize(512, 0);
+    fs::write(folder.path().join("sealgate.db-journal"), journal).unwrap();
+    let settings = Settings { target: Target::Sqlite(path) };
+    let store = Store::open(&settings, Clock::settable(NOW_MS)).await.unwrap();
+    store.create_installation(Uuid::now_v7()).await.unwrap();
+    store.check_integrity().await.unwrap();
+}
+
+#[tokio::test]
 async fn what_is_no_database_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let shown = |path: &Path| format!("SQLite at {} cannot be opened: ", path.display());
