@@ -89,8 +89,8 @@ async fn connect_first(options: &SqliteConnectOptions) -> Result<SqliteConnectio
 /// Closing the file here also ends the locks that this process has on it through another store, as
 /// the system counts locks by process; that is why another process must be kept out by other means.
 fn prepare_file(path: &Path) -> Result<(), (String, &'static str)> {
-    // Before the file itself, which has its header before there is a WAL. The rollback journal proves
-    // nothing of the kind: the very first change of an empty file has one.
+    // Before the file itself, which has its header before there is a WAL. The rollback journal
+    // proves nothing of the kind: the very first change of an empty file has one.
     let has_wal = has_bytes(&beside(path, "-wal"));
     let has_journal = has_wal || has_bytes(&beside(path, "-journal"));
     let metadata = match fs::metadata(path) {

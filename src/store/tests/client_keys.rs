@@ -1,5 +1,6 @@
-//! Client keys and their digests: what goes in comes out, what contradicts is named, usage is never
-//! lost by a change of settings, and the last active admin stays whatever happens at once.
+//! Client keys and their digests: what goes in comes out, what contradicts is named, usage is
+//! never lost by a change of settings, and the last active admin stays whatever happens at once.
+//! Must never rely on luck for a race: one side is held still, or many rounds are run.
 
 use std::time::Duration;
 

@@ -1,4 +1,6 @@
 //! Repeatable calls: of many at once one runs, and a repeat gets the same answer.
+//! The clock is the bed's, so a claim grows old without anybody waiting.
+//! Must never accept two calls that both believe they are the first.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
 //! Opening: empty, twice at once, newer, cut, foreign, refused. Each failure is one line that says
-//! what, why and what to do, holds no password, and leaves what it refused as it was.
+//! what, why and what to do, and leaves what it refused as it was.
+//! Must never accept a line in which a password, or a part of a URL that could be one, is seen.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;

@@ -1,4 +1,6 @@
 //! The trail's blocks: stored once with what they leave on client keys, read in both directions.
+//! A block and its touches stand or fall together, whichever half fails.
+//! Must never accept a page that skips a block.
 
 use super::client_keys::{stored, touch};
 use super::*;

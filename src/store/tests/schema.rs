@@ -1,5 +1,6 @@
 //! Both dialects' migrations must give the same tables, columns, keys, indexes and references.
-//! Compared by what each database says of itself, never by the text of the migrations.
+//! Compared by what each database says of itself.
+//! Must never compare the text of the migrations: it differs by design.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,5 +1,6 @@
 //! Key-encryption keys, secrets and versions: one active generation, one name in a provider,
 //! numbers that are taken once, and nothing left of what was destroyed.
+//! Must never take the database's word for a destruction: the files themselves are searched.
 
 use super::*;
 

@@ -1,4 +1,6 @@
 //! The installation's one row, and the tracked symbols.
+//! Both are written at every first start, so writing them again must change nothing.
+//! Must never hold tests of a table that has grown: those get a file of their own.
 
 use super::*;
 
