@@ -18,6 +18,8 @@ mod secret_versions;
 mod secrets;
 mod sqlite;
 mod symbols;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
@@ -58,6 +60,8 @@ pub(crate) struct Store {
 impl Store {
     /// Connects, creates what is missing, and runs the pending migrations. Safe for several nodes
     /// that start at once. A database that is newer, damaged or foreign is left as it is.
+    /// Once in a process for one SQLite file, and one process for one file: whoever opens holds the
+    /// data folder's lock.
     pub(crate) async fn open(settings: &Settings, clock: Clock) -> Result<Self, Error> {
         let (pools, place) = match &settings.target {
             Target::Sqlite(path) => sqlite::open(path).await?,

@@ -3,31 +3,34 @@
 //! Must never run on a database that is newer.
 
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{Connection, PgConnection, SqliteConnection};
+use sqlx::{PgConnection, SqliteConnection};
 
 use super::Error;
 
-static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
-static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
+pub(super) static SQLITE: Migrator = sqlx::migrate!("migrations/sqlite");
+pub(super) static POSTGRES: Migrator = sqlx::migrate!("migrations/postgres");
 
 const NEWEST: &str = "SELECT MAX(version) FROM _sqlx_migrations";
 
-/// All pending steps in one transaction that holds the write lock from its start: the driver itself
+// `run_direct` below is `run` without its generic way to a connection, through which the compiler
+// cannot see that the future is `Send`.
+
+/// Must be called within a transaction that holds the write lock from its start: the driver itself
 /// takes no lock on SQLite, and two processes would both run the first step.
 pub(super) async fn sqlite(connection: &mut SqliteConnection, place: &str) -> Result<(), Error> {
-    let mut tx = connection.begin_with("BEGIN IMMEDIATE").await?;
-    if let Err(error) = SQLITE.run(&mut *tx).await {
-        let found: Option<i64> = sqlx::query_scalar(NEWEST).fetch_one(&mut *tx).await?;
+    if let Err(error) = SQLITE.run_direct(None, &mut *connection, false).await {
+        // Where even this fails, the first error says more.
+        let found = sqlx::query_scalar(NEWEST).fetch_one(connection).await.unwrap_or(None);
         return Err(explain(error, place, found, &SQLITE));
     }
-    Ok(tx.commit().await?)
+    Ok(())
 }
 
 /// The driver holds an advisory lock meanwhile. If a step fails, the lock ends with the connection,
 /// which therefore must not come from a pool.
 pub(super) async fn postgres(connection: &mut PgConnection, place: &str) -> Result<(), Error> {
-    if let Err(error) = POSTGRES.run(&mut *connection).await {
-        let found: Option<i64> = sqlx::query_scalar(NEWEST).fetch_one(connection).await?;
+    if let Err(error) = POSTGRES.run_direct(None, &mut *connection, false).await {
+        let found = sqlx::query_scalar(NEWEST).fetch_one(connection).await.unwrap_or(None);
         return Err(explain(error, place, found, &POSTGRES));
     }
     Ok(())

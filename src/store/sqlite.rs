@@ -38,7 +38,10 @@ pub(super) async fn open(path: &Path) -> Result<(Pools, String), Error> {
         // What is deleted or overwritten is also overwritten in the file.
         .pragma("secure_delete", "ON");
     let mut first = connect_first(&options).await.map_err(|error| refused(explain(&error)))?;
-    migrate::sqlite(&mut first, &place).await?;
+    let mut tx =
+        first.begin_with("BEGIN IMMEDIATE").await.map_err(|error| refused(explain(&error)))?;
+    migrate::sqlite(&mut tx, &place).await?;
+    tx.commit().await.map_err(|error| refused(explain(&error)))?;
 
     // A connection here is a thread and an open file: kept for good, and nothing to ping.
     let pool = |size| {
@@ -83,9 +86,13 @@ async fn connect_first(options: &SqliteConnectOptions) -> Result<SqliteConnectio
 }
 
 /// Creates the file, readable by its owner alone, or looks whether it can be a database at all.
+/// Closing the file here also ends the locks that this process has on it through another store, as
+/// the system counts locks by process; that is why another process must be kept out by other means.
 fn prepare_file(path: &Path) -> Result<(), (String, &'static str)> {
-    // The journal first: whoever creates one has written the file's header before.
-    let has_journal = has_bytes(&beside(path, "-wal")) || has_bytes(&beside(path, "-journal"));
+    // Before the file itself, which has its header before there is a WAL. The rollback journal
+    // proves nothing of the kind: the very first change of an empty file has one.
+    let has_wal = has_bytes(&beside(path, "-wal"));
+    let has_journal = has_wal || has_bytes(&beside(path, "-journal"));
     let metadata = match fs::metadata(path) {
         Ok(metadata) => metadata,
         Err(error) if error.kind() == ErrorKind::NotFound => return create(path),
@@ -97,12 +104,17 @@ fn prepare_file(path: &Path) -> Result<(), (String, &'static str)> {
     if !metadata.is_file() {
         return Err((String::from("it is not a regular file"), "Name another file."));
     }
-    if metadata.len() == 0 && !has_journal {
-        return Ok(()); // a start that was interrupted just after it had created the file
+    // For writing as well: SQLite itself would fall back to reading, and fail at the first change.
+    let mut file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(|error| (error.to_string(), PERMISSIONS))?;
+    if metadata.len() == 0 && !has_wal {
+        return Ok(()); // another node's first start, or one that was killed there
     }
     let mut header = [0; HEADER_BYTES];
-    let read = fs::File::open(path).and_then(|mut file| file.read_exact(&mut header));
-    match read {
+    match file.read_exact(&mut header) {
         Ok(()) if header.starts_with(MAGIC) => {}
         Err(error) if error.kind() != ErrorKind::UnexpectedEof => {
             return Err((error.to_string(), PERMISSIONS));
