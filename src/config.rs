@@ -149,6 +149,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
             folder: data_dir.join("journal"),
             budget_bytes: ledger::DEFAULT_BUDGET_BYTES,
             retention_days: raw.audit.retention_days,
+            budget_bytes: raw.audit.journal_bytes,
         },
         sandbox: raw.sandbox.listen,
         proxy,

@@ -28,10 +28,7 @@ impl Command {
 fn show(output: Output, loaded: &Loaded) -> Result<(), Failure> {
     let file = loaded.config.file.as_ref().map(|file| file.display().to_string());
     if output.json {
-        let setting = |shown: &Shown| {
-            let (value, origin) = (value(&shown.value), shown.origin.as_str());
-            json!({ "key": shown.key, "value": value, "origin": origin })
-        };
+        let setting = |shown: &Shown| json!({ "key": shown.key, "value": shown.json(), "origin": shown.origin.as_str() });
         let settings: Vec<Value> = loaded.shown.iter().map(setting).collect();
         return output.value(&json!({ "file": file, "settings": settings }));
     }
@@ -39,25 +36,10 @@ fn show(output: Output, loaded: &Loaded) -> Result<(), Failure> {
         Some(file) => format!("# {file}"),
         None => String::from("# no settings file"),
     })?;
-    let assignment = |shown: &Shown| format!("{} = {}", shown.key, shown.value);
+    let assignment = |shown: &Shown| shown.assignment();
     let width = loaded.shown.iter().map(|shown| assignment(shown).chars().count());
     let width = width.max().unwrap_or(0).min(72);
     loaded.shown.iter().try_for_each(|shown| {
         output.line(&format!("{:width$}  # {}", assignment(shown), shown.origin.as_str()))
     })
-}
-
-/// TOML as JSON; dates, which no setting is, as text.
-fn value(toml: &toml::Value) -> Value {
-    match toml {
-        toml::Value::String(text) => Value::String(text.clone()),
-        toml::Value::Integer(number) => Value::from(*number),
-        toml::Value::Float(number) => Value::from(*number),
-        toml::Value::Boolean(flag) => Value::Bool(*flag),
-        toml::Value::Datetime(date) => Value::String(date.to_string()),
-        toml::Value::Array(items) => items.iter().map(value).collect(),
-        toml::Value::Table(table) => {
-            Value::Object(table.iter().map(|(name, inner)| (name.clone(), value(inner))).collect())
-        }
-    }
 }

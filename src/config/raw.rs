@@ -121,6 +121,7 @@ pub(super) struct RawAuth {
 pub(super) struct RawAudit {
     pub(super) durability: String,
     pub(super) retention_days: u32,
+    pub(super) journal_bytes: u64,
 }
 
 #[derive(Deserialize)]

@@ -207,6 +207,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "\"journal\"",
         "an answered request's record outlives a killed process; this version has: journal",
     ),
+    setting(
+        "audit.journal_bytes",
+        number(4 * 1_048_576, i64::MAX),
+        "268435456",
+        "what the journal may take of the disk while the database is away; then calls get a 503",
+    ),
     setting("audit.retention_days", number(1, CENTURY_DAYS), "90", "how long records are kept"),
     setting(
         "egress.allow_private_networks",

@@ -31,6 +31,18 @@ pub enum Origin {
     Variable(String),
 }
 
+impl Shown {
+    /// As the settings file would write it, were it flat.
+    pub fn assignment(&self) -> String {
+        format!("{} = {}", self.key, self.value)
+    }
+
+    /// The value as JSON.
+    pub fn json(&self) -> serde_json::Value {
+        json(&self.value)
+    }
+}
+
 impl Origin {
     pub fn as_str(&self) -> &str {
         match self {
@@ -98,5 +110,21 @@ fn member<'a>(table: &'a toml::Table, key: &str) -> Option<&'a Value> {
     match key.split_once('.') {
         None => table.get(key),
         Some((section, rest)) => member(table.get(section)?.as_table()?, rest),
+    }
+}
+
+/// Dates, which no setting is, become text.
+fn json(value: &Value) -> serde_json::Value {
+    match value {
+        Value::String(text) => serde_json::Value::String(text.clone()),
+        Value::Integer(number) => serde_json::Value::from(*number),
+        Value::Float(number) => serde_json::Value::from(*number),
+        Value::Boolean(flag) => serde_json::Value::Bool(*flag),
+        Value::Datetime(date) => serde_json::Value::String(date.to_string()),
+        Value::Array(items) => items.iter().map(json).collect(),
+        Value::Table(table) => {
+            let member = |(name, inner): (&String, &Value)| (name.clone(), json(inner));
+            serde_json::Value::Object(table.iter().map(member).collect())
+        }
     }
 }

@@ -9,7 +9,7 @@ use super::super::failure::one_line;
 use super::super::link;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::kms;
+use crate::kms::{self, KmsError};
 use crate::store::{Store, Target};
 
 /// One thing that was looked at.
@@ -92,13 +92,25 @@ fn data_folder(folder: &Path) -> Check {
 fn master_key(settings: &kms::Settings) -> Check {
     const NAME: &str = "master key";
     let kms::Settings::File { path } = settings;
-    match kms::check(settings) {
-        Ok(()) => Check::green(NAME, format!("{}, whole and private", path.display())),
-        // The sentence of the fault ends with what to do about it, except on an empty installation.
-        Err(fault) => {
-            Check::red(NAME, fault.to_string(), "on a new installation: run `sealgate init`")
+    let place = path.display();
+    let (fault, remedy) = match kms::check(settings) {
+        Ok(()) => return Check::green(NAME, format!("{place}, whole and private")),
+        Err(KmsError::Missing(_)) => {
+            let remedy = "bring it back from its safe copy; on a new installation, run \
+                          `sealgate init`";
+            return Check::red(NAME, format!("{place} is not there"), remedy);
         }
-    }
+        Err(KmsError::TooOpen { mode, .. }) => {
+            let detail = format!("{place} has mode {mode:04o}: others can read it");
+            return Check::red(NAME, detail, format!("run: chmod 600 {place}"));
+        }
+        Err(fault @ KmsError::WrongSize { .. }) => (fault, "bring it back from its safe copy"),
+        Err(fault @ (KmsError::Unreadable { .. } | KmsError::Unwritable { .. })) => {
+            (fault, "run this as the user that the server runs as")
+        }
+        Err(fault @ KmsError::Crypto(_)) => (fault, "bring it back from its safe copy"),
+    };
+    Check::red(NAME, fault.to_string(), remedy)
 }
 
 async fn database(config: &Config, clock: &Clock) -> Check {
@@ -178,6 +190,22 @@ mod tests {
         assert!(data_folder(&data).ok);
         std::fs::write(folder.path().join("file"), "").unwrap();
         assert!(!data_folder(&folder.path().join("file")).ok);
+    }
+
+    #[test]
+    fn a_master_key_is_there_whole_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let settings = kms::Settings::File { path: path.clone() };
+        assert!(master_key(&settings).remedy.unwrap().contains("run `sealgate init`"));
+        std::fs::write(&path, [7; 32]).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let open = master_key(&settings);
+        assert_eq!(open.remedy, Some(format!("run: chmod 600 {}", path.display())));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(master_key(&settings).ok);
+        std::fs::write(&path, [7; 31]).unwrap();
+        assert!(!master_key(&settings).ok);
     }
 
     #[test]
