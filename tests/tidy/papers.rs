@@ -65,7 +65,7 @@ pub(crate) fn check_security(tree: &Tree, sources: &[Source]) -> Vec<Violation> 
     for row in rows(text) {
         for name in quoted(&row.cell) {
             let missing = match row.column.as_str() {
-                "Where" => !modules.contains(&name),
+                "Where" => !modules.contains(&name) && tree.text(&name).is_none(),
                 "Test" => !tests.contains(&name),
                 _ => false,
             };
@@ -218,6 +218,8 @@ mod tests {
         assert_eq!(check("| `anything` | `vault`, `vault::keyring` | `it_holds` |"), 0);
         assert_eq!(check("| theft | `vault::cellar` | `it_holds` |"), 1);
         assert_eq!(check("| theft | `vault` | `it_does_not` |"), 1);
+        assert_eq!(check("| theft | `tests/it/x.rs` | `it_holds` |"), 0);
+        assert_eq!(check("| theft | `tests/it/y.rs` | `it_holds` |"), 1);
         assert_eq!(check("| theft | not built | none yet |"), 0);
     }
 
