@@ -1,6 +1,6 @@
 //! The admin face: the operators' REST API, health, metrics and the description of the API, on a
-//! listener of its own and on the local socket. It carries no provider traffic, knows nothing of the
-//! proxy, and must never answer with a secret's value.
+//! listener of its own and on the local socket. It carries no provider traffic, knows nothing of
+//! the proxy, and must never answer with a secret's value.
 
 mod caller;
 mod describe;

@@ -1,6 +1,7 @@
-//! A REQUEST'S WHOLE LIFE, read from top to bottom in `walk`: clean, authenticate, authorise, select,
-//! admit, open, inject, send, scrub; the record closes when the answer's body is dropped. Each step
-//! returns what only it can make and the next one demands. No middleware; nothing else is on the path.
+//! A REQUEST'S WHOLE LIFE, read from top to bottom in `walk`: clean, authenticate, authorise,
+//! select, admit, open, inject, send, scrub; the record closes when the answer's body is dropped.
+//! Each step returns what only it can make and the next one demands. No middleware; nothing else is
+//! on the path.
 
 mod answer;
 mod clean;
@@ -126,7 +127,8 @@ impl Corridor {
         };
         let found = self.house.roster.authenticate(presented).await.map_err(|fault| {
             tracing::error!(%fault, "a client key could not be looked up");
-            let detail = "The database does not answer, so no client key can be looked up; try again.";
+            let detail =
+                "The database does not answer, so no client key can be looked up; try again.";
             Refusal::new(Reason::Overloaded, detail)
         })?;
         let client = found.ok_or_else(Refusal::unauthorized)?;
@@ -136,7 +138,8 @@ impl Corridor {
 
     fn authorize(&self, inbound: &Inbound, client: &Arc<Client>) -> Result<Permit, Refusal> {
         let Some(provider) = inbound.provider(&self.house.catalogue) else {
-            let detail = "No provider of this name is configured; the first segment of the path names it.";
+            let detail =
+                "No provider of this name is configured; the first segment of the path names it.";
             return Err(Refusal::new(Reason::UnknownProvider, detail));
         };
         let decoded = inbound.decoded_segments(client.scopes.is_some());

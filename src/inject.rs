@@ -1,6 +1,7 @@
-//! Permit + Opened + a clean head become an Outbound: the only place where a real key meets a request.
-//! Whatever a client put into a slot is gone before; what is placed here is marked sensitive and wiped
-//! when the last copy of the header is dropped. Must never take a destination from anything a client sent.
+//! Permit + Opened + a clean head become an Outbound: the only place where a real key meets a
+//! request. Whatever a client put into a slot is gone before; what is placed here is marked
+//! sensitive and wiped when the last copy of the header is dropped. Must never take a destination
+//! from anything a client sent.
 
 mod body;
 

@@ -1,5 +1,6 @@
-//! Who calls the admin face: a client key, or somebody at the machine itself. What a caller may do is
-//! asked of his role; nothing here decides it.
+//! Who calls the admin face: a client key, or somebody at the machine
+//! itself. What a caller may do is asked of his role; nothing here decides
+//! it.
 
 use std::sync::Arc;
 

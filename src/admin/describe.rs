@@ -1,5 +1,6 @@
-//! The description of both faces in OpenAPI 3.1. Routes describe themselves where they stand; here is
-//! what they have in common, written once over all of them, and the proxy face, which has no routes.
+//! The description of both faces in OpenAPI 3.1. Routes describe themselves where they stand; here
+//! is what they have in common, written once over all of them, and the proxy face, which has no
+//! routes.
 
 use utoipa::OpenApi;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, HttpAuthScheme, HttpBuilder, SecurityScheme};

@@ -1,5 +1,6 @@
 //! What every answer of the admin face has in common: request id, time-out, the one error body, the
-//! protective headers, one log line, and the access record. The outermost layer; nothing passes it by.
+//! protective headers, one log line, and the access record. The outermost layer; nothing passes it
+//! by.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -56,7 +57,8 @@ async fn answer(request: Request, next: Next) -> Response {
     }
 }
 
-/// The contract's body for a refusal of ours and for every error that the framework answered by itself.
+/// The contract's body for a refusal of ours and for every error that the framework answered by
+/// itself.
 fn in_our_words(trace: &Trace, response: Response) -> Response {
     let refused = match response.extensions().get::<Refused>() {
         Some(refused) => refused.clone(),

@@ -1,5 +1,6 @@
-//! Who calls, may he, and how often: the layer before every route that is not open. A credential stands
-//! in `X-API-Key` or `Authorization: Bearer`; every failure of it is one and the same 401.
+//! Who calls, may he, and how often: the layer before every route that is not open.
+//! A credential stands in `X-API-Key` or `Authorization: Bearer`; every failure of it is one and
+//! the same 401.
 
 use std::sync::Arc;
 
@@ -54,7 +55,8 @@ async fn authenticate(
     trace: &Trace,
     headers: &HeaderMap,
 ) -> Result<Caller, Refused> {
-    // The kernel has said who is at the other end of the local socket, which is more than any key says.
+    // The kernel has said who is at the other end of the local socket, which is more than any key
+    // says.
     if trace.peer == Some(Peer::Local) {
         return Ok(Caller::Local);
     }

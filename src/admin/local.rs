@@ -1,6 +1,6 @@
-//! The socket in the data folder, through which whoever runs the machine speaks to the server. It stands
-//! with mode 0600 before anybody can see it, and the kernel says who is at the other end. Must never
-//! hand on a connection whose peer is somebody else.
+//! The socket in the data folder, through which whoever runs the machine speaks to the server. It
+//! stands with mode 0600 before anybody can see it, and the kernel says who is at the other end.
+//! Must never hand on a connection whose peer is somebody else.
 
 use std::fmt;
 use std::io;
@@ -33,8 +33,8 @@ const ROOT: u32 = 0;
 
 impl LocalSocket {
     /// Bound inside a folder that only its owner may enter, given its mode there, then moved to its
-    /// place in one step: at no moment can anybody else connect. A stale socket is replaced; that no
-    /// other server runs is what the data folder's lock is for.
+    /// place in one step: at no moment can anybody else connect. A stale socket is replaced; that
+    /// no other server runs is what the data folder's lock is for.
     pub(crate) fn bind(path: &Path) -> Result<Self, LocalError> {
         let fault = |fault| LocalError::Io { path: path.to_owned(), fault };
         let folder = path.with_extension("new");

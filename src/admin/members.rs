@@ -1,6 +1,6 @@
-//! The members of a request body or of a query string, taken out one by one. It collects every fault
-//! before it refuses, counts what nobody asked for as a fault, and keeps all text in wiping buffers.
-//! A fault names what was expected and must never repeat the value that was sent.
+//! The members of a request body or of a query string, taken out one by one. It collects every
+//! fault before it refuses, counts what nobody asked for as a fault, and keeps all text in wiping
+//! buffers. A fault names what was expected and must never repeat the value that was sent.
 
 mod node;
 

@@ -1,5 +1,6 @@
 //! What is written down of a request: one log line, and one access record of whoever was let in or
-//! turned away at the door. Closes itself when it is dropped, so that a caller who hangs up is noted too.
+//! turned away at the door. Closes itself when it is dropped, so that a caller who hangs up is
+//! noted too.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! What needs no credential: alive, ready, and the figures. Says which part is not ready and never why
-//! in more words than an outsider may read.
+//! What needs no credential: alive, ready, and the figures. Says which
+//! part is not ready and never why in more words than an outsider may
+//! read.
 
 use std::future::Future;
 use std::pin::Pin;

@@ -1,5 +1,6 @@
-//! The description of the API as JSON and as a page. The page's files are part of the binary: it must
-//! never load anything from elsewhere, and its looser policy must never leave /docs.
+//! The description of the API as JSON and as a page.
+//! The page's files are part of the binary: it must never load anything from elsewhere, and its
+//! looser policy must never leave /docs.
 
 use std::sync::Arc;
 
@@ -28,7 +29,8 @@ impl Pages {
             origins => origins.join(" "),
         };
         let nothing = format!("default-src 'none'; frame-ancestors {ancestors}");
-        // Swagger UI sets styles in its markup and shows icons from data URLs; scripts are its files.
+        // Swagger UI sets styles in its markup and shows icons from data URLs; scripts are its
+        // files.
         let docs = format!(
             "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
              img-src 'self' data:; font-src 'self'; connect-src 'self'; base-uri 'none'; \

@@ -1,6 +1,6 @@
 //! How often one key may call the admin face: a window of sixty seconds, counted in sixty-one
-//! sub-windows of one second, so that no minute ever holds more than the quota. In memory, because a
-//! restart may well forgive; must never be used for the proxy's quotas.
+//! sub-windows of one second, so that no minute ever holds more than the quota. In memory, because
+//! a restart may well forgive; must never be used for the proxy's quotas.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,5 +1,6 @@
-//! A refusal on its way out of the admin face. Whatever refuses returns a `Refused`; the frame, which
-//! alone knows the request id, writes the body. A cause goes to the log and must never reach an answer.
+//! A refusal on its way out of the admin face. Whatever refuses returns a `Refused`; the frame,
+//! which alone knows the request id, writes the body. A cause goes to the log and must never reach
+//! an answer.
 
 use std::fmt::Display;
 use std::sync::Arc;
@@ -9,8 +10,8 @@ use axum::response::{IntoResponse, Response};
 
 use crate::refusal::{Reason, Refusal};
 
-/// A no, with the cause that only the log may see. Cheap to clone, because it travels as an extension
-/// of the answer.
+/// A no, with the cause that only the log may see. Cheap to clone, because it travels as an
+/// extension of the answer.
 #[derive(Clone)]
 pub(super) struct Refused(Arc<Inner>);
 

@@ -1,5 +1,6 @@
-//! Every route of the admin face, grouped by the right that it demands. The router and its description
-//! come from the same list, so that neither can know a route that the other does not.
+//! Every route of the admin face, grouped by the right that it demands.
+//! The router and its description come from the same list, so that neither can know a route that
+//! the other does not.
 
 use std::sync::Arc;
 

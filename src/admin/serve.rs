@@ -1,5 +1,6 @@
-//! The doors of the admin face: accepts, hands each connection to hyper, and drains. The same router
-//! stands behind the network and behind the local socket; only the peer that it is told differs.
+//! The doors of the admin face: accepts, hands each connection to hyper, and drains. The same
+//! router stands behind the network and behind the local socket; only the peer that it is told
+//! differs.
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -36,7 +37,8 @@ const MOST_CONNECTIONS: usize = 1024;
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long calls in flight may take to finish after the signal to stop.
 const DRAIN_WITHIN: Duration = Duration::from_secs(25);
-/// After a failed accept (no file descriptor left): long enough not to spin, short enough not to be felt.
+/// After a failed accept (no file descriptor left): long enough not to spin, short enough not to be
+/// felt.
 const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 
 /// Runs until `shutdown`, then lets what is in flight finish, within bounds.

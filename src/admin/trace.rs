@@ -1,5 +1,6 @@
-//! What is known of one request while it is answered: its id, who sent it, and from where. Made by the
-//! frame, filled in on the way, read again when the answer goes out. Holds no header, body or query.
+//! What is known of one request while it is answered: its id, who sent it, and from where. Made by
+//! the frame, filled in on the way, read again when the answer goes out. Holds no header, body or
+//! query.
 
 use std::net::SocketAddr;
 use std::sync::OnceLock;

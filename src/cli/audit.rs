@@ -1,5 +1,6 @@
-//! `audit`: reads and verifies the trail. What it shows has no bodies, no headers and no queries,
-//! because the trail has none.
+//! `audit`: reads and verifies the trail. What it shows has no
+//! bodies, no headers and no queries, because the trail has
+//! none.
 
 use std::time::Duration;
 

@@ -1,5 +1,6 @@
-//! `client`: the keys that callers of the proxy hold. A key is printed once, when it is made; what
-//! is stored cannot give it back.
+//! `client`: the keys that callers of the proxy hold. A key is
+//! printed once, when it is made; what is stored cannot give it
+//! back.
 
 mod change;
 

@@ -1,4 +1,6 @@
 //! `completions`: what a shell needs to complete our commands.
+//! Made from the same description as `--help`, so it can miss no command.
+//! Must never read settings: a shell asks for it before there are any.
 
 use clap::{Args, CommandFactory};
 use clap_complete::Shell;

@@ -1,4 +1,6 @@
-//! `config show` and `config example`. What is shown was masked before it came here.
+//! `config show` and `config example`.
+//! What is shown was masked before it came here.
+//! Must never read a value anywhere but in what was masked.
 
 use clap::Subcommand;
 use serde_json::{Value, json};

@@ -1,5 +1,6 @@
-//! `doctor`: checks the installation, one line a check, each with its remedy where it is red.
-//! Changes nothing: what is missing stays missing until somebody asks for it.
+//! `doctor`: checks the installation, one line a check, each with its remedy where
+//! it is red. Changes nothing: what is missing stays missing until somebody asks
+//! for it.
 
 mod checks;
 

@@ -1,5 +1,6 @@
 //! What a command says when it cannot do what was asked: one line, with what, why and what to do,
-//! on standard error, and the exit status. Must never carry a secret.
+//! on standard error, and the exit status.
+//! Must never carry a secret.
 
 use std::io::Write;
 use std::process::ExitCode;

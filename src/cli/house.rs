@@ -1,4 +1,6 @@
 //! What the command line asks of the app: to run it, to set it up, to serve the local socket alone.
+//! The one place where the two meet.
+//! Must never decide anything of its own.
 
 use std::io::Write;
 

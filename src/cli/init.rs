@@ -1,5 +1,6 @@
-//! `init`: sets the installation up, and says what it did and what already stood. Prints the first
-//! admin key once; a repeated run has none to print.
+//! `init`: sets the installation up, and says what it did and what already
+//! stood. Prints the first admin key once; a repeated run has none to
+//! print.
 
 use clap::Args;
 use serde_json::json;

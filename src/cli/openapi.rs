@@ -1,4 +1,6 @@
-//! `openapi`: the description of the admin API, for which no server has to run.
+//! `openapi`: the description of the admin API.
+//! No server has to run for it: it is part of the program.
+//! Must never differ from what a running server answers.
 
 use super::failure::Failure;
 use super::house;

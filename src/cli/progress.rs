@@ -1,4 +1,6 @@
-//! Signs of life during long work, on standard error and on a terminal alone.
+//! Signs of life during long work.
+//! On standard error and on a terminal alone.
+//! Must never mix with what a command prints.
 
 use std::io::IsTerminal;
 use std::time::Duration;

@@ -1,4 +1,6 @@
 //! `provider list` and `provider show`: the catalogue as the installation has it.
+//! Asked of the admin API, like everything that reads the installation.
+//! Must never read the catalogue files by itself: settings may have changed them.
 
 use clap::Subcommand;
 

@@ -1,5 +1,6 @@
-//! `secret`: the credentials of providers. Values go in, from a prompt or standard input, and never
-//! come out: what is shown is metadata.
+//! `secret`: the credentials of providers. Values go in, from a
+//! prompt or standard input, and never come out: what is shown is
+//! metadata.
 
 use std::io::IsTerminal;
 

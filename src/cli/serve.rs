@@ -1,5 +1,6 @@
-//! `serve`: runs both faces until it is told to stop. On an empty data folder it does first what
-//! `init` does.
+//! `serve`: runs both faces until it is told to stop.
+//! On an empty data folder it does first what `init`
+//! does.
 
 use clap::Args;
 

@@ -1,4 +1,6 @@
 //! What can be typed and what cannot, without running it.
+//! The words of the contract are here, so that none is lost or renamed.
+//! Must never start a server.
 
 use clap::CommandFactory;
 

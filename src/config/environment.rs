@@ -1,5 +1,6 @@
-//! The process's environment, read here and nowhere else, once. Tests hand in a map. Must never
-//! print the value of a variable: any of them may be a secret.
+//! The process's environment, read here and nowhere else, once.
+//! Tests hand in a map.
+//! Must never print the value of a variable: any of them may be a secret.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;

@@ -1,5 +1,6 @@
-//! The sections that bound: tiers and windows, the trail's retention, and the settings of the
-//! contract that this version refuses because what they ask for is not built yet.
+//! The sections that bound: tiers and windows, the trail's retention, and the settings
+//! of the contract that this version refuses because what they ask for is not built
+//! yet.
 
 use super::fault::Fault;
 use super::ground::Ground;

@@ -1,5 +1,6 @@
 //! The sections of the two faces and of the sandbox: addresses, TLS, what the proxy believes and
-//! accepts. A listener that others can reach never speaks plain HTTP by accident.
+//! accepts.
+//! A listener that others can reach never speaks plain HTTP by accident.
 
 use std::net::{IpAddr, SocketAddr};
 

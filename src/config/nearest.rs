@@ -1,5 +1,6 @@
 //! The nearest right name for a wrong one. A mistyped name is close in letters; a name in the wrong
-//! place ends like the right one. Pure.
+//! place ends like the right one.
+//! Pure.
 
 /// The candidate nearest to `wrong`; empty only where there are no candidates.
 pub(super) fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> &'a str {

@@ -1,5 +1,6 @@
-//! The settings in force, each with where it came from. The value of a secret never reaches this
-//! form: it is masked when the form is made, not when it is printed.
+//! The settings in force, each with where it came from.
+//! The value of a secret never reaches this form: it is masked when the form is made, not when it
+//! is printed.
 
 use std::path::Path;
 

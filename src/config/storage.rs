@@ -1,5 +1,6 @@
-//! Where things are kept: data folder, database, master key. A password in the database's URL is
-//! wrapped as soon as it is read and never shown.
+//! Where things are kept: data folder, database, master key. A password
+//! in the database's URL is wrapped as soon as it is read and never
+//! shown.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,5 +1,6 @@
-//! What settings are refused, each with its one line, and what they come to. Every case has a
-//! folder and an environment of its own; nothing here touches the process's.
+//! What settings are refused, each with its one line, and what they come to. Every
+//! case has a folder and an environment of its own; nothing here touches the
+//! process's.
 
 use std::path::Path;
 

@@ -1,5 +1,6 @@
-//! What goes back to the client: Sealgate's own short answers, or a provider's body on its way through.
-//! The record and the place among the calls in flight travel inside the body and end with it.
+//! What goes back to the client: Sealgate's own short answers, or a provider's body on its way
+//! through. The record and the place among the calls in flight travel inside the body and end with
+//! it.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -73,7 +74,8 @@ const PLAIN: [HeaderName; 4] = [
     HeaderName::from_static("x-ratelimit-reset"),
 ];
 
-/// The caller's quota, under our names, and under the plain ones where the provider uses none of them.
+/// The caller's quota, under our names, and under the plain ones where the provider uses none of
+/// them.
 pub(super) fn put_figures(headers: &mut HeaderMap, figures: Figures) {
     let remaining = figures.quota.saturating_sub(figures.used);
     let reset = u64::try_from(figures.reset_unix_seconds).unwrap_or(0);
@@ -110,7 +112,8 @@ pub(super) fn dress_refusal(answer: &mut Answer, refusal: &Refusal, figures: Opt
     match (&refusal.exceeded, figures) {
         (Some(exceeded), _) => {
             headers.insert(RETRY_AFTER, HeaderValue::from(exceeded.retry_after_seconds));
-            let reset = exceeded.reset_at_ms.map(|at| at.div_euclid(1000) + i64::from(at % 1000 > 0));
+            let reset =
+                exceeded.reset_at_ms.map(|at| at.div_euclid(1000) + i64::from(at % 1000 > 0));
             let figures = Figures {
                 quota: exceeded.quota,
                 used: exceeded.used,

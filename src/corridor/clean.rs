@@ -1,5 +1,6 @@
-//! A request made clean: one framing, one host, origin form, no climbing, one credential; then a head in
-//! which nothing is left that is ours, hop-by-hop or a credential. Rejects, never repairs.
+//! A request made clean: one framing, one host, origin form, no climbing, one credential; then a
+//! head in which nothing is left that is ours, hop-by-hop or a credential.
+//! Rejects, never repairs.
 
 use std::borrow::Cow;
 use std::sync::Arc;

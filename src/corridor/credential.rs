@@ -1,5 +1,6 @@
-//! Finding the client's credential in the slots where SDKs put it, and emptying them. Must never leave
-//! a Sealgate credential in anything that goes on.
+//! Finding the client's credential in the slots where SDKs put it, and
+//! emptying them. Must never leave a Sealgate credential in anything that
+//! goes on.
 
 use base64::Engine as _;
 
@@ -26,8 +27,8 @@ impl Presented {
         self.bytes.get(..self.length).filter(|bytes| !bytes.is_empty())
     }
 
-    /// Takes note of what a slot holds. Anything that is no credential of ours is not looked at: some
-    /// SDKs need a dummy in a second slot. Two different ones of ours are ambiguous.
+    /// Takes note of what a slot holds. Anything that is no credential of ours is not looked at:
+    /// some SDKs need a dummy in a second slot. Two different ones of ours are ambiguous.
     pub(super) fn note(&mut self, candidate: &[u8]) -> Result<(), Refusal> {
         if !is_ours(candidate) {
             return Ok(());

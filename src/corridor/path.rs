@@ -1,5 +1,6 @@
-//! Paths as bytes: where the provider ends and the rest begins, and whether anything in it climbs.
-//! Must never repair a path: what is ambiguous is refused, what is plain is passed byte for byte.
+//! Paths as bytes: where the provider ends and the rest begins, and whether anything in it
+//! climbs. Must never repair a path: what is ambiguous is refused, what is plain is passed byte
+//! for byte.
 
 use std::borrow::Cow;
 
@@ -117,13 +118,25 @@ mod tests {
     #[test]
     fn dot_segments_are_seen_in_every_dress() {
         for path in [
-            "/a/../b", "/a/./b", "/a/..", "/a/%2e%2e/b", "/a/.%2E/b", "/a/%252e%252e/b", "/a/..;/b",
-            "/a/..%2fb", "/a/..\\b", "/a/..%5cb", "/a/%25252e%25252e/b", "/a/%c0%ae%c0%ae/b",
-            "/a/..;x=1/b", "/a%00/b",
+            "/a/../b",
+            "/a/./b",
+            "/a/..",
+            "/a/%2e%2e/b",
+            "/a/.%2E/b",
+            "/a/%252e%252e/b",
+            "/a/..;/b",
+            "/a/..%2fb",
+            "/a/..\\b",
+            "/a/..%5cb",
+            "/a/%25252e%25252e/b",
+            "/a/%c0%ae%c0%ae/b",
+            "/a/..;x=1/b",
+            "/a%00/b",
         ] {
             assert!(climbs(path), "{path}");
         }
-        for path in ["/v2/aggs/X%3ABTCUSD", "/a/...", "/a/.b", "/a%2Fb", "/a/b..c", "/a/%41", "/;x"] {
+        for path in ["/v2/aggs/X%3ABTCUSD", "/a/...", "/a/.b", "/a%2Fb", "/a/b..c", "/a/%41", "/;x"]
+        {
             assert!(!climbs(path), "{path}");
         }
     }

@@ -1,11 +1,13 @@
-//! Absolute URLs of a provider, turned into ours: in `Location` and `Link`, and in the JSON members that
-//! the catalogue names. As bytes, while they stream; JSON is never parsed into values and written again.
+//! Absolute URLs of a provider, turned into ours: in `Location` and `Link`, and in the JSON members
+//! that the catalogue names. As bytes, while they stream; JSON is never parsed into values and
+//! written again.
 
 use bytes::{Bytes, BytesMut};
 
 use crate::provider::Provider;
 
-/// Longest stretch that is held back while it is undecided: a member's name and the origin behind it.
+/// Longest stretch that is held back while it is undecided: a member's name and the origin behind
+/// it.
 const MOST_HELD: usize = 1024;
 
 /// Rewrites one streamed JSON body.
@@ -66,7 +68,8 @@ impl Rewriter {
 
     /// The first place that is a member or may become one when more bytes come.
     fn undecided_from(&self, bytes: &[u8]) -> Option<usize> {
-        let whole = self.members.iter().filter_map(|member| memchr::memmem::find(bytes, member)).min();
+        let whole =
+            self.members.iter().filter_map(|member| memchr::memmem::find(bytes, member)).min();
         whole.or_else(|| self.members.iter().filter_map(|member| begun_at(bytes, member)).min())
     }
 
@@ -103,7 +106,8 @@ impl Rewriter {
         let Some(member) = self.members.iter().find(|member| from.starts_with(member)) else {
             return Judged::More;
         };
-        let space = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let space =
+            |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         let mut at = member.len();
         for expected in [b':', b'"'] {
             at += space(from.get(at..).unwrap_or_default());

@@ -1,5 +1,6 @@
-//! The provider's answer made fit: hop-by-hop headers gone, its URLs made ours, the real key blanked
-//! wherever it comes back in plain text. Streams: holds back at most what may be the beginning of a key.
+//! The provider's answer made fit: hop-by-hop headers gone, its URLs made ours, the real key
+//! blanked wherever it comes back in plain text. Streams: holds back at most what may be the
+//! beginning of a key.
 
 use std::task::{Context, Poll};
 

@@ -1,5 +1,6 @@
 //! What is known of a call while it walks: its id, who calls, its record. Turns a refusal into an
-//! answer, the one place where that happens. Must never write down a path that may hold a credential.
+//! answer, the one place where that happens. Must never write down a path that may hold a
+//! credential.
 
 use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
@@ -57,7 +58,8 @@ impl Trace {
         head: &mut Head,
     ) -> Result<(), Refusal> {
         let seat = lane(journal).seat().ok_or_else(|| {
-            let detail = "The audit journal has no room, and nothing is forwarded unrecorded; see the log.";
+            let detail =
+                "The audit journal has no room, and nothing is forwarded unrecorded; see the log.";
             Refusal::new(Reason::AuditUnavailable, detail)
         })?;
         let id = self.request_id.get_or_insert_with(|| id_header(seat.id()));
@@ -102,8 +104,8 @@ impl Trace {
         }
     }
 
-    /// The answer's head is complete: it is written down before it goes out. The provider's own request
-    /// id stands, where it sent one.
+    /// The answer's head is complete: it is written down before it goes out. The provider's own
+    /// request id stands, where it sent one.
     pub(super) fn answered(&mut self, status: u16, headers: &mut HeaderMap) -> Option<Record> {
         if let Some(figures) = self.figures {
             answer::put_figures(headers, figures);

@@ -1,4 +1,6 @@
-//! The body of an outbound call: the client's own, streamed and counted, never collected.
+//! The body of an outbound call.
+//! The client's own, streamed and counted as it passes.
+//! Must never be collected.
 
 use std::pin::Pin;
 use std::sync::Arc;

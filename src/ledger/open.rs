@@ -1,5 +1,6 @@
-//! Opening the ledger: the folder, what an earlier process left in it, and fresh lanes. Must never
-//! remove a segment before everything in it is in the database.
+//! Opening the ledger: the folder, what an earlier process left in it, and
+//! fresh lanes. Must never remove a segment before everything in it is in the
+//! database.
 
 use std::fmt;
 use std::io;

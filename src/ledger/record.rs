@@ -1,5 +1,6 @@
 //! The words of the trail: what kinds of records there are, who acts, how a call ends, and a record
-//! as it is read back. Must never hold a body, a query value, a header value or a secret.
+//! as it is read back.
+//! Must never hold a body, a query value, a header value or a secret.
 
 use std::net::IpAddr;
 

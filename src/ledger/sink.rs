@@ -1,5 +1,6 @@
-//! Where blocks go: the store and nothing else. A place of its own so that a test can let it fail
-//! before a commit, or after one, when nobody knows whether it happened.
+//! Where blocks go: the store and nothing else.
+//! A place of its own so that a test can let it fail before a commit, or after one, when nobody
+//! knows whether it happened.
 
 use crate::store::{Error, RecordBlock, Store, Touch};
 

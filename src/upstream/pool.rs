@@ -1,6 +1,6 @@
-//! Connections of one thread: HTTP/1.1 ones last in, first out; HTTP/2 ones shared. A connection comes
-//! back only when its answer ended well; after any anomaly it is dropped, so that no answer can reach
-//! the wrong call.
+//! Connections of one thread: HTTP/1.1 ones last in, first out; HTTP/2 ones shared. A connection
+//! comes back only when its answer ended well; after any anomaly it is dropped, so that no answer
+//! can reach the wrong call.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,5 +1,6 @@
-//! A provider's answer: its head and its streamed body, which bounds how long it may stand still and
-//! gives the connection back when it ends well.
+//! A provider's answer: its head and its streamed body, which bounds how
+//! long it may stand still and gives the connection back when it ends
+//! well.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};

@@ -1,5 +1,5 @@
-//! The list of rooms as `src/lib.rs` writes it: storeys are its comment lines, rooms its `mod`
-//! lines. The order of the lines is the law; this file only reads it. Must never know a room by
+//! The list of rooms as `src/lib.rs` writes it: rooms are its `mod` lines, a comment right above one
+//! begins a storey. The order of the lines is the law; this file only reads it. Must never know a room by
 //! name.
 
 use crate::tree::Tree;
@@ -19,15 +19,15 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn read(tree: &Tree) -> Self {
-        let mut storey = String::new();
+        let mut storey = "";
+        let mut above = "";
         let mut rooms = Vec::new();
         for line in tree.text("src/lib.rs").unwrap_or_default().lines() {
-            if let Some(word) = line.strip_prefix("// ").filter(|word| !word.contains(' ')) {
-                storey = word.to_owned();
-            }
             if let Some(name) = declared(line) {
-                rooms.push(Room { storey: storey.clone(), name: name.to_owned() });
+                storey = above.strip_prefix("// ").unwrap_or(storey);
+                rooms.push(Room { storey: storey.to_owned(), name: name.to_owned() });
             }
+            above = line;
         }
         Self { rooms }
     }
@@ -59,7 +59,7 @@ mod tests {
         let rooms: Vec<_> =
             house.rooms.iter().map(|room| format!("{}/{}", room.storey, room.name)).collect();
         let expected =
-            "ground/secret ground/refusal concepts/policy keepers/vault doors/proxy doors/admin";
+            "ground/secret ground/refusal way out/policy keepers/vault doors/proxy doors/admin";
         assert_eq!(rooms.join(" "), expected);
         assert_eq!(house.height("vault"), Some(3));
         assert_eq!(house.height("main"), Some(6));

@@ -35,20 +35,21 @@ pub(crate) fn check_map(tree: &Tree, house: &House) -> Vec<Violation> {
     differs.then_some(Violation { rule: MAP, file, line: 0, what }).into_iter().collect()
 }
 
-/// The lines `storey room what it holds` of the first block under the heading Map. A line that
-/// begins with a blank stays on its storey; one without a description is no room.
+/// The lines `storey  room  what it holds` of the first block under the heading Map, in columns that
+/// two blanks or more set apart. A line that begins with a blank stays on its storey; one without a
+/// description is no room.
 fn drawn(text: &str) -> Vec<Room> {
     let section = text.lines().skip_while(|line| *line != "## Map");
     let block = section.skip_while(|line| !line.starts_with("```")).skip(1);
-    let mut storey = String::new();
+    let mut storey = "";
     let mut rooms = Vec::new();
     for line in block.take_while(|line| !line.starts_with("```")) {
-        let mut words = line.split_whitespace();
+        let mut columns = line.split("  ").map(str::trim).filter(|column| !column.is_empty());
         if !line.starts_with(' ') {
-            storey = words.next().unwrap_or_default().to_owned();
+            storey = columns.next().unwrap_or_default();
         }
-        if let (Some(name), Some(_)) = (words.next(), words.next()) {
-            rooms.push(Room { storey: storey.clone(), name: name.to_owned() });
+        if let (Some(name), Some(_)) = (columns.next(), columns.next()) {
+            rooms.push(Room { storey: storey.to_owned(), name: name.to_owned() });
         }
     }
     rooms
@@ -64,7 +65,7 @@ pub(crate) fn check_security(tree: &Tree, sources: &[Source]) -> Vec<Violation> 
     for row in rows(text) {
         for name in quoted(&row.cell) {
             let missing = match row.column.as_str() {
-                "Where" => !modules.contains(&name),
+                "Where" => !modules.contains(&name) && tree.text(&name).is_none(),
                 "Test" => !tests.contains(&name),
                 _ => false,
             };
@@ -217,6 +218,8 @@ mod tests {
         assert_eq!(check("| `anything` | `vault`, `vault::keyring` | `it_holds` |"), 0);
         assert_eq!(check("| theft | `vault::cellar` | `it_holds` |"), 1);
         assert_eq!(check("| theft | `vault` | `it_does_not` |"), 1);
+        assert_eq!(check("| theft | `tests/it/x.rs` | `it_holds` |"), 0);
+        assert_eq!(check("| theft | `tests/it/y.rs` | `it_holds` |"), 1);
         assert_eq!(check("| theft | not built | none yet |"), 0);
     }
 

@@ -67,7 +67,7 @@ impl Tree {
         Self::default()
             .with(
                 "src/lib.rs",
-                "// ground\nmod secret;\npub mod refusal;\n// concepts\nmod policy;\n\
+                "// ground\nmod secret;\npub mod refusal;\n// way out\nmod policy;\n\
                  // keepers\nmod vault;\n// doors\nmod proxy;\nmod admin;\n",
             )
             .with("src/secret.rs", &room("pub(crate) struct Key;\n"))
@@ -88,7 +88,7 @@ impl Tree {
                 "# The house\n\n## Map\n\n```text\n\
                  ground    secret   bytes that wipe themselves\n\
                  \x20         refusal  every reason to say no\n\
-                 concepts  policy   who may do what\n\
+                 way out   policy   who may do what\n\
                  keepers   vault    secrets and their versions\n\
                  doors     proxy    the way for callers\n\
                  \x20         admin    the way for operators\n```\n",

@@ -1,5 +1,6 @@
-//! The members of a client key as options of the command line, and the body that they make. What
-//! they may be is the server's to judge; only what cannot be written as JSON is refused here.
+//! The members of a client key as options of the command line, and the body that they make.
+//! What they may be is the server's to judge; only what cannot be written as JSON is refused
+//! here.
 
 use clap::Args;
 use serde_json::{Map, Value};

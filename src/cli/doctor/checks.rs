@@ -1,4 +1,5 @@
-//! The checks that need only settings, files, database, clock and ports. Each looks and none
+//! The checks that need only settings, files,
+//! database, clock and ports. Each looks and none
 //! repairs.
 
 use std::net::{SocketAddr, TcpListener};
