@@ -8,7 +8,6 @@ mod identity;
 mod key;
 mod reply;
 mod seen;
-mod tls;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
