@@ -2,11 +2,11 @@
 //! it.
 //! Must never be trusted for anything but a stand-in on this machine.
 
+use crate::net::TlsAcceptor;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose,
 };
-use tokio_rustls::TlsAcceptor;
 
 use super::EmulatorError;
 
