@@ -139,8 +139,7 @@ fn target(
 ) -> Result<PathAndQuery, Refusal> {
     let base = &provider.base.path;
     let placed = parameters.as_ref().map_or(&[][..], SecretBytes::expose);
-    let mut target =
-        Vec::with_capacity(base.len() + path.len() + query.len() + placed.len() + 2);
+    let mut target = Vec::with_capacity(base.len() + path.len() + query.len() + placed.len() + 2);
     target.extend_from_slice(base.as_bytes());
     target.extend_from_slice(path.as_bytes());
     for (part, mark) in [(query.as_bytes(), b'?'), (placed, b'&')] {
@@ -153,8 +152,9 @@ fn target(
         Some(_) => Bytes::from_owner(SecretBytes::new(target).into_zeroizing()),
         None => Bytes::from(target),
     };
-    PathAndQuery::from_maybe_shared(bytes)
-        .map_err(|_| Refusal::bad_request("The path or the query holds characters that no URL may carry."))
+    PathAndQuery::from_maybe_shared(bytes).map_err(|_| {
+        Refusal::bad_request("The path or the query holds characters that no URL may carry.")
+    })
 }
 
 /// Very short values would blank innocent text; no real key is that short.

@@ -210,10 +210,8 @@ fn for_h2(
     request.headers_mut().remove(http::header::HOST);
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = Some(if provider.base.scheme.is_tls() { Scheme::HTTPS } else { Scheme::HTTP });
-    parts.authority = Authority::from_maybe_shared(bytes::Bytes::copy_from_slice(
-        provider.host.as_bytes(),
-    ))
-    .ok();
+    parts.authority =
+        Authority::from_maybe_shared(bytes::Bytes::copy_from_slice(provider.host.as_bytes())).ok();
     *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Refusal::internal())?;
     *request.version_mut() = Version::HTTP_2;
     Ok(request)

@@ -153,11 +153,6 @@ mod law {
         ("header", "src/main.rs"),
         ("header", "src/proxy.rs"),
         ("header", "src/telemetry.rs"),
-        // Server TLS of the stand-in, until it takes it from net.
-        ("header", "src/emulator/tls.rs"),
-        ("home", "src/emulator.rs"),
-        ("home", "src/emulator/identity.rs"),
-        ("home", "src/emulator/tls.rs"),
         // Figures are read by name and could be written so.
         ("maker", "src/limiter.rs"),
         ("length", "src/provider/file.rs"),
