@@ -8,6 +8,7 @@ mod client;
 mod completions;
 mod config;
 mod doctor;
+mod emulate;
 mod failure;
 mod healthcheck;
 mod house;
@@ -72,6 +73,9 @@ enum Command {
     /// The trail of every request and change
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Run one provider's stand-in by itself, for tests
+    #[command(hide = true)]
+    Emulate(emulate::Emulate),
     /// Print the description of the admin API
     Openapi,
     /// Print the completions for a shell
@@ -144,6 +148,7 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Fa
         Command::Secret(command) => command.run(&ground),
         Command::Provider(command) => command.run(&ground),
         Command::Audit(command) => command.run(&ground),
+        Command::Emulate(emulate) => emulate.run(&ground),
         Command::Openapi => openapi::run(),
         Command::Completions(completions) => completions.run(),
     }

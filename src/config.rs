@@ -147,7 +147,6 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         free_failures_per_minute: raw.auth.free_failures_per_minute,
         ledger: ledger::Settings {
             folder: data_dir.join("journal"),
-            budget_bytes: ledger::DEFAULT_BUDGET_BYTES,
             retention_days: raw.audit.retention_days,
             budget_bytes: raw.audit.journal_bytes,
         },

@@ -147,11 +147,6 @@ mod law {
 
     /// Files that still owe something to one rule. Only ever shortened.
     const DEBTS: &[(&str, &str)] = &[
-        // Server TLS of the stand-in, until it takes it from net.
-        ("header", "src/emulator/tls.rs"),
-        ("home", "src/emulator.rs"),
-        ("home", "src/emulator/identity.rs"),
-        ("home", "src/emulator/tls.rs"),
         // Settings are shown as TOML values; config could hand them out as text.
         ("home", "src/cli/config.rs"),
         ("name", "src/admin/describe.rs"),

@@ -2,11 +2,11 @@
 //! it.
 //! Must never be trusted for anything but a stand-in on this machine.
 
+use crate::net::TlsAcceptor;
 use rcgen::{
     BasicConstraints, CertificateParams, CertifiedIssuer, DnType, ExtendedKeyUsagePurpose, IsCa,
     KeyPair, KeyUsagePurpose,
 };
-use tokio_rustls::TlsAcceptor;
 
 use super::EmulatorError;
 
@@ -48,7 +48,7 @@ impl Identity {
     }
 
     pub(super) fn into_acceptor(self) -> Result<(String, TlsAcceptor), EmulatorError> {
-        let acceptor = super::tls::server_tls(self.chain, self.key, &ALPN)
+        let acceptor = crate::net::server_tls(self.chain, self.key, &ALPN)
             .map_err(|fault| EmulatorError::Identity(fault.to_string()))?;
         Ok((self.ca_pem, acceptor))
     }

@@ -1,0 +1,37 @@
+#!/bin/sh
+# Official SDKs, unmodified. `run.sh install` fetches the pinned versions beside this file;
+# `run.sh polygon` and `run.sh openai` make the trip against SEALGATE_URL with SEALGATE_KEY.
+set -eu
+cd "$(dirname "$0")"
+
+# `FOLDER LIST`: true where the folder was filled from this very list. The stamp comes last, so that
+# an interrupted installation starts afresh. `.ci/install` keeps the same stamps.
+stands() { [ "$(sha256sum <"$2")" = "$(cat "$1/.installed" 2>/dev/null)" ]; }
+stamp() { sha256sum <"$2" >"$1/.installed"; }
+
+install_python() {
+    stands .venv requirements.txt && return
+    rm -rf .venv
+    python3 -m venv .venv
+    .venv/bin/pip install -q --disable-pip-version-check --require-hashes -r requirements.txt >&2
+    stamp .venv requirements.txt
+}
+
+install_node() {
+    stands node_modules package-lock.json && return
+    npm ci --no-audit --no-fund --ignore-scripts --loglevel=error >&2
+    stamp node_modules package-lock.json
+}
+
+# The installation may need an outgoing proxy; calls to this machine must not take that detour.
+straight() {
+    unset HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy
+    exec "$@"
+}
+
+case "${1:-}" in
+    install) install_python && install_node ;;
+    polygon) install_python && straight .venv/bin/python polygon_trip.py ;;
+    openai) install_node && straight node openai_trip.mjs ;;
+    *) echo "usage: run.sh install | polygon | openai" >&2; exit 2 ;;
+esac
