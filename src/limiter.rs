@@ -37,7 +37,7 @@ pub(crate) struct Limiter {
 
 /// The right to make one counted call now; gives its place among the calls in flight back on drop.
 pub(crate) struct Admission {
-    pub(crate) figures: Option<Figures>,
+    figures: Option<Figures>,
     in_flight: Arc<AtomicUsize>,
 }
 
@@ -52,6 +52,13 @@ pub(crate) struct Figures {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.in_flight.fetch_sub(1, Ordering::AcqRel);
+    }
+}
+
+impl Admission {
+    /// None where limits are switched off.
+    pub(crate) fn figures(&self) -> Option<Figures> {
+        self.figures
     }
 }
 

@@ -17,8 +17,8 @@ pub(crate) use tokio_rustls::TlsAcceptor;
 
 pub use self::address::is_private;
 pub(crate) use self::connect::{ConnectError, Connector, Destination};
-pub(crate) use self::deadline::{Deadlines, Patience, TimedOut};
-pub(crate) use self::drain::{Drain, Follower};
+pub(crate) use self::deadline::{Deadlines, Patience};
+pub(crate) use self::drain::Drain;
 pub(crate) use self::listen::{Accepted, Binding, ListenError, PeerStream};
 pub(crate) use self::stream::Stream;
 pub(crate) use self::tls::{ServerTls, TlsError, Trust, install_provider, server_tls};

@@ -6,6 +6,7 @@ mod emulation;
 mod file;
 mod format;
 mod placement;
+mod raw;
 mod url;
 
 use std::collections::BTreeMap;

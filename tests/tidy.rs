@@ -150,10 +150,6 @@ mod law {
         // Settings are shown as TOML values; config could hand them out as text.
         ("home", "src/cli/config.rs"),
         ("name", "src/admin/describe.rs"),
-        // Figures are read by name and could be written so.
-        ("maker", "src/limiter.rs"),
-        ("length", "src/provider/file.rs"),
-        ("header", "src/proxy.rs"),
     ];
 
     fn violations(tree: &Tree, homes: &[(&str, Home)]) -> Vec<Violation> {

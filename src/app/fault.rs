@@ -1,4 +1,6 @@
 //! Why the house does not start: one line each, saying what, why and what to do.
+//! Rooms bring their own line; what belongs to no room is said here. Must never hold a password,
+//! a key or a path inside somebody's secret.
 
 use std::fmt;
 use std::path::PathBuf;

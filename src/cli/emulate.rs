@@ -1,6 +1,6 @@
-//! `emulate`: one provider's stand-in by itself, until it is told to end. For tests of official SDKs
-//! and for trying the product without an account.
-//! Must never listen where other machines reach it.
+//! `emulate`: one provider's stand-in by itself, until it is told to end. For tests of official
+//! SDKs and for trying the product without an account. Must never listen where other machines
+//! reach it.
 
 use std::io::Read;
 use std::net::SocketAddr;

@@ -84,7 +84,7 @@ impl Trace {
     }
 
     pub(super) fn counted(&mut self, admission: &Admission) {
-        self.figures = admission.figures;
+        self.figures = admission.figures();
     }
 
     pub(super) fn bytes_in(&mut self) -> Arc<AtomicU64> {

@@ -5,8 +5,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use serde::Deserialize;
-
+use super::raw::{Raw, RawEmulation, RawPlacement, RawProbe, RawRoute, RawTimeouts};
 use super::{
     BaseUrl, Canned, EmulatedRoute, Emulation, Field, KeyFormat, Placement, Probe, Provider,
     Rewrite, Scheme, Slots, Template, Timeouts,
@@ -46,119 +45,6 @@ pub fn is_provider_id(text: &str) -> bool {
         && bytes.next().is_some_and(|first| first.is_ascii_lowercase())
         && bytes.all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
         && !RESERVED_NAMES.contains(&text)
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Raw {
-    title: Option<String>,
-    category: Option<String>,
-    docs_url: Option<String>,
-    base_url: Option<String>,
-    websocket_url: Option<String>,
-    #[serde(default)]
-    fields: Option<Vec<String>>,
-    #[serde(default)]
-    formats: BTreeMap<String, RawFormat>,
-    inject: Option<Vec<RawPlacement>>,
-    #[serde(default)]
-    slots: RawSlots,
-    #[serde(default)]
-    rewrite: RawRewrite,
-    probe: Option<RawProbe>,
-    #[serde(default)]
-    allow_private_network: bool,
-    ca_file: Option<String>,
-    max_wait_seconds: Option<u64>,
-    #[serde(default)]
-    pool: bool,
-    requests_per_minute: Option<u32>,
-    #[serde(default)]
-    timeouts: RawTimeouts,
-    emulator: Option<RawEmulation>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RawFormat {
-    prefixes: Vec<String>,
-    min_length: Option<usize>,
-    max_length: Option<usize>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawPlacement {
-    at: String,
-    name: Option<String>,
-    value: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RawSlots {
-    headers: Vec<String>,
-    query: Vec<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RawRewrite {
-    json: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawProbe {
-    method: Option<String>,
-    path: String,
-    #[serde(default)]
-    ok: Vec<u16>,
-    #[serde(default)]
-    bad: Vec<u16>,
-    bad_body: Option<String>,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(deny_unknown_fields, default)]
-struct RawTimeouts {
-    connect_seconds: Option<u64>,
-    first_byte_seconds: Option<u64>,
-    idle_seconds: Option<u64>,
-    total_seconds: Option<u64>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawEmulation {
-    unauthorized: Option<RawCanned>,
-    not_found: Option<RawCanned>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default)]
-    routes: Vec<RawRoute>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawCanned {
-    status: u16,
-    content_type: Option<String>,
-    body: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRoute {
-    method: Option<String>,
-    path: String,
-    status: Option<u16>,
-    content_type: Option<String>,
-    body: String,
-    pages: Option<u32>,
-    #[serde(default)]
-    events: Vec<String>,
-    event_gap_ms: Option<u64>,
 }
 
 /// The built-in files, parsed but not yet checked, by id.

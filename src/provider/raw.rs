@@ -1,0 +1,120 @@
+//! A provider's entry exactly as a file or the settings write it. Read strictly: an unknown member is
+//! an error. What the members mean, and which of them fit together, is judged in `file`.
+//! Must never be handed on as it is: only a checked `Provider` leaves this room.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) title: Option<String>,
+    pub(super) category: Option<String>,
+    pub(super) docs_url: Option<String>,
+    pub(super) base_url: Option<String>,
+    pub(super) websocket_url: Option<String>,
+    #[serde(default)]
+    pub(super) fields: Option<Vec<String>>,
+    #[serde(default)]
+    pub(super) formats: BTreeMap<String, RawFormat>,
+    pub(super) inject: Option<Vec<RawPlacement>>,
+    #[serde(default)]
+    pub(super) slots: RawSlots,
+    #[serde(default)]
+    pub(super) rewrite: RawRewrite,
+    pub(super) probe: Option<RawProbe>,
+    #[serde(default)]
+    pub(super) allow_private_network: bool,
+    pub(super) ca_file: Option<String>,
+    pub(super) max_wait_seconds: Option<u64>,
+    #[serde(default)]
+    pub(super) pool: bool,
+    pub(super) requests_per_minute: Option<u32>,
+    #[serde(default)]
+    pub(super) timeouts: RawTimeouts,
+    pub(super) emulator: Option<RawEmulation>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawFormat {
+    pub(super) prefixes: Vec<String>,
+    pub(super) min_length: Option<usize>,
+    pub(super) max_length: Option<usize>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPlacement {
+    pub(super) at: String,
+    pub(super) name: Option<String>,
+    pub(super) value: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawSlots {
+    pub(super) headers: Vec<String>,
+    pub(super) query: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawRewrite {
+    pub(super) json: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProbe {
+    pub(super) method: Option<String>,
+    pub(super) path: String,
+    #[serde(default)]
+    pub(super) ok: Vec<u16>,
+    #[serde(default)]
+    pub(super) bad: Vec<u16>,
+    pub(super) bad_body: Option<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawTimeouts {
+    pub(super) connect_seconds: Option<u64>,
+    pub(super) first_byte_seconds: Option<u64>,
+    pub(super) idle_seconds: Option<u64>,
+    pub(super) total_seconds: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEmulation {
+    pub(super) unauthorized: Option<RawCanned>,
+    pub(super) not_found: Option<RawCanned>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) routes: Vec<RawRoute>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCanned {
+    pub(super) status: u16,
+    pub(super) content_type: Option<String>,
+    pub(super) body: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRoute {
+    pub(super) method: Option<String>,
+    pub(super) path: String,
+    pub(super) status: Option<u16>,
+    pub(super) content_type: Option<String>,
+    pub(super) body: String,
+    pub(super) pages: Option<u32>,
+    #[serde(default)]
+    pub(super) events: Vec<String>,
+    pub(super) event_gap_ms: Option<u64>,
+}
