@@ -1,5 +1,6 @@
-//! The whole: builds every room in order, runs both doors, drains, lets key material die. The one place
-//! that knows all rooms; nothing is decided here that a room could decide.
+//! The whole: builds every room in order, runs both doors, drains, lets key material
+//! die. The one place that knows all rooms; nothing is decided here that a room could
+//! decide.
 
 mod fault;
 mod lock;
@@ -146,8 +147,7 @@ struct Rooms {
     ledger: Ledger,
 }
 
-type Carried =
-    (Vec<Lane>, Option<sandbox::Sandbox>, DataLock, tokio::task::JoinHandle<()>, Setup);
+type Carried = (Vec<Lane>, Option<sandbox::Sandbox>, DataLock, tokio::task::JoinHandle<()>, Setup);
 
 impl Rooms {
     async fn open_doors(
@@ -241,8 +241,7 @@ impl Rooms {
                 trusts.insert(Arc::clone(&provider.id), Trust::new(&anchors)?);
             }
         }
-        let connector =
-            Connector { allow_private_networks: config.egress.allow_private_networks };
+        let connector = Connector { allow_private_networks: config.egress.allow_private_networks };
         Ok(Origins::new(connector, &self.catalogue, &Trust::new(&shared)?, &trusts))
     }
 

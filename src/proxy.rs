@@ -1,5 +1,6 @@
-//! The proxy face: one thread per core, each with its own listener, corridor and upstream connections.
-//! Nothing that a request writes is shared between threads. Knows nothing of the admin face.
+//! The proxy face: one thread per core, each with its own listener, corridor and upstream
+//! connections. Nothing that a request writes is shared between threads. Knows nothing of the admin
+//! face.
 
 mod own;
 

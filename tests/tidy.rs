@@ -153,7 +153,6 @@ mod law {
         // Figures are read by name and could be written so.
         ("maker", "src/limiter.rs"),
         ("length", "src/provider/file.rs"),
-        ("header", "src/proxy.rs"),
     ];
 
     fn violations(tree: &Tree, homes: &[(&str, Home)]) -> Vec<Violation> {

@@ -1,4 +1,6 @@
-//! Why the house does not start: one line each, saying what, why and what to do.
+//! Why the house does not start.
+//! One line each, saying what, why and what to do.
+//! Must never repeat a secret: a password in a URL, a value of a setting.
 
 use std::fmt;
 use std::path::PathBuf;

@@ -1,5 +1,6 @@
 //! One process, one data folder: made private, locked while the process lives, and the place of the
-//! node's own name. The kernel lets go of the lock when the process dies, however it dies.
+//! node's own name.
+//! The kernel lets go of the lock when the process dies, however it dies.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -22,7 +23,8 @@ impl DataLock {
         };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         let path = folder.join("lock");
-        let file = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
+        let file =
+            OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
         let file = file.map_err(failed)?;
         match file.try_lock() {
             Ok(()) => {}
@@ -55,7 +57,8 @@ fn node_name(folder: &Path) -> std::io::Result<String> {
     let random: [u8; 6] = crypto::random_bytes().map_err(std::io::Error::other)?;
     let name = random.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
     let beside = folder.join("node.new");
-    let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+    let mut file =
+        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
     file.write_all(name.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&beside, &path)?;

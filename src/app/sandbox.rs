@@ -1,5 +1,6 @@
-//! The sandbox: a provider's stand-in on this machine whose key is made at each start, sealed at once and
-//! known to nobody but the vault and the stand-in. Must never be there without `serve --sandbox`.
+//! The sandbox: a provider's stand-in on this machine whose key is made at each start, sealed at
+//! once and known to nobody but the vault and the stand-in. Must never be there without `serve
+//! --sandbox`.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! What `init` does, and what every start does first: migrations are the store's; here the master key,
-//! the installation, the first admin key and the core symbols. Safe to run again: says what stood.
+//! What `init` does, and what every start does first: migrations are the store's; here the master
+//! key, the installation, the first admin key and the core symbols. Safe to run again: says what
+//! stood.
 
 use uuid::Uuid;
 

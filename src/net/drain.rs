@@ -1,5 +1,6 @@
-//! Ending well: everybody who serves a connection follows one signal to stop, and whoever sends it can
-//! wait until the last one is gone. Following costs a connection one load of an atomic per turn.
+//! Ending well: everybody who serves a connection follows one signal to stop, and whoever sends it
+//! can wait until the last one is gone. Following costs a connection one load of an atomic per
+//! turn.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -49,7 +50,8 @@ impl Drain {
             if self.0.draining.load(Ordering::SeqCst) {
                 return;
             }
-            // A signal between the two lines above is not lost: `notified` was made before the look.
+            // A signal between the two lines above is not lost: `notified` was made before the
+            // look.
             begun.await;
         }
     }

@@ -1,4 +1,6 @@
-//! The callers' own paths, beside the providers: names that no provider may take.
+//! The callers' own paths, beside the providers.
+//! Names that no provider may take.
+//! Must never forward anything.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request};
