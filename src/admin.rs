@@ -2,31 +2,60 @@
 //! listener of its own and on the local socket. It carries no provider traffic, knows nothing of
 //! the proxy, and must never answer with a secret's value.
 
+mod act;
+mod answer;
+mod audit;
+mod call;
 mod caller;
+mod change;
 mod describe;
 mod frame;
 mod guard;
 mod house;
+mod keys;
 mod local;
 mod members;
 mod note;
 mod open;
+mod page;
 mod pages;
+mod providers;
 mod rate;
+mod records;
 mod refused;
+mod repeat;
 mod routes;
+mod secrets;
+mod sent;
 mod serve;
+mod symbols;
+#[cfg(test)]
+mod tests;
 mod trace;
+mod words;
 
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
-use self::house::House;
+use axum::extract::Request;
+use axum::response::Response;
+use tokio::sync::{Mutex, Semaphore};
+use tower::ServiceExt;
+
+use self::house::{House, MOST_CHANGES};
 use self::pages::Pages;
 use self::rate::Rate;
+use self::trace::Peer;
 use crate::clock::Clock;
+use crate::ledger::Ledger;
+use crate::limiter;
 use crate::net::TlsFiles;
+use crate::provider::Catalogue;
+use crate::roster::Roster;
+use crate::store::Store;
+use crate::vault::Vault;
 
 pub(crate) use self::local::{LocalError, LocalSocket};
 pub(crate) use self::open::{Figures, Part, Readiness};
@@ -41,10 +70,20 @@ pub struct Settings {
     pub requests_per_minute: u64,
 }
 
+/// How long changes whose callers have left may take to finish after the last connection.
+const CHANGES_WITHIN: Duration = Duration::from_secs(5);
+
 /// What the admin face is built from.
 pub(crate) struct Parts {
     pub(crate) settings: Settings,
     pub(crate) clock: Clock,
+    pub(crate) store: Store,
+    pub(crate) roster: Arc<Roster>,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) ledger: Ledger,
+    pub(crate) catalogue: Arc<Catalogue>,
+    /// What the tiers allow, to judge whether a grant stays below its granter's own.
+    pub(crate) tiers: limiter::Settings,
     pub(crate) figures: Figures,
     pub(crate) readiness: Readiness,
 }
@@ -60,9 +99,17 @@ impl Admin {
         let house = House {
             rate: Rate::new(parts.clock.clone(), parts.settings.requests_per_minute),
             clock: parts.clock,
+            store: parts.store,
+            roster: parts.roster,
+            vault: parts.vault,
+            ledger: parts.ledger,
+            catalogue: parts.catalogue,
+            tiers: parts.tiers,
             figures: parts.figures,
             readiness: parts.readiness,
             pages,
+            changes: Arc::new(Semaphore::new(MOST_CHANGES as usize)),
+            key_changes: Mutex::new(()),
         };
         Self { house: Arc::new(house) }
     }
@@ -74,10 +121,22 @@ impl Admin {
     /// Runs until `shutdown`, then lets what is in flight finish, within bounds.
     pub(crate) async fn serve(self, doors: Doors, shutdown: impl Future<Output = ()>) {
         serve::serve(self.router(), doors, shutdown).await;
+        // A change whose caller left is still under way; it too may finish.
+        let all = self.house.changes.acquire_many(MOST_CHANGES);
+        if tokio::time::timeout(CHANGES_WITHIN, all).await.is_err() {
+            tracing::warn!(name: "admin.changes_cut", "changes did not finish in time and are cut");
+        }
+    }
+
+    /// A call from inside the process, as through the local socket: for the command line where no
+    /// server runs.
+    pub(crate) async fn call(&self, mut request: Request) -> Response {
+        request.extensions_mut().insert(Peer::Local);
+        self.router().oneshot(request).await.unwrap_or_else(|never| match never {})
     }
 
     /// The description of the API, for which no server has to run.
     pub(crate) fn openapi() -> String {
-        routes::description().to_pretty_json().unwrap_or_default()
+        format!("{:#}", routes::description())
     }
 }

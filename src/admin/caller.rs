@@ -7,6 +7,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::client::{Client, Right, Role};
+use crate::ledger::{ActorKind, ActorRef};
 
 #[derive(Clone)]
 pub(super) enum Caller {
@@ -32,6 +33,16 @@ impl Caller {
         match self {
             Self::Local => String::from("local"),
             Self::Key(client) => client.id.to_string(),
+        }
+    }
+
+    /// As the trail names him.
+    pub(super) fn actor_ref(&self) -> ActorRef<'_> {
+        match self {
+            Self::Local => ActorRef { kind: ActorKind::Local, id: None, name: "local" },
+            Self::Key(client) => {
+                ActorRef { kind: ActorKind::Key, id: Some(client.id), name: &client.name }
+            }
         }
     }
 

@@ -35,10 +35,13 @@ pub(super) async fn frame(
     request.extensions_mut().insert(Arc::clone(&trace));
     // Dropped with this future when the caller hangs up, and notes that too.
     let noting = Noting::of(Arc::clone(&house), Arc::clone(&trace));
-    let answered = answer(request, next).await;
-    let mut response = in_our_words(&trace, answered);
+    let answered = in_our_words(&trace, answer(request, next).await);
+    // Nothing that was read goes out unless it stands in the trail who read it.
+    let mut response = match noting.finish(answered.status(), refused(&answered)) {
+        Ok(()) => answered,
+        Err(unwritten) => in_our_words(&trace, unwritten.into_response()),
+    };
     put_headers(&house, &trace, response.headers_mut());
-    noting.finish(response.status(), refused_code(&response));
     response
 }
 
@@ -88,7 +91,7 @@ fn is_the_frameworks(response: &Response) -> bool {
     is_error && response.headers().get(header::CONTENT_TYPE) != Some(&json)
 }
 
-fn refused_code(response: &Response) -> Option<Refused> {
+fn refused(response: &Response) -> Option<Refused> {
     response.extensions().get::<Refused>().cloned()
 }
 

@@ -13,8 +13,7 @@ use super::caller::Caller;
 use super::house::House;
 use super::refused::Refused;
 use super::trace::{Peer, Trace};
-use crate::client::{Right, State as KeyState};
-use crate::crypto::token;
+use crate::client::Right;
 use crate::refusal::Refusal;
 use crate::secret;
 
@@ -39,8 +38,9 @@ pub(super) async fn guard(
     let caller = authenticate(&needs.house, &trace, request.headers()).await?;
     trace.set_caller(caller.clone());
     if let Some(key) = caller.key_id() {
-        let left = needs.house.rate.admit(key)?;
+        let (left, admitted) = needs.house.rate.admit(key);
         trace.set_left(left);
+        admitted?;
     }
     if !caller.may(needs.right) {
         let role = caller.role().as_str();
@@ -64,14 +64,8 @@ async fn authenticate(
     if credential.len() > LONGEST_CREDENTIAL {
         return Err(Refusal::unauthorized().into());
     }
-    let digest = token::digest(credential);
-    let found = house.authenticate(&digest).await?;
-    match found {
-        Some(client) if client.state(house.clock.unix_ms()) == KeyState::Active => {
-            Ok(Caller::Key(client))
-        }
-        Some(_) | None => Err(Refusal::unauthorized().into()),
-    }
+    let found = house.roster.authenticate(credential).await.map_err(Refused::internal)?;
+    found.map(Caller::Key).ok_or_else(|| Refusal::unauthorized().into())
 }
 
 /// The one credential of the request. Two that differ are a 400, because either could be meant.

@@ -4,24 +4,37 @@
 
 use std::sync::Arc;
 
+use tokio::sync::{Mutex, Semaphore};
+
 use super::open::{Figures, Readiness};
 use super::pages::Pages;
 use super::rate::Rate;
 use crate::clock::Clock;
+use crate::ledger::Ledger;
+use crate::limiter;
+use crate::provider::Catalogue;
+use crate::roster::Roster;
+use crate::store::Store;
+use crate::vault::Vault;
 
 pub(super) struct House {
     pub(super) clock: Clock,
+    pub(super) store: Store,
+    pub(super) roster: Arc<Roster>,
+    pub(super) vault: Arc<Vault>,
+    pub(super) ledger: Ledger,
+    pub(super) catalogue: Arc<Catalogue>,
+    /// What the tiers allow, to judge whether a grant stays below its granter's own.
+    pub(super) tiers: limiter::Settings,
     pub(super) figures: Figures,
     pub(super) readiness: Readiness,
     pub(super) rate: Rate,
     pub(super) pages: Pages,
+    /// A seat for each change under way; the drain waits for all of them.
+    pub(super) changes: Arc<Semaphore>,
+    /// A change of a client key reads, alters and writes; two at once must not undo each other.
+    pub(super) key_changes: Mutex<()>,
 }
 
-impl House {
-    pub(super) async fn authenticate(
-        &self,
-        _digest: &[u8; 32],
-    ) -> Result<Option<Arc<crate::client::Client>>, super::refused::Refused> {
-        Ok(None)
-    }
-}
+/// Changes at once; each holds a task and at most a mebibyte.
+pub(super) const MOST_CHANGES: u32 = 256;

@@ -235,12 +235,12 @@ impl Members {
     }
 
     /// A member without which nothing can be done.
-    pub(super) fn required<T>(&mut self, name: &str, patch: Patch<T>) -> Option<T> {
+    pub(super) fn required<T>(&mut self, name: &str, patch: &Patch<T>) {
         let has_fault = self.faults.iter().any(|fault| fault.field == name);
         match patch {
-            Patch::Set(value) => Some(value),
-            Patch::Keep if has_fault => None,
-            Patch::Keep | Patch::Clear => self.refuse(name, "is required"),
+            Patch::Set(_) => {}
+            Patch::Keep if has_fault => {}
+            Patch::Keep | Patch::Clear => self.fault(name, "is required"),
         }
     }
 
@@ -363,7 +363,7 @@ mod tests {
         let _ = members.flag("flag");
         let _ = members.time("t");
         let missing = members.text("needed");
-        assert_eq!(members.required("needed", missing), None);
+        members.required("needed", &missing);
         assert_eq!(
             faults(members),
             [

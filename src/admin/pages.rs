@@ -4,12 +4,13 @@
 
 use std::sync::Arc;
 
-use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use bytes::Bytes;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerFile};
 
 use super::house::House;
@@ -50,19 +51,25 @@ fn policy(text: &str) -> HeaderValue {
         .unwrap_or(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"))
 }
 
-pub(super) fn router() -> Router<Arc<House>> {
-    Router::new()
-        .route("/openapi.json", get(description))
-        .route("/docs", get(front_page))
+pub(super) fn router() -> OpenApiRouter<Arc<House>> {
+    OpenApiRouter::new()
+        .routes(routes!(description))
+        .routes(routes!(front_page))
         .route("/docs/", get(front_page))
         .route("/docs/{file}", get(file))
 }
 
+/// This description.
+#[utoipa::path(get, path = "/openapi.json", tag = "Operation", responses(
+    (status = 200, description = "OpenAPI 3.1.", content_type = "application/json")))]
 async fn description(State(house): State<Arc<House>>) -> Response {
     let json = HeaderValue::from_static("application/json");
     ([(header::CONTENT_TYPE, json)], house.pages.description.clone()).into_response()
 }
 
+/// This description as a page.
+#[utoipa::path(get, path = "/docs", tag = "Operation", responses(
+    (status = 200, description = "The page.", content_type = "text/html")))]
 async fn front_page(State(house): State<Arc<House>>) -> Result<Response, Refused> {
     page(&house, "index.html")
 }

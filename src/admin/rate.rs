@@ -1,6 +1,6 @@
-//! How often one key may call the admin face: a window of sixty seconds, counted in sixty-one
-//! sub-windows of one second, so that no minute ever holds more than the quota. In memory, because
-//! a restart may well forgive; must never be used for the proxy's quotas.
+//! How often one key may call the admin face: the house's sliding window, over one minute. In memory,
+//! because a restart may well forgive. Must never be used for the proxy's quotas, which are the
+//! limiter's.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -8,17 +8,16 @@ use std::sync::{Mutex, PoisonError};
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::quota::{Count, Quota, Window};
 use crate::refusal::{Exceeded, LimitKind, Refusal};
 
-const SECONDS: u64 = 60;
-const SLOTS: usize = 61;
-const NS_PER_SECOND: u64 = 1_000_000_000;
+const MINUTE_NS: u64 = 60_000_000_000;
 /// Beyond this many keys, those that rest are forgotten.
 const KEYS_KEPT: usize = 4096;
 
 pub(super) struct Rate {
     clock: Clock,
-    quota: u64,
+    quota: Quota,
     windows: Mutex<HashMap<Uuid, Window>>,
 }
 
@@ -30,88 +29,41 @@ pub(super) struct Left {
     pub(super) reset_at_ms: i64,
 }
 
-struct Window {
-    counts: [u64; SLOTS],
-    /// The running second.
-    second: u64,
-}
-
 impl Rate {
-    pub(super) fn new(clock: Clock, quota: u64) -> Self {
+    pub(super) fn new(clock: Clock, per_minute: u64) -> Self {
+        let quota = Quota { calls: per_minute, window_ns: MINUTE_NS, unlimited: false };
         Self { clock, quota, windows: Mutex::new(HashMap::new()) }
     }
 
-    pub(super) fn admit(&self, key: Uuid) -> Result<Left, Refusal> {
-        let now_ns = self.clock.monotonic_ns();
-        let second = now_ns / NS_PER_SECOND;
-        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
-        if windows.len() >= KEYS_KEPT {
-            windows.retain(|_, window| window.second + SECONDS >= second);
-        }
-        let window = windows.entry(key).or_insert_with(|| Window::starting(second));
-        window.move_to(second);
-        let used = window.total();
-        let admitted = used < self.quota;
-        if admitted {
-            window.count_one();
-        }
-        let free_ns = window.oldest().saturating_add(SECONDS + 1).saturating_mul(NS_PER_SECOND);
-        drop(windows);
-        let wait_ms = free_ns.saturating_sub(now_ns).div_ceil(1_000_000);
-        let reset_at_ms =
-            self.clock.unix_ms().saturating_add(i64::try_from(wait_ms).unwrap_or(i64::MAX));
-        if admitted {
-            return Ok(Left { quota: self.quota, used: used + 1, reset_at_ms });
+    /// The figures stand in the answer either way; a refusal says when to come back.
+    pub(super) fn admit(&self, key: Uuid) -> (Left, Result<(), Refusal>) {
+        let count = self.count(key);
+        let wait_ms = count.free_in_ns.div_ceil(1_000_000);
+        let wait = i64::try_from(wait_ms).unwrap_or(i64::MAX);
+        let reset_at_ms = self.clock.unix_ms().saturating_add(wait);
+        let left = Left { quota: self.quota.calls, used: count.used, reset_at_ms };
+        if count.admitted {
+            return (left, Ok(()));
         }
         let exceeded = Exceeded {
             limit: LimitKind::Client,
-            quota: self.quota,
-            used,
+            quota: left.quota,
+            used: left.used,
             reset_at_ms: Some(reset_at_ms),
             retry_after_seconds: wait_ms.div_ceil(1000).max(1),
         };
-        let detail = format!("This key may call the admin face {} times a minute.", self.quota);
-        Err(Refusal::rate_limited(exceeded, detail))
-    }
-}
-
-impl Window {
-    fn starting(second: u64) -> Self {
-        Self { counts: [0; SLOTS], second }
+        let detail = format!("A key may call the admin face {} times a minute.", left.quota);
+        (left, Err(Refusal::rate_limited(exceeded, detail)))
     }
 
-    /// Empties the slots of the seconds that have left the window.
-    fn move_to(&mut self, second: u64) {
-        let passed = second.saturating_sub(self.second).min(SLOTS as u64);
-        for ahead in 1..=passed {
-            let index = slot(second - passed + ahead);
-            if let Some(count) = self.counts.get_mut(index) {
-                *count = 0;
-            }
+    fn count(&self, key: Uuid) -> Count {
+        let now_ns = self.clock.monotonic_ns();
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        if windows.len() >= KEYS_KEPT {
+            windows.retain(|_, window| window.used(self.quota, now_ns) > 0);
         }
-        self.second = self.second.max(second);
+        windows.entry(key).or_default().count(self.quota, now_ns)
     }
-
-    fn count_one(&mut self) {
-        if let Some(count) = self.counts.get_mut(slot(self.second)) {
-            *count += 1;
-        }
-    }
-
-    fn total(&self) -> u64 {
-        self.counts.iter().sum()
-    }
-
-    /// The oldest second that still counts; the running one where none does.
-    fn oldest(&self) -> u64 {
-        let first = self.second.saturating_sub(SECONDS);
-        let counted = |second: &u64| self.counts.get(slot(*second)).is_some_and(|count| *count > 0);
-        (first..=self.second).find(counted).unwrap_or(self.second)
-    }
-}
-
-fn slot(second: u64) -> usize {
-    usize::try_from(second % SLOTS as u64).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -125,31 +77,37 @@ mod tests {
         (Rate::new(clock.clone(), quota), clock)
     }
 
+    fn used(rate: &Rate, key: Uuid) -> u64 {
+        let (left, admitted) = rate.admit(key);
+        admitted.unwrap();
+        left.used
+    }
+
     #[test]
     fn the_call_beyond_the_quota_is_told_when_it_may_come_back() {
         let (rate, clock) = rate(2);
         let key = Uuid::from_u128(1);
-        assert_eq!(rate.admit(key).unwrap().used, 1);
+        assert_eq!(used(&rate, key), 1);
         clock.advance(Duration::from_secs(10));
-        assert_eq!(rate.admit(key).unwrap().used, 2);
-        let exceeded = rate.admit(key).unwrap_err().exceeded.unwrap();
+        assert_eq!(used(&rate, key), 2);
+        let exceeded = rate.admit(key).1.unwrap_err().exceeded.unwrap();
         assert_eq!((exceeded.quota, exceeded.used), (2, 2));
         let wait = Duration::from_millis(
             u64::try_from(exceeded.reset_at_ms.unwrap() - clock.unix_ms()).unwrap(),
         );
         assert!(wait <= Duration::from_secs(51), "{wait:?}");
         clock.advance(wait - Duration::from_millis(2));
-        assert!(rate.admit(key).is_err());
+        assert!(rate.admit(key).1.is_err());
         clock.advance(Duration::from_millis(2));
-        assert_eq!(rate.admit(key).unwrap().used, 2);
+        assert_eq!(used(&rate, key), 2);
     }
 
     #[test]
     fn keys_do_not_share_a_window() {
         let (rate, _clock) = rate(1);
-        assert!(rate.admit(Uuid::from_u128(1)).is_ok());
-        assert!(rate.admit(Uuid::from_u128(2)).is_ok());
-        assert!(rate.admit(Uuid::from_u128(1)).is_err());
+        assert!(rate.admit(Uuid::from_u128(1)).1.is_ok());
+        assert!(rate.admit(Uuid::from_u128(2)).1.is_ok());
+        assert!(rate.admit(Uuid::from_u128(1)).1.is_err());
     }
 
     #[test]
@@ -158,7 +116,7 @@ mod tests {
         let key = Uuid::from_u128(7);
         let mut admitted = Vec::new();
         for step in 0_u64..3000 {
-            if rate.admit(key).is_ok() {
+            if rate.admit(key).1.is_ok() {
                 admitted.push(step * 137);
             }
             clock.advance(Duration::from_millis(137));

@@ -27,6 +27,11 @@ impl Refused {
         Self(Arc::new(Inner { refusal: Refusal::internal(), cause }))
     }
 
+    /// Our own state forbids it; the log says more.
+    pub(super) fn because(refusal: Refusal, cause: impl Display) -> Self {
+        Self(Arc::new(Inner { refusal, cause: Some(cause.to_string()) }))
+    }
+
     pub(super) fn not_found(what: &str) -> Self {
         Refusal::new(Reason::NotFound, format!("There is no {what} of that id.")).into()
     }

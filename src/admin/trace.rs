@@ -2,7 +2,7 @@
 //! the frame, filled in on the way, read again when the answer goes out. Holds no header, body or
 //! query.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -77,10 +77,10 @@ impl Trace {
         self.has_change_record.load(Ordering::Acquire)
     }
 
-    pub(super) fn address(&self) -> Option<String> {
+    pub(super) fn address(&self) -> Option<IpAddr> {
         match self.peer? {
             Peer::Local => None,
-            Peer::Address(address) => Some(address.ip().to_canonical().to_string()),
+            Peer::Address(address) => Some(address.ip().to_canonical()),
         }
     }
 }

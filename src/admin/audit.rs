@@ -1,0 +1,109 @@
+//! `GET …/audit` and `GET …/audit/verify`: the trail, and whether it still holds.
+
+use std::sync::Arc;
+
+use axum::http::Uri;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::answer::Answer;
+use super::call::Call;
+use super::house::House;
+use super::members::Members;
+use super::page;
+use super::records::{self, Records};
+use super::refused::Refused;
+use crate::ledger::{Filter, Kind};
+
+pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
+    OpenApiRouter::new().routes(routes!(list))
+}
+
+pub(super) fn verifying() -> OpenApiRouter<Arc<House>> {
+    OpenApiRouter::new().routes(routes!(verify))
+}
+
+/// Search the trail, newest first.
+///
+/// Operators see proxied calls (`usage`); admins and auditors see everything. A page may hold fewer
+/// records than asked for and still have a next one.
+#[utoipa::path(get, path = "/api/v1/admin/audit", tag = "Audit",
+    params(("kind" = Option<super::words::RecordKind>, Query),
+        ("actor" = Option<String>, Query, description = "The id of a client key."),
+        ("provider" = Option<String>, Query),
+        ("secret" = Option<String>, Query, description = "The id of a secret."),
+        ("status" = Option<u16>, Query),
+        ("from" = Option<String>, Query, format = DateTime),
+        ("to" = Option<String>, Query, format = DateTime, description = "Before this moment."),
+        ("request_id" = Option<String>, Query),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before.")),
+    responses((status = 200, description = "A page.", body = Records)))]
+async fn list(call: Call, uri: Uri) -> Result<Answer, Refused> {
+    let mut query = Members::of_query(&uri)?;
+    let limit = page::limit(&mut query);
+    let cursor = records::cursor(&mut query);
+    let mut filter = filter(&mut query);
+    query.finish()?;
+    records::narrowed(&call, &mut filter)?;
+    records::search(&call, &filter, limit, cursor.as_ref()).await
+}
+
+fn filter(query: &mut Members) -> Filter {
+    let status = query.whole("status", 100, 599).value();
+    Filter {
+        kind: query.word("kind", &Kind::ALL, Kind::as_str).value(),
+        actor_id: id(query, "actor"),
+        provider: query.text("provider").value(),
+        secret_id: id(query, "secret"),
+        status: status.and_then(|status| u16::try_from(status).ok()),
+        from_ms: query.time("from").value(),
+        to_ms: query.time("to").value(),
+        request_id: query.text("request_id").value(),
+    }
+}
+
+fn id(query: &mut Members, name: &str) -> Option<Uuid> {
+    let text = query.text(name).value()?;
+    let id = Uuid::try_parse(&text).ok();
+    if id.is_none() {
+        query.fault(name, "must be an id");
+    }
+    id
+}
+
+#[derive(Serialize, ToSchema)]
+struct Verification {
+    ok: bool,
+    /// How many records hold.
+    records: u64,
+    first_bad: Option<FirstBad>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct FirstBad {
+    node: String,
+    sequence: u64,
+    id: Option<String>,
+    #[schema(value_type = String)]
+    reason: &'static str,
+}
+
+/// Recompute every node's chain and name the first bad record.
+#[utoipa::path(get, path = "/api/v1/admin/audit/verify", tag = "Audit",
+    responses((status = 200, description = "What was found.", body = Verification)))]
+async fn verify(call: Call, uri: Uri) -> Result<Answer, Refused> {
+    Members::of_query(&uri)?.finish()?;
+    records::settled(&call).await;
+    let verified = call.house.ledger.verify().await.map_err(Refused::internal)?;
+    let first_bad = verified.first_bad.map(|bad| FirstBad {
+        node: bad.node,
+        sequence: bad.sequence,
+        id: bad.id.map(|id| id.to_string()),
+        reason: bad.reason,
+    });
+    Answer::ok(&Verification { ok: first_bad.is_none(), records: verified.records, first_bad })
+}

@@ -1,0 +1,68 @@
+//! Client keys: one file for each thing that can be done with them. The key itself passes through here
+//! twice, when it is made and when it is rotated, and must never be written anywhere but into the answer.
+
+mod change;
+mod create;
+mod delete;
+mod grant;
+mod list;
+mod rotate;
+mod trail;
+mod view;
+mod wanted;
+
+use std::sync::Arc;
+
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use self::view::ClientKey;
+use super::answer::Answer;
+use super::call::Call;
+use super::house::House;
+use super::refused::Refused;
+use crate::refusal::Refusal;
+use crate::roster::RosterError;
+use crate::secret::SecretBytes;
+use crate::store::ClientKeyRow;
+
+const WHAT: &str = "client key";
+
+/// For whoever may read metadata.
+pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
+    OpenApiRouter::new().routes(routes!(list::list)).routes(routes!(list::show))
+}
+
+/// For whoever may read at least the proxied calls.
+pub(super) fn reading_trail() -> OpenApiRouter<Arc<House>> {
+    OpenApiRouter::new().routes(routes!(trail::trail))
+}
+
+/// For whoever operates; each route asks for more where the key's role demands it.
+pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
+    OpenApiRouter::new()
+        .routes(routes!(create::create))
+        .routes(routes!(change::change))
+        .routes(routes!(delete::delete))
+        .routes(routes!(rotate::rotate))
+}
+
+async fn row(call: &Call, id: Uuid) -> Result<ClientKeyRow, Refused> {
+    let row = call.house.store.client_key(id).await.map_err(Refused::internal)?;
+    row.ok_or_else(|| Refused::not_found(WHAT))
+}
+
+fn shown_once(shown: &ClientKey, key: SecretBytes) -> Result<Answer, Refused> {
+    Ok(Answer::created(shown)?.showing_once("key", key))
+}
+
+fn refusal_of(error: RosterError) -> Refused {
+    match error {
+        RosterError::LastAdmin => Refused::conflict(error.to_string()),
+        RosterError::NotFound => Refused::not_found(WHAT),
+        RosterError::BadScope(bad) => Refusal::invalid_field("scopes", bad.fault).into(),
+        RosterError::Store(error) => Refused::internal(error),
+        RosterError::Crypto(error) => Refused::internal(error),
+    }
+}

@@ -1,0 +1,36 @@
+//! `DELETE …/api-keys/{id}`: the key is gone, its trail stays.
+
+use axum::extract::Path;
+use axum::http::StatusCode;
+use serde_json::json;
+
+use super::super::act::Act;
+use super::super::call::{Call, identified};
+use super::super::refused::Refused;
+use super::grant::may_touch;
+use super::view::alterable;
+use super::{WHAT, refusal_of, row};
+
+/// Delete a client key.
+///
+/// It stops working at once; what it did stays in the trail. The last active admin key stays.
+#[utoipa::path(delete, path = "/api/v1/admin/api-keys/{id}", tag = "Client keys",
+    params(("id" = String, Path)), responses((status = 204, description = "Gone.")))]
+pub(in super::super) async fn delete(
+    call: Call,
+    Path(id): Path<String>,
+) -> Result<StatusCode, Refused> {
+    let id = identified(&id, WHAT)?;
+    let _turn = call.house.key_changes.lock().await;
+    let row = row(&call, id).await?;
+    may_touch(&call.caller, row.role)?;
+    let act = Act::begin(&call, "", Some(alterable(&row)), &json!({"deleted": true}))?;
+    match call.house.roster.delete(id).await {
+        Ok(true) => {
+            act.done(204, None);
+            Ok(StatusCode::NO_CONTENT)
+        }
+        Ok(false) => Err(act.refused(Refused::not_found(WHAT))),
+        Err(error) => Err(act.refused(refusal_of(error))),
+    }
+}

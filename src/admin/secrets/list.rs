@@ -1,0 +1,49 @@
+//! `GET …/secrets` and `GET …/secrets/{id}`: metadata alone.
+
+use axum::extract::Path;
+use axum::http::Uri;
+use utoipa::ToSchema;
+
+use super::super::answer::{Answer, Page};
+use super::super::call::{Call, identified};
+use super::super::members::Members;
+use super::super::page;
+use super::super::refused::Refused;
+use super::view::Secret;
+use super::{WHAT, refusal_of, shown};
+
+/// A page of secrets, newest first.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "stands in the description alone; `Page` is answered")]
+pub(super) struct Secrets {
+    items: Vec<Secret>,
+    next_cursor: Option<String>,
+}
+
+/// List secrets, newest first; metadata alone.
+#[utoipa::path(get, path = "/api/v1/admin/secrets", tag = "Secrets",
+    params(("limit" = Option<u64>, Query, minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before.")),
+    responses((status = 200, description = "A page.", body = Secrets)))]
+pub(in super::super) async fn list(call: Call, uri: Uri) -> Result<Answer, Refused> {
+    let mut query = Members::of_query(&uri)?;
+    let limit = page::limit(&mut query);
+    let after = page::after_id(&mut query);
+    query.finish()?;
+    // Few, and the vault holds them all as it is.
+    let mut secrets = call.house.vault.list().await.map_err(refusal_of)?;
+    secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.id));
+    secrets.retain(|secret| after.is_none_or(|after| secret.id < after));
+    let (secrets, next_cursor) = page::split(secrets, limit, |secret| secret.id.to_string());
+    let items: Vec<Secret> = secrets.iter().map(Secret::of).collect();
+    Answer::ok(&Page { items, next_cursor })
+}
+
+/// Show a secret's metadata.
+#[utoipa::path(get, path = "/api/v1/admin/secrets/{id}", tag = "Secrets",
+    params(("id" = String, Path)),
+    responses((status = 200, description = "The secret's metadata.", body = Secret)))]
+pub(in super::super) async fn show(call: Call, Path(id): Path<String>) -> Result<Answer, Refused> {
+    let secret = shown(&call, identified(&id, WHAT)?).await?;
+    Answer::ok(&Secret::of(&secret))
+}

@@ -1,0 +1,120 @@
+//! A secret as it is shown: everything but its value. What this version does not find out yet (health,
+//! permissions, limits, rotation) is there and says so.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::super::words::{Health, VersionState};
+use crate::clock::rfc3339;
+use crate::vault::{SecretView, VersionView};
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Secret {
+    #[schema(example = "0198c0de-7a11-7c0d-8e5a-5ea19a7e0002")]
+    id: String,
+    #[schema(example = "polygon")]
+    provider: String,
+    /// Unique within the provider.
+    #[schema(example = "default")]
+    name: String,
+    #[schema(example = "market-data")]
+    category: String,
+    owner: Option<String>,
+    labels: BTreeMap<String, String>,
+    active: bool,
+    /// The version that calls use; null if none does.
+    version: Option<u32>,
+    /// Where that version stands.
+    #[schema(value_type = Option<VersionState>)]
+    state: Option<&'static str>,
+    #[schema(value_type = Health)]
+    health: &'static str,
+    #[schema(format = DateTime)]
+    checked_at: Option<String>,
+    /// Recognises the same value again; keyed, so that no value can be guessed from it.
+    fingerprint: String,
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+    versions: Vec<Version>,
+    /// Not found out by this version; always null.
+    permissions: Option<Vec<String>>,
+    /// Not found out by this version; always null.
+    limits: Option<BTreeMap<String, u64>>,
+    /// Not part of this version; always null.
+    rotation: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Version {
+    version: u32,
+    #[schema(value_type = VersionState)]
+    state: &'static str,
+    /// Percent of the calls.
+    share: u8,
+    #[schema(format = DateTime)]
+    created_at: String,
+    #[schema(format = DateTime)]
+    last_used_at: Option<String>,
+}
+
+const ACTIVE: &str = "active";
+
+impl Secret {
+    pub(super) fn of(secret: &SecretView) -> Self {
+        let in_use = secret.versions.iter().filter(|version| version.state == ACTIVE);
+        let in_use = in_use.max_by_key(|version| version.version);
+        Self {
+            id: secret.id.to_string(),
+            provider: secret.provider.clone(),
+            name: secret.name.clone(),
+            category: secret.category.clone(),
+            owner: secret.owner.clone(),
+            labels: secret.labels.iter().cloned().collect(),
+            active: secret.active,
+            version: in_use.map(|version| version.version),
+            state: in_use.map(|version| version.state),
+            health: "unknown",
+            checked_at: None,
+            fingerprint: secret.fingerprint.clone(),
+            expires_at: secret.expires_at_ms.map(rfc3339),
+            created_at: rfc3339(secret.created_at_ms),
+            updated_at: rfc3339(secret.updated_at_ms),
+            versions: secret.versions.iter().map(Version::of).collect(),
+            permissions: None,
+            limits: None,
+            rotation: None,
+        }
+    }
+}
+
+impl Version {
+    fn of(version: &VersionView) -> Self {
+        Self {
+            version: version.version,
+            state: version.state,
+            share: if version.state == ACTIVE { 100 } else { 0 },
+            created_at: rfc3339(version.created_at_ms),
+            last_used_at: version.last_used_at_ms.map(rfc3339),
+        }
+    }
+}
+
+/// What an operator can alter, for the before and after of the trail.
+pub(super) fn alterable(secret: &SecretView) -> serde_json::Value {
+    serde_json::json!({
+        "id": secret.id.to_string(),
+        "provider": secret.provider,
+        "name": secret.name,
+        "owner": secret.owner,
+        "labels": secret.labels.iter().cloned().collect::<BTreeMap<String, String>>(),
+        "expires_at": secret.expires_at_ms.map(rfc3339),
+        "active": secret.active,
+        "versions": secret.versions.len(),
+    })
+}

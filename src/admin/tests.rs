@@ -1,0 +1,194 @@
+//! The admin face with real keepers behind it, called without a listener unless a test is about one.
+
+mod doors;
+mod frame;
+mod keys;
+mod rights;
+mod secrets;
+mod trail;
+
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Method, StatusCode};
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::*;
+use crate::client::{Role, Tier};
+use crate::kms::MasterKey;
+use crate::ledger;
+use crate::roster::NewClient;
+use crate::store::{AssetClass, ClientKeyRow, Settings as StoreSettings, Target};
+
+/// Searched for in every answer.
+const CANARY: &str = "canary-polygon-key-0123456789";
+
+struct Face {
+    admin: Admin,
+    router: axum::Router,
+    clock: Clock,
+    store: Store,
+    roster: Arc<Roster>,
+    writer: tokio::task::JoinHandle<()>,
+    folder: tempfile::TempDir,
+}
+
+struct Got {
+    status: StatusCode,
+    headers: HeaderMap,
+    text: String,
+    json: Value,
+}
+
+async fn face() -> Face {
+    face_with(600).await
+}
+
+async fn face_with(requests_per_minute: u64) -> Face {
+    let folder = tempfile::tempdir().unwrap();
+    let clock = Clock::settable(1_768_487_400_000);
+    let target = Target::Sqlite(folder.path().join("test.db"));
+    let store = Store::open(&StoreSettings { target }, clock.clone()).await.unwrap();
+    store.seed_symbols(&[("SPY", AssetClass::Etf), ("AAPL", AssetClass::Stock)]).await.unwrap();
+    let catalogue = Arc::new(Catalogue::build(&[]).unwrap());
+    let installation = Uuid::from_u128(7);
+    let master = MasterKey { id: [1; 16], key: crate::secret::Key::copy_of(&[3; 32]) };
+    let (store_2, clock_2) = (store.clone(), clock.clone());
+    let vault = Vault::open_house(store_2, clock_2, catalogue.clone(), master, installation);
+    let vault = Arc::new(vault.await.unwrap());
+    let roster = Arc::new(Roster::new(store.clone(), clock.clone()));
+    let opening = ledger::Opening {
+        settings: ledger::Settings {
+            folder: folder.path().join("journal"),
+            retention_days: 90,
+            budget_bytes: 16 * 1024 * 1024,
+        },
+        store: store.clone(),
+        clock: clock.clone(),
+        installation,
+        node: String::from("node-a"),
+        workers: 1,
+        meter: Box::new(|_| {}),
+    };
+    let (ledger, _lanes) = Ledger::open(opening).await.unwrap();
+    let writer = tokio::spawn(ledger.writer());
+    let admin = Admin::new(Parts {
+        settings: Settings {
+            listen: ([127, 0, 0, 1], 0).into(),
+            behind_tls: false,
+            tls: None,
+            frame_ancestors: Vec::new(),
+            requests_per_minute,
+        },
+        clock: clock.clone(),
+        store: store.clone(),
+        roster: roster.clone(),
+        vault,
+        ledger,
+        catalogue,
+        tiers: limiter::Settings {
+            enabled: true,
+            window_seconds: 3600,
+            unlimited: 999_999,
+            premium: 1000,
+            standard: 100,
+            limited: 10,
+        },
+        figures: Arc::new(|| String::from("# EOF\n")),
+        readiness: Arc::new(|| Box::pin(async { Vec::new() })),
+    });
+    let router = admin.router();
+    Face { admin, router, clock, store, roster, writer, folder }
+}
+
+impl Face {
+    /// A client key made behind the face's back.
+    async fn key(&self, role: Role, tier: Tier) -> String {
+        self.key_of(ClientKeyRow::new(role.as_str(), role, tier, "test")).await
+    }
+
+    async fn key_of(&self, row: ClientKeyRow) -> String {
+        let issued = self.roster.issue(NewClient { row }).await.unwrap();
+        issued.key.expose_str().unwrap().to_owned()
+    }
+
+    async fn admin_key(&self) -> String {
+        self.key(Role::Admin, Tier::Unlimited).await
+    }
+
+    async fn send(&self, method: &str, target: &str, key: &str, body: Option<Value>) -> Got {
+        self.send_with(method, target, &[("x-api-key", key)], body).await
+    }
+
+    async fn get(&self, target: &str, key: &str) -> Got {
+        self.send("GET", target, key, None).await
+    }
+
+    async fn send_with(
+        &self,
+        method: &str,
+        target: &str,
+        headers: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Got {
+        let mut request = Request::builder()
+            .method(method.parse::<Method>().unwrap())
+            .uri(target)
+            .extension(Peer::Address(([192, 0, 2, 7], 4711).into()));
+        for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
+            request = request.header(*name, *value);
+        }
+        let body = match body {
+            Some(json) => {
+                request = request.header("content-type", "application/json");
+                Body::from(json.to_string())
+            }
+            None => Body::empty(),
+        };
+        self.raw(request.body(body).unwrap()).await
+    }
+
+    async fn raw(&self, request: Request) -> Got {
+        let response = self.router.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        let bytes = to_bytes(body, usize::MAX).await.unwrap();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        assert!(!text.contains(CANARY), "a secret's value was answered: {text}");
+        assert!(
+            parts.headers.keys().all(|name| !name.as_str().starts_with("access-control")),
+            "this face knows no CORS"
+        );
+        let json = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Got { status: parts.status, headers: parts.headers, text, json }
+    }
+}
+
+impl Drop for Face {
+    fn drop(&mut self) {
+        self.writer.abort();
+        let _ = self.folder.path();
+    }
+}
+
+impl Got {
+    fn is(self, status: u16) -> Self {
+        assert_eq!(self.status.as_u16(), status, "{}", self.text);
+        self
+    }
+
+    fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+
+    fn text_of(&self, member: &str) -> String {
+        self.json[member].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The faults of a 422, as `field: fault`.
+    fn faults(&self) -> Vec<String> {
+        let faults = self.json["fields"].as_array().cloned().unwrap_or_default();
+        let line = |fault: &Value| {
+            format!("{}: {}", fault["field"].as_str().unwrap(), fault["fault"].as_str().unwrap())
+        };
+        faults.iter().map(line).collect()
+    }
+}

@@ -1,0 +1,226 @@
+//! What every answer has in common, and what is open to everybody.
+
+use serde_json::json;
+
+use super::*;
+
+async fn ask(face: &Face, method: &str, target: &str) -> Got {
+    face.send_with(method, target, &[("x-request-id", "req-7")], None).await
+}
+
+#[tokio::test]
+async fn what_is_open_answers_without_a_credential() {
+    let face = face().await;
+    for (path, kind) in [
+        ("/healthz", "application/json"),
+        ("/readyz", "application/json"),
+        ("/metrics", "application/openmetrics-text; version=1.0.0; charset=utf-8"),
+        ("/openapi.json", "application/json"),
+        ("/docs", "text/html"),
+        ("/docs/", "text/html"),
+        ("/docs/swagger-ui-bundle.js", "text/javascript"),
+    ] {
+        let got = ask(&face, "GET", path).await.is(200);
+        assert_eq!(got.header("content-type"), Some(kind), "{path}");
+        assert_eq!(got.header("x-request-id"), Some("req-7"));
+        assert_eq!(got.header("x-content-type-options"), Some("nosniff"));
+        assert!(!got.text.is_empty(), "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_frameworks_own_noes_have_the_contracts_body() {
+    let face = face().await;
+    let got = ask(&face, "GET", "/api/v1/nothing?x=secret").await.is(404);
+    assert_eq!(got.header("x-sealgate-error"), Some("not_found"));
+    assert_eq!(
+        got.text,
+        r#"{"error":"Not found","code":"not_found","detail":"There is nothing at this path; /openapi.json lists all.","request_id":"req-7"}"#
+    );
+    let got = ask(&face, "DELETE", "/healthz").await.is(405);
+    assert_eq!(got.header("allow"), Some("GET,HEAD"));
+    assert_eq!(got.json["code"], "method_not_allowed");
+    let got = ask(&face, "PATCH", "/api/v1/admin/api-keys").await.is(405);
+    assert_eq!(got.json["code"], "method_not_allowed");
+    ask(&face, "OPTIONS", "/api/v1/admin/api-keys").await.is(405);
+    ask(&face, "TRACE", "/healthz").await.is(405);
+    let got = ask(&face, "GET", &format!("/{}", "x".repeat(9000))).await.is(414);
+    assert_eq!(got.json["code"], "uri_too_long");
+    ask(&face, "GET", "/api/v1/admin/api-keys/%ff").await.is(401);
+    let key = face.admin_key().await;
+    face.get("/api/v1/admin/api-keys/%ff", &key).await.is(400);
+}
+
+#[tokio::test]
+async fn the_page_of_the_api_needs_nothing_from_elsewhere() {
+    let face = face().await;
+    let got = ask(&face, "GET", "/docs").await.is(200);
+    let policy = got.header("content-security-policy").unwrap();
+    assert!(policy.contains("script-src 'self';"), "{policy}");
+    assert!(!got.text.contains("http"), "{}", got.text);
+    let mut files = 0;
+    for rest in got.text.split("=\"/docs/").skip(1) {
+        let file = rest.split('"').next().unwrap();
+        ask(&face, "GET", &format!("/docs/{file}")).await.is(200);
+        files += 1;
+    }
+    assert_eq!(files, 7);
+    let script = ask(&face, "GET", "/docs/swagger-initializer.js").await.is(200);
+    assert!(script.text.contains("/openapi.json"), "{}", script.text);
+    ask(&face, "GET", "/docs/nothing.js").await.is(404);
+}
+
+#[tokio::test]
+async fn a_body_is_judged_before_its_meaning() {
+    let face = face().await;
+    let key = face.admin_key().await;
+    let post = |kind: &'static str, body: Vec<u8>| {
+        let request = Request::builder()
+            .method("POST")
+            .uri("/api/v1/admin/api-keys")
+            .header("x-api-key", &key)
+            .header("content-type", kind)
+            .body(Body::from(body))
+            .unwrap();
+        face.raw(request)
+    };
+    post("text/plain", b"{}".to_vec()).await.is(415);
+    post("application/json", b"{".to_vec()).await.is(400);
+    post("application/json", b"[]".to_vec()).await.is(422);
+    post("application/json", vec![b' '; 1024 * 1024 + 1]).await.is(413);
+    post("application/json", b"{}".to_vec()).await.is(422);
+}
+
+#[tokio::test]
+async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
+    let face = face_with(2).await;
+    let (key, other) = (face.admin_key().await, face.admin_key().await);
+    let path = "/api/v1/admin/symbols";
+    let got = face.get(path, &key).await.is(200);
+    assert_eq!(got.header("x-sealgate-ratelimit-limit"), Some("2"));
+    assert_eq!(got.header("x-ratelimit-remaining"), Some("1"));
+    assert_eq!(got.header("x-ratelimit-used"), Some("1"));
+    assert_eq!(got.header("x-ratelimit-reset"), Some("1768487461"));
+    face.get(path, &key).await.is(200);
+    let got = face.get(path, &key).await.is(429);
+    assert_eq!(got.header("x-sealgate-error"), Some("rate_limited"));
+    assert_eq!(got.json["limit"], "client");
+    assert_eq!(got.json["quota"], 2);
+    let wait: u64 = got.header("retry-after").unwrap().parse().unwrap();
+    face.get(path, &other).await.is(200);
+    face.clock.advance(Duration::from_secs(wait));
+    face.get(path, &key).await.is(200);
+}
+
+#[tokio::test]
+async fn the_description_is_valid_and_lists_every_route() {
+    let description: Value = serde_json::from_str(&Admin::openapi()).unwrap();
+    assert_eq!(description["openapi"], "3.1.0");
+    let mut listed: Vec<String> = Vec::new();
+    let face = face().await;
+    let key = face.admin_key().await;
+    for (path, item) in description["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            if path.starts_with("/{provider}") {
+                continue;
+            }
+            listed.push(format!("{} {path}", method.to_uppercase()));
+            // Every route that is described is there: it answers with something else than 404 or 405
+            // of the framework.
+            let target = path.replace("{id}", "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001");
+            let got = face.send(&method.to_uppercase(), &target, &key, Some(json!({}))).await;
+            assert_ne!(got.status.as_u16(), 405, "{method} {path}");
+            assert!(!got.text.contains("nothing at this path"), "{method} {path}");
+            let responses = operation["responses"].as_object().unwrap();
+            assert!(
+                responses.contains_key(got.status.as_str()),
+                "{method} {path} answers {} undescribed",
+                got.status
+            );
+            let is_open = !path.starts_with("/api/");
+            assert_eq!(operation["security"].is_array(), !is_open, "{method} {path}");
+            assert_eq!(responses.contains_key("401"), !is_open, "{method} {path}");
+        }
+    }
+    listed.sort_unstable();
+    assert_eq!(
+        listed,
+        [
+            "DELETE /api/v1/admin/api-keys/{id}",
+            "DELETE /api/v1/admin/secrets/{id}",
+            "GET /api/v1/admin/api-keys",
+            "GET /api/v1/admin/api-keys/{id}",
+            "GET /api/v1/admin/api-keys/{id}/audit",
+            "GET /api/v1/admin/audit",
+            "GET /api/v1/admin/audit/verify",
+            "GET /api/v1/admin/providers",
+            "GET /api/v1/admin/providers/{id}",
+            "GET /api/v1/admin/secrets",
+            "GET /api/v1/admin/secrets/{id}",
+            "GET /api/v1/admin/symbols",
+            "GET /docs",
+            "GET /healthz",
+            "GET /metrics",
+            "GET /openapi.json",
+            "GET /readyz",
+            "POST /api/v1/admin/api-keys",
+            "POST /api/v1/admin/api-keys/{id}/rotate",
+            "POST /api/v1/admin/secrets",
+            "POST /api/v1/admin/secrets/{id}/validate",
+            "PUT /api/v1/admin/api-keys/{id}",
+            "PUT /api/v1/admin/secrets/{id}",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn every_reference_of_the_description_leads_somewhere() {
+    let text = Admin::openapi();
+    let description: Value = serde_json::from_str(&text).unwrap();
+    let mut found = 0;
+    for rest in text.split("\"$ref\": \"#").skip(1) {
+        let pointer = rest.split('"').next().unwrap();
+        assert!(description.pointer(pointer).is_some(), "{pointer}");
+        found += 1;
+    }
+    assert!(found > 20);
+    assert_eq!(description["components"]["securitySchemes"]["ApiKey"]["name"], "X-API-Key");
+    assert_eq!(description["components"]["securitySchemes"]["Bearer"]["scheme"], "bearer");
+    assert!(description["paths"]["/{provider}/{path}"]["get"].is_object());
+}
+
+/// What is described can be sent: the reader knows every member, whatever it thinks of the value.
+#[tokio::test]
+async fn every_described_member_is_known_to_its_reader() {
+    let description: Value = serde_json::from_str(&Admin::openapi()).unwrap();
+    let face = face().await;
+    let key = face.admin_key().await;
+    let made = face.send("POST", "/api/v1/admin/api-keys", &key, Some(json!({"name": "n"}))).await;
+    let secret = json!({"provider": "polygon", "fields": {"api_key": CANARY}});
+    let secret = face.send("POST", "/api/v1/admin/secrets", &key, Some(secret)).await.is(201);
+    let mut judged = 0;
+    for (path, item) in description["paths"].as_object().unwrap() {
+        for (method, operation) in item.as_object().unwrap() {
+            let schema = &operation["requestBody"]["content"]["application/json"]["schema"];
+            let reference = schema["$ref"].as_str().or_else(|| schema["oneOf"][1]["$ref"].as_str());
+            let Some(reference) = reference else { continue };
+            let schema = description.pointer(reference.trim_start_matches('#')).unwrap();
+            let id = if path.contains("secrets") { &secret.json["id"] } else { &made.json["id"] };
+            let target = path.replace("{id}", id.as_str().unwrap());
+            for member in schema["properties"].as_object().unwrap().keys() {
+                let body = json!({member.as_str(): [{"absurd": [1.5]}]});
+                let got =
+                    face.send(&method.to_uppercase(), &target, &key, Some(body)).await.is(422);
+                let fault = got.faults().into_iter().find(|fault| fault.starts_with(member));
+                let fault = fault.unwrap_or_default();
+                assert!(
+                    !fault.is_empty() && !fault.contains("is not a member"),
+                    "{method} {path} {member}: {}",
+                    got.text
+                );
+                judged += 1;
+            }
+        }
+    }
+    assert!(judged > 30, "{judged}");
+}

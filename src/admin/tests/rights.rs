@@ -1,0 +1,143 @@
+//! Who may do what: the contract's table, role by role and route by route, and how a caller is known.
+
+use serde_json::json;
+
+use super::*;
+
+const NOBODY: &str = "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001";
+
+/// Route by route: may admin, operator, auditor, user, guest?
+const TABLE: [(&str, &str, [bool; 5]); 17] = [
+    ("GET", "/api/v1/admin/api-keys", [true, true, true, false, false]),
+    ("POST", "/api/v1/admin/api-keys", [true, true, false, false, false]),
+    ("GET", "/api/v1/admin/api-keys/{id}", [true, true, true, false, false]),
+    ("PUT", "/api/v1/admin/api-keys/{id}", [true, true, false, false, false]),
+    ("DELETE", "/api/v1/admin/api-keys/{id}", [true, true, false, false, false]),
+    ("POST", "/api/v1/admin/api-keys/{id}/rotate", [true, true, false, false, false]),
+    ("GET", "/api/v1/admin/api-keys/{id}/audit", [true, true, true, false, false]),
+    ("GET", "/api/v1/admin/secrets", [true, true, true, false, false]),
+    ("POST", "/api/v1/admin/secrets", [true, true, false, false, false]),
+    ("GET", "/api/v1/admin/secrets/{id}", [true, true, true, false, false]),
+    ("PUT", "/api/v1/admin/secrets/{id}", [true, true, false, false, false]),
+    ("DELETE", "/api/v1/admin/secrets/{id}", [true, false, false, false, false]),
+    ("POST", "/api/v1/admin/secrets/{id}/validate", [true, true, false, false, false]),
+    ("GET", "/api/v1/admin/providers", [true, true, true, false, false]),
+    ("GET", "/api/v1/admin/audit", [true, true, true, false, false]),
+    ("GET", "/api/v1/admin/audit/verify", [true, false, true, false, false]),
+    ("GET", "/api/v1/admin/symbols", [true, true, true, false, false]),
+];
+
+#[tokio::test]
+async fn the_table_of_rights_holds_for_every_role_and_route() {
+    let face = face().await;
+    for (place, role) in Role::ALL.into_iter().enumerate() {
+        let key = face.key(role, Tier::Unlimited).await;
+        for (method, path, allowed) in TABLE {
+            let body = matches!(method, "POST" | "PUT").then(|| json!({}));
+            let got = face.send(method, &path.replace("{id}", NOBODY), &key, body).await;
+            assert_eq!(
+                got.status != StatusCode::FORBIDDEN,
+                allowed[place],
+                "{} {method} {path}: {}",
+                role.as_str(),
+                got.text
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_failure_to_prove_oneself_is_one_and_the_same_answer() {
+    let face = face().await;
+    let admin = face.admin_key().await;
+    let body = json!({"name": "n", "expires_at": "2026-01-15T14:31:00Z"});
+    let short = face.send("POST", "/api/v1/admin/api-keys", &admin, Some(body)).await.is(201);
+    let gone =
+        face.send("POST", "/api/v1/admin/api-keys", &admin, Some(json!({"name": "n"}))).await;
+    let target = format!("/api/v1/admin/api-keys/{}", gone.text_of("id"));
+    face.send("PUT", &target, &admin, Some(json!({"active": false}))).await.is(200);
+    face.clock.advance(Duration::from_secs(61));
+
+    let unknown = "mdw_0000000000000000000000000000000000000000aaaaaa";
+    let revoked = gone.text_of("key");
+    let expired = short.text_of("key");
+    let path = "/api/v1/admin/symbols";
+    let mut bodies = Vec::new();
+    for headers in [
+        vec![],
+        vec![("x-api-key", unknown)],
+        vec![("x-api-key", "x")],
+        vec![("x-api-key", revoked.as_str())],
+        vec![("x-api-key", expired.as_str())],
+        vec![("authorization", "Basic eDp5")],
+        vec![("authorization", "Bearer nothing")],
+    ] {
+        let mut headers = headers;
+        headers.push(("x-request-id", "same"));
+        let got = face.send_with("GET", path, &headers, None).await.is(401);
+        assert_eq!(got.header("x-sealgate-error"), Some("unauthorized"));
+        bodies.push(got.text);
+    }
+    bodies.dedup();
+    assert_eq!(bodies.len(), 1, "{bodies:?}");
+}
+
+#[tokio::test]
+async fn a_key_is_taken_from_either_header_and_two_keys_are_ambiguous() {
+    let face = face().await;
+    let (one, two) = (face.admin_key().await, face.admin_key().await);
+    let path = "/api/v1/admin/symbols";
+    let bearer = format!("Bearer {one}");
+    face.send_with("GET", path, &[("authorization", &bearer)], None).await.is(200);
+    let both = [("authorization", bearer.as_str()), ("x-api-key", one.as_str())];
+    face.send_with("GET", path, &both, None).await.is(200);
+    let differ = [("authorization", bearer.as_str()), ("x-api-key", two.as_str())];
+    face.send_with("GET", path, &differ, None).await.is(400);
+    face.get(&format!("{path}?api_key={one}"), "").await.is(401);
+}
+
+#[tokio::test]
+async fn nobody_grants_above_himself() {
+    let face = face().await;
+    let operator = face.key(Role::Operator, Tier::Standard).await;
+    let post = |body: Value| face.send("POST", "/api/v1/admin/api-keys", &operator, Some(body));
+    for role in ["admin", "operator", "auditor"] {
+        post(json!({"name": "n", "role": role})).await.is(403);
+    }
+    post(json!({"name": "n", "tier": "premium"})).await.is(403);
+    post(json!({"name": "n", "limit": 101})).await.is(403);
+    let made = post(json!({"name": "n", "limit": 100})).await.is(201);
+    let target = format!("/api/v1/admin/api-keys/{}", made.text_of("id"));
+    let put = |body: Value| face.send("PUT", &target, &operator, Some(body));
+    put(json!({"role": "operator"})).await.is(403);
+    put(json!({"tier": "unlimited"})).await.is(403);
+    put(json!({"limit": 5000})).await.is(403);
+    put(json!({"limit": null})).await.is(200);
+    put(json!({"role": "guest"})).await.is(200);
+
+    let mut row = ClientKeyRow::new("narrow", Role::Operator, Tier::Standard, "test");
+    row.scopes = Some(vec![String::from("polygon:GET:/v2/**")]);
+    let narrow = face.key_of(row).await;
+    let post = |body: Value| face.send("POST", "/api/v1/admin/api-keys", &narrow, Some(body));
+    post(json!({"name": "n"})).await.is(403);
+    post(json!({"name": "n", "scopes": ["polygon:GET:/**"]})).await.is(403);
+    post(json!({"name": "n", "scopes": ["polygon:GET:/v2/aggs/**"]})).await.is(201);
+    // The wide key of the first operator: the narrow one may revoke it, not be shown it.
+    let rotate = format!("{target}/rotate");
+    face.send("POST", &rotate, &narrow, None).await.is(403);
+    face.send("PUT", &target, &narrow, Some(json!({"active": false}))).await.is(200);
+    face.send("PUT", &target, &narrow, Some(json!({"active": true}))).await.is(403);
+}
+
+#[tokio::test]
+async fn an_operator_touches_no_key_of_a_higher_role() {
+    let face = face().await;
+    let (admin, operator) =
+        (face.admin_key().await, face.key(Role::Operator, Tier::Unlimited).await);
+    let body = json!({"name": "n", "role": "auditor"});
+    let auditor = face.send("POST", "/api/v1/admin/api-keys", &admin, Some(body)).await.is(201);
+    let target = format!("/api/v1/admin/api-keys/{}", auditor.text_of("id"));
+    face.send("PUT", &target, &operator, Some(json!({"name": "m"}))).await.is(403);
+    face.send("DELETE", &target, &operator, None).await.is(403);
+    face.send("POST", &format!("{target}/rotate"), &operator, None).await.is(403);
+}

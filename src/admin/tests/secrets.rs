@@ -1,0 +1,126 @@
+//! The life of a secret through the REST face, and that its value never comes out.
+
+use serde_json::json;
+
+use super::*;
+
+const SECRETS: &str = "/api/v1/admin/secrets";
+
+fn polygon(name: &str) -> Option<Value> {
+    Some(json!({"provider": "polygon", "name": name, "fields": {"api_key": CANARY}}))
+}
+
+#[tokio::test]
+async fn a_secret_is_added_changed_checked_and_destroyed_and_never_shown() {
+    let face = face().await;
+    let admin = face.admin_key().await;
+    let body = json!({
+        "provider": "polygon", "fields": {"api_key": CANARY}, "owner": "desk",
+        "labels": {"plan": "starter"}, "expires_at": "2027-01-01T00:00:00Z",
+    });
+    let made = face.send("POST", SECRETS, &admin, Some(body)).await.is(201);
+    assert_eq!(made.json["name"], "default");
+    assert_eq!(made.json["category"], "market-data");
+    assert_eq!(made.json["version"], 1);
+    assert_eq!(made.json["state"], "active");
+    assert_eq!(made.json["health"], "unknown");
+    assert_eq!(made.json["versions"][0]["share"], 100);
+    let target = format!("{SECRETS}/{}", made.text_of("id"));
+    assert_eq!(face.get(&target, &admin).await.is(200).json, made.json);
+    assert_eq!(face.get(SECRETS, &admin).await.is(200).json["items"], json!([made.json]));
+
+    let body = json!({"owner": null, "labels": {"plan": "pro"}, "active": false});
+    let changed = face.send("PUT", &target, &admin, Some(body)).await.is(200);
+    assert_eq!(changed.json["owner"], Value::Null);
+    assert_eq!(changed.json["labels"], json!({"plan": "pro"}));
+    assert_eq!(changed.json["active"], false);
+    face.send("PUT", &target, &admin, Some(json!({"active": true}))).await.is(200);
+
+    let report = face.send("POST", &format!("{target}/validate"), &admin, None).await.is(200);
+    assert_eq!(report.json["ok"], true);
+    let steps: Vec<(&str, &Value)> = report.json["steps"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|step| (step["name"].as_str().unwrap(), &step["ok"]))
+        .collect();
+    assert_eq!(steps, [("open", &json!(true)), ("format", &json!(true)), ("live", &Value::Null)]);
+
+    face.send("DELETE", &target, &admin, None).await.is(204);
+    face.get(&target, &admin).await.is(404);
+    face.send("POST", &format!("{target}/validate"), &admin, None).await.is(404);
+}
+
+#[tokio::test]
+async fn a_bad_secret_is_refused_and_its_value_is_not_repeated() {
+    let face = face().await;
+    let admin = face.admin_key().await;
+    let post = |body: Value| face.send("POST", SECRETS, &admin, Some(body));
+    let got = post(json!({"provider": "nowhere", "fields": {"api_key": CANARY}})).await.is(422);
+    assert!(got.faults()[0].starts_with("provider: "), "{}", got.text);
+    let got = post(json!({"provider": "polygon", "fields": {"apikey": CANARY}})).await.is(422);
+    assert!(got.faults().iter().all(|fault| fault.starts_with("fields.")), "{}", got.text);
+    let got = post(json!({"provider": "openai", "fields": {"api_key": CANARY}})).await.is(422);
+    assert!(got.faults()[0].starts_with("fields.api_key: "), "{}", got.text);
+    let got = post(json!({"provider": "polygon", "fields": CANARY})).await.is(422);
+    assert_eq!(got.faults(), ["fields: must be an object of texts"]);
+    let got = post(json!({"provider": "polygon"})).await.is(422);
+    assert_eq!(got.faults(), ["fields: is required"]);
+    face.send("POST", SECRETS, &admin, polygon("ü")).await.is(422);
+    face.send("POST", SECRETS, &admin, polygon("one")).await.is(201);
+    let got = face.send("POST", SECRETS, &admin, polygon("one")).await.is(409);
+    assert_eq!(got.json["code"], "conflict");
+}
+
+#[tokio::test]
+async fn a_key_can_be_bound_to_a_secret_that_is_there() {
+    let face = face().await;
+    let admin = face.admin_key().await;
+    face.send("POST", SECRETS, &admin, polygon("desk")).await.is(201);
+    let body = json!({"name": "n", "secrets": {"polygon": "desk"}});
+    let made = face.send("POST", "/api/v1/admin/api-keys", &admin, Some(body)).await.is(201);
+    assert_eq!(made.json["secrets"], json!({"polygon": "desk"}));
+}
+
+#[tokio::test]
+async fn a_repeat_of_adding_a_secret_adds_nothing_and_keeps_nothing_of_it() {
+    let face = face().await;
+    let admin = face.admin_key().await;
+    let headers = [("x-api-key", admin.as_str()), ("idempotency-key", "once")];
+    let first = face.send_with("POST", SECRETS, &headers, polygon("a")).await.is(201);
+    let again = face.send_with("POST", SECRETS, &headers, polygon("a")).await.is(201);
+    assert_eq!(again.json, first.json);
+    assert_eq!(again.header("idempotent-replay"), Some("true"));
+    face.send_with("POST", SECRETS, &headers, polygon("b")).await.is(422);
+    face.store.close().await;
+    for entry in std::fs::read_dir(face.folder.path()).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_file() {
+            let bytes = std::fs::read(&path).unwrap();
+            let found = bytes.windows(CANARY.len()).any(|window| window == CANARY.as_bytes());
+            assert!(!found, "{} holds the value", path.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn providers_and_symbols_are_read() {
+    let face = face().await;
+    let auditor = face.key(Role::Auditor, Tier::Limited).await;
+    let providers = face.get("/api/v1/admin/providers", &auditor).await.is(200);
+    assert_eq!(providers.json["items"].as_array().unwrap().len(), 5);
+    let polygon = face.get("/api/v1/admin/providers/polygon", &auditor).await.is(200);
+    assert_eq!(polygon.json["fields"], json!(["api_key"]));
+    assert_eq!(
+        polygon.json["inject"],
+        json!([{"at": "header", "name": "authorization", "value": "Bearer {api_key}"}])
+    );
+    let got = face.get("/api/v1/admin/providers/nowhere", &auditor).await.is(404);
+    assert_eq!(got.json["code"], "unknown_provider");
+    let symbols =
+        face.get("/api/v1/admin/symbols?active_only=true&limit=1", &auditor).await.is(200);
+    assert_eq!(symbols.json["items"][0]["symbol"], "AAPL");
+    let rest = face.get("/api/v1/admin/symbols?cursor=AAPL", &auditor).await.is(200);
+    assert_eq!(rest.json["items"][0]["symbol"], "SPY");
+    assert_eq!(rest.json["next_cursor"], Value::Null);
+}

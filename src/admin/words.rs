@@ -1,0 +1,85 @@
+//! The closed sets of the contract as the API's description knows them. A test holds them against the
+//! house's own, which carry no serde on purpose.
+
+use utoipa::ToSchema;
+
+macro_rules! described {
+    ($(#[$about:meta])* $name:ident { $($member:ident),+ $(,)? }) => {
+        $(#[$about])*
+        #[derive(ToSchema)]
+        #[schema(rename_all = "snake_case")]
+        #[expect(dead_code, reason = "stands in the description alone")]
+        pub(super) enum $name { $($member),+ }
+    };
+}
+
+described! {
+    /// What a client key may do at all.
+    Role { Admin, Operator, Auditor, User, Guest }
+}
+described! {
+    /// How much a client key may call in a window.
+    Tier { Unlimited, Premium, Standard, Limited }
+}
+described! {
+    /// What a client key is now.
+    KeyState { Active, Revoked, Expired }
+}
+described! {
+    /// Is the provider content with the secret?
+    Health { Healthy, Degraded, Refused, Unknown }
+}
+described! {
+    /// Where a version of a secret stands.
+    VersionState { Pending, Active, Retiring, Retired, Destroyed }
+}
+described! {
+    /// What a record is about.
+    RecordKind { Usage, Access, Change, Security }
+}
+described! {
+    /// What sort of somebody acts.
+    ActorType { Key, Token, Operator, Guest, Local, House }
+}
+described! {
+    /// Whose fault a failed call is.
+    Fault { Client, Provider, Us }
+}
+described! {
+    /// What a symbol stands for.
+    AssetClass { Stock, Crypto, Etf }
+}
+described! {
+    /// How far the history of a symbol is.
+    BackfillStatus { Pending, InProgress, Completed, Failed }
+}
+
+#[cfg(test)]
+mod tests {
+    use utoipa::PartialSchema;
+
+    use super::*;
+    use crate::client;
+
+    fn described<T: PartialSchema>() -> Vec<String> {
+        let schema = serde_json::to_value(T::schema()).unwrap();
+        let words = schema["enum"].as_array().unwrap().iter();
+        let mut words: Vec<String> = words.map(|word| word.as_str().unwrap().to_owned()).collect();
+        words.sort_unstable();
+        words
+    }
+
+    fn sorted(words: impl IntoIterator<Item = &'static str>) -> Vec<String> {
+        let mut words: Vec<String> = words.into_iter().map(str::to_owned).collect();
+        words.sort_unstable();
+        words
+    }
+
+    #[test]
+    fn the_description_knows_the_houses_own_words() {
+        assert_eq!(described::<Role>(), sorted(client::Role::ALL.map(client::Role::as_str)));
+        assert_eq!(described::<Tier>(), sorted(client::Tier::ALL.map(client::Tier::as_str)));
+        let states = [client::State::Active, client::State::Revoked, client::State::Expired];
+        assert_eq!(described::<KeyState>(), sorted(states.map(client::State::as_str)));
+    }
+}
