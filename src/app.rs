@@ -261,6 +261,12 @@ impl Rooms {
         admin::Parts {
             settings: config.admin.clone(),
             clock: self.clock.clone(),
+            store: self.store.clone(),
+            roster: Arc::clone(&self.roster),
+            vault: Arc::clone(&self.vault),
+            ledger: self.ledger.clone(),
+            catalogue: Arc::clone(&self.catalogue),
+            tiers: config.limiter.clone(),
             figures,
             readiness,
         }
