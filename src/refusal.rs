@@ -98,12 +98,16 @@ pub struct FieldFault {
 pub struct Refusal {
     pub reason: Reason,
     pub detail: Cow<'static, str>,
-    pub exceeded: Option<Exceeded>,
-    pub fields: Vec<FieldFault>,
-    /// Further members of the body (a validation report), already in their public form.
-    pub extra: Option<(&'static str, serde_json::Value)>,
     /// The connection must not be used again: what follows on it cannot be trusted.
     pub close: bool,
+    /// Boxed: few refusals have it, and a refusal travels through every step's result.
+    more: Option<Box<More>>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct More {
+    exceeded: Option<Exceeded>,
+    fields: Vec<FieldFault>,
 }
 
 impl Reason {
@@ -240,14 +244,7 @@ impl Reason {
 
 impl Refusal {
     pub fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
-            reason,
-            detail: detail.into(),
-            exceeded: None,
-            fields: Vec::new(),
-            extra: None,
-            close: false,
-        }
+        Self { reason, detail: detail.into(), close: false, more: None }
     }
 
     /// One sentence for unknown, malformed, revoked and expired alike: the difference is nobody's
@@ -274,7 +271,7 @@ impl Refusal {
     pub fn invalid(fields: Vec<FieldFault>) -> Self {
         let mut refusal =
             Self::new(Reason::Invalid, "Some members of the request are wrong; see fields.");
-        refusal.fields = fields;
+        refusal.more = Some(Box::new(More { fields, ..More::default() }));
         refusal
     }
 
@@ -284,7 +281,7 @@ impl Refusal {
 
     pub fn rate_limited(exceeded: Exceeded, detail: String) -> Self {
         let mut refusal = Self::new(Reason::RateLimited, detail);
-        refusal.exceeded = Some(exceeded);
+        refusal.more = Some(Box::new(More { exceeded: Some(exceeded), ..More::default() }));
         refusal
     }
 
@@ -292,6 +289,16 @@ impl Refusal {
     pub fn closing(mut self) -> Self {
         self.close = true;
         self
+    }
+
+    /// What a 429 says beside its sentence.
+    pub fn exceeded(&self) -> Option<&Exceeded> {
+        self.more.as_ref()?.exceeded.as_ref()
+    }
+
+    /// The faults that a 422 names.
+    pub fn fields(&self) -> &[FieldFault] {
+        self.more.as_ref().map_or(&[], |more| &more.fields)
     }
 
     /// The JSON body of both faces.
@@ -302,21 +309,18 @@ impl Refusal {
             "detail": self.detail,
             "request_id": request_id,
         });
-        if let Some(exceeded) = &self.exceeded {
+        if let Some(exceeded) = self.exceeded() {
             put(&mut body, "quota", exceeded.quota.into());
             put(&mut body, "reset_at", exceeded.reset_at_ms.map(clock::rfc3339).into());
             put(&mut body, "limit", exceeded.limit.as_str().into());
         }
-        if !self.fields.is_empty() {
+        if !self.fields().is_empty() {
             let fields = self
-                .fields
+                .fields()
                 .iter()
                 .map(|fault| serde_json::json!({"field": fault.field, "fault": fault.fault}))
                 .collect();
             put(&mut body, "fields", serde_json::Value::Array(fields));
-        }
-        if let Some((name, value)) = &self.extra {
-            put(&mut body, name, value.clone());
         }
         body.to_string().into_bytes()
     }

@@ -73,7 +73,7 @@ fn in_our_words(trace: &Trace, response: Response) -> Response {
     parts.headers.remove(header::CONTENT_LENGTH);
     parts.headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     parts.headers.insert(ERROR_CODE, HeaderValue::from_static(refusal.reason.code()));
-    if let Some(exceeded) = &refusal.exceeded {
+    if let Some(exceeded) = refusal.exceeded() {
         parts.headers.insert(header::RETRY_AFTER, exceeded.retry_after_seconds.into());
     }
     if refusal.close {

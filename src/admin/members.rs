@@ -331,7 +331,7 @@ mod tests {
         match members.finish() {
             Ok(()) => Vec::new(),
             Err(refused) => {
-                let fields = &refused.refusal().fields;
+                let fields = refused.refusal().fields();
                 fields.iter().map(|fault| format!("{}: {}", fault.field, fault.fault)).collect()
             }
         }

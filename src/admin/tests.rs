@@ -55,7 +55,11 @@ async fn face_with(requests_per_minute: u64) -> Face {
     let (store_2, clock_2) = (store.clone(), clock.clone());
     let vault = Vault::open_house(store_2, clock_2, catalogue.clone(), master, installation);
     let vault = Arc::new(vault.await.unwrap());
-    let roster = Arc::new(Roster::new(store.clone(), clock.clone()));
+    let roster = Arc::new(Roster::new(
+        store.clone(),
+        clock.clone(),
+        crate::telemetry::Metrics::new(clock.clone(), []),
+    ));
     let opening = ledger::Opening {
         settings: ledger::Settings {
             folder: folder.path().join("journal"),

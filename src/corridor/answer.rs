@@ -109,7 +109,7 @@ pub(super) fn dress_refusal(answer: &mut Answer, refusal: &Refusal, figures: Opt
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let code = HeaderValue::from_static(refusal.reason.code());
     headers.insert(HeaderName::from_static("x-sealgate-error"), code);
-    match (&refusal.exceeded, figures) {
+    match (refusal.exceeded(), figures) {
         (Some(exceeded), _) => {
             headers.insert(RETRY_AFTER, HeaderValue::from(exceeded.retry_after_seconds));
             let reset =
