@@ -9,11 +9,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
-pub use self::role::{Right, Role, Tier};
-pub use self::scope::{BadScope, Scopes};
+pub(crate) use self::role::{Right, Role, Tier};
+pub(crate) use self::scope::{BadScope, Scopes};
 
 /// One client key as the house knows it. Immutable; a change makes a new one and supersedes this.
-pub struct Client {
+pub(crate) struct Client {
     pub id: Uuid,
     pub name: String,
     pub role: Role,
@@ -32,14 +32,14 @@ pub struct Client {
 
 /// What a client key is at a given moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum State {
+pub(crate) enum State {
     Active,
     Revoked,
     Expired,
 }
 
 impl State {
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Active => "active",
             Self::Revoked => "revoked",
@@ -49,7 +49,7 @@ impl State {
 }
 
 impl Client {
-    pub fn state(&self, now_ms: i64) -> State {
+    pub(crate) fn state(&self, now_ms: i64) -> State {
         if !self.active {
             return State::Revoked;
         }
@@ -60,12 +60,12 @@ impl Client {
     }
 
     /// The secret that this key uses at a provider, if it is bound to one.
-    pub fn bound_secret(&self, provider: &str) -> Option<&str> {
+    pub(crate) fn bound_secret(&self, provider: &str) -> Option<&str> {
         let bound = self.secrets.iter().find(|(id, _)| id == provider);
         bound.map(|(_, name)| name.as_str())
     }
 
-    pub fn is_superseded(&self) -> bool {
+    pub(crate) fn is_superseded(&self) -> bool {
         self.superseded.load(Ordering::Acquire)
     }
 }

@@ -19,7 +19,7 @@ pub(crate) use self::aad::Aad;
 pub(crate) use self::checksum::crc32;
 pub(crate) use self::digest::{Sha256, hmac_sha256, key_id, sha256};
 pub(crate) use self::random::{fill_random, random_bytes};
-pub(crate) use self::seal::{CryptoError, Parent, Prepared, open, parent_key_id, prepare, seal};
+pub(crate) use self::seal::{CryptoError, Parent, Prepared, open, prepare, seal};
 
 /// What an envelope holds; part of its header and of its key's derivation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,8 +20,8 @@ use hyper_util::server::conn::auto;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
-pub use self::identity::Identity;
-pub use self::seen::SeenRequest;
+pub(crate) use self::identity::Identity;
+pub(crate) use self::seen::SeenRequest;
 
 use self::reply::Stage;
 use crate::provider::Provider;
@@ -31,7 +31,7 @@ use crate::secret::SecretBytes;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A stand-in that listens. Dropped or stopped, it ends with every connection it has.
-pub struct Emulator {
+pub(crate) struct Emulator {
     address: SocketAddr,
     ca_pem: String,
     stage: Arc<Stage>,
@@ -72,7 +72,7 @@ impl std::error::Error for EmulatorError {}
 impl Emulator {
     /// Listens at once and serves on the current runtime. `key` is what every request must carry,
     /// in every slot that the provider's `inject` names.
-    pub async fn start(
+    pub(crate) async fn start(
         provider: Arc<Provider>,
         key: SecretBytes,
         listen: SocketAddr,
@@ -90,21 +90,21 @@ impl Emulator {
         Ok(Self { address, ca_pem, stage, accepting })
     }
 
-    pub fn address(&self) -> SocketAddr {
+    pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The authority that signed its certificate, for a provider's `ca_file`.
-    pub fn ca_pem(&self) -> &str {
+    pub(crate) fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 
     /// The last requests that reached it, oldest first, those it refused included.
-    pub fn seen(&self) -> Vec<SeenRequest> {
+    pub(crate) fn seen(&self) -> Vec<SeenRequest> {
         self.stage.seen.list()
     }
 
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.accepting.abort();
         // An aborted task ends with an error by design.
         let _ = (&mut self.accepting).await;

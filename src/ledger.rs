@@ -43,13 +43,12 @@ use self::writer::Writer;
 use crate::crypto::sha256;
 use crate::refusal::Reason;
 
-pub(crate) use self::block::Bad;
 pub(crate) use self::lane::Lane;
 pub(crate) use self::open::{Error, Opening};
-pub(crate) use self::query::{Cursor, Filter, Page, Verified};
-pub(crate) use self::record::{Actor, ActorKind, ActorRef, Begin, End, Kind, StoredRecord};
-pub(crate) use self::seat::{Record, Seat};
-pub(crate) use self::tally::{Meter, Tally};
+pub(crate) use self::query::{Cursor, Filter};
+pub(crate) use self::record::{ActorKind, ActorRef, Begin, Kind, StoredRecord};
+pub(crate) use self::seat::Record;
+pub(crate) use self::tally::Meter;
 
 /// What the journal may take of the disk where the settings say nothing.
 pub(crate) const DEFAULT_BUDGET_BYTES: u64 = 256 * 1024 * 1024;

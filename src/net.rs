@@ -15,7 +15,7 @@ use std::path::PathBuf;
 /// Named here, so that whoever accepts TLS needs no TLS crate.
 pub(crate) use tokio_rustls::TlsAcceptor;
 
-pub use self::address::is_private;
+pub(crate) use self::address::is_private;
 pub(crate) use self::connect::{ConnectError, Connector, Destination};
 pub(crate) use self::deadline::{Deadlines, Patience};
 pub(crate) use self::drain::Drain;

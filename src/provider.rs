@@ -13,15 +13,15 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use self::emulation::{Canned, EmulatedRoute, Emulation};
-pub use self::file::{BadProvider, RESERVED_NAMES, is_provider_id};
-pub use self::format::KeyFormat;
-pub use self::placement::{Placement, Template};
-pub use self::url::{BaseUrl, Scheme};
+pub(crate) use self::emulation::{Canned, EmulatedRoute, Emulation};
+pub(crate) use self::file::{BadProvider, RESERVED_NAMES, is_provider_id};
+pub(crate) use self::format::KeyFormat;
+pub(crate) use self::placement::{Placement, Template};
+pub(crate) use self::url::{BaseUrl, Scheme};
 
 /// One upstream API.
 #[derive(Debug)]
-pub struct Provider {
+pub(crate) struct Provider {
     pub id: Arc<str>,
     pub title: String,
     pub category: String,
@@ -50,14 +50,14 @@ pub struct Provider {
 
 /// One member of a secret.
 #[derive(Debug)]
-pub struct Field {
+pub(crate) struct Field {
     pub name: String,
     pub format: KeyFormat,
 }
 
 /// Where this provider's own protocol carries a credential; all of these are emptied.
 #[derive(Debug, Default)]
-pub struct Slots {
+pub(crate) struct Slots {
     /// Lower case.
     pub headers: Vec<String>,
     /// Lower case: names compare percent-decoded and without case.
@@ -66,14 +66,14 @@ pub struct Slots {
 
 /// What to rewrite in answers beside `Location` and `Link`.
 #[derive(Debug, Default)]
-pub struct Rewrite {
+pub(crate) struct Rewrite {
     /// Members of JSON answers that hold absolute URLs of this provider.
     pub json_members: Vec<String>,
 }
 
 /// The cheap call that proves a key.
 #[derive(Debug)]
-pub struct Probe {
+pub(crate) struct Probe {
     pub method: String,
     pub path: String,
     pub ok: Vec<u16>,
@@ -82,7 +82,7 @@ pub struct Probe {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Timeouts {
+pub(crate) struct Timeouts {
     pub connect: Duration,
     pub first_byte: Duration,
     pub idle: Duration,
@@ -92,7 +92,7 @@ pub struct Timeouts {
 
 /// Every provider of the house, by id, with the union of their credential slots.
 #[derive(Debug)]
-pub struct Catalogue {
+pub(crate) struct Catalogue {
     providers: BTreeMap<Arc<str>, Arc<Provider>>,
     header_slots: Vec<String>,
     query_slots: Vec<String>,
@@ -116,7 +116,7 @@ const USUAL_QUERY_SLOTS: [&str; 8] =
 
 impl Catalogue {
     /// The built-in files with the settings' `[providers.*]` laid over them.
-    pub fn build(settings: &[(String, toml::Table)]) -> Result<Self, BadProvider> {
+    pub(crate) fn build(settings: &[(String, toml::Table)]) -> Result<Self, BadProvider> {
         let built_in = file::built_in()?;
         let mut tables = built_in.clone();
         for (id, table) in settings {
@@ -129,7 +129,7 @@ impl Catalogue {
     }
 
     /// The same catalogue with one provider replaced: the sandbox, once its port is known.
-    pub fn with(&self, provider: Provider) -> Self {
+    pub(crate) fn with(&self, provider: Provider) -> Self {
         let mut providers: Vec<Arc<Provider>> = self.providers.values().cloned().collect();
         providers.retain(|other| other.id != provider.id);
         providers.push(Arc::new(provider));
@@ -137,7 +137,7 @@ impl Catalogue {
     }
 
     /// Without the provider of that name.
-    pub fn without(&self, id: &str) -> Self {
+    pub(crate) fn without(&self, id: &str) -> Self {
         let kept = self.providers.values().filter(|provider| &*provider.id != id);
         Self::of(kept.cloned().collect())
     }
@@ -158,21 +158,21 @@ impl Catalogue {
         Self { providers, header_slots, query_slots }
     }
 
-    pub fn get(&self, id: &str) -> Option<&Arc<Provider>> {
+    pub(crate) fn get(&self, id: &str) -> Option<&Arc<Provider>> {
         self.providers.get(id)
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Arc<Provider>> {
         self.providers.values()
     }
 
     /// Is this lower-case header name a place for credentials, at any provider?
-    pub fn is_header_slot(&self, name: &str) -> bool {
+    pub(crate) fn is_header_slot(&self, name: &str) -> bool {
         self.header_slots.binary_search_by(|slot| slot.as_str().cmp(name)).is_ok()
     }
 
     /// Is this decoded, lower-case query name a place for credentials, at any provider?
-    pub fn is_query_slot(&self, name: &str) -> bool {
+    pub(crate) fn is_query_slot(&self, name: &str) -> bool {
         self.query_slots.binary_search_by(|slot| slot.as_str().cmp(name)).is_ok()
     }
 }
@@ -180,7 +180,7 @@ impl Catalogue {
 impl Provider {
     /// Everything a secret of this provider may be sent to and where it is placed, in one canonical
     /// text each. Sealed inside the secret; what is not in the sealed list is not served.
-    pub fn destinations(&self) -> Vec<String> {
+    pub(crate) fn destinations(&self) -> Vec<String> {
         let mut list = vec![format!("to {}", self.base.canonical())];
         list.extend(self.websocket.as_ref().map(|base| format!("to {}", base.canonical())));
         list.extend(self.inject.iter().map(|placement| format!("at {}", placement.canonical())));
@@ -191,20 +191,20 @@ impl Provider {
 
     /// The sandbox's own entry, pointed at the port on which it listens.
     #[must_use]
-    pub fn at_port(mut self, port: u16) -> Self {
+    pub(crate) fn at_port(mut self, port: u16) -> Self {
         self.base = self.base.with_port(port);
         self.known_bases = vec![self.base.clone()];
         self.host = file::host_header(&self.base).unwrap_or(self.host);
         self
     }
 
-    pub fn field(&self, name: &str) -> Option<&Field> {
+    pub(crate) fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
     }
 }
 
 /// One built-in entry on its own, for its emulator.
-pub fn built_in(id: &str) -> Result<Provider, BadProvider> {
+pub(crate) fn built_in(id: &str) -> Result<Provider, BadProvider> {
     let mut tables = file::built_in()?;
     let table = tables.remove(id).ok_or_else(|| BadProvider {
         key: format!("providers.{id}"),

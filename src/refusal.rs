@@ -8,7 +8,7 @@ use crate::clock;
 
 /// A closed set; every column below is an exhaustive match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Reason {
+pub(crate) enum Reason {
     BadRequest,
     Unauthorized,
     Forbidden,
@@ -35,14 +35,14 @@ pub enum Reason {
 
 /// Whose fault a failed call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Fault {
+pub(crate) enum Fault {
     Client,
     Provider,
     Us,
 }
 
 impl Fault {
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Provider => "provider",
@@ -53,7 +53,7 @@ impl Fault {
 
 /// Which limit a 429 speaks of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum LimitKind {
+pub(crate) enum LimitKind {
     Client,
     Address,
     Origin,
@@ -63,7 +63,7 @@ pub enum LimitKind {
 }
 
 impl LimitKind {
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Client => "client",
             Self::Address => "address",
@@ -77,7 +77,7 @@ impl LimitKind {
 
 /// What a 429 says beside its sentence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Exceeded {
+pub(crate) struct Exceeded {
     pub limit: LimitKind,
     pub quota: u64,
     pub used: u64,
@@ -88,14 +88,14 @@ pub struct Exceeded {
 
 /// One fault of a well-formed but wrong body.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FieldFault {
+pub(crate) struct FieldFault {
     pub field: String,
     pub fault: String,
 }
 
 /// A no, ready to be answered.
 #[derive(Clone, Debug)]
-pub struct Refusal {
+pub(crate) struct Refusal {
     pub reason: Reason,
     pub detail: Cow<'static, str>,
     /// The connection must not be used again: what follows on it cannot be trusted.
@@ -111,7 +111,7 @@ struct More {
 }
 
 impl Reason {
-    pub const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 22] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
@@ -136,7 +136,7 @@ impl Reason {
         Self::UpstreamTimeout,
     ];
 
-    pub fn status(self) -> u16 {
+    pub(crate) fn status(self) -> u16 {
         match self {
             Self::BadRequest => 400,
             Self::Unauthorized => 401,
@@ -159,7 +159,7 @@ impl Reason {
     }
 
     /// Stable: clients branch on it.
-    pub fn code(self) -> &'static str {
+    pub(crate) fn code(self) -> &'static str {
         match self {
             Self::BadRequest => "bad_request",
             Self::Unauthorized => "unauthorized",
@@ -187,7 +187,7 @@ impl Reason {
     }
 
     /// The public headline: the member `error` of the body.
-    pub fn sentence(self) -> &'static str {
+    pub(crate) fn sentence(self) -> &'static str {
         match self {
             Self::BadRequest => "Bad request",
             Self::Unauthorized => "Unauthorized",
@@ -214,7 +214,7 @@ impl Reason {
         }
     }
 
-    pub fn fault(self) -> Fault {
+    pub(crate) fn fault(self) -> Fault {
         match self {
             Self::BadRequest
             | Self::Unauthorized
@@ -243,66 +243,66 @@ impl Reason {
 }
 
 impl Refusal {
-    pub fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
         Self { reason, detail: detail.into(), close: false, more: None }
     }
 
     /// One sentence for unknown, malformed, revoked and expired alike: the difference is nobody's
     /// business.
-    pub fn unauthorized() -> Self {
+    pub(crate) fn unauthorized() -> Self {
         Self::new(
             Reason::Unauthorized,
             "A valid Sealgate client key is needed, for example in the header X-API-Key.",
         )
     }
 
-    pub fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn bad_request(detail: impl Into<Cow<'static, str>>) -> Self {
         Self::new(Reason::BadRequest, detail)
     }
 
     /// The cause belongs to the log of whoever calls this, never into the answer.
-    pub fn internal() -> Self {
+    pub(crate) fn internal() -> Self {
         Self::new(
             Reason::Internal,
             "Sealgate could not finish this request; its log has the cause.",
         )
     }
 
-    pub fn invalid(fields: Vec<FieldFault>) -> Self {
+    pub(crate) fn invalid(fields: Vec<FieldFault>) -> Self {
         let mut refusal =
             Self::new(Reason::Invalid, "Some members of the request are wrong; see fields.");
         refusal.more = Some(Box::new(More { fields, ..More::default() }));
         refusal
     }
 
-    pub fn invalid_field(field: &str, fault: impl Into<String>) -> Self {
+    pub(crate) fn invalid_field(field: &str, fault: impl Into<String>) -> Self {
         Self::invalid(vec![FieldFault { field: field.to_owned(), fault: fault.into() }])
     }
 
-    pub fn rate_limited(exceeded: Exceeded, detail: String) -> Self {
+    pub(crate) fn rate_limited(exceeded: Exceeded, detail: String) -> Self {
         let mut refusal = Self::new(Reason::RateLimited, detail);
         refusal.more = Some(Box::new(More { exceeded: Some(exceeded), ..More::default() }));
         refusal
     }
 
     #[must_use]
-    pub fn closing(mut self) -> Self {
+    pub(crate) fn closing(mut self) -> Self {
         self.close = true;
         self
     }
 
     /// What a 429 says beside its sentence.
-    pub fn exceeded(&self) -> Option<&Exceeded> {
+    pub(crate) fn exceeded(&self) -> Option<&Exceeded> {
         self.more.as_ref()?.exceeded.as_ref()
     }
 
     /// The faults that a 422 names.
-    pub fn fields(&self) -> &[FieldFault] {
+    pub(crate) fn fields(&self) -> &[FieldFault] {
         self.more.as_ref().map_or(&[], |more| &more.fields)
     }
 
     /// The JSON body of both faces.
-    pub fn body(&self, request_id: &str) -> Vec<u8> {
+    pub(crate) fn body(&self, request_id: &str) -> Vec<u8> {
         let mut body = serde_json::json!({
             "error": self.reason.sentence(),
             "code": self.reason.code(),

@@ -24,16 +24,15 @@ mod tests;
 use std::sync::Arc;
 
 pub(crate) use self::client_key_hashes::{KeyPreview, NextDigest};
-pub(crate) use self::client_keys::{ClientKeyRow, ListedClientKey, Touch};
+pub(crate) use self::client_keys::{ClientKeyRow, Touch};
 use self::dialect::{Pools, Tx, reading};
 pub(crate) use self::error::Error;
 pub(crate) use self::idempotency::{Claim, IdempotentCall};
-pub(crate) use self::installation::Installation;
 pub(crate) use self::keks::{KekRow, KekState};
 pub(crate) use self::record_blocks::RecordBlock;
 pub(crate) use self::secret_versions::{Former, VersionRow, VersionState};
-pub(crate) use self::secrets::{Loaded, SecretRow, StoredSecret};
-pub(crate) use self::symbols::{AssetClass, BackfillStatus, SymbolRow};
+pub(crate) use self::secrets::{SecretRow, StoredSecret};
+pub(crate) use self::symbols::{AssetClass, SymbolRow};
 use crate::clock::Clock;
 
 /// Where the database is.

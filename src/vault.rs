@@ -12,7 +12,6 @@ use std::sync::Arc;
 use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
-use self::fields::Fields;
 pub(crate) use self::fields::Opened;
 use self::keyring::Keyring;
 pub(crate) use self::snapshot::Selected;

@@ -90,7 +90,8 @@ mod tests {
         assert_eq!(used(&rate, key), 1);
         clock.advance(Duration::from_secs(10));
         assert_eq!(used(&rate, key), 2);
-        let exceeded = rate.admit(key).1.unwrap_err().exceeded.unwrap();
+        let refusal = rate.admit(key).1.unwrap_err();
+        let exceeded = refusal.exceeded().unwrap();
         assert_eq!((exceeded.quota, exceeded.used), (2, 2));
         let wait = Duration::from_millis(
             u64::try_from(exceeded.reset_at_ms.unwrap() - clock.unix_ms()).unwrap(),

@@ -4,7 +4,7 @@
 
 /// What a client key, or an operator of the console, may do at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Role {
+pub(crate) enum Role {
     Admin,
     Operator,
     Auditor,
@@ -14,7 +14,7 @@ pub enum Role {
 
 /// One row of the table of rights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Right {
+pub(crate) enum Right {
     /// Use the proxy with any method.
     Proxy,
     /// Use the proxy with GET and HEAD.
@@ -35,7 +35,7 @@ pub enum Right {
 
 /// How much a client key may call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Tier {
+pub(crate) enum Tier {
     Unlimited,
     Premium,
     Standard,
@@ -43,10 +43,10 @@ pub enum Tier {
 }
 
 impl Role {
-    pub const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Admin, Self::Operator, Self::Auditor, Self::User, Self::Guest];
 
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Admin => "admin",
             Self::Operator => "operator",
@@ -56,11 +56,11 @@ impl Role {
         }
     }
 
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == text)
     }
 
-    pub fn may(self, right: Right) -> bool {
+    pub(crate) fn may(self, right: Right) -> bool {
         match self {
             Self::Admin => true,
             Self::Operator => match right {
@@ -87,7 +87,7 @@ impl Role {
 
     /// May a holder of this role make or change a key of the other role? An operator makes user and
     /// guest keys; everything else is an admin's.
-    pub fn may_grant(self, other: Self) -> bool {
+    pub(crate) fn may_grant(self, other: Self) -> bool {
         match self {
             Self::Admin => true,
             Self::Operator => matches!(other, Self::User | Self::Guest),
@@ -97,9 +97,10 @@ impl Role {
 }
 
 impl Tier {
-    pub const ALL: [Self; 4] = [Self::Unlimited, Self::Premium, Self::Standard, Self::Limited];
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Unlimited, Self::Premium, Self::Standard, Self::Limited];
 
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Unlimited => "unlimited",
             Self::Premium => "premium",
@@ -108,12 +109,12 @@ impl Tier {
         }
     }
 
-    pub fn parse(text: &str) -> Option<Self> {
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|tier| tier.as_str() == text)
     }
 
     /// Higher tiers may call more.
-    pub fn rank(self) -> u8 {
+    pub(crate) fn rank(self) -> u8 {
         match self {
             Self::Unlimited => 3,
             Self::Premium => 2,

@@ -4,13 +4,13 @@
 
 /// A set of rules, deny before allow; empty allows nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Scopes {
+pub(crate) struct Scopes {
     rules: Vec<Rule>,
 }
 
 /// Why a scope text is none.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BadScope {
+pub(crate) struct BadScope {
     pub scope: String,
     pub fault: &'static str,
 }
@@ -34,18 +34,23 @@ enum Segment {
 }
 
 impl Scopes {
-    pub fn parse<T: AsRef<str>>(texts: &[T]) -> Result<Self, BadScope> {
+    pub(crate) fn parse<T: AsRef<str>>(texts: &[T]) -> Result<Self, BadScope> {
         let rules = texts.iter().map(|text| parse_rule(text.as_ref())).collect::<Result<_, _>>()?;
         Ok(Self { rules })
     }
 
     /// The rules as they were written.
-    pub fn texts(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn texts(&self) -> impl Iterator<Item = &str> {
         self.rules.iter().map(|rule| rule.text.as_str())
     }
 
     /// The rule that decides: a denying one if any matches, else the first allowing one.
-    pub fn decide(&self, provider: &str, method: &str, segments: &[&str]) -> Option<(&str, bool)> {
+    pub(crate) fn decide(
+        &self,
+        provider: &str,
+        method: &str,
+        segments: &[&str],
+    ) -> Option<(&str, bool)> {
         let matching = |rule: &&Rule| rule.matches(provider, method, segments);
         let denying = self.rules.iter().filter(|rule| rule.denies).find(matching);
         let deciding =
@@ -53,7 +58,7 @@ impl Scopes {
         Some((deciding.text.as_str(), !deciding.denies))
     }
 
-    pub fn allows(&self, provider: &str, method: &str, segments: &[&str]) -> bool {
+    pub(crate) fn allows(&self, provider: &str, method: &str, segments: &[&str]) -> bool {
         matches!(self.decide(provider, method, segments), Some((_, true)))
     }
 }

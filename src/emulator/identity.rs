@@ -13,7 +13,7 @@ use super::EmulatorError;
 const ALPN: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// A certificate chain with its private key, and the authority above it.
-pub struct Identity {
+pub(crate) struct Identity {
     ca_pem: String,
     chain: Vec<Vec<u8>>,
     key: Vec<u8>,
@@ -21,7 +21,7 @@ pub struct Identity {
 
 impl Identity {
     /// A new authority and a new certificate for `localhost`, `127.0.0.1` and `::1`.
-    pub fn fresh() -> Result<Self, EmulatorError> {
+    pub(crate) fn fresh() -> Result<Self, EmulatorError> {
         Self::make().map_err(|cause| EmulatorError::Identity(cause.to_string()))
     }
 

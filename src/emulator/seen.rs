@@ -9,7 +9,7 @@ const KEPT: usize = 1024;
 
 /// One request as it arrived, credential included: what is looked at here belongs to a stand-in.
 #[derive(Clone, Debug)]
-pub struct SeenRequest {
+pub(crate) struct SeenRequest {
     pub version: http::Version,
     pub method: http::Method,
     pub path_and_query: String,

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 
 /// Loopback, private, link-local, carrier, documentation, multicast, unspecified; and the IPv6
 /// forms that carry such an IPv4 address inside.
-pub fn is_private(address: IpAddr) -> bool {
+pub(crate) fn is_private(address: IpAddr) -> bool {
     match address {
         IpAddr::V4(v4) => is_private_v4(v4),
         IpAddr::V6(v6) => {

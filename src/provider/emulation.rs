@@ -4,7 +4,7 @@
 
 /// The provider's behaviour as far as its official clients need it.
 #[derive(Clone, Debug, Default)]
-pub struct Emulation {
+pub(crate) struct Emulation {
     /// The answer to a missing or wrong key, in the provider's own shape.
     pub unauthorized: Canned,
     /// The answer where no route fits.
@@ -15,7 +15,7 @@ pub struct Emulation {
 }
 
 #[derive(Clone, Debug)]
-pub struct Canned {
+pub(crate) struct Canned {
     pub status: u16,
     pub content_type: String,
     pub body: String,
@@ -23,7 +23,7 @@ pub struct Canned {
 
 /// One route: `{name}` in the path is any one segment and can stand in the body too.
 #[derive(Clone, Debug)]
-pub struct EmulatedRoute {
+pub(crate) struct EmulatedRoute {
     pub method: String,
     pub path: String,
     pub answer: Canned,

@@ -20,7 +20,7 @@ const FILES: [(&str, &str); 5] = [
 ];
 
 /// First path segments of the proxy face that no provider may take.
-pub const RESERVED_NAMES: [&str; 6] =
+pub(crate) const RESERVED_NAMES: [&str; 6] =
     ["api", "oauth", "healthz", "readyz", ".well-known", "market"];
 
 /// A wrong entry, by its dotted key.
@@ -39,7 +39,7 @@ impl std::fmt::Display for BadProvider {
 impl std::error::Error for BadProvider {}
 
 /// `^[a-z][a-z0-9-]{0,62}$`, and not one of the proxy face's own names.
-pub fn is_provider_id(text: &str) -> bool {
+pub(crate) fn is_provider_id(text: &str) -> bool {
     let mut bytes = text.bytes();
     text.len() <= 63
         && bytes.next().is_some_and(|first| first.is_ascii_lowercase())

@@ -5,7 +5,7 @@
 use crate::secret::SecretBytes;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeyFormat {
+pub(crate) struct KeyFormat {
     /// Any of these; empty: no prefix is known.
     pub prefixes: Vec<String>,
     pub min_length: usize,
@@ -20,7 +20,7 @@ impl Default for KeyFormat {
 
 impl KeyFormat {
     /// What is wrong with the value, in words that do not repeat it.
-    pub fn fault(&self, value: &SecretBytes) -> Option<String> {
+    pub(crate) fn fault(&self, value: &SecretBytes) -> Option<String> {
         let bytes = value.expose();
         if bytes.is_empty() {
             return Some(String::from("is empty"));

@@ -6,7 +6,7 @@ use crate::secret::SecretBytes;
 
 /// One place that is filled.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Placement {
+pub(crate) enum Placement {
     /// Lower-case name.
     Header {
         name: http::HeaderName,
@@ -20,7 +20,7 @@ pub enum Placement {
 
 /// Literal text with the names of fields in braces.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Template {
+pub(crate) struct Template {
     parts: Vec<Part>,
 }
 
@@ -32,14 +32,14 @@ enum Part {
 
 impl Placement {
     /// One text for one slot; bound into every sealed value.
-    pub fn canonical(&self) -> String {
+    pub(crate) fn canonical(&self) -> String {
         match self {
             Self::Header { name, .. } => format!("header {name}"),
             Self::Query { name, .. } => format!("query {name}"),
         }
     }
 
-    pub fn template(&self) -> &Template {
+    pub(crate) fn template(&self) -> &Template {
         match self {
             Self::Header { value, .. } | Self::Query { value, .. } => value,
         }
@@ -47,7 +47,7 @@ impl Placement {
 }
 
 impl Template {
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let mut parts = Vec::new();
         let mut rest = text;
         while let Some((literal, after)) = rest.split_once('{') {
@@ -73,7 +73,7 @@ impl Template {
         Ok(Self { parts })
     }
 
-    pub fn fields(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
             Part::Field(name) => Some(name.as_str()),
             Part::Literal(_) => None,
@@ -81,7 +81,7 @@ impl Template {
     }
 
     /// The text with its fields filled in. None if a field is missing.
-    pub fn fill<'a>(&self, field: impl Fn(&str) -> Option<&'a [u8]>) -> Option<SecretBytes> {
+    pub(crate) fn fill<'a>(&self, field: impl Fn(&str) -> Option<&'a [u8]>) -> Option<SecretBytes> {
         let mut length = 0;
         for part in &self.parts {
             length += match part {

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use crate::net::is_private;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Scheme {
+pub(crate) enum Scheme {
     Http,
     Https,
     Ws,
@@ -15,7 +15,7 @@ pub enum Scheme {
 }
 
 impl Scheme {
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
             Self::Https => "https",
@@ -24,7 +24,7 @@ impl Scheme {
         }
     }
 
-    pub fn is_tls(self) -> bool {
+    pub(crate) fn is_tls(self) -> bool {
         matches!(self, Self::Https | Self::Wss)
     }
 
@@ -35,7 +35,7 @@ impl Scheme {
 
 /// Where a provider lives.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BaseUrl {
+pub(crate) struct BaseUrl {
     pub scheme: Scheme,
     /// Lower case; an IPv6 address without its brackets.
     pub host: String,
@@ -45,7 +45,7 @@ pub struct BaseUrl {
 }
 
 impl BaseUrl {
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
         let uri: http::Uri = text.parse().map_err(|_| format!("`{text}` is not a URL"))?;
         let scheme = match uri.scheme_str() {
             Some("http") => Scheme::Http,
@@ -77,19 +77,19 @@ impl BaseUrl {
     }
 
     #[must_use]
-    pub fn with_port(mut self, port: u16) -> Self {
+    pub(crate) fn with_port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
     /// One text for one destination.
-    pub fn canonical(&self) -> String {
+    pub(crate) fn canonical(&self) -> String {
         let path = if self.path.is_empty() { "/" } else { &self.path };
         format!("{}://{}:{}{}", self.scheme.as_str(), self.bracketed(), self.port, path)
     }
 
     /// `host` or `host:port`, as a Host header and a URL write it.
-    pub fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         if self.port == self.scheme.default_port() {
             self.bracketed()
         } else {
@@ -98,7 +98,7 @@ impl BaseUrl {
     }
 
     /// Scheme and authority: what precedes the path in an absolute URL of this provider.
-    pub fn origin(&self) -> String {
+    pub(crate) fn origin(&self) -> String {
         format!("{}://{}", self.scheme.as_str(), self.authority())
     }
 
@@ -107,7 +107,7 @@ impl BaseUrl {
     }
 
     /// Does the host name, as written, stay on this machine or in a private network?
-    pub fn is_private_literal(&self) -> bool {
+    pub(crate) fn is_private_literal(&self) -> bool {
         match self.host.parse::<IpAddr>() {
             Ok(address) => is_private(address),
             Err(_) => self.host == "localhost" || self.host.ends_with(".localhost"),
