@@ -10,6 +10,9 @@ mod setup;
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::Instrument as _;
 
 pub use self::fault::StartError;
 use self::lock::DataLock;
@@ -21,14 +24,14 @@ use crate::corridor;
 use crate::emulator::Emulator;
 use crate::ledger::{Lane, Ledger, Opening};
 use crate::limiter::Limiter;
-use crate::net::{self, Accepted, Binding, Connector, Trust};
+use crate::net::{self, Accepted, Binding, Connector, ServerTls, Trust};
 use crate::provider::Catalogue;
 use crate::proxy::{self, Proxy};
 use crate::refusal::Reason;
 use crate::roster::Roster;
 use crate::secret::SecretBytes;
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{self, Metrics};
 use crate::upstream::Origins;
 use crate::vault::Vault;
 
@@ -49,11 +52,16 @@ pub struct Running {
     emulator: Option<Emulator>,
     stop_admin: tokio::sync::oneshot::Sender<()>,
     admin: tokio::task::JoinHandle<()>,
+    /// Looks after the certificates; ends with the house.
+    refreshing: tokio::task::JoinHandle<()>,
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
     store: Store,
     _lock: DataLock,
 }
+
+/// Changed certificate files are in force after this at most.
+const REFRESH_EVERY: Duration = Duration::from_secs(2);
 
 /// Sets the installation up without running it; safe to run again.
 pub async fn initialise(config: &Config, clock: Clock) -> Result<Setup, StartError> {
@@ -119,7 +127,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
         meter: meter(&metrics),
     };
     let (ledger, lanes) = Ledger::open(opening).await?;
-    let writer = tokio::spawn(ledger.writer());
+    let writer = tokio::spawn(ledger.writer().instrument(telemetry::job("ledger")));
     let limiter = Limiter::new(config.limiter.clone(), clock.clone(), config.proxy.max_concurrent);
     let rooms = Rooms {
         clock,
@@ -131,6 +139,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
         limiter: Arc::new(limiter),
         ledger,
     };
+    rooms.tell_findings();
     let emulator = sandbox::open(sandbox, &rooms).await?;
     rooms.open_doors(config, mode, (lanes, emulator, lock, writer, setup)).await
 }
@@ -164,10 +173,13 @@ impl Rooms {
                 (Some(self.start_proxy(&config, lanes, sandbox.as_ref())?), Some(binding))
             }
         };
+        let certificates =
+            [proxy.as_ref().and_then(Proxy::certificate), binding.as_ref().and_then(Binding::tls)];
+        let refreshing = tokio::spawn(refresh(certificates.into_iter().flatten().collect()));
         let admin_address = binding.as_ref().map(Binding::address);
         let network = binding.and_then(|mut binding| binding.take());
         let network = network.map(|(socket, tls)| Accepted::new(socket, tls)).transpose()?;
-        let local = LocalSocket::bind(&config.socket).map_err(StartError::Socket)?;
+        let local = LocalSocket::bind(&config.socket)?;
         let admin = Admin::new(self.admin_parts(&config));
         let (stop_admin, stopped) = tokio::sync::oneshot::channel();
         let serving = admin.serve(Doors { network, local: Some(local) }, async {
@@ -181,11 +193,20 @@ impl Rooms {
             emulator: sandbox.map(|sandbox| sandbox.emulator),
             stop_admin,
             admin: tokio::spawn(serving),
+            refreshing,
             ledger: self.ledger,
             writer,
             store: self.store,
             _lock: lock,
         })
+    }
+
+    /// What was found closed at start is an alert: a security record and a counter.
+    fn tell_findings(&self) {
+        for finding in self.vault.findings() {
+            self.metrics.alert_raised("integrity");
+            self.ledger.found(serde_json::json!({"alert": "integrity", "finding": finding}));
+        }
     }
 
     fn start_proxy(
@@ -195,14 +216,14 @@ impl Rooms {
         sandbox: Option<&sandbox::Sandbox>,
     ) -> Result<Proxy, StartError> {
         let settings = &config.proxy;
-        let origins = self.origins(config, sandbox)?;
+        let origins = origins(config, &self.catalogue, sandbox)?;
         let binding = Binding::bind(settings.listen, lanes.len(), settings.tls.as_ref())?;
         let house = corridor::House {
             catalogue: Arc::clone(&self.catalogue),
             roster: Arc::clone(&self.roster),
             vault: Arc::clone(&self.vault),
             limiter: Arc::clone(&self.limiter),
-            ledger: self.ledger.clone(),
+            metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             settings: corridor::Settings {
                 public_url: public_url(settings, binding.address()),
@@ -220,36 +241,13 @@ impl Rooms {
         Ok(Proxy::start(parts)?)
     }
 
-    /// The way out to every provider, with the trust anchors that each one has.
-    fn origins(
-        &self,
-        config: &Config,
-        sandbox: Option<&sandbox::Sandbox>,
-    ) -> Result<Origins, StartError> {
-        let shared = config.egress.ca_file.as_deref().map(Trust::read_file).transpose()?;
-        let shared: Vec<Vec<u8>> = shared.into_iter().collect();
-        let mut trusts = HashMap::new();
-        for provider in self.catalogue.iter() {
-            let mut anchors = shared.clone();
-            if let Some(path) = &provider.ca_file {
-                anchors.push(Trust::read_file(path)?);
-            }
-            if let Some(sandbox) = sandbox.filter(|_| &*provider.id == sandbox::ID) {
-                anchors.push(sandbox.emulator.ca_pem().as_bytes().to_vec());
-            }
-            if anchors.len() > shared.len() {
-                trusts.insert(Arc::clone(&provider.id), Trust::new(&anchors)?);
-            }
-        }
-        let connector = Connector { allow_private_networks: config.egress.allow_private_networks };
-        Ok(Origins::new(connector, &self.catalogue, &Trust::new(&shared)?, &trusts))
-    }
-
     fn admin_parts(&self, config: &Config) -> admin::Parts {
         let (metrics, ledger) = (self.metrics.clone(), self.ledger.clone());
+        let limiter = Arc::clone(&self.limiter);
         let figures = Arc::new(move || {
             let (taken, _made) = ledger.fill();
             metrics.seats_in_use(taken);
+            metrics.in_flight(u64::try_from(limiter.in_flight()).unwrap_or(u64::MAX));
             metrics.ledger_degraded(ledger.degraded().is_some());
             metrics.encode()
         });
@@ -271,6 +269,63 @@ impl Rooms {
             readiness,
         }
     }
+}
+
+/// The way out to every provider, with the trust anchors that each one has.
+fn origins(
+    config: &Config,
+    catalogue: &Catalogue,
+    sandbox: Option<&sandbox::Sandbox>,
+) -> Result<Origins, StartError> {
+    let shared = config.egress.ca_file.as_deref().map(Trust::read_file).transpose()?;
+    let shared: Vec<Vec<u8>> = shared.into_iter().collect();
+    let mut trusts = HashMap::new();
+    for provider in catalogue.iter() {
+        let mut anchors = shared.clone();
+        if let Some(path) = &provider.ca_file {
+            anchors.push(Trust::read_file(path)?);
+        }
+        if let Some(sandbox) = sandbox.filter(|_| &*provider.id == sandbox::ID) {
+            anchors.push(sandbox.emulator.ca_pem().as_bytes().to_vec());
+        }
+        if anchors.len() > shared.len() {
+            trusts.insert(Arc::clone(&provider.id), Trust::new(&anchors)?);
+        }
+    }
+    let connector = Connector { allow_private_networks: config.egress.allow_private_networks };
+    Ok(Origins::new(connector, catalogue, &Trust::new(&shared)?, &trusts))
+}
+
+/// Takes over changed certificate files; a fault is said once, the former certificate stays.
+async fn refresh(certificates: Vec<Arc<ServerTls>>) {
+    let mut said = String::new();
+    loop {
+        tokio::time::sleep(REFRESH_EVERY).await;
+        for fault in certificates.iter().filter_map(|certificate| certificate.refresh()) {
+            let line = fault.to_string();
+            if line != said {
+                tracing::error!(fault = line, "a changed certificate is not usable");
+                said = line;
+            }
+        }
+    }
+}
+
+/// Tries to connect to each of these providers, sending nothing. None: it can be reached.
+pub(crate) async fn reach(
+    config: &Config,
+    providers: &[String],
+) -> Result<Vec<(String, Option<String>)>, StartError> {
+    net::install_provider();
+    let catalogue = Catalogue::build(&config.providers)?;
+    let origins = origins(config, &catalogue, None)?;
+    let mut reached = Vec::with_capacity(providers.len());
+    for provider in providers {
+        if let Some(outcome) = origins.reach(provider).await {
+            reached.push((provider.clone(), outcome.err().map(|fault| fault.to_string())));
+        }
+    }
+    Ok(reached)
 }
 
 async fn readiness(store: &Store, vault: &Vault, ledger: &Ledger) -> Vec<Part> {
@@ -349,6 +404,7 @@ impl Running {
         if let Some(emulator) = self.emulator {
             emulator.stop().await;
         }
+        self.refreshing.abort();
         self.ledger.stop();
         if self.writer.await.is_err() {
             tracing::error!("the ledger's writer ended in a panic");

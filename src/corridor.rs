@@ -22,12 +22,13 @@ use self::trace::Trace;
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::inject::{OutboundBody, inject};
-use crate::ledger::{Lane, Ledger};
+use crate::ledger::Lane;
 use crate::limiter::Limiter;
 use crate::policy::{self, Permit};
 use crate::provider::Catalogue;
 use crate::refusal::{Reason, Refusal};
 use crate::roster::Roster;
+use crate::telemetry::Metrics;
 use crate::upstream::Upstream;
 use crate::vault::Vault;
 
@@ -37,7 +38,7 @@ pub(crate) struct House {
     pub(crate) roster: Arc<Roster>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) limiter: Arc<Limiter>,
-    pub(crate) ledger: Ledger,
+    pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
 }
@@ -82,7 +83,10 @@ impl Corridor {
         let mut trace = Trace::new(&raw);
         match self.walk(raw, &mut trace).await {
             Ok(answer) => answer,
-            Err(refusal) => trace.refuse(&refusal, &self.lane),
+            Err(refusal) => {
+                self.house.metrics.refused(refusal.reason.code());
+                trace.refuse(&refusal, &self.lane)
+            }
         }
     }
 

@@ -21,7 +21,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 pub(crate) use self::identity::Identity;
-pub(crate) use self::seen::SeenRequest;
+#[cfg(test)]
+use self::seen::SeenRequest;
 
 use self::reply::Stage;
 use crate::provider::Provider;
@@ -34,6 +35,7 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(30);
 pub(crate) struct Emulator {
     address: SocketAddr,
     ca_pem: String,
+    #[cfg_attr(not(test), expect(dead_code, reason = "tests ask what reached the stand-in"))]
     stage: Arc<Stage>,
     accepting: JoinHandle<()>,
 }
@@ -100,6 +102,7 @@ impl Emulator {
     }
 
     /// The last requests that reached it, oldest first, those it refused included.
+    #[cfg(test)]
     pub(crate) fn seen(&self) -> Vec<SeenRequest> {
         self.stage.seen.list()
     }

@@ -50,9 +50,6 @@ pub(crate) use self::record::{ActorKind, ActorRef, Begin, Kind, StoredRecord};
 pub(crate) use self::seat::Record;
 pub(crate) use self::tally::Meter;
 
-/// What the journal may take of the disk where the settings say nothing.
-pub(crate) const DEFAULT_BUDGET_BYTES: u64 = 256 * 1024 * 1024;
-
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// The folder of the journal: `{data_dir}/journal`.
@@ -174,13 +171,9 @@ impl Ledger {
         lock(&self.0.house).refused(reason, begin);
     }
 
-    /// How often each no was said before a seat was taken, on this node since it started.
-    pub(crate) fn refusals(&self) -> Vec<(Reason, u64)> {
-        let total = |reason: Reason| {
-            let counts = self.0.lanes.iter().flat_map(|lane| lane.refusals());
-            counts.filter(|(other, _)| *other == reason).map(|(_, count)| count).sum()
-        };
-        Reason::ALL.into_iter().map(|reason| (reason, total(reason))).collect()
+    /// What the house itself has found goes into the trail and the log.
+    pub(crate) fn found(&self, detail: serde_json::Value) {
+        self.0.append_finding(detail);
     }
 
     /// Why records wait in the journal; None while they reach the database.
@@ -221,7 +214,7 @@ impl Inner {
 
     /// What the house itself has found. With no room left it stands in the log alone.
     fn append_finding(&self, detail: serde_json::Value) {
-        tracing::error!(%detail, "The trail is not as this node left it.");
+        tracing::error!(%detail, "The house is not as it was left.");
         let finding = Entry {
             kind: Kind::Security,
             actor: ActorRef::house("ledger"),
@@ -240,10 +233,6 @@ impl Inner {
 }
 
 impl Change {
-    pub(crate) fn id(&self) -> uuid::Uuid {
-        self.record.id()
-    }
-
     /// What became of it.
     pub(crate) fn done(mut self, status: u16, detail: Option<&serde_json::Value>) {
         if let Some(detail) = detail {

@@ -18,7 +18,7 @@ use hyper_util::server::conn::auto;
 
 use crate::corridor::{Corridor, House, Raw};
 use crate::ledger::Lane;
-use crate::net::{Accepted, Binding, Deadlines, Drain, PeerStream, TlsFiles};
+use crate::net::{Accepted, Binding, Deadlines, Drain, PeerStream, ServerTls, TlsFiles};
 use crate::upstream::{Origins, Upstream};
 
 #[derive(Clone, Debug)]
@@ -60,6 +60,7 @@ pub(crate) struct Parts {
 /// The running face.
 pub(crate) struct Proxy {
     address: SocketAddr,
+    certificate: Option<Arc<ServerTls>>,
     drain: Drain,
     threads: Vec<std::thread::JoinHandle<()>>,
 }
@@ -88,11 +89,15 @@ impl Proxy {
             let name = format!("proxy-{number}");
             threads.push(std::thread::Builder::new().name(name).spawn(serve)?);
         }
-        Ok(Self { address: binding.address(), drain, threads })
+        Ok(Self { address: binding.address(), certificate: binding.tls(), drain, threads })
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    pub(crate) fn certificate(&self) -> Option<Arc<ServerTls>> {
+        self.certificate.clone()
     }
 
     /// New connections are refused, calls in flight finish, within bounds.

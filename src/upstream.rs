@@ -35,7 +35,6 @@ pub(crate) struct Upstream {
     origins: Arc<Origins>,
     pool: Pool,
     deadlines: Deadlines,
-    clock: Clock,
 }
 
 /// What a second try needs.
@@ -82,8 +81,8 @@ impl Origins {
 
 impl Upstream {
     pub(crate) fn new(origins: Arc<Origins>, deadlines: Deadlines, clock: Clock) -> Self {
-        let pool = Pool::new(clock.clone());
-        Self { origins, pool, deadlines, clock }
+        let pool = Pool::new(clock);
+        Self { origins, pool, deadlines }
     }
 
     /// The provider's answer, whatever its status.
@@ -159,10 +158,6 @@ impl Upstream {
                 Err(Failed { refusal: Refusal::new(Reason::UpstreamTimeout, detail), again: None })
             }
         }
-    }
-
-    pub(crate) fn clock(&self) -> &Clock {
-        &self.clock
     }
 }
 

@@ -46,6 +46,8 @@ pub(crate) struct Vault {
 struct Unsealed {
     keyring: Keyring,
     snapshot: Snapshot,
+    /// What did not open when it was prepared, in words for operators.
+    findings: Vec<String>,
 }
 
 impl Vault {
@@ -75,6 +77,11 @@ impl Vault {
         self.opened.load().is_none()
     }
 
+    /// Secrets that do not open although their rows are there: somebody changed them.
+    pub(crate) fn findings(&self) -> Vec<String> {
+        self.opened.load().as_ref().map(|unsealed| unsealed.findings.clone()).unwrap_or_default()
+    }
+
     /// Which version serves this call. Refuses from the row alone; nothing is opened.
     pub(crate) fn select(&self, permit: &Permit) -> Result<Selected, Refusal> {
         let unsealed = self.opened.load();
@@ -91,15 +98,6 @@ impl Vault {
             tracing::error!(secret = %selected.secret_id(), %fault, "a selected version did not open");
             Refusal::new(Reason::NoSecret, snapshot::DAMAGED)
         })
-    }
-
-    /// What is wrong with the shape of these fields, without sending them anywhere.
-    pub(crate) fn check_format(
-        &self,
-        provider: &str,
-        fields: &[(String, SecretBytes)],
-    ) -> Vec<FieldFault> {
-        self.catalogue.get(provider).map_or_else(Vec::new, |provider| faults(provider, fields))
     }
 
     /// Checks an already stored secret's shape: opens it, judges it, wipes it.
@@ -236,11 +234,11 @@ impl Vault {
 
     async fn reload(&self, keyring: Keyring) -> Result<(), VaultError> {
         let loaded = self.store.secrets().await?;
-        for contradiction in &loaded.contradictions {
-            tracing::error!(%contradiction, "integrity: a stored secret is closed");
-        }
         let snapshot = Snapshot::prepare(&keyring, &self.catalogue, &loaded.rows);
-        self.opened.store(Some(Arc::new(Unsealed { keyring, snapshot })));
+        let mut findings: Vec<String> =
+            loaded.contradictions.iter().map(ToString::to_string).collect();
+        findings.extend(snapshot.findings());
+        self.opened.store(Some(Arc::new(Unsealed { keyring, snapshot, findings })));
         Ok(())
     }
 }

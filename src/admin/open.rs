@@ -14,6 +14,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::house::House;
+use crate::telemetry;
 
 /// One part of the house, as `/readyz` reports it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -67,7 +68,6 @@ pub(super) async fn readyz(State(house): State<Arc<House>>) -> Response {
 #[utoipa::path(get, path = "/metrics", tag = "Operation", responses(
     (status = 200, description = "Prometheus text.", body = String, content_type = "text/plain")))]
 pub(super) async fn metrics(State(house): State<Arc<House>>) -> Response {
-    let kind =
-        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let kind = HeaderValue::from_static(telemetry::CONTENT_TYPE);
     ([(header::CONTENT_TYPE, kind)], (house.figures)()).into_response()
 }

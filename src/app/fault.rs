@@ -24,8 +24,6 @@ pub enum StartError {
         cause: String,
     },
     InUse(PathBuf),
-    #[doc(hidden)]
-    Socket(LocalError),
     /// Another room's own line.
     Room(String),
 }
@@ -49,7 +47,6 @@ impl fmt::Display for StartError {
                  folder",
                 folder.display()
             ),
-            Self::Socket(fault) => fault.fmt(formatter),
             Self::Room(line) => formatter.write_str(line),
         }
     }
@@ -68,6 +65,7 @@ macro_rules! from_rooms {
 }
 
 from_rooms!(
+    LocalError,
     store::Error,
     ledger::Error,
     KmsError,

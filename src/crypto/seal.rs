@@ -136,11 +136,6 @@ pub(crate) fn prepare(
     })
 }
 
-/// The id of the key that an envelope says it was sealed under.
-pub(crate) fn parent_key_id(envelope: &[u8]) -> Result<[u8; 16], CryptoError> {
-    Ok(Parsed::read(envelope)?.parent_id)
-}
-
 impl Prepared {
     pub(crate) fn open(&self) -> Result<SecretBytes, CryptoError> {
         let split = self.ciphertext_and_tag.len().checked_sub(TAG_BYTES);

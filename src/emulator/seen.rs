@@ -8,6 +8,7 @@ use std::sync::{Mutex, PoisonError};
 const KEPT: usize = 1024;
 
 /// One request as it arrived, credential included: what is looked at here belongs to a stand-in.
+#[cfg_attr(not(test), expect(dead_code, reason = "tests ask what reached the stand-in"))]
 #[derive(Clone, Debug)]
 pub(crate) struct SeenRequest {
     pub version: http::Version,
@@ -29,6 +30,7 @@ impl Seen {
         kept.push_back(request);
     }
 
+    #[cfg(test)]
     pub(super) fn list(&self) -> Vec<SeenRequest> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }

@@ -41,7 +41,6 @@ pub(super) struct Shared {
     /// Heads of lists: an index plus one, 0 for an empty list.
     closed: Apart<AtomicU32>,
     returned: Apart<AtomicU32>,
-    refused: [AtomicU64; Reason::ALL.len()],
 }
 
 /// One worker's own end of a lane.
@@ -74,7 +73,6 @@ impl Shared {
             given_back: Apart(AtomicU64::new(0)),
             closed: Apart(AtomicU32::new(NONE)),
             returned: Apart(AtomicU32::new(NONE)),
-            refused: [const { AtomicU64::new(0) }; Reason::ALL.len()],
         }
     }
 
@@ -145,17 +143,6 @@ impl Shared {
         self.given_back.0.fetch_add(slots.len() as u64, Ordering::AcqRel);
     }
 
-    pub(super) fn count_refusal(&self, reason: Reason) {
-        let place = Reason::ALL.iter().position(|other| *other == reason);
-        if let Some(count) = place.and_then(|place| self.refused.get(place)) {
-            count.fetch_add(1, Ordering::Relaxed);
-        }
-    }
-
-    pub(super) fn refusals(&self) -> impl Iterator<Item = (Reason, u64)> {
-        Reason::ALL.into_iter().zip(self.refused.iter().map(|count| count.load(Ordering::Relaxed)))
-    }
-
     /// `first` and `last` as list heads are written: an index plus one.
     fn push_chain(&self, head: &AtomicU32, first: u32, last: u32) {
         let Some(link) = last.checked_sub(1).and_then(|index| self.link(index)) else {
@@ -205,7 +192,6 @@ impl Lane {
     /// A no that was said before a seat was taken: always counted, and kept as a record while there
     /// is plenty of room, so that a flood of them cannot crowd out those who may call.
     pub(crate) fn refused(&self, reason: Reason, begin: &Begin<'_>) {
-        self.shared.count_refusal(reason);
         if !self.shared.is_roomy() {
             return;
         }

@@ -128,10 +128,6 @@ impl Kind {
         }
     }
 
-    pub(crate) fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text)
-    }
-
     /// Stable: it stands in every stored record.
     pub(super) fn byte(self) -> u8 {
         match self {

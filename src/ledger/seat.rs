@@ -78,6 +78,7 @@ impl Seat {
 }
 
 impl Record {
+    #[cfg(test)]
     pub(crate) fn id(&self) -> Uuid {
         self.birth.id
     }

@@ -210,6 +210,7 @@ impl Store {
     }
 
     /// Changes what an admin sets; what calls leave behind stays. False if there is no such key.
+    #[cfg(test)]
     pub(crate) async fn update_client_key(&self, key: &ClientKeyRow) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
         let changed = update(&mut tx, key).await?;
@@ -232,6 +233,7 @@ impl Store {
     }
 
     /// Its digests go with it. False if there is no such key.
+    #[cfg(test)]
     pub(crate) async fn delete_client_key(&self, id: Uuid) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
         let deleted = delete(&mut tx, id).await?;

@@ -90,6 +90,7 @@ impl Store {
     }
 
     /// False if there is no such key.
+    #[cfg(test)]
     pub(crate) async fn count_wrap(&self, kek_id: Uuid) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
         let counted = count_wrap(&mut tx, kek_id).await?;

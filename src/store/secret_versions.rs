@@ -39,6 +39,7 @@ pub(crate) struct VersionRow {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Former {
     /// Retired; can be rolled back to.
+    #[cfg_attr(not(test), expect(dead_code, reason = "rotation by stages keeps the former one"))]
     Keep,
     /// Destroyed: the envelope is overwritten at once.
     Destroy,
@@ -66,11 +67,13 @@ const DESTROY_FORMER: &str = "UPDATE secret_versions SET state = 'destroyed', en
 const DESTROY_ALL: &str = "UPDATE secret_versions SET state = 'destroyed', envelope = NULL
     WHERE secret_id = $1";
 const NEW_VALUE: &str = "UPDATE secrets SET fingerprint = $1, updated_at = $2 WHERE id = $3";
+#[cfg(test)]
 const REPLACE: &str = "UPDATE secret_versions SET envelope = $1, destinations = $2
     WHERE secret_id = $3 AND version = $4 AND state <> 'destroyed'";
 
 impl Store {
     /// As it is, beside the others. `Error::Duplicate` if the number is taken.
+    #[cfg(test)]
     pub(crate) async fn insert_version(&self, version: &VersionRow) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         insert(&mut tx, version).await?;
@@ -111,6 +114,7 @@ impl Store {
     }
 
     /// The same value, sealed anew. False if there is no such version, or it is destroyed.
+    #[cfg(test)]
     pub(crate) async fn replace_envelope(
         &self,
         secret_id: Uuid,

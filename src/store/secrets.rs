@@ -6,7 +6,9 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
-use super::columns::{ABOVE_ALL_IDS, Place, pairs_json};
+#[cfg(test)]
+use super::columns::ABOVE_ALL_IDS;
+use super::columns::{Place, pairs_json};
 use super::dialect::{Pools, changing, reading};
 use super::secret_versions::{self, RawVersion, VersionRow};
 use super::{Error, Store, keks};
@@ -167,6 +169,7 @@ impl Store {
     }
 
     /// Newest first. The next page comes after the last id of this one.
+    #[cfg(test)]
     pub(crate) async fn secrets_page(
         &self,
         after: Option<Uuid>,

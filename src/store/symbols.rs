@@ -78,6 +78,7 @@ impl Store {
     }
 
     /// By symbol.
+    #[cfg(test)]
     pub(crate) async fn symbols(&self) -> Result<Vec<SymbolRow>, Error> {
         const ALL: &str = select!("ORDER BY symbol");
         let raw: Vec<RawSymbol> = reading!(self, db => sqlx::query_as(ALL).fetch_all(db))?;
@@ -102,6 +103,7 @@ impl Store {
         raw.into_iter().map(from_raw).collect()
     }
 
+    #[cfg(test)]
     pub(crate) async fn symbol(&self, symbol: &str) -> Result<Option<SymbolRow>, Error> {
         const BY_SYMBOL: &str = select!("WHERE symbol = $1");
         let raw = reading!(self, db => sqlx::query_as(BY_SYMBOL).bind(symbol).fetch_optional(db))?;

@@ -39,20 +39,11 @@ pub(crate) struct Metrics {
     registry: Arc<Registry>,
 }
 
-/// One worker's own counters, on cache lines of their own: written by that worker, read by
-/// `encode`.
-#[repr(align(128))]
-#[derive(Debug, Default)]
-pub(crate) struct Lane {
-    begun: AtomicU64,
-    ended: AtomicU64,
-}
-
 struct Figures {
     clock: Clock,
     started_ns: u64,
     calls: Mutex<Calls>,
-    lanes: Mutex<Vec<Arc<Lane>>>,
+    in_flight: AtomicU64,
     auth_failures: [AtomicU64; AuthFailure::ALL.len()],
     /// One counter to each code that the house may refuse with; the last is for any other.
     refusals: Vec<(&'static str, AtomicU64)>,
@@ -77,22 +68,6 @@ impl AuthFailure {
     }
 }
 
-impl Lane {
-    pub(crate) fn call_begins(&self) {
-        self.begun.fetch_add(1, Ordering::Relaxed);
-    }
-
-    pub(crate) fn call_ends(&self) {
-        self.ended.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// A call may end between the two loads, hence the floor.
-    fn in_flight(&self) -> u64 {
-        let ended = self.ended.load(Ordering::Relaxed);
-        self.begun.load(Ordering::Relaxed).saturating_sub(ended)
-    }
-}
-
 impl Metrics {
     /// `refusal_codes`: every code that `refused` may be told.
     pub(crate) fn new(clock: Clock, refusal_codes: impl IntoIterator<Item = &'static str>) -> Self {
@@ -104,7 +79,7 @@ impl Metrics {
             started_ns: clock.monotonic_ns(),
             clock,
             calls: Mutex::new(Calls::default()),
-            lanes: Mutex::new(Vec::new()),
+            in_flight: AtomicU64::new(0),
             auth_failures: Default::default(),
             refusals,
             refused_otherwise: AtomicU64::new(0),
@@ -122,14 +97,6 @@ impl Metrics {
     pub(crate) fn call(&self, provider: &str, status: u16, duration_ns: u64) {
         let mut calls = self.figures.calls.lock().unwrap_or_else(PoisonError::into_inner);
         calls.count(provider, status, duration_ns);
-    }
-
-    /// The counters of one more worker; it keeps them for its life.
-    pub(crate) fn lane(&self) -> Arc<Lane> {
-        let lane = Arc::new(Lane::default());
-        let mut lanes = self.figures.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.push(Arc::clone(&lane));
-        lane
     }
 
     pub(crate) fn authentication_failed(&self, kind: AuthFailure) {
@@ -163,9 +130,9 @@ impl Metrics {
         }
     }
 
-    /// Calls under way now, over all workers.
-    pub(crate) fn in_flight(&self) -> u64 {
-        self.figures.in_flight()
+    /// Calls under way now, as the limiter counts them.
+    pub(crate) fn in_flight(&self, calls: u64) {
+        self.figures.in_flight.store(calls, Ordering::Relaxed);
     }
 
     /// The figures in the text form of OpenMetrics.
@@ -180,11 +147,6 @@ impl Metrics {
 }
 
 impl Figures {
-    fn in_flight(&self) -> u64 {
-        let lanes = self.lanes.lock().unwrap_or_else(PoisonError::into_inner);
-        lanes.iter().map(|lane| lane.in_flight()).sum()
-    }
-
     fn refusals(&self) -> impl Iterator<Item = (&'static str, u64)> {
         let other = ("other", self.refused_otherwise.load(Ordering::Relaxed));
         let known =
@@ -233,7 +195,12 @@ impl Collector for Figures {
         )?;
         let alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         counters(&mut encoder, ("alerts", "Alerts raised, by kind."), "kind", alerts.into_iter())?;
-        gauge(&mut encoder, "calls_in_flight", "Calls under way.", self.in_flight())?;
+        gauge(
+            &mut encoder,
+            "calls_in_flight",
+            "Calls under way.",
+            self.in_flight.load(Ordering::Relaxed),
+        )?;
         let seats = self.seats_in_use.load(Ordering::Relaxed);
         gauge(&mut encoder, "ledger_seats_in_use", "Records not yet in the database.", seats)?;
         let degraded = u64::from(self.ledger_degraded.load(Ordering::Relaxed));
@@ -327,18 +294,6 @@ mod tests {
         check(&page, "sealgate_refusals_total{code=\"other\"} 1");
         check(&page, "sealgate_authentication_failures_total{kind=\"revoked\"} 1");
         check(&page, "sealgate_authentication_failures_total{kind=\"missing\"} 0");
-    }
-
-    #[test]
-    fn calls_in_flight_are_summed_over_the_workers() {
-        let (_, metrics) = metrics();
-        let (first, second) = (metrics.lane(), metrics.lane());
-        first.call_begins();
-        first.call_begins();
-        second.call_begins();
-        first.call_ends();
-        assert_eq!(metrics.in_flight(), 2);
-        check(&metrics.encode(), "sealgate_calls_in_flight 2");
     }
 
     #[test]

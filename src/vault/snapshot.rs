@@ -53,14 +53,6 @@ impl Snapshot {
         let mut by_provider: HashMap<String, Vec<Arc<Entry>>> = HashMap::new();
         for stored in secrets {
             let entry = entry(keyring, catalogue, stored);
-            if let Usable::No(why) = entry.state {
-                tracing::error!(
-                    provider = entry.provider,
-                    secret = entry.name,
-                    why,
-                    "integrity: a secret is closed"
-                );
-            }
             by_provider.entry(entry.provider.clone()).or_default().push(Arc::new(entry));
         }
         for entries in by_provider.values_mut() {
@@ -99,6 +91,16 @@ impl Snapshot {
             Usable::Yes(_) => Ok(Selected(Arc::clone(entry))),
             Usable::No(why) => no_secret(why),
         }
+    }
+
+    /// Every secret whose stored bytes do not open, and why.
+    pub(super) fn findings(&self) -> impl Iterator<Item = String> {
+        self.by_provider.values().flatten().filter_map(|entry| match entry.state {
+            Usable::No(why) if why == DAMAGED => {
+                Some(format!("secret {} of {}: {why}", entry.name, entry.provider))
+            }
+            Usable::No(_) | Usable::Yes(_) => None,
+        })
     }
 
     pub(super) fn by_id(&self, id: Uuid) -> Option<Selected> {

@@ -8,6 +8,7 @@ use std::path::Path;
 
 use super::super::failure::one_line;
 use super::super::link;
+use crate::app;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::kms::{self, KmsError};
@@ -39,7 +40,7 @@ impl Check {
 
 pub(super) async fn all(config: &Config, clock: &Clock) -> Vec<Check> {
     let running = link::answers(&config.socket).unwrap_or(false);
-    vec![
+    let mut checks = vec![
         clock_is_set(clock),
         data_folder(&config.data_dir),
         master_key(&config.kms),
@@ -47,7 +48,38 @@ pub(super) async fn all(config: &Config, clock: &Clock) -> Vec<Check> {
         server(config, running),
         port("proxy port", "proxy.listen", config.proxy.listen, running),
         port("admin port", "admin.listen", config.admin.listen, running),
-    ]
+    ];
+    checks.extend(providers(config, clock).await);
+    checks
+}
+
+/// One line for each provider that holds a secret. A database that does not open has its own line.
+async fn providers(config: &Config, clock: &Clock) -> Vec<Check> {
+    const NAME: &str = "provider";
+    if let Target::Sqlite(path) = &config.store.target
+        && !path.exists()
+    {
+        return Vec::new();
+    }
+    let Ok(store) = Store::open(&config.store, clock.clone()).await else { return Vec::new() };
+    let stored = store.secrets().await.map(|loaded| loaded.rows).unwrap_or_default();
+    store.close().await;
+    let mut named: Vec<String> = stored.into_iter().map(|stored| stored.secret.provider).collect();
+    named.sort_unstable();
+    named.dedup();
+    let reached = match app::reach(config, &named).await {
+        Ok(reached) => reached,
+        Err(fault) => return vec![Check::red(NAME, fault.to_string(), "see the settings")],
+    };
+    let check = |(provider, fault): (String, Option<String>)| match fault {
+        None => Check::green(NAME, format!("{provider} can be reached")),
+        Some(fault) => Check::red(
+            NAME,
+            format!("{provider}: {fault}"),
+            "check the network, DNS and egress settings of this machine",
+        ),
+    };
+    reached.into_iter().filter(|(provider, _)| provider != "sandbox").map(check).collect()
 }
 
 fn clock_is_set(clock: &Clock) -> Check {
