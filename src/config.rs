@@ -37,6 +37,7 @@ const FILE_NAME: &str = "sealgate.toml";
 const MOST_FILE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// The settings as the rooms need them. No `Debug`: the database's URL may hold a password.
+#[derive(Clone)]
 pub struct Config {
     /// The settings file, where there is one.
     pub file: Option<PathBuf>,

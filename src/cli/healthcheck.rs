@@ -53,16 +53,26 @@ async fn ask(config: &Config) -> Result<(), Failure> {
     Err(Failure::new(format!("not ready: {}", reason(status.as_u16(), &body))))
 }
 
-/// Which part is not ready, where the answer says so.
+/// Which parts are not ready, where the answer says so.
 fn reason(status: u16, body: &Value) -> String {
-    match body.get("detail").and_then(Value::as_str).filter(|detail| !detail.is_empty()) {
-        Some(detail) => detail.to_owned(),
-        None => format!("the admin face answered with status {status}"),
+    let parts = body.get("parts").and_then(Value::as_array).into_iter().flatten();
+    let missing = parts.filter(|part| part.get("ready").and_then(Value::as_bool) == Some(false));
+    let text = |part: &Value, member: &str| {
+        part.get(member).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let told = missing.map(|part| match text(part, "detail") {
+        detail if detail.is_empty() => text(part, "name"),
+        detail => format!("{}: {detail}", text(part, "name")),
+    });
+    let told: Vec<String> = told.collect();
+    if told.is_empty() {
+        return format!("the admin face answered with status {status}");
     }
+    told.join("; ")
 }
 
 /// Where a listener on every address is reached from the same machine.
-fn reached(listen: SocketAddr) -> SocketAddr {
+pub(super) fn reached(listen: SocketAddr) -> SocketAddr {
     let ip = match listen.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
@@ -74,6 +84,17 @@ fn reached(listen: SocketAddr) -> SocketAddr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_parts_that_are_not_ready_are_named() {
+        let body = serde_json::json!({"ready": false, "parts": [
+            {"name": "database", "ready": false, "detail": "The database does not answer."},
+            {"name": "journal", "ready": true, "detail": null},
+            {"name": "vault", "ready": false, "detail": null},
+        ]});
+        assert_eq!(reason(503, &body), "database: The database does not answer.; vault");
+        assert_eq!(reason(500, &Value::Null), "the admin face answered with status 500");
+    }
 
     #[test]
     fn a_listener_on_every_address_is_asked_on_loopback() {

@@ -1,27 +1,20 @@
 //! What the command line asks of the app: to run it, to set it up, to serve the local socket alone.
 //! The one place where the two meet.
-//! Must never decide anything of its own.
+//! Must never set an installation up that nobody asked for: its first key would be lost.
 
-use std::io::Write;
+use std::time::Duration;
 
 use super::failure::Failure;
-use crate::app::{self, Mode, Running, StartError};
+use super::link;
+use crate::app::{self, Mode, Running, Setup, StartError};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::store::Target;
 
-/// What `init` did and what it found.
-pub(super) struct Setup {
-    /// What was done, or already stood, in order.
-    pub(super) steps: Vec<Step>,
-    /// The first admin key, on the first run alone.
-    pub(super) admin_key: Option<String>,
-}
-
-pub(super) struct Step {
-    pub(super) what: String,
-    /// It was there already.
-    pub(super) stood: bool,
-}
+/// How often to look again while another process holds the data folder: a server that is about to
+/// open its socket, or another command that is about to end.
+const LOOKS: u32 = 50;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(100);
 
 /// The app without listeners, for the time of one command.
 pub(super) struct Offline(Running);
@@ -33,49 +26,97 @@ impl Offline {
     }
 }
 
-pub(super) async fn offline(config: Config) -> Result<Offline, Failure> {
-    let running = app::start(config, Clock::system(), Mode::SocketOnly).await.map_err(failure)?;
+/// None where a server turned out to run after all.
+pub(super) async fn offline(config: &Config) -> Result<Option<Offline>, Failure> {
+    stands(config)?;
+    for _ in 0..LOOKS {
+        match app::start(config.clone(), Clock::system(), Mode::SocketOnly).await {
+            Ok(running) => return keep_first_key(running).map(Some),
+            Err(StartError::InUse(_)) => {
+                if link::answers(&config.socket)? {
+                    return Ok(None);
+                }
+                tokio::time::sleep(BETWEEN_LOOKS).await;
+            }
+            Err(
+                fault @ (StartError::Clock(_)
+                | StartError::DataFolder { .. }
+                | StartError::Socket(_)
+                | StartError::Room(_)),
+            ) => return Err(failure(fault)),
+        }
+    }
+    Err(Failure::new(format!(
+        "another process holds {} and does not answer on its socket; wait for it, or end it",
+        config.data_dir.display()
+    )))
+}
+
+/// Starting the app sets up what is missing; a command that only looks must not.
+fn stands(config: &Config) -> Result<(), Failure> {
+    let database = match &config.store.target {
+        Target::Sqlite(path) => path.exists(),
+        Target::Postgres(_) => true,
+    };
+    if database && config.data_dir.exists() {
+        return Ok(());
+    }
+    Err(Failure::new(format!(
+        "there is no installation in {}; run `sealgate init`, or set data_dir to its folder",
+        config.data_dir.display()
+    )))
+}
+
+/// An installation without an admin gets one at its start; that key is told here or nowhere.
+fn keep_first_key(running: Running) -> Result<Offline, Failure> {
+    use std::io::Write;
+    if let Some(key) = running.first_admin_key().and_then(|key| key.expose_str()) {
+        let mut err = std::io::stderr().lock();
+        writeln!(err, "sealgate: the first admin key, shown this once: {key}")
+            .map_err(unprinted)?;
+    }
     Ok(Offline(running))
 }
 
 pub(super) fn initialise(config: &Config) -> Result<Setup, Failure> {
-    let setup = runtime()?.block_on(app::initialise(config, Clock::system())).map_err(failure)?;
-    let admin_key = setup.admin_key.as_ref().and_then(|key| key.expose_str());
-    Ok(Setup {
-        admin_key: admin_key.map(str::to_owned),
-        steps: setup
-            .steps
-            .into_iter()
-            .map(|step| Step { what: step.what, stood: step.stood })
-            .collect(),
-    })
+    runtime()?.block_on(app::initialise(config, Clock::system())).map_err(failure)
 }
 
 /// Runs until a signal says stop; a second one ends at once what the drain would still wait for.
-pub(super) fn serve(config: Config, sandbox: bool) -> Result<(), Failure> {
+pub(super) fn serve(
+    config: Config,
+    sandbox: bool,
+    announce: impl FnOnce(&Running) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     runtime()?.block_on(async {
         let mut signals = Signals::new()?;
         let running =
             app::start(config, Clock::system(), Mode::Serve { sandbox }).await.map_err(failure)?;
-        announce(&running).map_err(|error| Failure::new(format!("cannot print: {error}")))?;
-        signals.next().await;
-        tracing::info!("stopping: calls in flight finish, new ones are refused");
+        let announced = announce(&running);
+        if announced.is_ok() {
+            signals.next().await;
+            tracing::info!("stopping: calls in flight finish, new ones are refused");
+        }
         tokio::select! {
-            () = running.stop() => Ok(()),
+            () = running.stop() => announced,
             () = signals.next() => Err(Failure::new("stopped at once; calls in flight were cut")),
         }
     })
 }
 
-pub(super) fn openapi() -> Result<String, Failure> {
-    Ok(app::openapi())
+pub(super) fn openapi() -> String {
+    app::openapi()
 }
 
 fn failure(fault: StartError) -> Failure {
     Failure::new(fault.to_string())
 }
 
-fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
+fn unprinted(error: std::io::Error) -> Failure {
+    Failure::new(format!("cannot print: {error}"))
+}
+
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, Failure> {
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .thread_name("house")
@@ -106,35 +147,4 @@ impl Signals {
             _ = self.interrupt.recv() => {}
         }
     }
-}
-
-/// Where to look, and on the first run the admin key, this once.
-fn announce(running: &Running) -> std::io::Result<()> {
-    let mut out = std::io::stdout().lock();
-    let proxy = running.proxy_address().map(|address| format!("http://{address}"));
-    let proxy = proxy.unwrap_or_default();
-    if let Some(admin) = running.admin_address() {
-        writeln!(out, "Sealgate serves.")?;
-        writeln!(out, "  proxy  {proxy}")?;
-        writeln!(out, "  admin  http://{admin}  (API description at /docs)")?;
-    }
-    if let Some(address) = running.sandbox_address() {
-        writeln!(out, "  sandbox provider  https://{address}  (its key is sealed already)")?;
-    }
-    let key = running.first_admin_key().and_then(|key| key.expose_str());
-    if let Some(key) = key {
-        writeln!(out, "\nThe first admin key, shown this once; keep it safe:\n")?;
-        writeln!(out, "  export ADMIN_KEY={key}")?;
-    }
-    if let (Some(_), Some(admin)) = (running.sandbox_address(), running.admin_address()) {
-        let path = "v2/aggs/ticker/AAPL/range/1/day/2026-01-05/2026-01-09";
-        writeln!(out, "\nTry it: make a client key, then call the sandbox with it.\n")?;
-        writeln!(
-            out,
-            "  curl -s http://{admin}/api/v1/admin/api-keys -H \"X-API-Key: $ADMIN_KEY\" \
-             -H 'Content-Type: application/json' -d '{{\"name\":\"first\"}}'"
-        )?;
-        writeln!(out, "  curl -s {proxy}/sandbox/{path} -H \"X-API-Key: $CLIENT_KEY\"\n")?;
-    }
-    out.flush()
 }

@@ -22,8 +22,9 @@ impl Init {
         let progress = Progress::of("setting up");
         let setup = house::initialise(&config)?;
         drop(progress);
+        let admin_key = setup.admin_key.as_ref().and_then(|key| key.expose_str());
         if output.json {
-            return output.value(&json!({ "admin_key": setup.admin_key }));
+            return output.value(&json!({ "admin_key": admin_key }));
         }
         for step in &setup.steps {
             output.line(&format!(
@@ -32,7 +33,7 @@ impl Init {
                 step.what
             ))?;
         }
-        match &setup.admin_key {
+        match admin_key {
             Some(key) => output
                 .line(&format!("\nThe first admin key, shown this once; keep it safe:\n{key}")),
             None => output.line("\nNo admin key was made: one stands already."),

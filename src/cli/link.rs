@@ -36,15 +36,10 @@ pub(super) fn with<T>(
     reach: &Reach,
     work: impl AsyncFnOnce(&Link) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
-    runtime.block_on(async {
+    house::runtime()?.block_on(async {
         let link = match reach.url.as_deref().or_else(|| ground.environment.url()) {
             Some(url) => remote(ground, url)?,
-            None => connect(ground.config()?).await?,
+            None => connect(&ground.config()?).await?,
         };
         let outcome = work(&link).await;
         if let Some(offline) = link.offline {
@@ -55,13 +50,12 @@ pub(super) fn with<T>(
 }
 
 /// The local installation: through its running server, else by an app started for this command.
-pub(super) async fn connect(config: Config) -> Result<Link, Failure> {
-    let socket = config.socket.clone();
-    let offline = match answers(&socket)? {
+pub(super) async fn connect(config: &Config) -> Result<Link, Failure> {
+    let offline = match answers(&config.socket)? {
         true => None,
-        false => Some(house::offline(config).await?),
+        false => house::offline(config).await?,
     };
-    let client = reqwest::Client::builder().unix_socket(socket.as_path());
+    let client = reqwest::Client::builder().unix_socket(config.socket.as_path());
     Ok(Link { client: built(client)?, base: address("http://local/")?, offline })
 }
 
