@@ -18,6 +18,7 @@ use crate::store::RecordBlock;
 
 pub(super) const MOST_RECORDS: usize = 4096;
 const MOST_BODY_BYTES: usize = 4 * 1024 * 1024;
+const IDLE_BODY_BYTES: usize = 64 * 1024;
 const MAGIC: [u8; 4] = *b"SGRB";
 const FORMAT: [u8; 4] = [1, 0, 0, 0];
 const COUNT_AT: usize = 16;
@@ -180,8 +181,11 @@ impl Packer {
 
     pub(super) fn reclaim(&mut self, block: RecordBlock) {
         self.body = block.body;
-        // A rush may have made it large; idle, the writer should weigh next to nothing.
-        if self.body.capacity() > MOST_BODY_BYTES / 4 {
+    }
+
+    /// A rush may have made it large; idle, the writer should weigh next to nothing.
+    pub(super) fn shrink(&mut self) {
+        if self.body.capacity() > IDLE_BODY_BYTES {
             self.body = Vec::new();
         }
     }

@@ -22,6 +22,8 @@ use crate::clock::Clock;
 use crate::refusal::Reason;
 
 const NONE: u32 = 0;
+/// How long a reading of the wall clock serves; in between it is moved on by the other clock.
+const WALL_SERVES_NS: u64 = 50_000_000;
 
 /// On a cache line of its own, so that the writer's touch does not slow the worker.
 #[repr(align(64))]
@@ -49,8 +51,16 @@ pub(crate) struct Lane {
     /// Heads of chains of free slots, the hottest last.
     chains: RefCell<Vec<u32>>,
     births: Cell<u32>,
+    wall: Cell<Wall>,
     /// 48 random bits that no other lane has.
     random: u64,
+}
+
+/// The wall clock as it was read last, beside the clock that never goes back.
+#[derive(Clone, Copy)]
+struct Wall {
+    unix_ms: i64,
+    at_ns: u64,
 }
 
 /// A slot that somebody holds; goes where it belongs when it is dropped.
@@ -166,8 +176,10 @@ impl Shared {
 
 impl Lane {
     pub(super) fn new(shared: Arc<Shared>, random: u64) -> Self {
+        let wall = Wall { at_ns: shared.clock.monotonic_ns(), unix_ms: shared.clock.unix_ms() };
         Self {
             shared,
+            wall: Cell::new(wall),
             chains: RefCell::new(Vec::with_capacity(64)),
             births: Cell::new(0),
             random: random & ((1 << 48) - 1),
@@ -179,12 +191,9 @@ impl Lane {
         let index = self.pop()?;
         let taken = &self.shared.taken.0;
         taken.store(taken.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-        let started_at_ms = self.shared.clock.unix_ms();
-        let birth = Birth {
-            id: self.new_id(started_at_ms),
-            started_at_ms,
-            started_at_ns: self.shared.clock.monotonic_ns(),
-        };
+        let started_at_ns = self.shared.clock.monotonic_ns();
+        let started_at_ms = self.unix_ms(started_at_ns);
+        let birth = Birth { id: self.new_id(started_at_ms), started_at_ms, started_at_ns };
         let place = Place { shared: Arc::clone(&self.shared), index, opened: false };
         Some(Seat::new(place, birth))
     }
@@ -218,6 +227,18 @@ impl Lane {
             chains.push(next);
         }
         Some(index)
+    }
+
+    /// Reads the wall clock now and then only: clocks are the dearest part of a record.
+    fn unix_ms(&self, now_ns: u64) -> i64 {
+        let wall = self.wall.get();
+        let since_ns = now_ns.saturating_sub(wall.at_ns);
+        if since_ns < WALL_SERVES_NS {
+            return wall.unix_ms.saturating_add_unsigned(since_ns / 1_000_000);
+        }
+        let unix_ms = self.shared.clock.unix_ms();
+        self.wall.set(Wall { unix_ms, at_ns: now_ns });
+        unix_ms
     }
 
     /// The layout of a UUID v7: time, a counter that orders within the millisecond, the lane's own

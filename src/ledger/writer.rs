@@ -101,6 +101,9 @@ impl Writer {
             if stopping && (all_stored || self.failures >= TRIES_WHEN_STOPPING) {
                 return;
             }
+            if drained == 0 && all_stored {
+                self.packer.shrink();
+            }
             let pause = match all_stored {
                 true if drained >= MANY => BUSY,
                 true => QUIET,
