@@ -1,0 +1,157 @@
+//! What a call costs, beside nginx doing the same job: a whole-process bench. Starts a TLS upstream
+//! (CPU 1, with the load), the release binary and nginx (both CPU 0, one serving thread each), loads
+//! them in turns, and prints CPU time per request, requests per second and added latency as medians
+//! over rounds. Must never be read for absolute figures: the machine is shared, only ratios stand.
+//!
+//! `cargo bench --bench proxy -- --rounds 9 --seconds 2 --bar 0.90`; `--help` names the rest.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a bench prints its figures")]
+#![expect(clippy::disallowed_methods, reason = "a bench is no part of the house: it may wait")]
+
+#[path = "proxy/load.rs"]
+mod load;
+#[path = "proxy/options.rs"]
+mod options;
+#[path = "proxy/peers.rs"]
+mod peers;
+#[path = "proxy/process.rs"]
+mod process;
+#[path = "proxy/report.rs"]
+mod report;
+#[path = "proxy/upstream.rs"]
+mod upstream;
+
+use std::process::ExitCode;
+
+use crate::load::{Load, Wrk};
+use crate::options::Options;
+use crate::peers::{Nginx, Sealgate, Target};
+use crate::report::Row;
+use crate::upstream::Upstream;
+
+/// What went wrong, in one line.
+type Outcome<T> = Result<T, String>;
+
+/// Chunks of one event stream: the costs of a chunk are those of a request over this.
+const CHUNKS: u32 = 50;
+const MOST_CONNECTIONS: u32 = 64;
+
+fn main() -> ExitCode {
+    let outcome = Options::parse(std::env::args().skip(1)).and_then(|options| match options {
+        Some(options) => run(&options),
+        None => Ok(true),
+    });
+    match outcome {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(fault) => {
+            eprintln!("bench: {fault}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// True if the bar was kept, or none was given.
+fn run(options: &Options) -> Outcome<bool> {
+    process::demand(&["wrk", "nginx", "taskset"])?;
+    process::pin_self(1)?;
+    let folder = tempfile::tempdir().map_err(|cause| format!("no temporary folder: {cause}"))?;
+    let upstream = Upstream::start(folder.path())?;
+    let sealgate = Sealgate::start(folder.path(), &upstream, options)?;
+    let nginx = Nginx::start(folder.path(), &upstream, sealgate.key())?;
+    let wrk = Wrk::new(folder.path())?;
+    let house = sealgate.targets(options.h2);
+    check(&upstream, house.iter().chain([&nginx.target("")]), sealgate.key())?;
+    let idle = process::rss_kib(sealgate.pid())?;
+    let idle_nginx = process::rss_kib(nginx.pid())?;
+    let mut kept = true;
+    for row in rows(options) {
+        let mut targets: Vec<Target> = house.iter().map(|target| target.at(row.path)).collect();
+        targets.insert(1, nginx.target(row.path));
+        targets.push(upstream.direct(row.path));
+        let measured = measure(&wrk, &row, &targets, (options, sealgate.key()))?;
+        let ratio = measured.print();
+        let is_main = row.path == "small" && row.connections == MOST_CONNECTIONS;
+        if let (true, Some(bar)) = (is_main, options.bar) {
+            println!("bar: {ratio:.3} of nginx, at most {bar:.2} allowed");
+            kept = ratio <= bar;
+        }
+    }
+    if options.more {
+        println!("\nmemory, MiB idle: sealgate {:.1}, nginx {:.1}", mib(idle), mib(idle_nginx));
+        for (name, pid, target) in [
+            ("sealgate", sealgate.pid(), house.first()),
+            ("nginx", nginx.pid(), Some(&nginx.target(""))),
+        ] {
+            let Some(target) = target else { continue };
+            let kib = load::idle_connections_kib(&target.at("small"), sealgate.key(), pid)?;
+            println!("memory, KiB for an idle connection: {name} {kib:.1}");
+        }
+    }
+    upstream.verdict()?;
+    if !kept {
+        eprintln!("bench: sealgate costs more than the bar allows");
+    }
+    Ok(kept)
+}
+
+fn rows(options: &Options) -> Vec<Row> {
+    let small = |connections| Row { what: "0.5 KB answer", path: "small", connections, per: 1 };
+    let mut rows: Vec<Row> = options.connections.iter().copied().map(small).collect();
+    if options.more {
+        let connections = MOST_CONNECTIONS;
+        rows.push(Row { what: "10 KB answer", path: "large", connections, per: 1 });
+        rows.push(Row { what: "event chunk", path: "events", connections, per: CHUNKS });
+    }
+    rows
+}
+
+/// In turns, and each round begins with another one, so that drift hits all alike.
+fn measure(
+    wrk: &Wrk,
+    row: &Row,
+    targets: &[Target],
+    (options, key): (&Options, &str),
+) -> Outcome<report::Measured> {
+    let mut measured = report::Measured::new(*row, targets.iter().map(|target| target.name));
+    for round in 0..=options.rounds {
+        for turn in 0..targets.len() {
+            let place = (turn + usize::try_from(round).unwrap_or(0)) % targets.len();
+            let Some(target) = targets.get(place) else { continue };
+            // Round 0 only warms up: connections, caches, the journal's segments.
+            let seconds = if round == 0 { 1 } else { options.seconds };
+            let load = Load { connections: row.connections, seconds, key };
+            let taken = wrk.load(target, &load)?;
+            if round > 0 {
+                measured.add(place, taken);
+            }
+        }
+    }
+    Ok(measured)
+}
+
+/// No figure is worth anything if a peer does another job than the one that is claimed.
+fn check<'a>(
+    upstream: &Upstream,
+    targets: impl Iterator<Item = &'a Target>,
+    key: &str,
+) -> Outcome<()> {
+    for target in targets {
+        let target = target.at("small");
+        let expect = |key: Option<&str>, wanted: u16| {
+            let status = load::status_of(&target, key)?;
+            if status == wanted {
+                return Ok(());
+            }
+            Err(format!("{}: answered {status} where {wanted} was expected", target.name))
+        };
+        expect(Some(key), 200)?;
+        expect(Some("mdw_000000000000000000000000000000000000000000000"), 401)?;
+        expect(None, 401)?;
+    }
+    upstream.verdict()
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn mib(kib: u64) -> f64 {
+    kib as f64 / 1024.0
+}

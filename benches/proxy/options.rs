@@ -1,0 +1,71 @@
+//! What the bench was asked to do.
+//! Read from its arguments alone.
+//! Must never read the environment.
+
+use crate::Outcome;
+
+const HELP: &str = "\
+cargo bench --bench proxy -- [OPTIONS]
+  --rounds N           rounds of each measurement [9]
+  --seconds N          seconds of load in a round [2]
+  --connections A,B    connection counts of the main row [1,8,64]
+  --bar RATIO          exit 1 if CPU time per request at 64 connections is above RATIO of nginx
+  --h2                 also Sealgate over an HTTP/2 upstream
+  --more               also 10 KB answers, event streams and memory
+  --short              3 rounds of 1 second
+  --sealgate FILE      another binary than the one that cargo has built";
+
+pub(crate) struct Options {
+    pub(crate) rounds: u32,
+    pub(crate) seconds: u32,
+    pub(crate) connections: Vec<u32>,
+    pub(crate) bar: Option<f64>,
+    pub(crate) h2: bool,
+    pub(crate) more: bool,
+    pub(crate) sealgate: String,
+}
+
+impl Options {
+    /// None if only help was wanted.
+    pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Outcome<Option<Self>> {
+        let mut options = Self {
+            rounds: 9,
+            seconds: 2,
+            connections: vec![1, 8, 64],
+            bar: None,
+            h2: false,
+            more: false,
+            sealgate: env!("CARGO_BIN_EXE_sealgate").to_owned(),
+        };
+        while let Some(argument) = arguments.next() {
+            let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+            match argument.as_str() {
+                "--rounds" => options.rounds = number(&value()?)?,
+                "--seconds" => options.seconds = number(&value()?)?,
+                "--connections" => {
+                    options.connections =
+                        value()?.split(',').map(number).collect::<Outcome<_>>()?;
+                }
+                "--bar" => options.bar = Some(number(&value()?)?),
+                "--h2" => options.h2 = true,
+                "--more" => options.more = true,
+                "--short" => (options.rounds, options.seconds) = (3, 1),
+                "--sealgate" => options.sealgate = value()?,
+                "--help" => {
+                    println!("{HELP}");
+                    return Ok(None);
+                }
+                // What cargo itself passes.
+                "--bench" => {}
+                other => return Err(format!("unknown argument {other}\n{HELP}")),
+            }
+        }
+        options.rounds = options.rounds.max(1);
+        options.seconds = options.seconds.max(1);
+        Ok(Some(options))
+    }
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Outcome<T> {
+    text.parse().map_err(|_| format!("{text} is no number"))
+}
