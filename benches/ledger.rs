@@ -1,6 +1,11 @@
 //! What a record costs: on the request's thread (seat to close), on the writer's (drain, chain, pack)
 //! and in the database. CPU time, not wall time. `cargo bench --bench ledger` prints the table.
 //! The house shows its rooms to nobody outside, so they are compiled in here once more.
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "a bench prints, and ends where it fails"
+)]
 
 #[expect(dead_code, unused_imports, reason = "the bench calls what it measures and nothing else")]
 #[path = "../src"]
@@ -41,7 +46,7 @@ async fn measure() {
     let settings = Settings {
         folder: folder.path().join("journal"),
         retention_days: 90,
-        budget_bytes: ledger::DEFAULT_BUDGET_BYTES,
+        budget_bytes: 256 << 20,
     };
     let meter: ledger::Meter = Box::new(|tally| drop(std::hint::black_box(tally.clone())));
     let (node, installation) = ("bench".to_owned(), Uuid::from_u128(1));

@@ -51,7 +51,6 @@ impl Clock {
     }
 
     /// Nanoseconds since this clock was made; never goes back.
-    #[expect(clippy::disallowed_methods, reason = "this file is the home of time")]
     pub fn monotonic_ns(&self) -> u64 {
         match &self.0 {
             Source::System { origin } => {

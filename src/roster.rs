@@ -68,7 +68,13 @@ impl From<store::Error> for RosterError {
     fn from(fault: store::Error) -> Self {
         match fault {
             store::Error::LastAdmin => Self::LastAdmin,
-            other => Self::Store(other),
+            other @ (store::Error::Open { .. }
+            | store::Error::Newer { .. }
+            | store::Error::Damaged { .. }
+            | store::Error::Contradiction { .. }
+            | store::Error::Duplicate { .. }
+            | store::Error::Unreachable { .. }
+            | store::Error::Failed { .. }) => Self::Store(other),
         }
     }
 }

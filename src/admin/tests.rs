@@ -12,6 +12,10 @@ use axum::http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
 use uuid::Uuid;
 
+use axum::extract::Request;
+use tower::ServiceExt;
+
+use super::trace::Peer;
 use super::*;
 use crate::client::{Role, Tier};
 use crate::kms::MasterKey;

@@ -39,10 +39,8 @@ pub(super) async fn offline(config: &Config) -> Result<Option<Offline>, Failure>
                 tokio::time::sleep(BETWEEN_LOOKS).await;
             }
             Err(
-                fault @ (StartError::Clock(_)
-                | StartError::DataFolder { .. }
-                | StartError::Socket(_)
-                | StartError::Room(_)),
+                fault
+                @ (StartError::Clock(_) | StartError::DataFolder { .. } | StartError::Room(_)),
             ) => return Err(failure(fault)),
         }
     }

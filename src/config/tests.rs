@@ -463,7 +463,7 @@ fn relative_paths_count_from_the_settings_file() {
     assert_eq!(config.data_dir, inner.join("data"));
     assert_eq!(config.socket, inner.join("data/sealgate.sock"));
     assert_eq!(config.ledger.folder, inner.join("data/journal"));
-    assert_eq!(config.ledger.budget_bytes, ledger::DEFAULT_BUDGET_BYTES);
+    assert_eq!(config.ledger.budget_bytes, 256 << 20);
     let kms::Settings::File { path } = &config.kms;
     assert_eq!(*path, inner.join("keys/master.key"));
     match &config.store.target {

@@ -70,10 +70,8 @@ pub(super) async fn to(stage: &Stage, request: Request<Incoming>) -> Response<Re
     let (head, body) = request.into_parts();
     let (kept, body_len) = read(body).await;
     stage.seen.note(SeenRequest {
-        version: head.version,
         method: head.method.clone(),
         path_and_query: head.uri.path_and_query().map_or("/", |path| path.as_str()).to_owned(),
-        headers: head.headers.clone(),
         body_len,
     });
     let mut response = match &stage.provider.emulation {

@@ -342,7 +342,7 @@ async fn lanes_and_writer_at_once_lose_nothing_and_repeat_nothing() {
                     record.answered(200, &request_id, None);
                     held.push(record);
                     if held.len() > round % 50 {
-                        held.swap_remove(round % held.len());
+                        drop(held.swap_remove(round % held.len()));
                     }
                 }
                 // Some are dropped elsewhere: a body may end on another thread.

@@ -16,12 +16,10 @@ use std::sync::Arc;
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
-use super::client_keys::ListedClientKey;
 use super::client_key_hashes::KeyPreview;
 use super::dialect::changing;
 use super::idempotency::*;
 use super::installation::Installation;
-use super::secrets::Loaded;
 use super::symbols::BackfillStatus;
 use super::*;
 use crate::secret::SecretBytes;

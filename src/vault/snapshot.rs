@@ -37,7 +37,7 @@ struct Entry {
 }
 
 enum Usable {
-    Yes(Prepared),
+    Yes(Box<Prepared>),
     No(&'static str),
 }
 
@@ -167,7 +167,7 @@ fn usable(
     let Ok(prepared) = prepared else { return Usable::No(DAMAGED) };
     // Opened once here, so that a damaged value is known before a call needs it.
     match fields::open(&prepared) {
-        Ok(opened) if fields::covers(&opened, provider) => Usable::Yes(prepared),
+        Ok(opened) if fields::covers(&opened, provider) => Usable::Yes(Box::new(prepared)),
         Ok(_) => Usable::No(NEW_TARGET),
         Err(_) => Usable::No(DAMAGED),
     }

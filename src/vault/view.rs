@@ -112,7 +112,13 @@ impl From<store::Error> for VaultError {
     fn from(fault: store::Error) -> Self {
         match fault {
             store::Error::Duplicate { .. } => Self::Duplicate,
-            other => Self::Store(other),
+            other @ (store::Error::Open { .. }
+            | store::Error::Newer { .. }
+            | store::Error::Damaged { .. }
+            | store::Error::Contradiction { .. }
+            | store::Error::LastAdmin
+            | store::Error::Unreachable { .. }
+            | store::Error::Failed { .. }) => Self::Store(other),
         }
     }
 }

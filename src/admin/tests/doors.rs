@@ -64,10 +64,3 @@ async fn the_local_socket_is_an_admin_and_the_network_is_nobody() {
     face.writer.abort();
     face.writer = tokio::spawn(async {});
 }
-
-#[tokio::test]
-async fn a_call_from_inside_the_process_is_local() {
-    let face = face().await;
-    let request = Request::builder().uri("/api/v1/admin/api-keys").body(Body::empty()).unwrap();
-    assert_eq!(face.admin.call(request).await.status(), 200);
-}

@@ -108,7 +108,7 @@ async fn a_secret_comes_back_with_its_versions(bed: Bed) {
     assert_eq!(bed.store.secret(Uuid::now_v7()).await.unwrap(), None);
     assert_eq!(bed.store.secrets().await.unwrap().rows, [plain.clone(), full.clone()]);
     let newest = bed.store.secrets_page(None, 1).await.unwrap();
-    assert_eq!(newest, [full.clone()]);
+    assert_eq!(newest, std::slice::from_ref(&full));
     let older = bed.store.secrets_page(Some(full.secret.id), 10).await.unwrap();
     assert_eq!(older, [plain]);
 }
@@ -235,14 +235,14 @@ async fn a_contradicting_row_is_left_out_and_named(bed: Bed) {
         let sql = format!("UPDATE secret_versions SET {damage} WHERE {select}");
         assert_eq!(bed.tamper(sql.leak()).await, 1);
         let loaded = bed.store.secrets().await.unwrap();
-        assert_eq!(loaded.rows, [good.clone()]);
+        assert_eq!(loaded.rows, std::slice::from_ref(&good));
         let expected = Error::Contradiction {
             table: "secret_versions",
             row: format!("{} version 1", bad.secret.id),
             column,
             fault: fault.to_owned(),
         };
-        assert_eq!(loaded.contradictions, [expected.clone()]);
+        assert_eq!(loaded.contradictions, std::slice::from_ref(&expected));
         assert_eq!(bed.store.secret(bad.secret.id).await.unwrap_err(), expected);
     }
     bed.tamper("UPDATE keks SET state = 'shiny'").await;
