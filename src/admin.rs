@@ -39,15 +39,11 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::extract::Request;
-use axum::response::Response;
 use tokio::sync::{Mutex, Semaphore};
-use tower::ServiceExt;
 
 use self::house::{House, MOST_CHANGES};
 use self::pages::Pages;
 use self::rate::Rate;
-use self::trace::Peer;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::limiter;
@@ -126,13 +122,6 @@ impl Admin {
         if tokio::time::timeout(CHANGES_WITHIN, all).await.is_err() {
             tracing::warn!(name: "admin.changes_cut", "changes did not finish in time and are cut");
         }
-    }
-
-    /// A call from inside the process, as through the local socket: for the command line where no
-    /// server runs.
-    pub(crate) async fn call(&self, mut request: Request) -> Response {
-        request.extensions_mut().insert(Peer::Local);
-        self.router().oneshot(request).await.unwrap_or_else(|never| match never {})
     }
 
     /// The description of the API, for which no server has to run.
