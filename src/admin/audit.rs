@@ -1,4 +1,6 @@
-//! `GET …/audit` and `GET …/audit/verify`: the trail, and whether it still holds.
+//! `GET …/audit` and `GET …/audit/verify`: the trail as it is searched, and
+//! whether it still holds. Read only: must never offer a way to alter or remove a
+//! record.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! The layer before every route that changes something: reads the body, recognises repeats, and runs the
-//! change on a task of its own, so that a caller who hangs up, or a time-out, cannot cut it in half.
+//! The layer before every route that changes something: reads the body, recognises repeats, and
+//! runs the change on a task of its own, so that a caller who hangs up, or a time-out, cannot cut
+//! it in half. Must never let a change begin that the drain does not wait for.
 
 use std::sync::Arc;
 
@@ -8,6 +9,8 @@ use axum::extract::{Request, State};
 use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+
+use tracing::Instrument;
 
 use super::answer::Kept;
 use super::caller::Caller;
@@ -42,10 +45,13 @@ pub(super) async fn change(
         let detail = "Too many changes are running at once; repeat this one in a moment.";
         return Err(Refusal::new(Reason::Overloaded, detail).into());
     };
-    let running = tokio::spawn(async move {
-        let _seat = seat;
-        run(&house, repeatable, request, next).await
-    });
+    let running = tokio::spawn(
+        async move {
+            let _seat = seat;
+            run(&house, repeatable, request, next).await
+        }
+        .in_current_span(),
+    );
     match running.await {
         Ok(answered) => answered,
         // The panic hook has logged where; what it said may hold anything.
@@ -64,7 +70,7 @@ async fn run(
         return Ok(earlier);
     }
     // Caught here, so that a panic releases the claim.
-    let running = tokio::spawn(next.run(request));
+    let running = tokio::spawn(next.run(request).in_current_span());
     let response = match running.await {
         Ok(response) => response,
         Err(_) => Refused::internal("a change panicked").into_response(),

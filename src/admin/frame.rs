@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::MatchedPath;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{self, HeaderName};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tracing::Instrument as _;
+
+use tracing::Instrument;
 
 use super::house::House;
 use super::note::Noting;
@@ -20,7 +20,7 @@ use super::rate::Left;
 use super::refused::Refused;
 use super::trace::Trace;
 use crate::refusal::{Reason, Refusal};
-use crate::telemetry;
+use crate::telemetry::admin_call;
 
 /// No call of this face takes longer; long work answers 202 and goes on by itself.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -38,7 +38,11 @@ pub(super) async fn frame(
     request.extensions_mut().insert(Arc::clone(&trace));
     // Dropped with this future when the caller hangs up, and notes that too.
     let noting = Noting::of(Arc::clone(&house), Arc::clone(&trace));
-    let answered = in_our_words(&trace, answer(request, next, &trace.request_id).await);
+    let route = route(&request);
+    let span = admin_call(&trace.request_id, trace.method.as_str(), &route);
+    let answered = answer(request, next).instrument(span.clone()).await;
+    let answered = in_our_words(&trace, answered);
+    let _entered = span.enter();
     // Nothing that was read goes out unless it stands in the trail who read it.
     let mut response = match noting.finish(answered.status(), refused(&answered)) {
         Ok(()) => answered,
@@ -48,15 +52,19 @@ pub(super) async fn frame(
     response
 }
 
-async fn answer(request: Request, next: Next, request_id: &str) -> Response {
+/// The pattern, never the path with its ids.
+fn route(request: &Request) -> String {
+    let matched = request.extensions().get::<MatchedPath>();
+    matched.map_or_else(|| String::from("none"), |matched| matched.as_str().to_owned())
+}
+
+async fn answer(request: Request, next: Next) -> Response {
     let target = request.uri().path_and_query().map_or(0, |target| target.as_str().len());
     if target > LONGEST_TARGET {
         let detail = format!("The request target has more than {LONGEST_TARGET} bytes.");
         return Refused::from(Refusal::new(Reason::UriTooLong, detail)).into_response();
     }
-    let route = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
-    let span = telemetry::admin_call(request_id, request.method().as_str(), route);
-    match tokio::time::timeout(ANSWER_WITHIN, next.run(request).instrument(span)).await {
+    match tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await {
         Ok(response) => response,
         Err(_) => {
             let detail = "The answer was not ready within 30 seconds; a change goes on by itself.";

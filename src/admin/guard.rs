@@ -1,5 +1,5 @@
-//! Who calls, may he, and how often: the layer before every route that is not open.
-//! A credential stands in `X-API-Key` or `Authorization: Bearer`; every failure of it is one and
+//! Who calls, may he, and how often: the layer before every route that is not open. A
+//! credential stands in `X-API-Key` or `Authorization: Bearer`; every failure of it is one and
 //! the same 401.
 
 use std::sync::Arc;
@@ -60,7 +60,10 @@ async fn authenticate(
     if trace.peer == Some(Peer::Local) {
         return Ok(Caller::Local);
     }
-    let Some(credential) = presented(headers)? else { return Err(Refusal::unauthorized().into()) };
+    let Some(credential) = presented(headers)? else {
+        house.roster.missing();
+        return Err(Refusal::unauthorized().into());
+    };
     if credential.len() > LONGEST_CREDENTIAL {
         return Err(Refusal::unauthorized().into());
     }

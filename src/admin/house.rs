@@ -1,6 +1,6 @@
-//! What every route of the admin face is handed: the keepers, and the little that this face keeps
-//! for itself.
-//! Cheap to share; holds no secret.
+//! What every route of the admin face is handed: the keepers, and the
+//! little that this face keeps for itself. Cheap to share; holds no
+//! secret.
 
 use std::sync::Arc;
 

@@ -97,17 +97,14 @@ impl Noting {
         let passed_ns = self.house.clock.monotonic_ns().saturating_sub(trace.started_ns);
         let duration_ms = passed_ns / 1_000_000;
         let actor = trace.caller().map_or_else(|| String::from("-"), Caller::actor);
-        let (id, method, path) = (&trace.request_id, &trace.method, &trace.path);
         match cause {
             Some(cause) => tracing::error!(
                 name: "admin.failed",
-                request_id = %id, %method, path, actor, status, duration_ms, cause,
-                "a call of the admin face failed"
+                actor, status, duration_ms, cause, "a call of the admin face failed"
             ),
             None => tracing::debug!(
                 name: "admin.answered",
-                request_id = %id, %method, path, actor, status, duration_ms,
-                "a call of the admin face was answered"
+                actor, status, duration_ms, "a call of the admin face was answered"
             ),
         }
     }

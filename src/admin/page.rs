@@ -1,5 +1,6 @@
-//! Lists: how many items, and from where on. A cursor is whatever the list before gave out; callers keep
-//! it as it is, and one that was made up is refused.
+//! Lists: how many items, and from where on. A cursor is whatever the list before gave out; callers
+//! keep it as it is, and one that was made up is refused. Must never trust a cursor for more than a
+//! place in its own list.
 
 use uuid::Uuid;
 

@@ -1,6 +1,6 @@
-//! The description of the API as JSON and as a page.
-//! The page's files are part of the binary: it must never load anything from elsewhere, and its
-//! looser policy must never leave /docs.
+//! The description of the API as JSON and as a page. The page's files are part of the
+//! binary: it must never load anything from elsewhere, and its looser policy must never
+//! leave /docs.
 
 use std::sync::Arc;
 

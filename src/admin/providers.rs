@@ -1,4 +1,6 @@
-//! The catalogue as it is read: the settings' members plus `id`. Read only in this version.
+//! The catalogue as it is read: the settings' members plus `id`. Read only in
+//! this version; must never show a value of a secret, only the names of its
+//! fields.
 
 use std::sync::Arc;
 use std::time::Duration;

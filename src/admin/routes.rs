@@ -1,6 +1,6 @@
-//! Every route of the admin face, grouped by the right that it demands.
-//! The router and its description come from the same list, so that neither can know a route that
-//! the other does not.
+//! Every route of the admin face, grouped by the right that it demands. The router and its
+//! description come from the same list, so that neither can know a route that the other does
+//! not.
 
 use std::sync::Arc;
 
@@ -70,7 +70,8 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         })
 }
 
-/// Authenticated and entitled first, then, where something changes, read and protected from repeats.
+/// Authenticated and entitled first, then, where something changes, read and protected from
+/// repeats.
 fn behind(house: &Arc<House>, right: Right, routes: Routes) -> Routes {
     let needs = Needs { house: Arc::clone(house), right };
     routes

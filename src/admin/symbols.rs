@@ -1,4 +1,6 @@
-//! Tracked symbols, read only in this version.
+//! Tracked symbols, as the database has them. Read only in this
+//! version; must never guess figures of a history that has not been
+//! fetched.
 
 use std::sync::Arc;
 

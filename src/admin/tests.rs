@@ -1,4 +1,6 @@
-//! The admin face with real keepers behind it, called without a listener unless a test is about one.
+//! The admin face with real keepers behind it, called without a listener unless a test is about
+//! one. Every answer is searched for the value of the one secret that the tests store; it must
+//! never be there.
 
 mod doors;
 mod frame;
@@ -8,12 +10,11 @@ mod secrets;
 mod trail;
 
 use axum::body::{Body, to_bytes};
+use axum::extract::Request;
 use axum::http::{HeaderMap, Method, StatusCode};
 use serde_json::Value;
-use uuid::Uuid;
-
-use axum::extract::Request;
 use tower::ServiceExt;
+use uuid::Uuid;
 
 use super::trace::Peer;
 use super::*;
@@ -22,6 +23,7 @@ use crate::kms::MasterKey;
 use crate::ledger;
 use crate::roster::NewClient;
 use crate::store::{AssetClass, ClientKeyRow, Settings as StoreSettings, Target};
+use crate::telemetry::Metrics;
 
 /// Searched for in every answer.
 const CANARY: &str = "canary-polygon-key-0123456789";
@@ -59,11 +61,8 @@ async fn face_with(requests_per_minute: u64) -> Face {
     let (store_2, clock_2) = (store.clone(), clock.clone());
     let vault = Vault::open_house(store_2, clock_2, catalogue.clone(), master, installation);
     let vault = Arc::new(vault.await.unwrap());
-    let roster = Arc::new(Roster::new(
-        store.clone(),
-        clock.clone(),
-        crate::telemetry::Metrics::new(clock.clone(), []),
-    ));
+    let metrics = Metrics::new(clock.clone(), []);
+    let roster = Arc::new(Roster::new(store.clone(), clock.clone(), metrics));
     let opening = ledger::Opening {
         settings: ledger::Settings {
             folder: folder.path().join("journal"),

@@ -1,5 +1,6 @@
-//! The closed sets of the contract as the API's description knows them. A test holds them against the
-//! house's own, which carry no serde on purpose.
+//! The closed sets of the contract as the API's description knows them. A test holds them against
+//! the house's own, which carry no serde on purpose. Must never know a word that the house does
+//! not.
 
 use utoipa::ToSchema;
 

@@ -1,4 +1,6 @@
-//! `PUT …/api-keys/{id}`: change, revoke, restore.
+//! `PUT …/api-keys/{id}`: change, revoke, restore. Reads, judges and writes in one turn, so
+//! that two changes at once cannot undo each other; must never hand out more than its caller
+//! has.
 
 use axum::extract::Path;
 

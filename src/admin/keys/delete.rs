@@ -1,4 +1,6 @@
-//! `DELETE …/api-keys/{id}`: the key is gone, its trail stays.
+//! `DELETE …/api-keys/{id}`: the key stops working at once and is
+//! gone. Its trail stays; must never take the last active admin
+//! away.
 
 use axum::extract::Path;
 use axum::http::StatusCode;

@@ -1,4 +1,6 @@
-//! `POST …/api-keys/{id}/rotate`: a new key for the same client; the old one lives on for a while.
+//! `POST …/api-keys/{id}/rotate`: a new key for the same client; the old one lives on for a
+//! while. Whoever sees the new key can use it, so this must never be easier than making
+//! one.
 
 use axum::extract::Path;
 use serde_json::json;

@@ -1,4 +1,6 @@
-//! `GET …/api-keys/{id}/audit`: what a client key did on both faces. Answers after the key is gone, too.
+//! `GET …/api-keys/{id}/audit`: what a client key
+//! did on both faces. Answers after the key is
+//! gone, too.
 
 use axum::extract::Path;
 use axum::http::Uri;

@@ -1,4 +1,6 @@
-//! A client key as it is shown: everything but the key and its digest.
+//! A client key as it is shown, to the world and to the trail:
+//! everything that is known of it. Must never hold the key or its
+//! digest.
 
 use std::collections::BTreeMap;
 

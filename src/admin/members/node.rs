@@ -1,6 +1,6 @@
-//! JSON as a tree whose texts wipe themselves: a provider's key may be any of them. Numbers are
-//! kept only as far as the admin face reads them.
-//! Must never be printable.
+//! JSON as a tree whose texts wipe themselves: a provider's key may be any of them.
+//! Numbers are kept only as far as the admin face reads them. Must never be
+//! printable.
 
 use std::fmt;
 

@@ -1,4 +1,6 @@
-//! `PUT …/secrets/{id}`: metadata, disabled or in service.
+//! `PUT …/secrets/{id}`: metadata, disabled or back in
+//! service. Must never touch a value: a new value is a new
+//! version.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
-//! `DELETE …/secrets/{id}`: every version is overwritten; nothing brings it back but the provider.
+//! `DELETE …/secrets/{id}`: every version is overwritten; nothing brings it back
+//! but the provider. For admins alone; must never be the side effect of another
+//! call.
 
 use axum::extract::Path;
 use axum::http::StatusCode;

@@ -1,4 +1,6 @@
-//! `GET …/secrets` and `GET …/secrets/{id}`: metadata alone.
+//! `GET …/secrets` and `GET …/secrets/{id}`: what is known of
+//! secrets, a page at a time or one. Metadata alone; must never open
+//! anything.
 
 use axum::extract::Path;
 use axum::http::Uri;

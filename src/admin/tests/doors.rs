@@ -1,4 +1,6 @@
-//! Real listeners: the network, the local socket, and the end.
+//! Real listeners: the network, the local socket, and the
+//! end of both. Must never depend on a port that is free by
+//! luck.
 
 use http_body_util::BodyExt;
 use hyper_util::rt::TokioIo;

@@ -1,4 +1,6 @@
-//! The life of a client key through the REST face.
+//! The life of a client key through the REST face, with exact answers.
+//! Must never find the key anywhere but in the one answer that shows
+//! it.
 
 use serde_json::json;
 

@@ -1,4 +1,6 @@
-//! The life of a secret through the REST face, and that its value never comes out.
+//! The life of a secret through the REST face. Its value must
+//! never come out, neither in an answer nor in a file of the data
+//! folder.
 
 use serde_json::json;
 

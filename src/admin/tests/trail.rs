@@ -1,4 +1,6 @@
-//! What the admin face leaves in the trail, and who may read it.
+//! What the admin face leaves in the trail, and who may
+//! read it. A key, a value or a query must never be found
+//! there.
 
 use serde_json::json;
 
