@@ -1,5 +1,6 @@
-//! A change on its way into the trail: written down before it is made, closed with what became of it.
-//! No room in the journal means no change. Must never be told a secret: before and after are settings.
+//! A change on its way into the trail: written down before it is made, closed with what became of
+//! it. No room in the journal means no change. Must never be told a secret: before and after are
+//! settings.
 
 use serde_json::{Value, json};
 

@@ -1,5 +1,6 @@
-//! What a route answers when all went well: a status, a resource, and at most one value that is shown
-//! once. The value stays outside the resource, so that what is kept for a repeat cannot hold it.
+//! What a route answers when all went well: a status, a resource, and at most one value that is
+//! shown once. The value stays outside the resource, so that what is kept for a repeat cannot hold
+//! it.
 
 use std::sync::Arc;
 

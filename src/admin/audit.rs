@@ -1,4 +1,6 @@
 //! `GET …/audit` and `GET …/audit/verify`: the trail, and whether it still holds.
+//! Who may see what is asked of the caller's role.
+//! Must never alter a record.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! One authenticated call, as a route is handed it: the house, who calls, and its trace. Exists only
-//! behind the guard; a route that asks for it anywhere else answers 500.
+//! One authenticated call, as a route is handed it: the house, who calls, and its
+//! trace. Exists only behind the guard; a route that asks for it anywhere else answers
+//! 500.
 
 use std::sync::Arc;
 

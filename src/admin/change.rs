@@ -1,5 +1,6 @@
-//! The layer before every route that changes something: reads the body, recognises repeats, and runs the
-//! change on a task of its own, so that a caller who hangs up, or a time-out, cannot cut it in half.
+//! The layer before every route that changes something: reads the body, recognises repeats, and
+//! runs the change on a task of its own, so that a caller who hangs up, or a time-out, cannot cut
+//! it in half.
 
 use std::sync::Arc;
 

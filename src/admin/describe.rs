@@ -1,6 +1,6 @@
-//! The description of both faces in OpenAPI 3.1. Routes describe themselves where they stand; here is
-//! what they have in common, laid over all of them once, and the proxy face, which has no routes here.
-//! Every error's example is made by the code that makes the error.
+//! The description of both faces in OpenAPI 3.1. Routes describe themselves where they stand; here
+//! is what they have in common, laid over all of them once, and the proxy face, which has no routes
+//! here. Every error's example is made by the code that makes the error.
 
 mod noes;
 

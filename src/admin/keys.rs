@@ -1,5 +1,6 @@
-//! Client keys: one file for each thing that can be done with them. The key itself passes through here
-//! twice, when it is made and when it is rotated, and must never be written anywhere but into the answer.
+//! Client keys: one file for each thing that can be done with them. The key itself passes through
+//! here twice, when it is made and when it is rotated, and must never be written anywhere but into
+//! the answer.
 
 mod change;
 mod create;

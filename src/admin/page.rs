@@ -1,5 +1,6 @@
-//! Lists: how many items, and from where on. A cursor is whatever the list before gave out; callers keep
-//! it as it is, and one that was made up is refused.
+//! Lists: how many items, and from where on.
+//! A cursor is whatever the list before gave out; callers keep it as it is, and one that was made
+//! up is refused.
 
 use uuid::Uuid;
 

@@ -1,4 +1,6 @@
-//! The catalogue as it is read: the settings' members plus `id`. Read only in this version.
+//! The catalogue as it is read: the settings' members plus `id`.
+//! Read only in this version.
+//! Must never show a secret: the catalogue holds none.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,6 +1,6 @@
-//! How often one key may call the admin face: the house's sliding window, over one minute. In memory,
-//! because a restart may well forgive. Must never be used for the proxy's quotas, which are the
-//! limiter's.
+//! How often one key may call the admin face: the house's sliding window, over one minute. In
+//! memory, because a restart may well forgive. Must never be used for the proxy's quotas, which are
+//! the limiter's.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -1,5 +1,6 @@
-//! The trail as it is read: a record in the contract's form, and the search that both the trail's own
-//! route and a client key's share. Whoever may read proxied calls alone is shown nothing else.
+//! The trail as it is read: a record in the contract's form, and the search that both the trail's
+//! own route and a client key's share.
+//! Whoever may read proxied calls alone is shown nothing else.
 
 use std::time::Duration;
 

@@ -1,6 +1,7 @@
-//! `Idempotency-Key`: a POST that is sent again within a day answers with the same resource and changes
-//! nothing. Kept are a digest of the caller's key, a keyed digest of the body, and the resource without
-//! what was shown once. Must never keep a body, nor a digest of one that could be guessed from.
+//! `Idempotency-Key`: a POST that is sent again within a day answers with the same resource and
+//! changes nothing. Kept are a digest of the caller's key, a keyed digest of the body, and the
+//! resource without what was shown once. Must never keep a body, nor a digest of one that could be
+//! guessed from.
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};

@@ -70,7 +70,8 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         })
 }
 
-/// Authenticated and entitled first, then, where something changes, read and protected from repeats.
+/// Authenticated and entitled first, then, where something changes, read and protected from
+/// repeats.
 fn behind(house: &Arc<House>, right: Right, routes: Routes) -> Routes {
     let needs = Needs { house: Arc::clone(house), right };
     routes

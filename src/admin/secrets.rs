@@ -1,5 +1,6 @@
-//! Secrets of providers: one file for each thing that can be done with them. Values come in through
-//! `fields` alone and go straight to the vault; no route of this room can answer with one.
+//! Secrets of providers: one file for each thing that can be done with them.
+//! Values come in through `fields` alone and go straight to the vault; no route of this room can
+//! answer with one.
 
 mod add;
 mod change;

@@ -1,5 +1,6 @@
-//! The body of a request, read once, bounded, and into a buffer that is wiped: it may hold a provider's
-//! key. Must never be logged nor handed on as anything else.
+//! The body of a request, read once, bounded, and into a buffer that is wiped: it may hold a
+//! provider's key.
+//! Must never be logged nor handed on as anything else.
 
 use std::sync::Arc;
 
@@ -48,7 +49,8 @@ impl Sent {
 }
 
 /// Collected in pieces and copied once: a buffer that grows would leave copies behind. The pieces
-/// belong to the connection's own read buffer, which nobody wipes; that limit is stated in the open.
+/// belong to the connection's own read buffer, which nobody wipes; that limit is stated in the
+/// open.
 async fn collect(mut body: Body) -> Result<SecretBytes, Refused> {
     let mut pieces: Vec<Bytes> = Vec::new();
     let mut length = 0;

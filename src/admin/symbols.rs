@@ -1,4 +1,6 @@
-//! Tracked symbols, read only in this version.
+//! Tracked symbols, as they stand in the database.
+//! Read only in this version.
+//! Must never ask a provider.
 
 use std::sync::Arc;
 

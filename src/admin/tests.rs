@@ -1,4 +1,5 @@
-//! The admin face with real keepers behind it, called without a listener unless a test is about one.
+//! The admin face with real keepers behind it, called without a listener unless a test is about
+//! one.
 
 mod doors;
 mod frame;

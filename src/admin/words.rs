@@ -1,5 +1,6 @@
-//! The closed sets of the contract as the API's description knows them. A test holds them against the
-//! house's own, which carry no serde on purpose.
+//! The closed sets of the contract as the API's description knows them. A
+//! test holds them against the house's own, which carry no serde on
+//! purpose.
 
 use utoipa::ToSchema;
 

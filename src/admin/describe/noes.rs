@@ -1,5 +1,6 @@
-//! Every refusal as the description knows it: one response a status, with the body that the house itself
-//! would write as its example.
+//! Every refusal as the description knows it: one response a
+//! status, with the body that the house itself would write as its
+//! example.
 
 use serde_json::{Map, Value, json};
 

@@ -1,4 +1,6 @@
 //! `PUT …/api-keys/{id}`: change, revoke, restore.
+//! Only what was sent changes; whatever hands out more is judged like a new key.
+//! Must never leave the house without an active admin.
 
 use axum::extract::Path;
 

@@ -1,4 +1,6 @@
 //! `POST …/api-keys`: a new client key, shown this one time.
+//! What is stored cannot give it back.
+//! Must never grant above the caller's own rights.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -18,9 +20,9 @@ use crate::store::{ClientKeyRow, KeyPreview};
 
 /// Make a client key.
 ///
-/// Needs the right to operate; keys of the roles admin, operator and auditor are made by admins alone,
-/// and nobody grants a role, tier, quota or scopes above his own. The key is in this answer and nowhere
-/// else: only its SHA-256 is kept.
+/// Needs the right to operate; keys of the roles admin, operator and auditor are made by admins
+/// alone, and nobody grants a role, tier, quota or scopes above his own. The key is in this answer
+/// and nowhere else: only its SHA-256 is kept.
 #[utoipa::path(post, path = "/api/v1/admin/api-keys", tag = "Client keys",
     request_body = NewClientKey,
     responses((status = 201, description = "Made. `key` is shown this once.", body = ClientKeyShown)))]

@@ -1,4 +1,6 @@
 //! `DELETE …/api-keys/{id}`: the key is gone, its trail stays.
+//! Nobody deletes a key that he could not have granted.
+//! Must never leave the house without an active admin.
 
 use axum::extract::Path;
 use axum::http::StatusCode;

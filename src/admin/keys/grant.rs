@@ -1,5 +1,6 @@
-//! Nobody grants above his own role, tier and scopes. Judged whenever a key is made, changed in what it
-//! may do, or shown anew; in doubt the answer is no.
+//! Nobody grants above his own role, tier and scopes.
+//! Judged whenever a key is made, changed in what it may do, or shown anew; in doubt the answer is
+//! no.
 
 use super::super::caller::Caller;
 use super::super::refused::Refused;
@@ -130,8 +131,8 @@ impl Rule {
     }
 }
 
-/// Segment by segment; `**` may stand for any number of the inner's, patterns included. Goes through
-/// the outer pattern once, with the set of places in the inner that it can have reached.
+/// Segment by segment; `**` may stand for any number of the inner's, patterns included. Goes
+/// through the outer pattern once, with the set of places in the inner that it can have reached.
 fn path_covers(outer: &[String], inner: &[String]) -> bool {
     let mut reached = vec![false; inner.len() + 1];
     if let Some(start) = reached.first_mut() {

@@ -1,4 +1,6 @@
-//! `GET …/api-keys` and `GET …/api-keys/{id}`: what is known of client keys, never the key.
+//! `GET …/api-keys` and `GET …/api-keys/{id}`.
+//! What is known of client keys, as they stand now.
+//! Must never show a key or its digest.
 
 use axum::extract::Path;
 use axum::http::Uri;

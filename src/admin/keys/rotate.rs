@@ -1,4 +1,6 @@
-//! `POST …/api-keys/{id}/rotate`: a new key for the same client; the old one lives on for a while.
+//! `POST …/api-keys/{id}/rotate`: a new key for the same client.
+//! The old one lives on for a while; at most two live at once.
+//! Must never show an old key again.
 
 use axum::extract::Path;
 use serde_json::json;

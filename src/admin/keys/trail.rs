@@ -1,4 +1,6 @@
-//! `GET …/api-keys/{id}/audit`: what a client key did on both faces. Answers after the key is gone, too.
+//! `GET …/api-keys/{id}/audit`: what a client key did on both faces.
+//! Answers after the key is gone, too.
+//! Must never show more of the trail than the caller's role may read.
 
 use axum::extract::Path;
 use axum::http::Uri;

@@ -1,4 +1,6 @@
 //! A client key as it is shown: everything but the key and its digest.
+//! The preview is what people recognise it by.
+//! Must never be filled from anything that still holds the key.
 
 use std::collections::BTreeMap;
 

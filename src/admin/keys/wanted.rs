@@ -1,6 +1,6 @@
-//! What a caller wants of a client key, read and judged member by member: the same for a new key and for
-//! a change. Members that nothing enforces yet are refused, because a key that is restricted on paper
-//! alone is a trap.
+//! What a caller wants of a client key, read and judged member by member: the same for a new key
+//! and for a change. Members that nothing enforces yet are refused, because a key that is
+//! restricted on paper alone is a trap.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
-//! `POST …/secrets`: a provider's key goes into the vault, and never comes out of this face again.
+//! `POST …/secrets`: a provider's key goes into the vault.
+//! It never comes out of this face again.
+//! Must never repeat a value in a refusal.
 
 use std::collections::BTreeMap;
 
@@ -32,8 +34,8 @@ pub(super) struct NewSecretBody {
     expires_at: Option<String>,
     owner: Option<String>,
     labels: Option<BTreeMap<String, String>>,
-    /// The format is checked in any case; the live check at the provider is not part of this version,
-    /// so `health` is `unknown` either way.
+    /// The format is checked in any case; the live check at the provider is not part of this
+    /// version, so `health` is `unknown` either way.
     #[schema(default = true)]
     validate: Option<bool>,
 }

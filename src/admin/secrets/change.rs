@@ -1,4 +1,6 @@
 //! `PUT …/secrets/{id}`: metadata, disabled or in service.
+//! A new value is a new version, which is another route's.
+//! Must never take a value.
 
 use std::collections::BTreeMap;
 

@@ -1,4 +1,6 @@
-//! `DELETE …/secrets/{id}`: every version is overwritten; nothing brings it back but the provider.
+//! `DELETE …/secrets/{id}`: every version is
+//! overwritten; nothing brings it back but the
+//! provider.
 
 use axum::extract::Path;
 use axum::http::StatusCode;

@@ -1,4 +1,6 @@
 //! `GET …/secrets` and `GET …/secrets/{id}`: metadata alone.
+//! What is shown is made by `view`.
+//! Must never open a secret.
 
 use axum::extract::Path;
 use axum::http::Uri;

@@ -1,5 +1,6 @@
-//! `POST …/secrets/{id}/validate`: is what lies in the vault still good? This version opens it and judges
-//! its format; it must never claim to have asked the provider.
+//! `POST …/secrets/{id}/validate`: is what lies in the vault still good? This
+//! version opens it and judges its format; it must never claim to have asked the
+//! provider.
 
 use axum::extract::Path;
 use serde::Serialize;

@@ -1,5 +1,6 @@
-//! A secret as it is shown: everything but its value. What this version does not find out yet (health,
-//! permissions, limits, rotation) is there and says so.
+//! A secret as it is shown: everything but its value.
+//! What this version does not find out yet (health, permissions, limits, rotation) is there and
+//! says so.
 
 use std::collections::BTreeMap;
 

@@ -125,8 +125,8 @@ async fn the_description_is_valid_and_lists_every_route() {
                 continue;
             }
             listed.push(format!("{} {path}", method.to_uppercase()));
-            // Every route that is described is there: it answers with something else than 404 or 405
-            // of the framework.
+            // Every route that is described is there: it answers with something else than 404 or
+            // 405 of the framework.
             let target = path.replace("{id}", "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001");
             let got = face.send(&method.to_uppercase(), &target, &key, Some(json!({}))).await;
             assert_ne!(got.status.as_u16(), 405, "{method} {path}");

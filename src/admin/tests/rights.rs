@@ -1,4 +1,6 @@
-//! Who may do what: the contract's table, role by role and route by route, and how a caller is known.
+//! Who may do what: the contract's table, role by
+//! role and route by route, and how a caller is
+//! known.
 
 use serde_json::json;
 
