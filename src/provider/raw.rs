@@ -1,6 +1,6 @@
-//! A provider's entry exactly as a file or the settings write it. Read strictly: an unknown member is
-//! an error. What the members mean, and which of them fit together, is judged in `file`.
-//! Must never be handed on as it is: only a checked `Provider` leaves this room.
+//! A provider's entry exactly as a file or the settings write it. Read strictly: an unknown member
+//! is an error. What the members mean, and which of them fit together, is judged in `file`. Must
+//! never be handed on as it is: only a checked `Provider` leaves this room.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
-//! The callers' own paths, beside the providers: names that no provider may take. Answers health and
-//! says no to the rest until somebody builds it. Must never forward anything, and never take a path
-//! from a provider that is addressed by its host.
+//! The callers' own paths, beside the providers: names that no provider may take. Answers health
+//! and says no to the rest until somebody builds it. Must never forward anything, and never take a
+//! path from a provider that is addressed by its host.
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method, Request};

@@ -30,8 +30,9 @@ pub(crate) struct Source {
     pub(crate) syntax: syn::File,
     pub(crate) tokens: TokenStream,
     pub(crate) mentions: Vec<Mention>,
+    /// Only `#[cfg(test)] mod name;` leads here.
+    pub(crate) wholly_test: bool,
     tests: Vec<(LineColumn, LineColumn)>,
-    wholly_test: bool,
 }
 
 impl Source {
