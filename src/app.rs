@@ -6,8 +6,8 @@ mod fault;
 mod lock;
 mod sandbox;
 mod setup;
+mod ways;
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,6 +17,7 @@ use tracing::Instrument as _;
 pub use self::fault::StartError;
 use self::lock::DataLock;
 pub use self::setup::{Setup, Step};
+pub(crate) use self::ways::reach;
 use crate::admin::{self, Admin, Doors, LocalSocket, Part};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -24,7 +25,7 @@ use crate::corridor;
 use crate::emulator::Emulator;
 use crate::ledger::{Lane, Ledger, Opening};
 use crate::limiter::Limiter;
-use crate::net::{self, Accepted, Binding, Connector, ServerTls, Trust};
+use crate::net::{self, Accepted, Binding, ServerTls};
 use crate::provider::Catalogue;
 use crate::proxy::{self, Proxy};
 use crate::refusal::Reason;
@@ -32,7 +33,6 @@ use crate::roster::Roster;
 use crate::secret::SecretBytes;
 use crate::store::Store;
 use crate::telemetry::{self, Metrics};
-use crate::upstream::Origins;
 use crate::vault::Vault;
 
 /// Which doors to open.
@@ -216,7 +216,7 @@ impl Rooms {
         sandbox: Option<&sandbox::Sandbox>,
     ) -> Result<Proxy, StartError> {
         let settings = &config.proxy;
-        let origins = origins(config, &self.catalogue, sandbox)?;
+        let origins = ways::origins(config, &self.catalogue, sandbox)?;
         let binding = Binding::bind(settings.listen, lanes.len(), settings.tls.as_ref())?;
         let house = corridor::House {
             catalogue: Arc::clone(&self.catalogue),
@@ -271,31 +271,6 @@ impl Rooms {
     }
 }
 
-/// The way out to every provider, with the trust anchors that each one has.
-fn origins(
-    config: &Config,
-    catalogue: &Catalogue,
-    sandbox: Option<&sandbox::Sandbox>,
-) -> Result<Origins, StartError> {
-    let shared = config.egress.ca_file.as_deref().map(Trust::read_file).transpose()?;
-    let shared: Vec<Vec<u8>> = shared.into_iter().collect();
-    let mut trusts = HashMap::new();
-    for provider in catalogue.iter() {
-        let mut anchors = shared.clone();
-        if let Some(path) = &provider.ca_file {
-            anchors.push(Trust::read_file(path)?);
-        }
-        if let Some(sandbox) = sandbox.filter(|_| &*provider.id == sandbox::ID) {
-            anchors.push(sandbox.emulator.ca_pem().as_bytes().to_vec());
-        }
-        if anchors.len() > shared.len() {
-            trusts.insert(Arc::clone(&provider.id), Trust::new(&anchors)?);
-        }
-    }
-    let connector = Connector { allow_private_networks: config.egress.allow_private_networks };
-    Ok(Origins::new(connector, catalogue, &Trust::new(&shared)?, &trusts))
-}
-
 /// Takes over changed certificate files; a fault is said once, the former certificate stays.
 async fn refresh(certificates: Vec<Arc<ServerTls>>) {
     let mut said = String::new();
@@ -309,23 +284,6 @@ async fn refresh(certificates: Vec<Arc<ServerTls>>) {
             }
         }
     }
-}
-
-/// Tries to connect to each of these providers, sending nothing. None: it can be reached.
-pub(crate) async fn reach(
-    config: &Config,
-    providers: &[String],
-) -> Result<Vec<(String, Option<String>)>, StartError> {
-    net::install_provider();
-    let catalogue = Catalogue::build(&config.providers)?;
-    let origins = origins(config, &catalogue, None)?;
-    let mut reached = Vec::with_capacity(providers.len());
-    for provider in providers {
-        if let Some(outcome) = origins.reach(provider).await {
-            reached.push((provider.clone(), outcome.err().map(|fault| fault.to_string())));
-        }
-    }
-    Ok(reached)
 }
 
 async fn readiness(store: &Store, vault: &Vault, ledger: &Ledger) -> Vec<Part> {
