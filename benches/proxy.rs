@@ -61,8 +61,11 @@ fn run(options: &Options) -> Outcome<bool> {
     let wrk = Wrk::new(folder.path())?;
     let house = sealgate.targets(options.h2);
     check(&upstream, house.iter().chain([&nginx.target("")]), sealgate.key())?;
-    let idle = process::rss_kib(sealgate.pid())?;
-    let idle_nginx = process::rss_kib(nginx.pid())?;
+    if options.more {
+        // Before any load, which would leave room that idle connections then take for nothing.
+        memory("sealgate", sealgate.pid(), &house, sealgate.key())?;
+        memory("nginx", nginx.pid(), &[nginx.target("")], sealgate.key())?;
+    }
     let mut kept = true;
     for row in rows(options) {
         let mut targets: Vec<Target> = house.iter().map(|target| target.at(row.path)).collect();
@@ -74,17 +77,6 @@ fn run(options: &Options) -> Outcome<bool> {
         if let (true, Some(bar)) = (is_main, options.bar) {
             println!("bar: {ratio:.3} of nginx, at most {bar:.2} allowed");
             kept = ratio <= bar;
-        }
-    }
-    if options.more {
-        println!("\nmemory, MiB idle: sealgate {:.1}, nginx {:.1}", mib(idle), mib(idle_nginx));
-        for (name, pid, target) in [
-            ("sealgate", sealgate.pid(), house.first()),
-            ("nginx", nginx.pid(), Some(&nginx.target(""))),
-        ] {
-            let Some(target) = target else { continue };
-            let kib = load::idle_connections_kib(&target.at("small"), sealgate.key(), pid)?;
-            println!("memory, KiB for an idle connection: {name} {kib:.1}");
         }
     }
     upstream.verdict()?;
@@ -151,7 +143,10 @@ fn check<'a>(
     upstream.verdict()
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
-fn mib(kib: u64) -> f64 {
-    kib as f64 / 1024.0
+fn memory(name: &str, pid: u32, targets: &[Target], key: &str) -> Outcome<()> {
+    let Some(target) = targets.first() else { return Ok(()) };
+    let idle = process::rss_kib(pid)?;
+    let each = load::idle_connections_kib(&target.at("small"), key, pid)?;
+    println!("{name:<16} {idle:>7.0} KiB idle, {each:.1} KiB more for an idle connection");
+    Ok(())
 }

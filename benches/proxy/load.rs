@@ -85,7 +85,7 @@ pub(crate) fn status_of(target: &Target, key: Option<&str>) -> Outcome<u16> {
     let mut stream = open(target)?;
     let head = ask(&mut stream, target, key)?;
     let status = head.split(' ').nth(1).and_then(|word| word.parse().ok());
-    status.ok_or(format!("{}: no status in {head:?}", target.name))
+    status.ok_or_else(|| format!("{}: no status in {head:?}", target.name))
 }
 
 /// Opens many connections, has one request served on each, and sees what they cost while idle.
@@ -100,9 +100,7 @@ pub(crate) fn idle_connections_kib(target: &Target, key: &str, pid: u32) -> Outc
     std::thread::sleep(Duration::from_secs(2));
     let after = process::rss_kib(pid)?;
     drop(streams);
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
-    let grown = after.saturating_sub(before) as f64;
-    Ok(grown / f64::from(IDLE_CONNECTIONS))
+    Ok((after - before) / f64::from(IDLE_CONNECTIONS))
 }
 
 fn open(target: &Target) -> Outcome<TcpStream> {

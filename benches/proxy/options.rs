@@ -38,7 +38,7 @@ impl Options {
             sealgate: env!("CARGO_BIN_EXE_sealgate").to_owned(),
         };
         while let Some(argument) = arguments.next() {
-            let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
+            let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
             match argument.as_str() {
                 "--rounds" => options.rounds = number(&value()?)?,
                 "--seconds" => options.seconds = number(&value()?)?,
@@ -50,7 +50,7 @@ impl Options {
                 "--h2" => options.h2 = true,
                 "--more" => options.more = true,
                 "--short" => (options.rounds, options.seconds) = (3, 1),
-                "--sealgate" => options.sealgate = value()?,
+                "--sealgate" => options.sealgate = whole_path(&value()?)?,
                 "--help" => {
                     println!("{HELP}");
                     return Ok(None);
@@ -64,6 +64,12 @@ impl Options {
         options.seconds = options.seconds.max(1);
         Ok(Some(options))
     }
+}
+
+/// The binary runs in a folder of its own.
+fn whole_path(text: &str) -> Outcome<String> {
+    let path = std::fs::canonicalize(text).map_err(|cause| format!("{text}: {cause}"))?;
+    Ok(path.display().to_string())
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Outcome<T> {

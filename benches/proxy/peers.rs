@@ -189,6 +189,7 @@ events {{ worker_connections 4096; }}
 http {{
   client_body_temp_path body; proxy_temp_path proxy; fastcgi_temp_path fastcgi;
   uwsgi_temp_path uwsgi; scgi_temp_path scgi;
+  map_hash_bucket_size 128;
   map $http_x_api_key $known {{ default 0; "{key}" 1; }}
   limit_req_zone $http_x_api_key zone=keys:10m rate=999999r/s;
   log_format records '$time_iso8601 $remote_addr $request_method $uri $status $body_bytes_sent '

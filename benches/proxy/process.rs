@@ -44,7 +44,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // nginx's master ends its worker on SIGTERM; a process that is gone already is no fault.
+        if self.0.try_wait().is_ok_and(|status| status.is_some()) {
+            return;
+        }
+        // nginx's master ends its worker on SIGTERM.
         let _told = Command::new("kill").arg(self.pid().to_string()).status();
         let _ended = self.0.wait();
     }
@@ -101,14 +104,14 @@ pub(crate) fn cpu_us(pid: u32) -> Outcome<f64> {
     Ok(total)
 }
 
-pub(crate) fn rss_kib(pid: u32) -> Outcome<u64> {
-    let mut total = 0;
+pub(crate) fn rss_kib(pid: u32) -> Outcome<f64> {
+    let mut total = 0.0;
     for pid in tree(pid) {
         let path = format!("/proc/{pid}/status");
         let text = fs::read_to_string(&path).map_err(|cause| format!("{path}: {cause}"))?;
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:"));
         let word = line.and_then(|line| line.split_whitespace().next());
-        total += word.and_then(|word| word.parse::<u64>().ok()).unwrap_or(0);
+        total += word.and_then(|word| word.parse::<f64>().ok()).unwrap_or(0.0);
     }
     Ok(total)
 }

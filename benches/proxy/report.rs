@@ -41,12 +41,12 @@ impl Measured {
         let Row { what, connections, per, .. } = self.row;
         println!("\n{what}, {connections} connections");
         println!(
-            "{:<16}{:>10}{:>18}{:>11}{:>10}{:>12}{:>12}",
+            "{:<17}{:>9}{:>20}{:>11}{:>10}{:>12}{:>12}",
             "", "CPU us", "of nginx", "rate /s", "of nginx", "+p50 us", "+p99 us"
         );
         let direct = self.names.len().saturating_sub(1);
         for (place, name) in self.names.iter().enumerate() {
-            let cpu = median(self.each(place, |taken| taken.cpu_us / f64::from(per)));
+            let cpu = median(self.each(place, |taken| taken.cpu_us)) / f64::from(per);
             let ratios = self.ratios(place, NGINX, |taken| taken.cpu_us);
             let rate = median(self.each(place, |taken| taken.per_second));
             let rates = median(self.ratios(place, NGINX, |taken| taken.per_second));
@@ -54,7 +54,7 @@ impl Measured {
                 let p50 = median(self.each(place, |taken| taken.p50_us));
                 let p99 = median(self.each(place, |taken| taken.p99_us));
                 println!(
-                    "{name:<16}{:>10}{:>18}{rate:>11.0}{rates:>10.2}{p50:>12.0}{p99:>12.0}",
+                    "{name:<17}{:>9}{:>20}{rate:>11.0}{rates:>10.2}{p50:>12.0}{p99:>12.0}",
                     "", ""
                 );
                 continue;
@@ -64,7 +64,7 @@ impl Measured {
             let (low, high) = ends(&ratios);
             let spread = format!("{:.3} ({low:.2}-{high:.2})", median(ratios));
             println!(
-                "{name:<16}{cpu:>10.2}{spread:>18}{rate:>11.0}{rates:>10.2}{p50:>12.0}{p99:>12.0}"
+                "{name:<17}{cpu:>9.2}{spread:>20}{rate:>11.0}{rates:>10.2}{p50:>12.0}{p99:>12.0}"
             );
         }
         median(self.ratios(0, NGINX, |taken| taken.cpu_us))
