@@ -307,6 +307,10 @@ async fn readiness(store: &Store, vault: &Vault, ledger: &Ledger) -> Vec<Part> {
 fn meter(metrics: &Metrics) -> crate::ledger::Meter {
     let metrics = metrics.clone();
     Box::new(move |tally| {
+        // Calls to providers alone; what strangers ask for must not become a label.
+        if tally.kind != crate::ledger::Kind::Usage {
+            return;
+        }
         for duration_ns in &tally.durations_ns {
             metrics.call(&tally.provider, tally.status, *duration_ns);
         }

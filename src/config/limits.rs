@@ -48,5 +48,18 @@ pub(super) fn not_yet(ground: &Ground<'_>, raw: &Raw) -> Result<(), Fault> {
                     the proxy with a client key";
         return Err(ground.fault("browser.origins", what));
     }
-    Ok(())
+    // Settings whose work is not built yet: taken at their default, never silently without effect.
+    let unbuilt = [
+        ("limits.time_zone", raw.limits.time_zone != "UTC"),
+        ("auth.free_failures_per_minute", raw.auth.free_failures_per_minute != 1000),
+        ("audit.retention_days", raw.audit.retention_days != 90),
+        ("vault.kek_max_age_days", raw.vault.kek_max_age_days != 365),
+    ];
+    match unbuilt.iter().find(|(_, is_set)| *is_set) {
+        Some((key, _)) => {
+            let what = "this version does not act on it yet; leave it out";
+            Err(ground.fault(key, what))
+        }
+        None => Ok(()),
+    }
 }
