@@ -1,13 +1,18 @@
-//! What a record costs: on the request's thread (seat to close), on the writer's (drain, chain, pack)
-//! and in the database. CPU time, not wall time. `cargo bench --bench ledger` prints the table.
-//! The house shows its rooms to nobody outside, so they are compiled in here once more.
+//! What a record costs: on the request's thread (seat to close), on the writer's (drain, chain,
+//! pack) and in the database. CPU time, not wall time. `cargo bench --bench ledger` prints the
+//! table. The house shows its rooms to nobody outside, so they are compiled in here once more.
 #![expect(
     clippy::unwrap_used,
     clippy::print_stdout,
     reason = "a bench prints, and ends where it fails"
 )]
 
-#[expect(dead_code, unused_imports, reason = "the bench calls what it measures and nothing else")]
+#[expect(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    reason = "the bench calls what it measures and nothing else"
+)]
 #[path = "../src"]
 mod house {
     pub(crate) mod client;
@@ -98,8 +103,12 @@ fn scale(clock: &clock::Clock) {
         (0..100_000).for_each(|_| work());
         (thread_ns() - before) / 1e5
     };
-    let read_ns = per(&mut || drop(std::hint::black_box(clock.monotonic_ns())));
-    let hash_ns = per(&mut || drop(std::hint::black_box(crypto::sha256(&[7; 48]))));
+    let read_ns = per(&mut || {
+        std::hint::black_box(clock.monotonic_ns());
+    });
+    let hash_ns = per(&mut || {
+        std::hint::black_box(crypto::sha256(&[7; 48]));
+    });
     println!("for scale: a clock read {read_ns:.0} ns, SHA-256 of 48 bytes {hash_ns:.0} ns");
 }
 

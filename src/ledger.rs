@@ -109,6 +109,10 @@ struct Inner {
     served: watch::Sender<Served>,
 }
 
+/// Goes with the writer, however it goes: nobody waits for it any longer, and a writer that was
+/// lost is seen.
+struct Ended(Arc<Inner>);
+
 #[derive(Clone, Copy, Default)]
 struct Served {
     number: u64,
@@ -122,10 +126,12 @@ impl Ledger {
         let writer = lock(&self.0.writer).take();
         let inner = Arc::clone(&self.0);
         async move {
-            match writer {
-                Some(writer) => writer.run(inner).await,
-                None => tracing::error!("The ledger's writer was asked for twice."),
-            }
+            let Some(writer) = writer else {
+                tracing::error!("The ledger's writer was asked for twice.");
+                return;
+            };
+            let _ended = Ended(Arc::clone(&inner));
+            writer.run(inner).await;
         }
     }
 
@@ -229,6 +235,16 @@ impl Inner {
         if self.append(&finding).is_err() {
             tracing::error!("The journal has no room for this finding.");
         }
+    }
+}
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        if !self.0.stopping.load(Ordering::Acquire) {
+            let lost = "The ledger's writer ended. Restart Sealgate; its log has the cause.";
+            *lock(&self.0.degraded) = Some(lost.to_owned());
+        }
+        self.0.served.send_replace(Served { number: u64::MAX, all_stored: false });
     }
 }
 

@@ -73,6 +73,13 @@ pub(super) struct Item<'a> {
     frames: &'a [u8],
 }
 
+impl Bad {
+    /// The record that should come next in the chain.
+    pub(super) fn here(node: &str, link: &Link, reason: &'static str) -> Self {
+        Self { node: node.to_owned(), sequence: link.next_sequence, id: None, reason }
+    }
+}
+
 impl Link {
     /// Before a node's first record.
     pub(super) fn genesis(node: &str) -> Self {

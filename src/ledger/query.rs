@@ -14,6 +14,9 @@ const BLOCKS_A_READ: u32 = 8;
 /// After so many blocks a search answers with what it has, and with a cursor to go on from.
 const MOST_BLOCKS_A_PAGE: usize = 256;
 
+const CUT_TAIL: &str = "the end of the trail is missing or was replaced";
+const UNREADABLE_ROW: &str = "the row of its block says what cannot be";
+
 /// What a record must be like. None: anything.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Filter {
@@ -179,7 +182,14 @@ impl Ledger {
         let verified = |link: &Link| link.next_sequence - 1;
         loop {
             let store = self.0.sink.store();
-            let blocks = store.record_blocks_from(node, link.next_sequence, BLOCKS_A_READ).await?;
+            let from = link.next_sequence;
+            let blocks = match store.record_blocks_from(node, from, BLOCKS_A_READ).await {
+                Ok(blocks) => blocks,
+                Err(store::Error::Contradiction { .. }) => {
+                    return Ok((verified(&link), Some(Bad::here(node, &link, UNREADABLE_ROW))));
+                }
+                Err(error) => return Err(error),
+            };
             if blocks.is_empty() {
                 break;
             }
@@ -192,12 +202,7 @@ impl Ledger {
         }
         let is_cut = link.next_sequence < least.next_sequence
             || (link.next_sequence == least.next_sequence && link.hash != least.hash);
-        let bad = is_cut.then(|| Bad {
-            node: node.to_owned(),
-            sequence: link.next_sequence,
-            id: None,
-            reason: "the end of the trail is missing or was replaced",
-        });
+        let bad = is_cut.then(|| Bad::here(node, &link, CUT_TAIL));
         Ok((verified(&link), bad))
     }
 }

@@ -213,6 +213,8 @@ async fn a_crash_between_commit_and_marking_stores_nothing_twice() {
         assert!(asleep.is_err());
         writer.abort();
         let _ = writer.await;
+        assert!(ledger.degraded().unwrap().contains("writer ended"));
+        assert!(!ledger.flush().await);
         let last = house.store.last_record_block("node-a").await.unwrap();
         assert_eq!(last.is_some(), committed);
         call(&lanes[0], "later");
