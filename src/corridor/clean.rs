@@ -5,8 +5,8 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use http::{HeaderMap, HeaderName, Method, Version};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use hyper::body::{Body as _, Incoming};
 
 use super::credential::{self, Presented};
@@ -141,10 +141,15 @@ impl Inbound {
             .get("x-sealgate-secret")
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
+        let wants_trailers = self.headers.get_all(TE).iter().any(names_trailers);
         for name in dropped {
             self.headers.remove(name);
         }
-        let elsewhere = |value: &http::HeaderValue| self.presented.stands_in(value.as_bytes());
+        if wants_trailers {
+            // Our own word to the provider, which sends none to those who do not ask.
+            self.headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        let elsewhere = |value: &HeaderValue| self.presented.stands_in(value.as_bytes());
         if self.headers.values().any(elsewhere) {
             return Err(misplaced());
         }
@@ -159,6 +164,11 @@ impl Inbound {
         }
         Ok(())
     }
+}
+
+fn names_trailers(value: &HeaderValue) -> bool {
+    let mut codings = value.as_bytes().split(|byte| *byte == b',');
+    codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
 fn misplaced() -> Refusal {
@@ -209,7 +219,7 @@ fn host<'a>(
     if hosts.next().is_some() {
         return wrong("Host is given twice.");
     }
-    let header = match header.map(http::HeaderValue::to_str) {
+    let header = match header.map(HeaderValue::to_str) {
         Some(Ok(text)) => Some(text),
         Some(Err(_)) => return wrong("Host holds characters that no host has."),
         None => None,

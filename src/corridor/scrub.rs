@@ -27,6 +27,8 @@ pub(crate) struct Passing {
     needles: Needles,
     /// The end of the last chunk, if it may be the beginning of a key.
     held: BytesMut,
+    /// Trailers that wait until what was held back has gone.
+    trailers: Option<Frame<Bytes>>,
     record: Option<Record>,
     _admission: Admission,
 }
@@ -53,7 +55,8 @@ pub(super) fn scrub(
         record.complete();
     }
     let held = BytesMut::new();
-    let passing = Passing { body, rewriter, needles, held, record, _admission: admission };
+    let passing =
+        Passing { body, rewriter, needles, held, trailers: None, record, _admission: admission };
     let mut answer = Answer::new(AnswerBody::Passing(Box::new(passing)));
     *answer.status_mut() = head.status;
     *answer.headers_mut() = head.headers;
@@ -65,6 +68,9 @@ impl Passing {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyFault>>> {
+        if let Some(trailers) = self.trailers.take() {
+            return Poll::Ready(Some(Ok(trailers)));
+        }
         loop {
             let frame = match std::pin::Pin::new(&mut self.body).poll_frame(context) {
                 Poll::Pending => return Poll::Pending,
@@ -84,7 +90,7 @@ impl Passing {
             };
             let data = match frame.into_data() {
                 Ok(data) => data,
-                Err(frame) => return Poll::Ready(Some(Ok(self.trailers(frame)))),
+                Err(frame) => return Poll::Ready(Some(Ok(self.trailed(frame)))),
             };
             let rewritten = match &mut self.rewriter {
                 Some(rewriter) => rewriter.next(data),
@@ -102,6 +108,7 @@ impl Passing {
 
     pub(super) fn is_end_stream(&self) -> bool {
         let holds_nothing = self.rewriter.as_ref().is_none_or(Rewriter::holds_nothing);
+        let holds_nothing = holds_nothing && self.trailers.is_none();
         self.held.is_empty() && holds_nothing && self.body.is_end_stream()
     }
 
@@ -134,13 +141,21 @@ impl Passing {
         Some(last.freeze()).filter(|bytes| !bytes.is_empty())
     }
 
-    fn trailers(&mut self, mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    /// The trailers, or first what was held back before them.
+    fn trailed(&mut self, mut frame: Frame<Bytes>) -> Frame<Bytes> {
         if let Some(trailers) = frame.trailers_mut() {
             drop_hop_by_hop(trailers);
             blank_headers(trailers, &self.needles);
         }
+        let rest = self.rest();
         self.complete();
-        frame
+        match rest {
+            Some(rest) => {
+                self.trailers = Some(frame);
+                self.counted(rest)
+            }
+            None => frame,
+        }
     }
 
     /// The chunk with every key in it blanked; without a copy where there is none.
@@ -220,14 +235,13 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    const DROPPED: [&str; 8] = [
+    const DROPPED: [&str; 7] = [
         "connection",
         "keep-alive",
         "proxy-connection",
         "proxy-authenticate",
         "transfer-encoding",
         "upgrade",
-        "trailer",
         "te",
     ];
     let forged = |name: &&HeaderName| name.as_str().starts_with("x-sealgate-");

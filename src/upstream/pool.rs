@@ -20,6 +20,8 @@ const MOST_IDLE: usize = 256;
 /// Providers close idle connections after a minute or so; ours go first.
 const IDLE_FOR: Duration = Duration::from_secs(50);
 const BUFFER_BYTES: usize = 64 * 1024;
+/// As large a head as HTTP/1.1's buffer takes; hyper's own bound for HTTP/2 is a quarter of it.
+const HEAD_BYTES: u32 = 64 * 1024;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
@@ -89,6 +91,7 @@ impl Pool {
             let (sender, connection) = http2::Builder::new(TokioExecutor::new())
                 .initial_stream_window_size(STREAM_WINDOW_BYTES)
                 .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+                .max_header_list_size(HEAD_BYTES)
                 .handshake(TokioIo::new(stream))
                 .await?;
             tokio::spawn(connection);
