@@ -61,6 +61,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     let has_query = operation.to_string().contains("\"in\":\"query\"");
     if !is_open {
         put(operation, "security", json!([{"ApiKey": []}, {"Bearer": []}]));
+        name_apart(path, operation);
     }
     if method == "post" {
         push(operation, "parameters", idempotency_key());
@@ -88,6 +89,14 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
             responses.entry(status).or_insert(reference);
         }
     }
+}
+
+/// `list` of client keys and `list` of secrets are two operations: `api_keys_list`, `secrets_list`.
+fn name_apart(path: &str, operation: &mut Value) {
+    let room = path.trim_start_matches("/api/v1/admin/").split('/').next().unwrap_or_default();
+    let name = operation.get("operationId").and_then(Value::as_str).unwrap_or_default();
+    let name = format!("{}_{name}", room.replace('-', "_"));
+    put(operation, "operationId", name.into());
 }
 
 fn security_schemes() -> Value {

@@ -120,6 +120,13 @@ impl Members {
         }
     }
 
+    /// A member that people would expect here and that no call can change.
+    pub(super) fn fixed(&mut self, name: &str, instead: &str) {
+        if self.take(name).is_some() {
+            self.fault(name, format!("cannot be changed; {instead}"));
+        }
+    }
+
     pub(super) fn text(&mut self, name: &str) -> Patch<String> {
         self.text_up_to(name, LONGEST_TEXT)
     }

@@ -61,6 +61,8 @@ pub(in super::super) async fn change(
 
 fn read(call: &Call, sent: &Sent) -> Result<SecretPatch, Refused> {
     let mut members = sent.members()?;
+    members.fixed("name", "add the secret anew under the other name");
+    members.fixed("fields", "a new value is not taken here");
     let active = members.flag("active");
     let patch = SecretPatch {
         active: members.unclearable("active", active),

@@ -119,10 +119,12 @@ async fn the_description_is_valid_and_lists_every_route() {
     let description: Value = serde_json::from_str(&Admin::openapi()).unwrap();
     assert_eq!(description["openapi"], "3.1.0");
     let mut listed: Vec<String> = Vec::new();
+    let mut names: Vec<&str> = Vec::new();
     let face = face().await;
     let key = face.admin_key().await;
     for (path, item) in description["paths"].as_object().unwrap() {
         for (method, operation) in item.as_object().unwrap() {
+            names.extend(operation["operationId"].as_str());
             if path.starts_with("/{provider}") {
                 continue;
             }
@@ -144,6 +146,8 @@ async fn the_description_is_valid_and_lists_every_route() {
             assert_eq!(responses.contains_key("401"), !is_open, "{method} {path}");
         }
     }
+    names.sort_unstable();
+    assert!(names.is_sorted_by(|one, two| one < two), "operations of one name: {names:?}");
     listed.sort_unstable();
     assert_eq!(
         listed,

@@ -37,6 +37,8 @@ async fn a_secret_is_added_changed_checked_and_destroyed_and_never_shown() {
     assert_eq!(changed.json["labels"], json!({"plan": "pro"}));
     assert_eq!(changed.json["active"], false);
     face.send("PUT", &target, &admin, Some(json!({"active": true}))).await.is(200);
+    let got = face.send("PUT", &target, &admin, Some(json!({"name": "other"}))).await.is(422);
+    assert_eq!(got.faults(), ["name: cannot be changed; add the secret anew under the other name"]);
 
     let report = face.send("POST", &format!("{target}/validate"), &admin, None).await.is(200);
     assert_eq!(report.json["ok"], true);
