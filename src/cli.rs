@@ -93,7 +93,7 @@ struct Print {
 /// Which installation a command speaks to, and how it prints.
 #[derive(Args, Clone)]
 struct Reach {
-    /// A remote admin face, e.g. https://gate.example:8000, with the key in SEALGATE_KEY;
+    /// A remote admin face, e.g. `https://gate.example:8000`, with the key in SEALGATE_KEY;
     /// else SEALGATE_URL names it, else the local installation is meant
     #[arg(long, value_name = "URL")]
     url: Option<String>,
