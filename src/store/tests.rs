@@ -17,7 +17,6 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::client_key_hashes::KeyPreview;
-use super::client_keys::ListedClientKey;
 use super::dialect::changing;
 use super::idempotency::*;
 use super::installation::Installation;
