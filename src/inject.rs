@@ -108,8 +108,8 @@ fn sensitive(value: SecretBytes) -> Result<HeaderValue, Refusal> {
 /// Appended last, as the contract says. Exactly as long as needed, so that no copy is left behind.
 fn append_parameter(before: Option<SecretBytes>, name: &str, value: &SecretBytes) -> SecretBytes {
     let before = before.as_ref().map_or(&[][..], SecretBytes::expose);
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(byte);
-    let encoded: usize = value.expose().iter().map(|byte| if plain(byte) { 1 } else { 3 }).sum();
+    let encoded: usize =
+        value.expose().iter().map(|byte| if is_plain(*byte) { 1 } else { 3 }).sum();
     let mut joined = Vec::with_capacity(before.len() + name.len() + encoded + 2);
     joined.extend_from_slice(before);
     if !before.is_empty() {
@@ -118,13 +118,22 @@ fn append_parameter(before: Option<SecretBytes>, name: &str, value: &SecretBytes
     joined.extend_from_slice(name.as_bytes());
     joined.push(b'=');
     for byte in value.expose() {
-        if plain(byte) {
+        if is_plain(*byte) {
             joined.push(*byte);
         } else {
-            joined.extend_from_slice(&[b'%', hex(byte >> 4), hex(byte & 15)]);
+            joined.extend_from_slice(&percent(*byte));
         }
     }
     SecretBytes::new(joined)
+}
+
+/// What a query carries unescaped.
+fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte)
+}
+
+fn percent(byte: u8) -> [u8; 3] {
+    [b'%', hex(byte >> 4), hex(byte & 15)]
 }
 
 fn hex(nibble: u8) -> u8 {
@@ -162,7 +171,48 @@ fn target(
 const SHORTEST_NEEDLE: usize = 6;
 
 fn needles(provider: &Provider, opened: &Opened) -> Needles {
-    let values = provider.fields.iter().filter_map(|field| opened.field(&field.name));
-    let long = values.filter(|value| value.len() >= SHORTEST_NEEDLE);
-    Needles(long.map(SecretBytes::copy_of).collect())
+    let mut needles = Vec::with_capacity(provider.fields.len());
+    for value in provider.fields.iter().filter_map(|field| opened.field(&field.name)) {
+        if value.len() >= SHORTEST_NEEDLE {
+            needles.push(SecretBytes::copy_of(value));
+            // Most keys read the same in a URL and in JSON, and need one needle.
+            if !value.iter().all(|byte| is_plain(*byte)) {
+                needles.extend(escaped(value));
+            }
+        }
+    }
+    Needles(needles)
+}
+
+/// A value as a provider may write it back within a URL or within JSON.
+fn escaped(value: &[u8]) -> impl Iterator<Item = SecretBytes> {
+    let url = |byte, small: bool, text: &mut Vec<u8>| match is_plain(byte) {
+        true => text.push(byte),
+        false if small => text.extend(percent(byte).map(|digit| digit.to_ascii_lowercase())),
+        false => text.extend_from_slice(&percent(byte)),
+    };
+    let forms = [
+        written(value, |byte, text| url(byte, false, text)),
+        written(value, |byte, text| url(byte, true, text)),
+        written(value, |byte, text| json(byte, b"\"\\", text)),
+        written(value, |byte, text| json(byte, b"\"\\/", text)),
+    ];
+    forms.into_iter()
+}
+
+/// Some JSON writers escape the slash as well.
+fn json(byte: u8, escaped: &[u8], text: &mut Vec<u8>) {
+    if escaped.contains(&byte) {
+        text.push(b'\\');
+    }
+    text.push(byte);
+}
+
+/// Room for the longest form at once: a vector that grows leaves copies behind.
+fn written(value: &[u8], write: impl Fn(u8, &mut Vec<u8>)) -> SecretBytes {
+    let mut text = Vec::with_capacity(value.len() * 3);
+    for byte in value {
+        write(*byte, &mut text);
+    }
+    SecretBytes::new(text)
 }
