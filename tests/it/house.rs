@@ -1,0 +1,273 @@
+//! A real Sealgate for one test: on ports and in a folder of its own, on SQLite or PostgreSQL, its
+//! clock in the test's hand, a scripted provider behind it and a canary as that provider's key.
+//! What any actor sees is kept; leaving the house searches all of it for the canary.
+
+mod actor;
+mod binary;
+mod canary;
+mod database;
+mod logs;
+mod outpost;
+mod raw;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sealgate::app::{self, Mode, Running};
+use sealgate::clock::Clock;
+use sealgate::config::{self, Environment};
+
+pub(crate) use self::actor::{Admin, Answer, Client, Scribe};
+pub(crate) use self::binary::{Ground, Server, one_line};
+pub(crate) use self::canary::Canary;
+pub(crate) use self::database::{Database, Kind};
+pub(crate) use self::outpost::{Channel, Outpost, Speaks};
+
+/// 2026-01-15T12:00:00Z, where every test's clock begins.
+pub(crate) const NOON_MS: i64 = 1_768_478_400_000;
+
+/// What a test wants of its house beside the usual.
+pub(crate) struct Plan {
+    pub database: Kind,
+    pub speaks: Speaks,
+    pub sandbox: bool,
+    /// Appended to the settings file.
+    pub settings: String,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            database: Kind::Sqlite,
+            speaks: Speaks::Both,
+            sandbox: false,
+            settings: String::new(),
+        }
+    }
+}
+
+pub(crate) struct House {
+    running: Option<Running>,
+    pub clock: Clock,
+    pub canary: Canary,
+    pub provider: Outpost,
+    pub admin: Admin,
+    folder: tempfile::TempDir,
+    database: Database,
+    scribe: Scribe,
+    /// Every client key that was minted here; known to no provider and kept nowhere.
+    keys: Arc<Mutex<Vec<String>>>,
+}
+
+impl House {
+    pub(crate) async fn open() -> Self {
+        Self::planned(Plan::default()).await
+    }
+
+    pub(crate) async fn on(database: Kind) -> Self {
+        Self::planned(Plan { database, ..Plan::default() }).await
+    }
+
+    pub(crate) async fn planned(plan: Plan) -> Self {
+        logs::listen();
+        let folder = tempfile::tempdir().unwrap();
+        let provider = Outpost::open(plan.speaks).await;
+        let database = Database::fresh(plan.database, folder.path()).await;
+        let settings = settings(folder.path(), &provider, &database, &plan.settings);
+        std::fs::write(folder.path().join("sealgate.toml"), settings).unwrap();
+        let clock = Clock::settable(NOON_MS);
+        let running = boot(folder.path(), &clock, plan.sandbox).await;
+        let scribe = Scribe::default();
+        let keys = Arc::new(Mutex::new(Vec::new()));
+        let first = running.first_admin_key().expect("a fresh house tells its first admin key");
+        let first = first.expose_str().unwrap();
+        keys.lock().unwrap_or_else(PoisonError::into_inner).push(first.to_owned());
+        let admin = Admin::new(running.admin_address().unwrap(), first, scribe.clone());
+        let canary = Canary::hatch();
+        for provider in ["acme", "quill"] {
+            let secret = serde_json::json!({
+                "provider": provider,
+                "fields": {"api_key": canary.plain()},
+                "validate": false,
+            });
+            let answer = admin.post("/api/v1/admin/secrets").json(&secret).send().await;
+            assert_eq!(answer.status, 201, "{}", answer.text());
+        }
+        Self {
+            running: Some(running),
+            clock,
+            canary,
+            provider,
+            admin,
+            folder,
+            database,
+            scribe,
+            keys,
+        }
+    }
+
+    pub(crate) fn running(&self) -> &Running {
+        self.running.as_ref().expect("the house is open until it is left")
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) fn proxy_address(&self) -> std::net::SocketAddr {
+        self.running().proxy_address().expect("it serves")
+    }
+
+    /// How clients reach the proxy, as answers write it.
+    pub(crate) fn public_url(&self) -> String {
+        format!("http://{}", self.proxy_address())
+    }
+
+    /// A holder of a fresh client key.
+    pub(crate) async fn client(&self) -> Client {
+        self.client_with(serde_json::json!({})).await
+    }
+
+    /// With further members of the call that makes a key.
+    pub(crate) async fn client_with(&self, members: serde_json::Value) -> Client {
+        let mut body = serde_json::json!({"name": "a test's caller", "tier": "unlimited"});
+        for (name, value) in members.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        let answer = self.admin.post("/api/v1/admin/api-keys").json(&body).send().await;
+        assert_eq!(answer.status, 201, "{}", answer.text());
+        let made = answer.json();
+        let key = made["key"].as_str().unwrap().to_owned();
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).push(key.clone());
+        let id = made["id"].as_str().unwrap().to_owned();
+        Client::new(self.proxy_address(), id, key, self.scribe.clone())
+    }
+
+    /// Bytes as they are, on a connection of their own, to the proxy.
+    pub(crate) async fn raw(&self, request: &str) -> Answer {
+        let answer = raw::exchange(self.proxy_address(), request.as_bytes()).await;
+        self.scribe.note(&answer);
+        answer
+    }
+
+    /// Ends the house and searches everything it leaves.
+    pub(crate) async fn leave(mut self) {
+        // While it runs, SQLite's write-ahead log still holds what was written last.
+        self.search_files("while running");
+        let running = self.running.take().expect("left once");
+        running.stop().await;
+        self.search_files("after the end");
+        let dump = self.database.dump().await;
+        self.search("the database", &dump);
+        self.search("the log", &logs::heard());
+        self.canary.is_nowhere_in("what an actor was answered", &self.scribe.all());
+        for seen in self.provider.seen() {
+            for key in self.all_keys() {
+                key.is_nowhere_in("what reached the provider", &seen.bytes());
+            }
+        }
+        self.database.drop_it().await;
+    }
+
+    /// The provider's key and every client key.
+    fn search(&self, place: &str, hay: &[u8]) {
+        self.canary.is_nowhere_in(place, hay);
+        for key in self.all_keys() {
+            key.is_nowhere_in(place, hay);
+        }
+    }
+
+    fn search_files(&self, moment: &str) {
+        for path in files_below(self.path()) {
+            // Gone between listing and reading: a journal segment that was drained.
+            let Ok(bytes) = std::fs::read(&path) else {
+                continue;
+            };
+            let bytes = without_empty_pages(&bytes);
+            self.search(&format!("{} {moment}", path.display()), &bytes);
+        }
+    }
+
+    fn all_keys(&self) -> Vec<Canary> {
+        let keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        keys.iter().map(|key| Canary::of(key.clone())).collect()
+    }
+}
+
+impl Drop for House {
+    fn drop(&mut self) {
+        if self.running.is_some() && !std::thread::panicking() {
+            panic!("a house must be left, so that it is searched");
+        }
+    }
+}
+
+/// The usual settings: two providers, which are the same outpost with the key in different places.
+fn settings(folder: &Path, provider: &Outpost, database: &Database, more: &str) -> String {
+    let ca_file = folder.join("outpost.pem");
+    std::fs::write(&ca_file, &provider.ca_pem).unwrap();
+    let bearer = "[{ at = \"header\", name = \"Authorization\", value = \"Bearer {api_key}\" }]";
+    let query = "[{ at = \"query\", name = \"apikey\" }, \
+                 { at = \"header\", name = \"X-Quill-Key\", value = \"{api_key}\" }]";
+    format!(
+        "data_dir = \"data\"\nproxy.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n\
+         proxy.workers = 2\nsandbox.listen = \"127.0.0.1:0\"\n\
+         master_key = {{ kind = \"file\", path = \"keys/master.key\" }}\n\
+         {}{}\n{}{}",
+        database.settings(),
+        more,
+        provider.settings("acme", &ca_file, bearer),
+        provider.settings("quill", &ca_file, query),
+    )
+}
+
+async fn boot(folder: &Path, clock: &Clock, sandbox: bool) -> Running {
+    let environment = Environment::of(folder, &[]);
+    let loaded = config::load(None, &environment).unwrap();
+    app::start(loaded.config, clock.clone(), Mode::Serve { sandbox }).await.unwrap()
+}
+
+fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            match path.is_dir() {
+                true => open.push(path),
+                false => found.push(path),
+            }
+        }
+    }
+    found
+}
+
+/// Journal segments are mostly pages that nobody wrote yet.
+fn without_empty_pages(bytes: &[u8]) -> Vec<u8> {
+    const PAGE: usize = 4096;
+    let written = bytes.chunks(PAGE).filter(|page| *page != &[0; PAGE][..page.len()]);
+    // What is left may join two pages: a search finds more that way, never less.
+    written.flatten().copied().collect()
+}
+
+/// The same test on both databases.
+macro_rules! on_both {
+    (async fn $name:ident($house:ident: House) $body:block) => {
+        mod $name {
+            use super::*;
+
+            async fn run($house: House) $body
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_sqlite() {
+                run(House::on(crate::house::Kind::Sqlite).await).await;
+            }
+
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn on_postgres() {
+                run(House::on(crate::house::Kind::Postgres).await).await;
+            }
+        }
+    };
+}
+pub(crate) use on_both;

@@ -1,0 +1,131 @@
+//! Quotas: exact, told in every answer, freed by the clock alone.
+
+use std::time::Duration;
+
+use http::Method;
+use serde_json::json;
+
+use crate::house::{Answer, Client, House, NOON_MS};
+
+const NOON: i64 = NOON_MS / 1000;
+
+fn told(answer: &Answer, prefix: &str) -> [Option<i64>; 4] {
+    ["Limit", "Remaining", "Used", "Reset"].map(|name| {
+        let value = answer.header(&format!("{prefix}RateLimit-{name}"))?;
+        Some(value.parse().unwrap())
+    })
+}
+
+async fn limited(house: &House) -> Client {
+    house.client_with(json!({"tier": "limited"})).await
+}
+
+#[tokio::test]
+async fn a_quota_is_counted_down_and_its_refusal_says_when_to_come_back() {
+    let house = House::open().await;
+    let client = limited(&house).await;
+    for used in 1..=10 {
+        let answer = client.get("/acme/x").send().await;
+        assert_eq!(answer.status, 200);
+        let [limit, remaining, counted, reset] = told(&answer, "X-Sealgate-");
+        assert_eq!((limit, remaining, counted), (Some(10), Some(10 - used), Some(used)));
+        assert!((NOON + 3600..=NOON + 3660).contains(&reset.unwrap()), "{reset:?}");
+        assert_eq!(told(&answer, "X-"), [limit, remaining, counted, reset]);
+    }
+    let answer = client.get("/acme/x").send().await;
+    let [limit, remaining, used, reset] = told(&answer, "X-Sealgate-");
+    assert_eq!((limit, remaining, used), (Some(10), Some(0), Some(10)));
+    let reset = reset.unwrap();
+    let body = answer.is_refusal(429, "rate_limited");
+    assert_eq!(body["error"], "Rate limit exceeded");
+    assert_eq!((&body["quota"], &body["limit"]), (&json!(10), &json!("client")));
+    assert_eq!(body["reset_at"], sealgate::clock::rfc3339(reset * 1000));
+    assert_eq!(answer.header("retry-after"), Some((reset - NOON).to_string().as_str()));
+    assert_eq!(house.provider.seen().len(), 10);
+
+    let wait = u64::try_from(reset - NOON).unwrap();
+    house.clock.advance(Duration::from_secs(wait - 1));
+    let early = client.get("/acme/x").send().await;
+    early.is_refusal(429, "rate_limited");
+    assert_eq!(early.header("retry-after"), Some("1"));
+    house.clock.advance(Duration::from_secs(1));
+    assert_eq!(client.get("/acme/x").send().await.status, 200);
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn callers_at_once_never_get_more_than_the_quota() {
+    let house = House::open().await;
+    let client = std::sync::Arc::new(limited(&house).await);
+    let calls: Vec<_> = (0..60)
+        .map(|_| {
+            let client = std::sync::Arc::clone(&client);
+            tokio::spawn(async move { client.get("/acme/slow?ms=50").send().await.status })
+        })
+        .collect();
+    let mut admitted = 0;
+    for call in calls {
+        match call.await.unwrap() {
+            200 => admitted += 1,
+            status => assert_eq!(status, 429),
+        }
+    }
+    assert_eq!((admitted, house.provider.seen().len()), (10, 10));
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn what_a_provider_answers_counts_and_what_sealgate_refuses_does_not() {
+    let house = House::open().await;
+    let client = limited(&house).await;
+    client.get("/nowhere/x").send().await.is_refusal(404, "unknown_provider");
+    client.get("/polygon/x").send().await.is_refusal(503, "no_secret");
+    let other = format!("Bearer {}", house.client().await.key);
+    let two = client.get("/acme/x").header("authorization", other).send().await;
+    two.is_refusal(400, "bad_request");
+    for (used, status) in [(1, 500), (2, 401), (3, 404)] {
+        let answer = client.get(&format!("/acme/status/{status}")).send().await;
+        assert_eq!((answer.status, answer.header("x-sealgate-error")), (status, None));
+        assert_eq!(told(&answer, "X-Sealgate-")[2], Some(used));
+    }
+    let head = client.call(Method::HEAD, "/acme/x").send().await;
+    assert_eq!(told(&head, "X-Sealgate-")[2], Some(4));
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn a_providers_own_limit_headers_pass_as_they_are() {
+    let house = House::open().await;
+    let client = limited(&house).await;
+    let answer = client.get("/acme/status/429").send().await;
+    assert_eq!((answer.status, answer.header("x-sealgate-error")), (429, None));
+    assert_eq!(answer.header("retry-after"), Some("7"));
+    assert_eq!(told(&answer, "X-"), [Some(5), None, None, None]);
+    assert_eq!(told(&answer, "X-Sealgate-")[..3], [Some(10), Some(9), Some(1)]);
+    assert_eq!(answer.json(), json!({"provider_says": 429}));
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn tiers_and_own_limits_are_what_the_settings_and_the_key_say() {
+    let house = House::open().await;
+    for (members, limit) in [
+        (json!({"tier": "limited"}), 10),
+        (json!({"tier": "standard"}), 100),
+        (json!({"tier": "premium"}), 1000),
+        (json!({"tier": "unlimited"}), 999_999),
+        (json!({"tier": "limited", "limit": 3}), 3),
+    ] {
+        let client = house.client_with(members).await;
+        let answer = client.get("/acme/x").send().await;
+        assert_eq!(told(&answer, "X-Sealgate-")[..2], [Some(limit), Some(limit - 1)]);
+    }
+    let client = house.client_with(json!({"tier": "limited", "limit": 1})).await;
+    assert_eq!(client.get("/acme/x").send().await.status, 200);
+    client.get("/acme/x").send().await.is_refusal(429, "rate_limited");
+    let path = format!("/api/v1/admin/api-keys/{}", client.id);
+    assert_eq!(house.admin.put(&path).json(&json!({"limit": 2})).send().await.status, 200);
+    assert_eq!(client.get("/acme/x").send().await.status, 200);
+    client.get("/acme/x").send().await.is_refusal(429, "rate_limited");
+    house.leave().await;
+}

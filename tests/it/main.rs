@@ -1,0 +1,27 @@
+//! The one integration binary. It enters through the crate's public doors (`app`, `config`,
+//! `clock`) or starts the real binary; every test gets a house of its own, with a planted secret
+//! that must be nowhere when the house is left. Test names are sentences; answers are compared
+//! whole.
+
+#[cfg(test)]
+mod bad_input;
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod credentials;
+#[cfg(test)]
+mod house;
+#[cfg(test)]
+mod limits;
+#[cfg(test)]
+mod protocols;
+#[cfg(test)]
+mod rewriting;
+#[cfg(test)]
+mod sdk;
+#[cfg(test)]
+mod standing;
+#[cfg(test)]
+mod streaming;
+#[cfg(test)]
+mod trip;

@@ -1,0 +1,116 @@
+//! A house that stands: set up once and twice, examined, asked for its health and its description.
+
+use std::os::unix::fs::PermissionsExt;
+
+use crate::house::Ground;
+
+#[test]
+fn init_twice_changes_nothing_and_tells_no_key_again() {
+    let ground = Ground::new("");
+    let first = ground.json(&["init", "--json"]);
+    let key = first["admin_key"].as_str().unwrap();
+    assert!(key.starts_with("mdw_") && key.len() == 50, "{first}");
+    let master = std::fs::read(ground.path().join("keys/master.key")).unwrap();
+    let second = ground.json(&["init", "--json"]);
+    assert!(second["admin_key"].is_null(), "{second}");
+    assert_eq!(std::fs::read(ground.path().join("keys/master.key")).unwrap(), master);
+    assert_eq!(ground.serve(&[]).stop().join("\n").matches("mdw_").count(), 0);
+}
+
+#[test]
+fn the_first_start_tells_exactly_one_admin_key() {
+    let ground = Ground::new("");
+    let server = ground.serve(&[]);
+    let told = server.stop().join("\n");
+    assert_eq!(told.matches("mdw_").count(), 1, "{told}");
+    let again = ground.serve(&[]);
+    assert_eq!(again.stop().join("\n").matches("mdw_").count(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn health_readiness_metrics_and_description_are_open() {
+    let ground = Ground::new("");
+    let server = ground.serve(&[]);
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for (path, part) in [
+        ("/healthz", ""),
+        ("/readyz", ""),
+        ("/metrics", "# TYPE"),
+        ("/openapi.json", "\"/api/v1/admin/api-keys\""),
+        ("/docs", "swagger"),
+    ] {
+        let response = http.get(format!("{}{path}", server.admin)).send().await.unwrap();
+        assert_eq!(response.status(), 200, "{path}");
+        let text = response.text().await.unwrap();
+        assert!(text.contains(part), "{path}: {text}");
+    }
+    let response = http.get(format!("{}/healthz", server.proxy)).send().await.unwrap();
+    assert_eq!(response.status(), 200);
+    assert!(ground.run(&["healthcheck"]).status.success());
+    server.stop();
+    assert_eq!(ground.run(&["healthcheck"]).status.code(), Some(1));
+}
+
+/// The names of what `doctor` finds red, each with a remedy.
+fn red(ground: &Ground, more: &[(&str, &str)]) -> Vec<String> {
+    let output = ground.command(&["doctor", "--json"]).envs(more.iter().copied()).output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let checks = told["checks"].as_array().unwrap();
+    let red: Vec<_> = checks.iter().filter(|check| check["ok"] == false).collect();
+    assert_eq!(told["ok"], red.is_empty());
+    assert_eq!(output.status.code(), Some(i32::from(!red.is_empty())));
+    for check in &red {
+        assert!(check["remedy"].as_str().is_some_and(|text| !text.is_empty()), "{check}");
+    }
+    red.iter().map(|check| check["name"].as_str().unwrap().to_owned()).collect()
+}
+
+fn mode(path: &std::path::Path, bits: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(bits)).unwrap();
+}
+
+#[test]
+fn doctor_is_green_and_turns_red_for_each_planted_fault() {
+    let ground = Ground::new("");
+    let before = red(&ground, &[]);
+    assert!(before.contains(&String::from("data folder")), "{before:?}");
+    ground.json(&["init", "--json"]);
+    assert_eq!(red(&ground, &[]), [""; 0]);
+
+    let (data, master) = (ground.data(), ground.path().join("keys/master.key"));
+    let database = data.join("sealgate.db");
+    mode(&data, 0o755);
+    assert_eq!(red(&ground, &[]), ["data folder"]);
+    mode(&data, 0o700);
+
+    mode(&master, 0o644);
+    assert_eq!(red(&ground, &[]), ["master key"]);
+    mode(&master, 0o600);
+    let key = std::fs::read(&master).unwrap();
+    std::fs::write(&master, &key[..key.len() / 2]).unwrap();
+    assert!(red(&ground, &[]).contains(&String::from("master key")));
+    std::fs::remove_file(&master).unwrap();
+    assert!(red(&ground, &[]).contains(&String::from("master key")));
+    std::fs::write(&master, &key).unwrap();
+    mode(&master, 0o600);
+
+    let whole = std::fs::read(&database).unwrap();
+    std::fs::write(&database, &whole[..whole.len() / 3]).unwrap();
+    assert!(red(&ground, &[]).contains(&String::from("database")));
+    std::fs::write(&database, &whole).unwrap();
+
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let held = held.local_addr().map(|address| (held, address.to_string())).unwrap();
+    assert_eq!(red(&ground, &[("SEALGATE_PROXY__LISTEN", &held.1)]), ["proxy port"]);
+    assert_eq!(red(&ground, &[("SEALGATE_ADMIN__LISTEN", &held.1)]), ["admin port"]);
+    assert_eq!(red(&ground, &[("SEALGATE_LIMITS__WINDOW_SECONDS", "soon")]), ["settings"]);
+    assert_eq!(red(&ground, &[]), [""; 0]);
+}
+
+#[test]
+fn a_running_server_is_green_too() {
+    let ground = Ground::new("");
+    let server = ground.serve(&[]);
+    assert_eq!(red(&ground, &[]), [""; 0]);
+    server.stop();
+}
