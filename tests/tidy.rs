@@ -123,7 +123,6 @@ mod law {
         // tests
         ("tempfile", TestsAlone),
         ("proptest", TestsAlone),
-        ("trybuild", TestsAlone),
         ("syn", TestsAlone),
         ("proc-macro2", TestsAlone),
     ];

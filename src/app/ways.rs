@@ -1,6 +1,6 @@
-//! The ways out of the house: where every provider is reached and which authorities its certificate may
-//! come from. Built once at start; `doctor` tries them without sending anything. Must never trust an
-//! authority for one provider because another one needs it.
+//! The ways out of the house: where every provider is reached and which authorities its
+//! certificate may come from. Built once at start; `doctor` tries them without sending
+//! anything. Must never trust an authority for one provider because another one needs it.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -20,7 +20,7 @@ async fn next_urls_lead_back_and_a_doubled_prefix_means_the_same() {
                 "foreign": "https://elsewhere.example/x",
             })
         );
-        assert_eq!(house.provider.last().path, "/root/pages?page=1");
+        assert_eq!(house.provider.last().path, "/base/pages?page=1");
     }
     house.leave().await;
 }

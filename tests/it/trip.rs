@@ -15,11 +15,11 @@ on_both! {
         let client = house.client().await;
         let answer = client.get("/acme/v1/things?a=b&c=%7Ed").send().await;
         assert_eq!(answer.status, 200, "{}", answer.text());
-        assert_eq!(answer.json(), json!({"path": "/root/v1/things", "query": "a=b&c=%7Ed"}));
+        assert_eq!(answer.json(), json!({"path": "/base/v1/things", "query": "a=b&c=%7Ed"}));
 
         let seen = house.provider.last();
         assert_eq!(seen.method, "GET");
-        assert_eq!(seen.path, "/root/v1/things?a=b&c=%7Ed");
+        assert_eq!(seen.path, "/base/v1/things?a=b&c=%7Ed");
         let bearer = format!("Bearer {}", house.canary.plain());
         assert_eq!(seen.header("authorization"), Some(bearer.as_str()));
         assert_eq!(seen.header("x-api-key"), None);

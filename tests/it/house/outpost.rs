@@ -21,7 +21,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
 
 /// What precedes every path of this provider, so that joining is tested too.
-pub(crate) const BASE_PATH: &str = "/root";
+pub(crate) const BASE_PATH: &str = "/base";
 
 pub(crate) struct Outpost {
     pub address: SocketAddr,
