@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::house::{Canary, Ground, Outpost, Server, Speaks};
+use crate::house::{Canary, Ground, Outpost, Server, Speaks, files_below};
 
 struct Site {
     ground: Ground,
@@ -15,12 +15,11 @@ struct Site {
 impl Site {
     async fn new() -> Self {
         let provider = Outpost::open(Speaks::Both).await;
-        let ca = tempfile::NamedTempFile::new().unwrap();
-        let (_, ca) = ca.keep().unwrap();
-        std::fs::write(&ca, &provider.ca_pem).unwrap();
         let bearer =
             "[{ at = \"header\", name = \"Authorization\", value = \"Bearer {api_key}\" }]";
-        let ground = Ground::new(&provider.settings("acme", &ca, bearer));
+        let ca = std::path::Path::new("outpost.pem");
+        let ground = Ground::new(&provider.settings("acme", ca, bearer));
+        std::fs::write(ground.path().join(ca), &provider.ca_pem).unwrap();
         Self { ground, provider, canary: Canary::hatch() }
     }
 
@@ -76,10 +75,10 @@ async fn told_to_end_it_finishes_what_is_in_flight_and_takes_nothing_new() {
     assert_healthy(&site);
 }
 
-/// A hundred times; `PROOF` names another number.
+/// Every day a few; `make proof` sets PROOF to the rounds it wants.
 #[expect(clippy::disallowed_methods, reason = "the proof command asks for more rounds")]
-fn rounds() -> usize {
-    std::env::var("PROOF").ok().and_then(|text| text.parse().ok()).unwrap_or(10)
+fn rounds() -> u64 {
+    std::env::var("PROOF").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(8)
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -89,8 +88,7 @@ async fn killed_during_writes_again_and_again_it_loses_no_answered_call() {
     let mut answered = 0;
     for round in 0..rounds() {
         let server = site.ground.serve(&[]);
-        answered +=
-            busy(&server, &key, Duration::from_millis(150 + (round as u64 * 37) % 300)).await;
+        answered += busy(&server, &key, Duration::from_millis(150 + round * 37 % 300)).await;
         server.kill();
     }
     assert!(answered > 0);
@@ -134,4 +132,7 @@ fn assert_healthy(site: &Site) {
     let lines = String::from_utf8_lossy(&told.stdout).into_owned();
     assert!(told.status.success(), "{lines}{}", String::from_utf8_lossy(&told.stderr));
     site.canary.is_nowhere_in("what doctor says", &told.stdout);
+    for (path, bytes) in files_below(site.ground.path()) {
+        site.canary.is_nowhere_in(&path.display().to_string(), &bytes);
+    }
 }

@@ -10,7 +10,7 @@ mod logs;
 mod outpost;
 mod raw;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sealgate::app::{self, Mode, Running};
@@ -52,8 +52,8 @@ pub(crate) struct House {
     pub canary: Canary,
     pub provider: Outpost,
     pub admin: Admin,
+    pub database: Database,
     folder: tempfile::TempDir,
-    database: Database,
     scribe: Scribe,
     /// Every client key that was minted here; known to no provider and kept nowhere.
     keys: Arc<Mutex<Vec<String>>>,
@@ -178,12 +178,7 @@ impl House {
     }
 
     fn search_files(&self, moment: &str) {
-        for path in files_below(self.path()) {
-            // Gone between listing and reading: a journal segment that was drained.
-            let Ok(bytes) = std::fs::read(&path) else {
-                continue;
-            };
-            let bytes = without_empty_pages(&bytes);
+        for (path, bytes) in files_below(self.path()) {
             self.search(&format!("{} {moment}", path.display()), &bytes);
         }
     }
@@ -227,15 +222,20 @@ async fn boot(folder: &Path, clock: &Clock, sandbox: bool) -> Running {
     app::start(loaded.config, clock.clone(), Mode::Serve { sandbox }).await.unwrap()
 }
 
-fn files_below(folder: &Path) -> Vec<std::path::PathBuf> {
+/// Every file below a folder, but for pages that nobody wrote yet.
+pub(crate) fn files_below(folder: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     let mut found = Vec::new();
     let mut open = vec![folder.to_owned()];
     while let Some(folder) = open.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => open.push(path),
-                false => found.push(path),
+            if path.is_dir() {
+                open.push(path);
+                continue;
+            }
+            // Not read: a socket, or gone since it was listed.
+            if let Ok(bytes) = std::fs::read(&path) {
+                found.push((path, without_empty_pages(&bytes)));
             }
         }
     }

@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
+use hyper::body::Frame;
 use serde_json::json;
 
-use crate::house::{Answer, Client, House, NOON_MS};
+use crate::house::{Answer, Channel, Client, House, NOON_MS, Plan};
 
 const NOON: i64 = NOON_MS / 1000;
 
@@ -127,5 +129,52 @@ async fn tiers_and_own_limits_are_what_the_settings_and_the_key_say() {
     assert_eq!(house.admin.put(&path).json(&json!({"limit": 2})).send().await.status, 200);
     assert_eq!(client.get("/acme/x").send().await.status, 200);
     client.get("/acme/x").send().await.is_refusal(429, "rate_limited");
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn more_calls_at_once_than_the_house_takes_are_refused_and_then_taken_again() {
+    let settings = "proxy.max_concurrent = 1\n".to_owned();
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let client = house.client().await;
+    let mut held = client.get("/acme/events?n=1").open().await;
+    assert_eq!(held.status, 200);
+    client.get("/acme/x").send().await.is_refusal(503, "overloaded");
+    house.provider.release(1);
+    while held.next().await.is_some() {}
+    drop(held);
+    for _ in 0..100 {
+        if client.get("/acme/x").send().await.status == 200 {
+            return house.leave().await;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the place of the ended call was not given back");
+}
+
+#[tokio::test]
+async fn bodies_above_the_limit_are_refused_or_cut_and_never_passed_whole() {
+    let settings = "proxy.max_body_bytes = 1000\n".to_owned();
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let client = house.client().await;
+    let whole = client.call(Method::POST, "/acme/x").body(vec![b'x'; 1000]).send().await;
+    assert_eq!(whole.status, 200);
+    let announced = client.call(Method::POST, "/acme/x").body(vec![b'x'; 1001]);
+    announced.send().await.is_refusal(413, "too_large");
+
+    let (sender, body) = Channel::open();
+    let chunked = client.call(Method::POST, "/acme/x").body(reqwest::Body::wrap(body));
+    let chunked = tokio::spawn(chunked.try_send());
+    for _ in 0..4 {
+        // The other side may have given up already.
+        let _ = sender.send(Ok(Frame::data(Bytes::from(vec![b'x'; 400])))).await;
+    }
+    drop(sender);
+    if let Ok(answer) = chunked.await.unwrap() {
+        answer.is_refusal(413, "too_large");
+    }
+    for seen in house.provider.seen() {
+        assert!(seen.body.len() <= 1000, "{} bytes passed", seen.body.len());
+    }
     house.leave().await;
 }

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::house::Ground;
+use crate::house::{Ground, Outpost, Speaks};
 
 #[test]
 fn init_twice_changes_nothing_and_tells_no_key_again() {
@@ -113,4 +113,59 @@ fn a_running_server_is_green_too() {
     let server = ground.serve(&[]);
     assert_eq!(red(&ground, &[]), [""; 0]);
     server.stop();
+}
+
+/// The README's own trip: its sandbox key is made anew at each start.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sandbox_answers_after_a_restart_too() {
+    let ground = Ground::new("");
+    ground.json(&["init", "--json"]);
+    let made = ground.json(&["client", "create", "newcomer", "--json"]);
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for _ in 0..2 {
+        let server = ground.serve(&["--sandbox"]);
+        let url = format!(
+            "{}/sandbox/v2/aggs/ticker/AAPL/range/1/day/2026-01-05/2026-01-09",
+            server.proxy
+        );
+        let call = http.get(&url).header("x-api-key", made["key"].as_str().unwrap());
+        assert_eq!(call.send().await.unwrap().status(), 200);
+        assert_eq!(http.get(&url).send().await.unwrap().status(), 401);
+        server.stop();
+    }
+}
+
+#[test]
+fn the_command_line_and_the_running_server_share_one_installation() {
+    let ground = Ground::new("");
+    ground.json(&["init", "--json"]);
+    let offline = ground.json(&["client", "create", "before", "--json"]);
+    let server = ground.serve(&[]);
+    let online = ground.json(&["client", "create", "while", "--json"]);
+    let listed = ground.json(&["client", "list", "--json"]);
+    let names: Vec<_> =
+        listed["items"].as_array().unwrap().iter().map(|item| item["name"].clone()).collect();
+    for name in ["first admin", "before", "while"] {
+        assert!(names.contains(&name.into()), "{names:?}");
+    }
+    for key in [&offline["key"], &online["key"]] {
+        assert!(!listed.to_string().contains(key.as_str().unwrap()));
+    }
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_turns_red_for_a_provider_that_holds_a_secret_and_is_not_reached() {
+    let provider = Outpost::open(Speaks::Both).await;
+    let ca = std::path::Path::new("outpost.pem");
+    let bearer = "[{ at = \"header\", name = \"Authorization\", value = \"Bearer {api_key}\" }]";
+    let ground = Ground::new(&provider.settings("acme", ca, bearer));
+    std::fs::write(ground.path().join(ca), &provider.ca_pem).unwrap();
+    ground.json(&["init", "--json"]);
+    let add = ["secret", "add", "acme", "--no-validate", "--json"];
+    assert!(ground.run_with_input(&add, "a-real-key\n").status.success());
+    assert_eq!(red(&ground, &[]), [""; 0]);
+    drop(provider);
+    tokio::task::yield_now().await;
+    assert_eq!(red(&ground, &[]), ["provider"]);
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Method;
 use hyper::body::Frame;
 
-use crate::house::{Channel, House, Plan};
+use crate::house::{Channel, Client, House, Plan};
 
 const SOON: Duration = Duration::from_secs(5);
 const MIB: usize = 1024 * 1024;
@@ -117,5 +117,51 @@ async fn a_provider_that_cannot_be_reached_or_says_nothing_is_named() {
     house.clock.advance(Duration::from_secs(61));
     let answer = tokio::time::timeout(SOON, silent).await.expect("waits on").unwrap();
     answer.is_refusal(504, "upstream_timeout");
+    house.leave().await;
+}
+
+/// The newest proxied call of this client, once there are so many.
+async fn last_record(house: &House, client: &Client, records: usize) -> serde_json::Value {
+    let path = format!("/api/v1/admin/api-keys/{}/audit", client.id);
+    for _ in 0..100 {
+        let items = house.admin.get(&path).send().await.json()["items"].as_array().unwrap().clone();
+        let usage: Vec<_> = items.into_iter().filter(|item| item["kind"] == "usage").collect();
+        if usage.len() >= records {
+            return usage.into_iter().next().unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("fewer than {records} records");
+}
+
+#[tokio::test]
+async fn every_way_in_which_a_call_can_end_leaves_its_record() {
+    let house = House::open().await;
+    let client = house.client().await;
+    client.get("/acme/cut").try_send().await.unwrap_err();
+    let cut = last_record(&house, &client, 1).await;
+    assert_eq!((&cut["status_code"], &cut["fault"]), (&200.into(), &"provider".into()), "{cut}");
+
+    let mut stream = client.get("/acme/events?n=9").open().await;
+    house.provider.release(1);
+    assert!(stream.next().await.is_some());
+    drop(stream);
+    let left = last_record(&house, &client, 2).await;
+    assert_eq!((&left["status_code"], &left["end"]), (&200.into(), &"cut".into()), "{left}");
+
+    let waiting = tokio::spawn(client.get("/acme/slow?ms=60000").send());
+    house.provider.wait_for(3).await;
+    waiting.abort();
+    let gone = last_record(&house, &client, 3).await;
+    assert_eq!((&gone["endpoint"], &gone["end"]), (&"/slow".into(), &"cut".into()), "{gone}");
+
+    let unreachable = client.get("/polygon/x").send().await;
+    unreachable.is_refusal(503, "no_secret");
+    let refused = last_record(&house, &client, 4).await;
+    assert_eq!(
+        (&refused["status_code"], &refused["error_code"]),
+        (&503.into(), &"no_secret".into()),
+        "{refused}"
+    );
     house.leave().await;
 }

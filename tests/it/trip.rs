@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::json;
 
-use crate::house::{House, Plan, on_both};
+use crate::house::{House, Kind, Plan, on_both};
 
 const AGGS: &str = "v2/aggs/ticker/AAPL/range/1/day/2024-01-01/2024-01-31";
 
@@ -198,5 +198,87 @@ async fn a_request_id_is_kept_made_or_the_providers_own() {
     assert_eq!(bad.header("x-request-id"), house.provider.last().header("x-request-id"));
     let theirs = client.get("/acme/status/200").header("x-request-id", "mine").send().await;
     assert_eq!(theirs.header("x-request-id"), Some("providers-own-id"));
+    house.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_that_was_answered_lets_no_later_call_pass() {
+    let house = House::open().await;
+    let client = std::sync::Arc::new(house.client().await);
+    let revoked = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let callers: Vec<_> = (0..8)
+        .map(|_| {
+            let (client, revoked) = (client.over_new_connections(), revoked.clone());
+            tokio::spawn(async move {
+                let mut passed = 0;
+                loop {
+                    // Read before the call: only calls that began later must not pass.
+                    let late = revoked.load(std::sync::atomic::Ordering::SeqCst);
+                    match (client.get("/acme/x").send().await.status, late) {
+                        (401, _) => return passed,
+                        (200, false) => passed += 1,
+                        other => panic!("after the revocation: {other:?}"),
+                    }
+                }
+            })
+        })
+        .collect();
+    house.provider.wait_for(40).await;
+    let path = format!("/api/v1/admin/api-keys/{}", client.id);
+    let answer = house.admin.put(&path).json(&json!({"active": false})).send().await;
+    assert_eq!(answer.status, 200);
+    revoked.store(true, std::sync::atomic::Ordering::SeqCst);
+    for caller in callers {
+        assert!(caller.await.unwrap() > 0);
+    }
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn a_provider_is_reached_by_host_where_a_domain_is_set() {
+    let settings = "proxy.domain = \"gate.test\"\n".to_owned();
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let client = house.client().await;
+    let request = format!(
+        "GET /pages?page=1 HTTP/1.1\r\nHost: acme.gate.test\r\nConnection: close\r\n\
+         X-API-Key: {}\r\n\r\n",
+        client.key
+    );
+    let answer = house.raw(&request).await;
+    assert_eq!(answer.status, 200, "{}", answer.text());
+    assert!(answer.text().contains("\"next_url\":\"http://acme.gate.test/pages?page=2\""));
+    assert_eq!(house.provider.last().path, "/root/pages?page=1");
+    house.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_postgres_is_away_traffic_goes_on_and_its_records_wait() {
+    let house = House::on(Kind::Postgres).await;
+    let client = house.client().await;
+    assert_eq!(client.get("/acme/x").send().await.status, 200);
+    house.database.go_away().await;
+    for _ in 0..20 {
+        assert_eq!(client.get("/acme/x").send().await.status, 200);
+    }
+    let ready = house.admin.bare(Method::GET, "/readyz").send().await;
+    assert_eq!(ready.status, 503, "{}", ready.text());
+    house.database.come_back().await;
+
+    let path = format!("/api/v1/admin/api-keys/{}/audit", client.id);
+    let mut calls = 0;
+    for _ in 0..200 {
+        let answer = house.admin.get(&path).send().await;
+        if answer.status == 200 {
+            let items = answer.json()["items"].as_array().unwrap().clone();
+            calls = items.iter().filter(|item| item["kind"] == "usage").count();
+        }
+        if calls == 21 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(calls, 21);
+    let verified = house.admin.get("/api/v1/admin/audit/verify").send().await.json();
+    assert_eq!((&verified["ok"], &verified["first_bad"]), (&json!(true), &json!(null)));
     house.leave().await;
 }

@@ -156,6 +156,11 @@ impl Admin {
     pub(crate) fn delete(&self, path: &str) -> Call {
         self.0.call(Method::DELETE, path)
     }
+
+    /// Without a credential.
+    pub(crate) fn bare(&self, method: Method, path: &str) -> Call {
+        self.0.bare(method, path)
+    }
 }
 
 impl Client {
@@ -166,7 +171,16 @@ impl Client {
 
     /// The same holder on a connection that speaks HTTP/2 from its first byte.
     pub(crate) fn over_http2(&self) -> Self {
-        let http = plain().http2_prior_knowledge().build().unwrap();
+        self.over(plain().http2_prior_knowledge())
+    }
+
+    /// The same holder with a fresh connection for each call.
+    pub(crate) fn over_new_connections(&self) -> Self {
+        self.over(plain().pool_max_idle_per_host(0))
+    }
+
+    fn over(&self, connections: reqwest::ClientBuilder) -> Self {
+        let http = connections.build().unwrap();
         let face = Face {
             base: self.face.base.clone(),
             key: self.key.clone(),

@@ -29,7 +29,8 @@ impl Ground {
         let folder = tempfile::tempdir().unwrap();
         let settings = format!(
             "data_dir = \"data\"\nproxy.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n\
-             sandbox.listen = \"127.0.0.1:0\"\nmaster_key = {{ kind = \"file\", path = \"keys/master.key\" }}\n{more}"
+             sandbox.listen = \"127.0.0.1:0\"\n\
+             master_key = {{ kind = \"file\", path = \"keys/master.key\" }}\n{more}"
         );
         std::fs::write(folder.path().join("sealgate.toml"), settings).unwrap();
         Self { folder }

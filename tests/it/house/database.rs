@@ -62,6 +62,26 @@ impl Database {
         all
     }
 
+    /// PostgreSQL lets nobody in any more, and shows out whoever is there.
+    pub(crate) async fn go_away(&self) {
+        self.allow_connections(false).await;
+        if let Self::Postgres { server, name } = self {
+            let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = ";
+            run(server, &format!("{sql}'{name}'")).await;
+        }
+    }
+
+    pub(crate) async fn come_back(&self) {
+        self.allow_connections(true).await;
+    }
+
+    async fn allow_connections(&self, allowed: bool) {
+        let Self::Postgres { server, name } = self else {
+            panic!("an embedded database cannot go away");
+        };
+        run(server, &format!("ALTER DATABASE {name} WITH ALLOW_CONNECTIONS {allowed}")).await;
+    }
+
     pub(crate) async fn drop_it(&self) {
         if let Self::Postgres { server, name } = self {
             run(server, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")).await;
