@@ -16,6 +16,7 @@ use crate::inject::Head;
 use crate::ledger::{ActorKind, ActorRef, Begin, Kind, Lane, Record};
 use crate::limiter::{Admission, Figures};
 use crate::policy::Permit;
+use crate::provider::is_provider_id;
 use crate::refusal::{Reason, Refusal};
 use crate::vault::Selected;
 
@@ -152,6 +153,8 @@ impl Trace {
         // A malformed request may carry a key in its path: then only the refusal is written down.
         let spoken = if reason == Reason::BadRequest { "" } else { self.uri.path() };
         let (provider, rest) = path::split_provider(spoken).unwrap_or_default();
+        // Somebody may have put a key where the provider's name belongs; no name has that shape.
+        let provider = if is_provider_id(provider) { provider } else { "" };
         lane(journal).refused(
             reason,
             &Begin {
