@@ -16,8 +16,9 @@ const REGISTRIES: &[&str] = &[
     "pythonhosted.org",
     "npm.pkg.github.com",
 ];
-const MACHINE_PATHS: &[&str] = &["/work/", "/root/", "/home/"];
-const TEMPORARY: &str = "/tmp/";
+const MACHINE_PATHS: &[&str] = &["/work/", "/home/", "/root/."];
+/// In sources these may be the path of a request, or a folder that a script asks for.
+const MACHINE_PATHS_IN_PAPERS: &[&str] = &["/root/", "/tmp/"];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Violation> {
     let mut violations = Vec::new();
@@ -40,9 +41,8 @@ fn fault(path: &str, line: &str) -> Option<String> {
     if let Some(number) = issue_number(path, line) {
         return Some(format!("names the issue {number}; say the thing itself"));
     }
-    let paper = path.ends_with(".md");
-    let temporary = paper.then_some(&TEMPORARY);
-    if let Some(found) = MACHINE_PATHS.iter().chain(temporary).find(|word| begins(line, word)) {
+    let in_papers = if path.ends_with(".md") { MACHINE_PATHS_IN_PAPERS } else { &[] };
+    if let Some(found) = MACHINE_PATHS.iter().chain(in_papers).find(|word| begins(line, word)) {
         return Some(format!("names {found}…, which only one machine has"));
     }
     let host = REGISTRIES.iter().find(|host| line.contains(*host))?;
@@ -121,6 +121,8 @@ mod tests {
             assert_eq!(found("src/vault.rs", line), 1, "{line}");
         }
         assert_eq!(found("docs/x.md", "in /tmp/x"), 1);
+        assert_eq!(found("docs/x.md", "in /root/x"), 1);
+        assert_eq!(found("tests/it/x.rs", "get(\"/root/x?a=b\")"), 0);
         assert_eq!(found(".ci/run", "mktemp -d /tmp/x.XXXX"), 0);
         assert_eq!(found("docs/x.md", "https://example.com/home/x and ./work/x"), 0);
     }
