@@ -21,14 +21,14 @@ use utoipa::openapi::OpenApi as Description;
         (name = "Proxy", description = "The other face, on another port: provider traffic.")
     )
 )]
-struct Common;
+struct Whole;
 
 const FRONT: &str = include_str!("describe/front.md");
 const PROXY: &str = include_str!("describe/proxy.json");
 
 /// What the routes' own descriptions are added to.
-pub(super) fn common() -> Description {
-    let mut description = Common::openapi();
+pub(super) fn whole() -> Description {
+    let mut description = Whole::openapi();
     description.info.description = Some(FRONT.to_owned());
     description
 }

@@ -53,7 +53,7 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         (Right::Operate, vec![keys::changing(), secrets::changing()]),
         (Right::Administer, vec![secrets::destroying()]),
     ];
-    let open = OpenApiRouter::with_openapi(describe::common())
+    let open = OpenApiRouter::with_openapi(describe::whole())
         .routes(routes!(open::healthz))
         .routes(routes!(open::readyz))
         .routes(routes!(open::metrics))

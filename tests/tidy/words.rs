@@ -16,7 +16,8 @@ const REGISTRIES: &[&str] = &[
     "pythonhosted.org",
     "npm.pkg.github.com",
 ];
-const MACHINE_PATHS: &[&str] = &["/work/", "/home/", "/root/."];
+const MACHINE_PATHS: &[&str] =
+    &["/work/", "/home/", "/root/.cargo", "/root/.rustup", "/root/.cache", "/root/.pyenv"];
 /// In sources these may be the path of a request, or a folder that a script asks for.
 const MACHINE_PATHS_IN_PAPERS: &[&str] = &["/root/", "/tmp/"];
 
