@@ -247,7 +247,7 @@ async fn a_provider_is_reached_by_host_where_a_domain_is_set() {
     let answer = house.raw(&request).await;
     assert_eq!(answer.status, 200, "{}", answer.text());
     assert!(answer.text().contains("\"next_url\":\"http://acme.gate.test/pages?page=2\""));
-    assert_eq!(house.provider.last().path, "/root/pages?page=1");
+    assert_eq!(house.provider.last().path, "/base/pages?page=1");
     house.leave().await;
 }
 
