@@ -325,9 +325,9 @@ fn workers(config: &Config, mode: Mode) -> usize {
     }
 }
 
-/// With port 0 the settings cannot know how clients reach us; then it is the port that was given.
+/// With port 0 and no URL set, the settings cannot know how clients reach us: it is the port given.
 fn public_url(settings: &proxy::Settings, bound: SocketAddr) -> String {
-    if settings.listen.port() != 0 {
+    if !settings.public_url.is_empty() {
         return settings.public_url.clone();
     }
     let scheme = if settings.tls.is_some() { "https" } else { "http" };
