@@ -56,23 +56,28 @@ fn run(options: &Options) -> Outcome<bool> {
     process::pin_self(1)?;
     let folder = tempfile::tempdir().map_err(|cause| format!("no temporary folder: {cause}"))?;
     let upstream = Upstream::start(folder.path())?;
-    let sealgate = Sealgate::start(folder.path(), &upstream, options)?;
+    let start =
+        |name, program: &String| Sealgate::start(folder.path().join(name), &upstream, program);
+    let sealgate = start("sealgate", &options.sealgate)?;
+    let other = options.other.as_ref().map(|program| start("other", program)).transpose()?;
     let nginx = Nginx::start(folder.path(), &upstream, sealgate.key())?;
-    let wrk = Wrk::new(folder.path())?;
-    let house = sealgate.targets(options.h2);
-    check(&upstream, house.iter().chain([&nginx.target("")]), sealgate.key())?;
+    let mut targets = vec![sealgate.target("sealgate"), nginx.target()];
+    targets.extend(other.as_ref().map(|other| other.target("other build")));
+    if options.h2 {
+        targets.push(sealgate.target_over_h2("sealgate over h2"));
+        targets.extend(other.as_ref().map(|other| other.target_over_h2("other over h2")));
+    }
+    check(&targets)?;
+    upstream.verdict()?;
     if options.more {
         // Before any load, which would leave room that idle connections then take for nothing.
-        memory("sealgate", sealgate.pid(), &house, sealgate.key())?;
-        memory("nginx", nginx.pid(), &[nginx.target("")], sealgate.key())?;
+        targets.iter().take(2).try_for_each(memory)?;
     }
+    targets.push(upstream.direct());
+    let wrk = Wrk::new(folder.path())?;
     let mut kept = true;
     for row in rows(options) {
-        let mut targets: Vec<Target> = house.iter().map(|target| target.at(row.path)).collect();
-        targets.insert(1, nginx.target(row.path));
-        targets.push(upstream.direct(row.path));
-        let measured = measure(&wrk, &row, &targets, (options, sealgate.key()))?;
-        let ratio = measured.print();
+        let ratio = measure(&wrk, &row, &targets, options)?.print();
         let is_main = row.path == "small" && row.connections == MOST_CONNECTIONS;
         if let (true, Some(bar)) = (is_main, options.bar) {
             println!("bar: {ratio:.3} of nginx, at most {bar:.2} allowed");
@@ -102,7 +107,7 @@ fn measure(
     wrk: &Wrk,
     row: &Row,
     targets: &[Target],
-    (options, key): (&Options, &str),
+    options: &Options,
 ) -> Outcome<report::Measured> {
     let mut measured = report::Measured::new(*row, targets.iter().map(|target| target.name));
     for round in 0..=options.rounds {
@@ -111,8 +116,8 @@ fn measure(
             let Some(target) = targets.get(place) else { continue };
             // Round 0 only warms up: connections, caches, the journal's segments.
             let seconds = if round == 0 { 1 } else { options.seconds };
-            let load = Load { connections: row.connections, seconds, key };
-            let taken = wrk.load(target, &load)?;
+            let load = Load { connections: row.connections, seconds };
+            let taken = wrk.load(&target.at(row.path), &load)?;
             if round > 0 {
                 measured.add(place, taken);
             }
@@ -122,11 +127,7 @@ fn measure(
 }
 
 /// No figure is worth anything if a peer does another job than the one that is claimed.
-fn check<'a>(
-    upstream: &Upstream,
-    targets: impl Iterator<Item = &'a Target>,
-    key: &str,
-) -> Outcome<()> {
+fn check(targets: &[Target]) -> Outcome<()> {
     for target in targets {
         let target = target.at("small");
         let expect = |key: Option<&str>, wanted: u16| {
@@ -136,17 +137,17 @@ fn check<'a>(
             }
             Err(format!("{}: answered {status} where {wanted} was expected", target.name))
         };
-        expect(Some(key), 200)?;
+        expect(Some(&target.key), 200)?;
         expect(Some("mdw_000000000000000000000000000000000000000000000"), 401)?;
         expect(None, 401)?;
     }
-    upstream.verdict()
+    Ok(())
 }
 
-fn memory(name: &str, pid: u32, targets: &[Target], key: &str) -> Outcome<()> {
-    let Some(target) = targets.first() else { return Ok(()) };
+fn memory(target: &Target) -> Outcome<()> {
+    let Some(pid) = target.pid else { return Ok(()) };
     let idle = process::rss_kib(pid)?;
-    let each = load::idle_connections_kib(&target.at("small"), key, pid)?;
-    println!("{name:<16} {idle:>7.0} KiB idle, {each:.1} KiB more for an idle connection");
+    let each = load::idle_connections_kib(&target.at("small"), pid)?;
+    println!("{:<16} {idle:>7.0} KiB idle, {each:.1} KiB more for an idle connection", target.name);
     Ok(())
 }

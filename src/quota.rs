@@ -137,7 +137,15 @@ impl Window {
 
     /// Until the oldest counted sub-window has left the window as a whole.
     fn free_in_ns(&self, quota: Quota, current: u32, now_ns: u64) -> u64 {
-        let oldest = (current.saturating_sub(60)..=current).find(|epoch| self.count_of(*epoch) > 0);
+        let first = current.saturating_sub(60);
+        let from = usize::try_from(first % 61).unwrap_or_default();
+        let (wrapped, straight) = self.buckets.split_at_checked(from).unwrap_or_default();
+        // In the order of time, without a division for each: this is walked for every call.
+        let held = |(epoch, bucket): (u32, &AtomicU64)| {
+            let (owner, count) = unpack(bucket.load(Ordering::Acquire));
+            (owner == epoch && count > 0).then_some(epoch)
+        };
+        let oldest = (first..=current).zip(straight.iter().chain(wrapped)).find_map(held);
         let Some(oldest) = oldest else { return 0 };
         let sub_window_ns = quota.sub_window_ns();
         let into_current = now_ns % sub_window_ns;

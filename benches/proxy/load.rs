@@ -31,10 +31,9 @@ pub(crate) struct Wrk {
     script: PathBuf,
 }
 
-pub(crate) struct Load<'a> {
+pub(crate) struct Load {
     pub(crate) connections: u32,
     pub(crate) seconds: u32,
-    pub(crate) key: &'a str,
 }
 
 /// One round of one target.
@@ -54,13 +53,13 @@ impl Wrk {
         Ok(Self { script })
     }
 
-    pub(crate) fn load(&self, target: &Target, load: &Load<'_>) -> Outcome<Taken> {
+    pub(crate) fn load(&self, target: &Target, load: &Load) -> Outcome<Taken> {
         let before = target.pid.map_or(Ok(0.0), process::cpu_us)?;
         let output = Command::new("wrk")
             .args(["-t", "1", "-c", &load.connections.to_string()])
             .args(["-d", &format!("{}s", load.seconds), "--timeout", "5s", "-s"])
             .arg(&self.script)
-            .args(["-H", &target.header(Some(load.key)), &target.url])
+            .args(["-H", &target.header(Some(&target.key)), &target.url])
             .output()
             .map_err(|cause| format!("wrk: {cause}"))?;
         std::thread::sleep(SETTLE);
@@ -89,12 +88,12 @@ pub(crate) fn status_of(target: &Target, key: Option<&str>) -> Outcome<u16> {
 }
 
 /// Opens many connections, has one request served on each, and sees what they cost while idle.
-pub(crate) fn idle_connections_kib(target: &Target, key: &str, pid: u32) -> Outcome<f64> {
+pub(crate) fn idle_connections_kib(target: &Target, pid: u32) -> Outcome<f64> {
     let before = process::rss_kib(pid)?;
     let mut streams = Vec::new();
     for _ in 0..IDLE_CONNECTIONS {
         let mut stream = open(target)?;
-        ask(&mut stream, target, Some(key))?;
+        ask(&mut stream, target, Some(&target.key))?;
         streams.push(stream);
     }
     std::thread::sleep(Duration::from_secs(2));

@@ -13,7 +13,8 @@ cargo bench --bench proxy -- [OPTIONS]
   --h2                 also Sealgate over an HTTP/2 upstream
   --more               also 10 KB answers, event streams and memory
   --short              3 rounds of 1 second
-  --sealgate FILE      another binary than the one that cargo has built";
+  --sealgate FILE      another binary than the one that cargo has built
+  --other FILE         a second binary beside it, to compare two builds in one run";
 
 pub(crate) struct Options {
     pub(crate) rounds: u32,
@@ -23,6 +24,7 @@ pub(crate) struct Options {
     pub(crate) h2: bool,
     pub(crate) more: bool,
     pub(crate) sealgate: String,
+    pub(crate) other: Option<String>,
 }
 
 impl Options {
@@ -36,6 +38,7 @@ impl Options {
             h2: false,
             more: false,
             sealgate: env!("CARGO_BIN_EXE_sealgate").to_owned(),
+            other: None,
         };
         while let Some(argument) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| format!("{argument} needs a value"));
@@ -51,6 +54,7 @@ impl Options {
                 "--more" => options.more = true,
                 "--short" => (options.rounds, options.seconds) = (3, 1),
                 "--sealgate" => options.sealgate = whole_path(&value()?)?,
+                "--other" => options.other = Some(whole_path(&value()?)?),
                 "--help" => {
                     println!("{HELP}");
                     return Ok(None);

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::Outcome;
-use crate::options::Options;
 use crate::process::{self, Running};
 use crate::upstream::{REAL_KEY, Upstream};
 
@@ -20,6 +19,8 @@ pub(crate) struct Target {
     pub(crate) port: u16,
     /// Whose CPU time counts; none for the upstream itself.
     pub(crate) pid: Option<u32>,
+    /// Its own client key.
+    pub(crate) key: String,
 }
 
 impl Target {
@@ -28,12 +29,12 @@ impl Target {
         Self { url: format!("{}{path}", self.url), ..self.clone() }
     }
 
-    /// Without a proxy between there is no client key: it stands in a header that nobody reads.
+    /// Without a proxy between there is no client key, only a mark that says so.
     pub(crate) fn header(&self, key: Option<&str>) -> String {
         match (self.pid, key) {
             (_, None) => String::from("X-Nothing: 1"),
             (Some(_), Some(key)) => format!("X-API-Key: {key}"),
-            (None, Some(key)) => format!("X-Bench-Direct: {key}"),
+            (None, Some(_)) => String::from("X-Bench-Direct: 1"),
         }
     }
 }
@@ -46,8 +47,7 @@ pub(crate) struct Sealgate {
 
 impl Sealgate {
     /// Starts the binary on an empty folder, stores the real key and mints a client key.
-    pub(crate) fn start(folder: &Path, upstream: &Upstream, options: &Options) -> Outcome<Self> {
-        let home = folder.join("sealgate");
+    pub(crate) fn start(home: PathBuf, upstream: &Upstream, program: &str) -> Outcome<Self> {
         fs::create_dir(&home).map_err(|cause| format!("{}: {cause}", home.display()))?;
         let (port, admin_port) = (free_port()?, free_port()?);
         let settings = home.join("sealgate.toml");
@@ -68,13 +68,13 @@ impl Sealgate {
             provider("bench-h2", upstream.h2_port),
         );
         fs::write(&settings, text).map_err(|cause| format!("{}: {cause}", settings.display()))?;
-        let mut command = process::pinned(0, &options.sealgate);
+        let mut command = process::pinned(0, program);
         command.arg("serve").env("SEALGATE_CONFIG", &settings).current_dir(&home);
         let log = home.join("log");
         let mut running = Running::start(command, &log)?;
         running.wait_for(port, &log)?;
         running.wait_for(admin_port, &log)?;
-        let cli = Cli { program: options.sealgate.clone(), settings, home };
+        let cli = Cli { program: program.to_owned(), settings, home };
         for provider in ["bench", "bench-h2"] {
             cli.run(&["secret", "add", provider, "--no-validate"], REAL_KEY)?;
         }
@@ -94,19 +94,22 @@ impl Sealgate {
         &self.key
     }
 
-    /// The same process over an HTTP/1.1 upstream and, if wanted, over an HTTP/2 one.
-    pub(crate) fn targets(&self, h2: bool) -> Vec<Target> {
-        let target = |name, provider: &str| Target {
+    pub(crate) fn target(&self, name: &'static str) -> Target {
+        self.at_provider(name, "bench")
+    }
+
+    pub(crate) fn target_over_h2(&self, name: &'static str) -> Target {
+        self.at_provider(name, "bench-h2")
+    }
+
+    fn at_provider(&self, name: &'static str, provider: &str) -> Target {
+        Target {
             name,
             url: format!("http://127.0.0.1:{}/{provider}/", self.port),
             port: self.port,
             pid: Some(self.pid()),
-        };
-        let mut targets = vec![target("sealgate", "bench")];
-        if h2 {
-            targets.push(target("sealgate over h2", "bench-h2"));
+            key: self.key.clone(),
         }
-        targets
     }
 }
 
@@ -144,6 +147,7 @@ impl Cli {
 pub(crate) struct Nginx {
     running: Running,
     port: u16,
+    key: String,
 }
 
 impl Nginx {
@@ -160,19 +164,20 @@ impl Nginx {
         let log = home.join("log");
         let mut running = Running::start(command, &log)?;
         running.wait_for(port, &log)?;
-        Ok(Self { running, port })
+        Ok(Self { running, port, key: key.to_owned() })
     }
 
     pub(crate) fn pid(&self) -> u32 {
         self.running.pid()
     }
 
-    pub(crate) fn target(&self, path: &str) -> Target {
+    pub(crate) fn target(&self) -> Target {
         Target {
             name: "nginx",
-            url: format!("http://127.0.0.1:{}/bench/{path}", self.port),
+            url: format!("http://127.0.0.1:{}/bench/", self.port),
             port: self.port,
             pid: Some(self.pid()),
+            key: self.key.clone(),
         }
     }
 }

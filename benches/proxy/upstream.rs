@@ -79,12 +79,13 @@ impl Upstream {
     }
 
     /// The load without a proxy: what everybody else is compared with in latency.
-    pub(crate) fn direct(&self, path: &str) -> Target {
+    pub(crate) fn direct(&self) -> Target {
         Target {
             name: "no proxy",
-            url: format!("https://localhost:{}/{path}", self.h1_port),
+            url: format!("https://localhost:{}/", self.h1_port),
             port: self.h1_port,
             pid: None,
+            key: String::new(),
         }
     }
 
@@ -161,7 +162,7 @@ async fn serve_h1(mut stream: Spoken, canned: Arc<Canned>) {
             }
         };
         let head = buffer.get(..end).unwrap_or_default();
-        if memchr::memmem::find(head, b"mdw_").is_some() && !is_direct(head) {
+        if memchr::memmem::find(head, b"mdw_").is_some() {
             canned.saw_client_key.store(true, Ordering::Release);
         }
         let demanded = memchr::memmem::find(head, DEMANDED.as_bytes()).is_some();

@@ -80,6 +80,8 @@ pub(super) fn put_figures(headers: &mut HeaderMap, figures: Figures) {
     let remaining = figures.quota.saturating_sub(figures.used);
     let reset = u64::try_from(figures.reset_unix_seconds).unwrap_or(0);
     let values = numbers([figures.quota, remaining, figures.used, reset]);
+    // These and the request's id: grown once.
+    headers.reserve(OURS.len() + PLAIN.len() + 1);
     let taken = headers.keys().any(|name| name.as_str().starts_with("x-ratelimit-"));
     for ((ours, plain), value) in OURS.iter().zip(&PLAIN).zip(values) {
         let Some(value) = value else { continue };

@@ -15,6 +15,8 @@ use crate::inject::Head;
 use crate::provider::{Catalogue, Provider};
 use crate::refusal::{Reason, Refusal};
 
+const X_SEALGATE_SECRET: HeaderName = HeaderName::from_static("x-sealgate-secret");
+
 /// What callers ask for; not yet what may leave.
 pub(super) struct Inbound {
     method: Method,
@@ -138,7 +140,7 @@ impl Inbound {
         dropped.extend(nominated.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));
         self.secret = self
             .headers
-            .get("x-sealgate-secret")
+            .get(X_SEALGATE_SECRET)
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
         let wants_trailers = self.headers.get_all(TE).iter().any(names_trailers);

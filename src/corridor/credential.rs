@@ -73,6 +73,10 @@ impl Presented {
     /// Does the credential stand in these bytes, as it is or percent-encoded?
     pub(super) fn stands_in(&self, bytes: &[u8]) -> bool {
         let Some(credential) = self.as_bytes() else { return false };
+        // Decoding only shortens.
+        if bytes.len() < credential.len() {
+            return false;
+        }
         if memchr::memmem::find(bytes, credential).is_some() {
             return true;
         }

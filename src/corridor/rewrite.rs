@@ -141,6 +141,18 @@ enum Judged<'a> {
     More,
 }
 
+/// Up to here a search goes by vectors and needs next to no preparation.
+const QUICK_NEEDLE: usize = 32;
+
+/// Does the needle stand in the bytes? Nearly never: so its beginning is looked for first, and the
+/// whole only where that was found.
+pub(super) fn holds(bytes: &[u8], needle: &[u8]) -> bool {
+    let beginning = needle.get(..QUICK_NEEDLE).unwrap_or(needle);
+    bytes.len() >= needle.len()
+        && memchr::memmem::find(bytes, beginning).is_some()
+        && memchr::memmem::find(bytes, needle).is_some()
+}
+
 /// Where a proper beginning of `needle` ends the bytes.
 pub(super) fn begun_at(bytes: &[u8], needle: &[u8]) -> Option<usize> {
     let first = needle.first()?;
@@ -214,6 +226,17 @@ mod tests {
             out.extend_from_slice(&rewriter.last().unwrap_or_default());
             assert_eq!(String::from_utf8(out).unwrap(), WANTED, "step {step}");
         }
+    }
+
+    #[test]
+    fn a_long_needle_is_found_by_all_of_its_bytes() {
+        let needle = b"0123456789012345678901234567890123456789";
+        let with = |needle: &[u8]| [b"before ".as_slice(), needle, b" after"].concat();
+        assert!(holds(&with(needle), needle));
+        assert!(holds(needle, needle));
+        assert!(!holds(&with(&needle[..39]), needle));
+        assert!(!holds(&needle[..39], needle));
+        assert!(holds(&with(&[&needle[..35], needle].concat()), needle));
     }
 
     #[test]

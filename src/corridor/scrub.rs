@@ -163,9 +163,7 @@ impl Passing {
         let undecided = |bytes: &[u8]| {
             self.needles.iter().filter_map(|needle| rewrite::begun_at(bytes, needle)).min()
         };
-        let found = |bytes: &[u8]| {
-            self.needles.iter().any(|needle| memchr::memmem::find(bytes, needle).is_some())
-        };
+        let found = |bytes: &[u8]| self.needles.iter().any(|needle| rewrite::holds(bytes, needle));
         if self.held.is_empty() && !found(&chunk) && undecided(&chunk).is_none() {
             return chunk;
         }
@@ -192,7 +190,7 @@ fn blank(bytes: &mut [u8], needle: &[u8]) {
 fn blank_headers(headers: &mut HeaderMap, needles: &Needles) {
     for value in headers.values_mut() {
         for needle in needles.iter() {
-            if memchr::memmem::find(value.as_bytes(), needle).is_some() {
+            if rewrite::holds(value.as_bytes(), needle) {
                 let mut bytes = value.as_bytes().to_vec();
                 blank(&mut bytes, needle);
                 *value = HeaderValue::from_maybe_shared(Bytes::from(bytes))
@@ -235,21 +233,23 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    const DROPPED: [&str; 7] = [
-        "connection",
-        "keep-alive",
-        "proxy-connection",
-        "proxy-authenticate",
-        "transfer-encoding",
-        "upgrade",
-        "te",
-    ];
-    let forged = |name: &&HeaderName| name.as_str().starts_with("x-sealgate-");
-    let forged: Vec<HeaderName> = headers.keys().filter(forged).cloned().collect();
-    for name in forged {
+    // One look at each name; most answers have none of these, and then nothing is built.
+    let dropped = |name: &&HeaderName| is_dropped(name.as_str());
+    let dropped: Vec<HeaderName> = headers.keys().filter(dropped).cloned().collect();
+    for name in dropped {
         headers.remove(name);
     }
-    for name in DROPPED {
-        headers.remove(name);
-    }
+}
+
+fn is_dropped(name: &str) -> bool {
+    matches!(
+        name,
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "transfer-encoding"
+            | "upgrade"
+            | "te"
+    ) || name.starts_with("x-sealgate-")
 }

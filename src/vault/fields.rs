@@ -26,8 +26,14 @@ pub(super) struct Fields;
 impl Opened {
     /// One field's plain bytes.
     pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
-        let fields = Fields::of(self.plaintext.expose())?;
-        fields.into_iter().find(|(found, _)| *found == name.as_bytes()).map(|(_, value)| value)
+        let (count, mut reader) = Fields::begin(self.plaintext.expose())?;
+        for _ in 0..count {
+            let (found, value) = (reader.sized_short()?, reader.sized_long()?);
+            if found == name.as_bytes() {
+                return Some(value);
+            }
+        }
+        None
     }
 
     pub(super) fn copies(&self, provider: &Provider) -> Vec<(String, SecretBytes)> {
@@ -39,7 +45,7 @@ impl Opened {
 /// Opens a prepared version and demands that every target of the provider is in its sealed list.
 pub(super) fn open(prepared: &Prepared) -> Result<Opened, CryptoError> {
     let plaintext = prepared.open()?;
-    if Fields::of(plaintext.expose()).is_none() {
+    if !Fields::are_whole(plaintext.expose()) {
         return Err(CryptoError::Malformed);
     }
     Ok(Opened { plaintext })
@@ -146,16 +152,24 @@ fn destinations_of(plaintext: &[u8]) -> Option<Vec<&[u8]>> {
 }
 
 impl Fields {
-    /// Names and values in place.
-    pub(super) fn of(plaintext: &[u8]) -> Option<Vec<(&[u8], &[u8])>> {
+    /// How many fields there are, and where they begin. Nothing here allocates.
+    fn begin(plaintext: &[u8]) -> Option<(u16, Reader<'_>)> {
         let mut reader = Reader(plaintext);
         for _ in 0..reader.short()? {
             reader.sized_short()?;
         }
-        let count = reader.short()?;
-        let fields: Option<Vec<_>> =
-            (0..count).map(|_| Some((reader.sized_short()?, reader.sized_long()?))).collect();
-        fields.filter(|_| reader.0.is_empty())
+        Some((reader.short()?, reader))
+    }
+
+    /// Can every name and value be read, and does nothing follow them?
+    fn are_whole(plaintext: &[u8]) -> bool {
+        let Some((count, mut reader)) = Self::begin(plaintext) else { return false };
+        for _ in 0..count {
+            if reader.sized_short().and_then(|_| reader.sized_long()).is_none() {
+                return false;
+            }
+        }
+        reader.0.is_empty()
     }
 }
 
