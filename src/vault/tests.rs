@@ -128,3 +128,36 @@ async fn envelopes_that_change_places_do_not_open() {
     assert_eq!(opened(&house, "polygon", Some("one")), Err(Reason::NoSecret));
     assert_eq!(opened(&house, "polygon", Some("two")), Err(Reason::NoSecret));
 }
+
+#[tokio::test]
+async fn a_provider_that_was_pointed_at_another_host_opens_nothing() {
+    let house = house().await;
+    house.vault.add(new("polygon", "default", "polygon-key-0123456789")).await.unwrap();
+    let elsewhere = "base_url = \"https://elsewhere.example\"".parse().unwrap();
+    let moved = Catalogue::build(&[(String::from("polygon"), elsewhere)]).unwrap();
+    let vault = Vault::open_house(
+        house.store.clone(),
+        Clock::settable(1_800_000_000_000),
+        Arc::new(moved),
+        MasterKey { id: [1; 16], key: crate::secret::Key::copy_of(&[3; 32]) },
+        house.vault.installation,
+    );
+    let vault = vault.await.unwrap();
+    let refusal = vault.select(&permit(&house, "polygon", None)).err().unwrap();
+    assert_eq!(refusal.reason, Reason::NoSecret);
+    assert!(refusal.detail.contains("secret reseal"), "{}", refusal.detail);
+}
+
+#[tokio::test]
+async fn another_master_key_opens_no_house() {
+    let house = house().await;
+    house.vault.add(new("polygon", "default", "polygon-key-0123456789")).await.unwrap();
+    let opened = Vault::open_house(
+        house.store.clone(),
+        Clock::settable(1_800_000_000_000),
+        house.catalogue.clone(),
+        MasterKey { id: [2; 16], key: crate::secret::Key::copy_of(&[4; 32]) },
+        house.vault.installation,
+    );
+    assert!(matches!(opened.await, Err(VaultError::OtherMasterKey)));
+}
