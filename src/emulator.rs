@@ -147,7 +147,7 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, stage: Arc<Stage>) {
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    builder.http2().timer(TokioTimer::new());
+    builder.http2().timer(TokioTimer::new()).max_header_list_size(64 * 1024);
     let _ = builder.serve_connection(TokioIo::new(stream), respond).await;
 }
 

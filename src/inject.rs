@@ -12,7 +12,7 @@ use http::header::{ACCEPT_ENCODING, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method};
 
-pub(crate) use self::body::OutboundBody;
+pub(crate) use self::body::{BodyFault, OutboundBody};
 use crate::policy::Permit;
 use crate::provider::{Placement, Provider, Template};
 use crate::refusal::{Reason, Refusal};

@@ -3,7 +3,7 @@
 //! master key over another one, and never read one that others can read.
 
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use crate::crypto::{self, CryptoError, label};
@@ -111,7 +111,7 @@ impl From<std::io::Error> for Failed {
 fn write_new(path: &Path) -> Result<(), Failed> {
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
     if let Some(folder) = folder {
-        std::fs::create_dir_all(folder)?;
+        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
     }
     let key = Key::fill_with(crypto::fill_random).map_err(Failed::Crypto)?;
     let beside = path.with_extension(format!("new-{}", std::process::id()));

@@ -4,6 +4,7 @@
 //! Must never show a password, and must never put a value into the text of a statement.
 
 mod client_key_hashes;
+mod client_key_row;
 mod client_keys;
 mod columns;
 mod dialect;
@@ -24,7 +25,8 @@ mod tests;
 use std::sync::Arc;
 
 pub(crate) use self::client_key_hashes::{KeyPreview, NextDigest};
-pub(crate) use self::client_keys::{ClientKeyRow, Touch};
+pub(crate) use self::client_key_row::ClientKeyRow;
+pub(crate) use self::client_keys::Touch;
 use self::dialect::{Pools, Tx, reading};
 pub(crate) use self::error::Error;
 pub(crate) use self::idempotency::{Claim, IdempotentCall};

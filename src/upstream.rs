@@ -15,7 +15,7 @@ use http::{HeaderMap, Method, Request, Uri, Version};
 use self::pool::{Lease, Pool};
 pub(crate) use self::reply::{Reply, ReplyBody, ReplyFault};
 use crate::clock::Clock;
-use crate::inject::{Outbound, OutboundBody};
+use crate::inject::{BodyFault, Outbound, OutboundBody};
 use crate::net::{ConnectError, Connector, Deadlines, Destination, Trust};
 use crate::provider::{Catalogue, Provider};
 use crate::refusal::{Reason, Refusal};
@@ -234,10 +234,18 @@ fn unreachable(provider: &Provider, cause: &str) -> Refusal {
 /// hyper's errors name no header and no body; still, the public sentence is our own.
 fn broken(provider: &Provider, fault: &hyper::Error) -> Refusal {
     tracing::warn!(provider = %provider.id, cause = %Chain(fault), "a call to a provider failed");
-    let caused_by_client = fault.is_user();
-    if caused_by_client {
-        let detail = "The request's body broke off or was larger than proxy.max_body_bytes.";
-        return Refusal::new(Reason::TooLarge, detail).closing();
+    let source =
+        std::error::Error::source(fault).and_then(|cause| cause.downcast_ref::<BodyFault>());
+    match source {
+        Some(BodyFault::TooLarge) => {
+            let detail = "The request's body is larger than proxy.max_body_bytes allows.";
+            return Refusal::new(Reason::TooLarge, detail).closing();
+        }
+        Some(BodyFault::Client(_)) => {
+            let detail = "The request's body broke off, or its framing is wrong.";
+            return Refusal::bad_request(detail).closing();
+        }
+        None => {}
     }
     if fault.is_parse() {
         let detail = format!("{} gave an answer that is no HTTP.", provider.title);

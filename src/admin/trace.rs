@@ -90,7 +90,10 @@ fn acceptable_id(value: &HeaderValue) -> Option<String> {
     let is_allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"._:-".contains(byte);
     let bytes = value.as_bytes();
     let fits = (1..=128).contains(&bytes.len()) && bytes.iter().all(is_allowed);
-    fits.then(|| String::from_utf8_lossy(bytes).into_owned())
+    let text = String::from_utf8_lossy(bytes);
+    // A client key has that shape too, and must be neither answered nor recorded.
+    let is_key = text.contains("mdw_") || text.contains("mdt_");
+    (fits && !is_key).then(|| text.into_owned())
 }
 
 #[cfg(test)]

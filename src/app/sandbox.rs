@@ -10,7 +10,7 @@ use crate::crypto::token;
 use crate::emulator::{Emulator, Identity};
 use crate::provider::{self, Catalogue};
 use crate::secret::SecretBytes;
-use crate::vault::NewSecret;
+use crate::vault::{NewSecret, VaultError};
 
 pub(super) const ID: &str = "sandbox";
 const NAME: &str = "default";
@@ -50,22 +50,29 @@ pub(super) async fn open(
     let Some(mut sandbox) = sandbox else { return Ok(None) };
     let Some(key) = sandbox.key.take() else { return Ok(Some(sandbox)) };
     let fields = vec![(String::from("api_key"), key)];
-    match rooms.store.secret_by_name(ID, NAME).await? {
-        Some(stored) => {
-            rooms.vault.replace(stored.secret.id, fields, "house").await?;
-        }
-        None => {
-            let new = NewSecret {
-                provider: ID.to_owned(),
-                name: NAME.to_owned(),
-                fields,
-                expires_at_ms: None,
-                owner: None,
-                labels: Vec::new(),
-                created_by: String::from("house"),
-            };
-            rooms.vault.add(new).await?;
-        }
+    // A row that somebody has edited closes the sandbox alone; the house starts.
+    if let Err(fault) = seal(rooms, fields).await {
+        tracing::error!(%fault, "integrity: the sandbox's secret could not be sealed anew");
+        rooms.metrics.alert_raised("integrity");
     }
     Ok(Some(sandbox))
+}
+
+async fn seal(rooms: &Rooms, fields: Vec<(String, SecretBytes)>) -> Result<(), VaultError> {
+    let stored = rooms.store.secret_by_name(ID, NAME).await?;
+    if let Some(stored) = stored {
+        rooms.vault.replace(stored.secret.id, fields, "house").await?;
+        return Ok(());
+    }
+    let new = NewSecret {
+        provider: ID.to_owned(),
+        name: NAME.to_owned(),
+        fields,
+        expires_at_ms: None,
+        owner: None,
+        labels: Vec::new(),
+        created_by: String::from("house"),
+    };
+    rooms.vault.add(new).await?;
+    Ok(())
 }

@@ -77,6 +77,11 @@ fn keep_first_key(running: Running) -> Result<Offline, Failure> {
 }
 
 pub(super) fn initialise(config: &Config) -> Result<Setup, Failure> {
+    // A running server has done all of it.
+    if link::answers(&config.socket)? {
+        let what = format!("installation in {}, served at present", config.data_dir.display());
+        return Ok(Setup { steps: vec![app::Step { what, stood: true }], admin_key: None });
+    }
     runtime()?.block_on(app::initialise(config, Clock::system())).map_err(failure)
 }
 

@@ -174,10 +174,13 @@ impl Add {
             let path = format!("{PROVIDERS}/{}", encoded(&self.provider));
             let fields = fields(&link.get(&path).await?);
             let values = input::values(&self.provider, &fields)?;
-            let _progress = Progress::of("the provider is asked whether the key is good");
+            let _progress = Progress::of("the key is sealed");
             link.post(SECRETS, Some(self.body(values)?)).await
         })?;
-        output.record(&stored, MEMBERS)
+        output.record(&stored, MEMBERS)?;
+        let note =
+            "its shape was checked; this version does not ask the provider whether the key is good";
+        if output.json { Ok(()) } else { output.remark(note) }
     }
 
     fn body(self, values: Map<String, Value>) -> Result<Value, Failure> {

@@ -135,6 +135,15 @@ impl Inbound {
                 dropped.push(name.clone());
             }
         }
+        // A name comes in lower case: of a key in it only the beginning is still to be recognised.
+        let misplaces = |(name, value): (&HeaderName, &HeaderValue)| {
+            !catalogue.is_header_slot(name.as_str())
+                && (self.presented.stands_in(value.as_bytes())
+                    || credential::is_ours(name.as_str().as_bytes()))
+        };
+        if self.headers.iter().any(misplaces) {
+            return Err(misplaced());
+        }
         let nominated = self.headers.get_all(CONNECTION).iter();
         let nominated = nominated.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         dropped.extend(nominated.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));
@@ -150,10 +159,6 @@ impl Inbound {
         if wants_trailers {
             // Our own word to the provider, which sends none to those who do not ask.
             self.headers.insert(TE, HeaderValue::from_static("trailers"));
-        }
-        let elsewhere = |value: &HeaderValue| self.presented.stands_in(value.as_bytes());
-        if self.headers.values().any(elsewhere) {
-            return Err(misplaced());
         }
         Ok(())
     }
@@ -221,7 +226,12 @@ fn host<'a>(
     if hosts.next().is_some() {
         return wrong("Host is given twice.");
     }
+    let is_plain = |text: &str| {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte);
+        !text.is_empty() && text.bytes().all(plain)
+    };
     let header = match header.map(HeaderValue::to_str) {
+        Some(Ok(text)) if !is_plain(text) => return wrong("Host is no plain host name."),
         Some(Ok(text)) => Some(text),
         Some(Err(_)) => return wrong("Host holds characters that no host has."),
         None => None,

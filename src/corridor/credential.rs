@@ -5,10 +5,14 @@
 use base64::Engine as _;
 
 use super::path::percent_decoded;
+use crate::crypto::token;
 use crate::refusal::Refusal;
 
 /// Longer than any key of ours; what is longer is none.
 const MOST_BYTES: usize = 64;
+
+/// How `mdw_` and `mdt_` begin.
+const MARK: &[u8] = b"md";
 
 /// The one credential that a request presents.
 pub(super) struct Presented {
@@ -70,18 +74,26 @@ impl Presented {
         self.note(password.strip_prefix(b":").unwrap_or(password))
     }
 
-    /// Does the credential stand in these bytes, as it is or percent-encoded?
+    /// Does the credential, or any whole client key, stand here, plain or percent-encoded?
     pub(super) fn stands_in(&self, bytes: &[u8]) -> bool {
-        let Some(credential) = self.as_bytes() else { return false };
         // Decoding only shortens.
-        if bytes.len() < credential.len() {
+        if bytes.len() < MARK.len() {
             return false;
         }
-        if memchr::memmem::find(bytes, credential).is_some() {
+        if self.is_in_plain(bytes) {
             return true;
         }
-        percent_decoded(bytes)
-            .is_some_and(|decoded| memchr::memmem::find(&decoded, credential).is_some())
+        percent_decoded(bytes).is_some_and(|decoded| self.is_in_plain(&decoded))
+    }
+
+    /// Every credential of ours begins with the same letters: where they are not, nothing is.
+    fn is_in_plain(&self, bytes: &[u8]) -> bool {
+        let mut marks = memchr::memmem::find_iter(bytes, MARK);
+        marks.any(|at| {
+            let from = bytes.get(at..).unwrap_or_default();
+            let whole = from.get(..token::KEY_BYTES).is_some_and(token::is_well_formed);
+            whole || self.as_bytes().is_some_and(|credential| from.starts_with(credential))
+        })
     }
 }
 

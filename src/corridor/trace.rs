@@ -194,8 +194,12 @@ fn id_header(id: Uuid) -> HeaderValue {
 
 /// `^[A-Za-z0-9._:-]{1,128}$`
 fn is_request_id(bytes: &[u8]) -> bool {
+    // A client key has that shape too, and must be neither answered, forwarded nor recorded.
     let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"._:-".contains(byte);
-    (1..=128).contains(&bytes.len()) && bytes.iter().all(plain)
+    (1..=128).contains(&bytes.len())
+        && bytes.iter().all(plain)
+        && memchr::memmem::find(bytes, b"mdw_").is_none()
+        && memchr::memmem::find(bytes, b"mdt_").is_none()
 }
 
 fn text(value: &HeaderValue) -> &str {

@@ -27,6 +27,8 @@ const HOUSE_SHIFT: u32 = 8;
 /// A worker begins with room for what a full core can call between two looks of an idle writer.
 const FIRST_WORKER_SEGMENTS: u32 = 2;
 const LEAST_SHIFT: u32 = 4;
+/// Stands in the journal's folder once the trail was found cut.
+const CUT_FILE: &str = "cut";
 const HEAD_BYTES: usize = 32 + 8 + 32 + 4;
 
 /// How the segments of one lane are made.
@@ -99,6 +101,23 @@ impl Journal {
         let hash = *rest.first_chunk::<32>()?;
         let holds = owner == &self.owner && crc32(0, summed).to_le_bytes() == *sum;
         holds.then_some(Link { next_sequence: u64::from_le_bytes(*next_sequence), hash })
+    }
+
+    /// The database had less of the chain than was stored. Stands until the journal is taken
+    /// away, so that no later look can call the trail whole.
+    pub(super) fn note_cut(&self, from_sequence: u64) {
+        let path = self.folder.join(CUT_FILE);
+        if self.cut().is_none()
+            && let Err(error) = fs::write(path, from_sequence.to_string())
+        {
+            tracing::warn!(%error, "The cut trail could not be noted in the journal.");
+        }
+    }
+
+    /// The first record that is missing, if an earlier start found the trail cut.
+    pub(super) fn cut(&self) -> Option<u64> {
+        let text = fs::read_to_string(self.folder.join(CUT_FILE)).ok()?;
+        Some(text.trim().parse().unwrap_or(1))
     }
 
     /// The segments that an earlier process left, whatever their shape was. What it left unfinished

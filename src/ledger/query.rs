@@ -170,6 +170,11 @@ impl Ledger {
             verified.records += records;
             verified.first_bad = verified.first_bad.or(bad);
         }
+        // Found by an earlier start: what was stored since then hides it, and must not.
+        if let (None, Some(sequence)) = (&verified.first_bad, self.0.journal.cut()) {
+            let node = self.0.node.clone();
+            verified.first_bad = Some(Bad { node, sequence, id: None, reason: CUT_TAIL });
+        }
         Ok(verified)
     }
 

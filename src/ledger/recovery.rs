@@ -59,11 +59,12 @@ pub(super) async fn run(
     let (paths, segments): (Vec<_>, Vec<_>) = left.into_iter().unzip();
     let last = sink.store().last_record_block(node).await?;
     let link = last.as_ref().map_or_else(|| Link::genesis(node), Link::after);
-    let mut recovered = Recovered {
-        link,
-        batch: Batch::default(),
-        findings: missing_tail(journal.remembered(), link).into_iter().collect(),
-    };
+    let missing = missing_tail(journal.remembered(), link);
+    if missing.is_some() {
+        journal.note_cut(link.next_sequence);
+    }
+    let mut recovered =
+        Recovered { link, batch: Batch::default(), findings: missing.into_iter().collect() };
     let mut found = scan(&segments, clock.unix_ms());
     let stored = stored_ids(sink, node, &found).await?;
     found.retain(|one| {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 use uuid::Uuid;
 
+use super::block::Bad;
 use super::query::Verified;
 use super::record::{Actor, End};
 use super::sink::Fault;
@@ -61,14 +62,20 @@ impl House {
 
     /// Opens once more, drains everything, and reads the whole trail, newest first.
     async fn trail_after_restart(&self) -> Vec<StoredRecord> {
+        let (trail, bad) = self.judged_after_restart().await;
+        assert_eq!(bad, None);
+        trail
+    }
+
+    /// The same, with what verification says of it.
+    async fn judged_after_restart(&self) -> (Vec<StoredRecord>, Option<Bad>) {
         let (ledger, _lanes) = self.open().await.unwrap();
         ledger.stop();
         ledger.writer().await;
         let verified = ledger.verify().await.unwrap();
-        assert_eq!(verified.first_bad, None);
         let page = ledger.query(&Filter::default(), usize::MAX, None).await.unwrap();
         assert_eq!(page.items.len() as u64, verified.records);
-        page.items
+        (page.items, verified.first_bad)
     }
 }
 
@@ -435,7 +442,8 @@ async fn a_tail_that_was_cut_while_nobody_ran_is_found_at_the_next_start() {
     for block in &older {
         house.store.append_record_block(block, &[]).await.unwrap();
     }
-    let trail = house.trail_after_restart().await;
+    let (trail, bad) = house.judged_after_restart().await;
+    assert_eq!(bad.map(|bad| bad.sequence), Some(2));
     assert_eq!((trail[0].kind, trail[0].sequence), (Kind::Security, 2));
     let expected = json!({
         "finding": "trail_cut",
@@ -443,7 +451,9 @@ async fn a_tail_that_was_cut_while_nobody_ran_is_found_at_the_next_start() {
         "found_next_sequence": 2,
     });
     assert_eq!(trail[0].detail, Some(expected));
-    assert_eq!(house.trail_after_restart().await.len(), 2, "it is said once");
+    let (trail, bad) = house.judged_after_restart().await;
+    assert_eq!(trail.len(), 2, "it is said once");
+    assert_eq!(bad.map(|bad| bad.sequence), Some(2), "and verified as cut for ever");
 }
 
 #[tokio::test]

@@ -12,6 +12,15 @@ use crate::refusal::{Reason, Refusal};
 
 /// None where the request is for a provider.
 pub(super) fn answer(request: &Request<Incoming>, domain: &str) -> Option<Answer> {
+    // A preflight is never forwarded nor authenticated; no origin is listed in this version.
+    let headers = request.headers();
+    if *request.method() == Method::OPTIONS
+        && headers.contains_key(http::header::ORIGIN)
+        && headers.contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD)
+    {
+        let detail = "No page of this origin may call the proxy.";
+        return Some(corridor::refused(&Refusal::new(Reason::Forbidden, detail)));
+    }
     let path = request.uri().path();
     let name = path.strip_prefix('/')?.split('/').next()?;
     if !RESERVED_NAMES.contains(&name) || (!domain.is_empty() && is_host_form(request, domain)) {

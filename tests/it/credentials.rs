@@ -133,12 +133,30 @@ async fn one_credential_twice_is_one_and_two_different_ones_are_none() {
 }
 
 #[tokio::test]
+async fn a_preflight_is_neither_forwarded_nor_authenticated() {
+    let house = House::open().await;
+    let client = house.client().await;
+    let lines = format!(
+        "X-API-Key: {}\r\nOrigin: https://page.test\r\nAccess-Control-Request-Method: GET\r\n",
+        client.key
+    );
+    let preflight = get("/acme/x", &lines).replacen("GET ", "OPTIONS ", 1);
+    let answer = house.raw(&preflight).await;
+    answer.is_refusal(403, "forbidden");
+    assert!(answer.header("access-control-allow-origin").is_none());
+    assert!(house.provider.seen().is_empty());
+    house.leave().await;
+}
+
+#[tokio::test]
 async fn a_credential_anywhere_else_in_the_head_is_refused() {
     let house = House::open().await;
     let client = house.client().await;
     let key = client.key.clone();
+    let another = house.client().await.key.clone();
     let own = format!("X-API-Key: {key}\r\n");
     for target in [
+        format!("/acme/x/{another}"),
         format!("/acme/{key}"),
         format!("/acme/x/{}", encoded(&key)),
         format!("/acme/x?note={key}"),
@@ -152,6 +170,10 @@ async fn a_credential_anywhere_else_in_the_head_is_refused() {
         format!("Cookie: a=b; c={key}\r\n"),
         format!("Referer: http://gate.test/acme/x?note={}\r\n", encoded(&key)),
         format!("User-Agent: client/{key}\r\n"),
+        format!("X-Request-Id: {key}\r\n"),
+        format!("X-Forwarded-For: {key}\r\n"),
+        format!("{key}: 1\r\n"),
+        format!("X-Note: {another}\r\n"),
     ] {
         house.raw(&get("/acme/x", &format!("{own}{header}"))).await.is_refusal(400, "bad_request");
     }
