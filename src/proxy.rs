@@ -138,7 +138,14 @@ async fn serve(peer: PeerStream, corridor: Arc<Corridor>, drain: Drain, max_head
     let Some(stream) = peer.open().await else { return };
     let service = service_fn(move |request: http::Request<Incoming>| {
         let corridor = Arc::clone(&corridor);
-        async move { Ok::<_, Infallible>(front(&corridor, request, address).await) }
+        // In one place, not behind a function of its own: each would hold the request once more.
+        async move {
+            let answer = match own::answer(&request, corridor.domain()) {
+                Some(answer) => answer,
+                None => corridor.answer(Raw { request, address }).await,
+            };
+            Ok::<_, Infallible>(answer)
+        }
     });
     let builder = builder(max_head_bytes);
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
@@ -152,17 +159,6 @@ async fn serve(peer: PeerStream, corridor: Arc<Corridor>, drain: Drain, max_head
         connection.as_mut().poll(context)
     })
     .await;
-}
-
-async fn front(
-    corridor: &Corridor,
-    request: http::Request<Incoming>,
-    address: IpAddr,
-) -> crate::corridor::Answer {
-    match own::answer(&request, corridor.domain()) {
-        Some(answer) => answer,
-        None => corridor.answer(Raw { request, address }).await,
-    }
 }
 
 fn builder(max_head_bytes: usize) -> auto::Builder<TokioExecutor> {

@@ -91,35 +91,38 @@ impl Upstream {
         let (method, target, headers, body) = outbound.into_parts();
         let wants_h2 = body.is_empty() || is_grpc(&headers);
         let request = request(method, target, headers, body);
-        let (lease, age) = match self.pool.take(&provider.id, wants_h2) {
-            Some((lease, age)) => (lease, Some(age)),
-            None => (self.connect(&provider, wants_h2).await?, None),
+        let Some((lease, age)) = self.pool.take(&provider.id, wants_h2) else {
+            // Boxed, like the second try: what is rare must not swell every call.
+            return Box::pin(self.send_afresh(&provider, request, wants_h2)).await;
         };
-        let again = match age {
-            Some(age) if age >= DOUBTFUL_AFTER => Again::of(&request),
-            Some(_) | None => None,
-        };
+        let again = if age >= DOUBTFUL_AFTER { Again::of(&request) } else { None };
         let failed = match self.send_once(&provider, lease, request).await {
             Ok(reply) => return Ok(reply),
             Err(failed) => failed,
         };
-        // Only a connection that had served before is doubted; a fresh one failed for good.
+        // A connection that had served before is doubted; a fresh one would have failed for good.
         let Some(request) = failed.again.or_else(|| again.map(Again::request)) else {
             return Err(failed.refusal);
         };
-        if age.is_none() {
-            return Err(failed.refusal);
-        }
-        let lease = self.connect(&provider, wants_h2).await?;
-        self.send_once(&provider, lease, request).await.map_err(|failed| failed.refusal)
+        Box::pin(self.send_afresh(&provider, request, wants_h2)).await
+    }
+
+    /// On a connection that nobody has used.
+    async fn send_afresh(
+        &self,
+        provider: &Arc<Provider>,
+        request: Request<OutboundBody>,
+        wants_h2: bool,
+    ) -> Result<Reply, Refusal> {
+        let lease = self.connect(provider, wants_h2).await?;
+        self.send_once(provider, lease, request).await.map_err(|failed| failed.refusal)
     }
 
     async fn connect(&self, provider: &Arc<Provider>, wants_h2: bool) -> Result<Lease, Refusal> {
         let Some(destination) = self.origins.destinations.get(&provider.id) else {
             return Err(unreachable(provider, "it is not configured"));
         };
-        // Boxed: a connect future is large and rare, and would swell every call's own.
-        let connecting = Box::pin(self.origins.connector.connect(destination, wants_h2));
+        let connecting = self.origins.connector.connect(destination, wants_h2);
         let stream = connecting.await.map_err(|fault| match fault {
             ConnectError::TimedOut => {
                 let detail = format!("{} did not accept a connection in time.", provider.title);

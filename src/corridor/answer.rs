@@ -5,7 +5,7 @@
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
@@ -94,13 +94,38 @@ pub(super) fn put_figures(headers: &mut HeaderMap, figures: Figures) {
 
 /// Four numbers as header values that share one buffer.
 fn numbers(values: [u64; 4]) -> [Option<HeaderValue>; 4] {
-    use std::fmt::Write as _;
-    let mut buffer = BytesMut::with_capacity(80);
-    values.map(|value| {
-        // Writing digits into a growing buffer cannot fail.
-        let _written = write!(buffer, "{value}");
-        HeaderValue::from_maybe_shared(buffer.split().freeze()).ok()
+    let mut text = Vec::with_capacity(4 * MOST_DIGITS);
+    let ends = values.map(|value| {
+        put_digits(&mut text, value);
+        text.len()
+    });
+    let text = Bytes::from(text);
+    let mut start = 0;
+    ends.map(|end| {
+        let digits = text.slice(start..end);
+        start = end;
+        HeaderValue::from_maybe_shared(digits).ok()
     })
+}
+
+/// Of a `u64`.
+const MOST_DIGITS: usize = 20;
+
+/// Formatting costs several times this, and these stand in every answer.
+fn put_digits(text: &mut Vec<u8>, value: u64) {
+    let mut digits = [b'0'; MOST_DIGITS];
+    let mut rest = value;
+    let mut used = 0;
+    for digit in digits.iter_mut().rev() {
+        // Less than ten, so it fits.
+        *digit += u8::try_from(rest % 10).unwrap_or_default();
+        rest /= 10;
+        used += 1;
+        if rest == 0 {
+            break;
+        }
+    }
+    text.extend_from_slice(digits.get(MOST_DIGITS - used..).unwrap_or_default());
 }
 
 /// Status and headers of a refusal.
@@ -128,5 +153,16 @@ pub(super) fn dress_refusal(answer: &mut Answer, refusal: &Refusal, figures: Opt
     }
     if refusal.close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_are_written_in_full() {
+        let values = numbers([0, 10, 999_999, u64::MAX]).map(Option::unwrap);
+        assert_eq!(values, ["0", "10", "999999", "18446744073709551615"]);
     }
 }

@@ -102,9 +102,9 @@ impl Inbound {
         let public_base = match &self.host_form {
             Some(host) => {
                 let scheme = settings.public_url.split("://").next().unwrap_or("https");
-                format!("{scheme}://{host}")
+                [scheme, "://", host].concat()
             }
-            None => format!("{}/{}", settings.public_url, provider.id),
+            None => [settings.public_url.as_str(), "/", &provider.id].concat(),
         };
         let head =
             Head { method: self.method, path: self.rest, query: self.query, headers: self.headers };
@@ -137,9 +137,9 @@ impl Inbound {
         }
         // A name comes in lower case: of a key in it only the beginning is still to be recognised.
         let misplaces = |(name, value): (&HeaderName, &HeaderValue)| {
-            !catalogue.is_header_slot(name.as_str())
-                && (self.presented.stands_in(value.as_bytes())
-                    || credential::is_ours(name.as_str().as_bytes()))
+            (self.presented.stands_in(value.as_bytes())
+                || credential::is_ours(name.as_str().as_bytes()))
+                && !catalogue.is_header_slot(name.as_str())
         };
         if self.headers.iter().any(misplaces) {
             return Err(misplaced());

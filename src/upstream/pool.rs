@@ -135,21 +135,29 @@ impl Lease {
         matches!(self.sender, Some(Sender::H2(_)))
     }
 
-    /// The answer's head, or what went wrong and the request, if no byte of it was sent.
-    pub(super) async fn send(
+    /// The answer's head, or what went wrong and the request, if no byte of it was sent. The request
+    /// is handed over before this returns: what is awaited holds nothing of it, and stays small.
+    pub(super) fn send(
         &mut self,
         request: Request<OutboundBody>,
-    ) -> Result<Response<Incoming>, Unsent> {
-        let sent = match &mut self.sender {
-            Some(Sender::H1(sender)) => sender.try_send_request(request).await,
-            Some(Sender::H2(sender)) => sender.try_send_request(request).await,
+    ) -> impl Future<Output = Result<Response<Incoming>, Unsent>> + use<> {
+        let (h1, h2) = match &mut self.sender {
+            Some(Sender::H1(sender)) => (Some(sender.try_send_request(request)), None),
+            Some(Sender::H2(sender)) => (None, Some(sender.try_send_request(request))),
             // Only `release` and `discard` empty it, and both come last.
-            None => std::future::pending().await,
+            None => (None, None),
         };
-        sent.map_err(|mut failed| {
-            let unsent = failed.take_message();
-            (failed.into_error(), unsent)
-        })
+        async move {
+            let sent = match (h1, h2) {
+                (Some(sending), _) => sending.await,
+                (None, Some(sending)) => sending.await,
+                (None, None) => std::future::pending().await,
+            };
+            sent.map_err(|mut failed| {
+                let unsent = failed.take_message();
+                (failed.into_error(), unsent)
+            })
+        }
     }
 
     /// The answer ended as it should: the connection may serve again.
