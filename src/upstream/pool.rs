@@ -135,8 +135,8 @@ impl Lease {
         matches!(self.sender, Some(Sender::H2(_)))
     }
 
-    /// The answer's head, or what went wrong and the request, if no byte of it was sent. The request
-    /// is handed over before this returns: what is awaited holds nothing of it, and stays small.
+    /// The answer's head, or what went wrong and the request, if no byte of it was sent. The
+    /// request is handed over before this returns: what is awaited holds nothing of it.
     pub(super) fn send(
         &mut self,
         request: Request<OutboundBody>,
