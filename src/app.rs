@@ -112,10 +112,11 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
         store.clone(),
         clock.clone(),
         Arc::clone(&catalogue),
-        master,
+        (master, &config.vault),
         installation,
     );
     let vault = Arc::new(vault.await?);
+    tokio::spawn(Arc::clone(&vault).tend());
     let workers = workers(&config, mode);
     let opening = Opening {
         settings: config.ledger.clone(),
@@ -128,7 +129,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     };
     let (ledger, lanes) = Ledger::open(opening).await?;
     let writer = tokio::spawn(ledger.writer().instrument(telemetry::job("ledger")));
-    let limiter = Limiter::new(config.limiter.clone(), clock.clone(), config.proxy.max_concurrent);
+    let limiter = Limiter::new(config.limiter.clone(), config.proxy.max_concurrent);
     let rooms = Rooms {
         clock,
         store,

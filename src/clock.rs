@@ -25,6 +25,13 @@ struct SetClock {
     monotonic_ns: AtomicU64,
 }
 
+/// Both hands, read once and handed on: clocks are among the dearest things a call can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub unix_ms: i64,
+    pub monotonic_ns: u64,
+}
+
 impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this file is the home of time")]
     pub fn system() -> Self {

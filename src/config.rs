@@ -19,6 +19,7 @@ mod storage;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use self::environment::Environment;
 pub use self::example::example;
@@ -142,7 +143,10 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         providers: providers(ground)?,
         store: storage::database(ground, raw.database.url, &data_dir)?,
         kms,
-        vault: vault::Settings { kek_max_age_days: raw.vault.kek_max_age_days },
+        vault: vault::Settings {
+            kek_max_age_days: raw.vault.kek_max_age_days,
+            keep_opened: Duration::from_secs(raw.vault.keep_opened_seconds),
+        },
         limiter,
         time_zone,
         free_failures_per_minute: raw.auth.free_failures_per_minute,

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use uuid::Uuid;
 
 use crate::client::{Client, Tier};
-use crate::clock::{self, Clock};
+use crate::clock::{self, Moment};
 use crate::policy::Permit;
 use crate::quota::{Quota, Window};
 use crate::refusal::{Exceeded, LimitKind, Reason, Refusal};
@@ -29,7 +29,6 @@ pub struct Settings {
 /// Every window of the house.
 pub(crate) struct Limiter {
     settings: Settings,
-    clock: Clock,
     windows: papaya::HashMap<Uuid, Arc<Window>>,
     in_flight: Arc<AtomicUsize>,
     max_in_flight: usize,
@@ -63,10 +62,9 @@ impl Admission {
 }
 
 impl Limiter {
-    pub(crate) fn new(settings: Settings, clock: Clock, max_in_flight: usize) -> Self {
+    pub(crate) fn new(settings: Settings, max_in_flight: usize) -> Self {
         Self {
             settings,
-            clock,
             windows: papaya::HashMap::new(),
             in_flight: Arc::new(AtomicUsize::new(0)),
             max_in_flight,
@@ -74,8 +72,11 @@ impl Limiter {
     }
 
     /// Counts the call, or says when the next one would be admitted.
-    pub(crate) fn admit(&self, permit: &Permit) -> Result<Admission, Refusal> {
-        let figures = if self.settings.enabled { Some(self.count(permit.client())?) } else { None };
+    pub(crate) fn admit(&self, permit: &Permit, now: Moment) -> Result<Admission, Refusal> {
+        let figures = match self.settings.enabled {
+            true => Some(self.count(permit.client(), now)?),
+            false => None,
+        };
         if self.in_flight.fetch_add(1, Ordering::AcqRel) >= self.max_in_flight {
             self.in_flight.fetch_sub(1, Ordering::AcqRel);
             let detail =
@@ -89,24 +90,23 @@ impl Limiter {
         self.in_flight.load(Ordering::Acquire)
     }
 
-    fn count(&self, client: &Client) -> Result<Figures, Refusal> {
+    fn count(&self, client: &Client, now: Moment) -> Result<Figures, Refusal> {
         let quota = self.quota(client);
-        let now_ns = self.clock.monotonic_ns();
         let count = {
             let windows = self.windows.pin();
-            windows.get_or_insert_with(client.id, Arc::default).count(quota, now_ns)
+            windows.get_or_insert_with(client.id, Arc::default).count(quota, now.monotonic_ns)
         };
-        let reset_at_ms = self.clock.unix_ms() + milliseconds_up(count.free_in_ns);
+        let reset_at_ms = now.unix_ms + milliseconds_up(count.free_in_ns);
         if count.admitted {
             let reset_unix_seconds =
                 reset_at_ms.div_euclid(1000) + i64::from(reset_at_ms % 1000 > 0);
             return Ok(Figures { quota: quota.calls, used: count.used, reset_unix_seconds });
         }
-        Err(self.exceeded(quota, count.used, reset_at_ms))
+        Err(self.exceeded(quota, count.used, reset_at_ms, now.unix_ms))
     }
 
-    fn exceeded(&self, quota: Quota, used: u64, reset_at_ms: i64) -> Refusal {
-        let wait_ms = reset_at_ms.saturating_sub(self.clock.unix_ms());
+    fn exceeded(&self, quota: Quota, used: u64, reset_at_ms: i64, now_ms: i64) -> Refusal {
+        let wait_ms = reset_at_ms.saturating_sub(now_ms);
         let exceeded = Exceeded {
             limit: LimitKind::Client,
             quota: quota.calls,

@@ -140,9 +140,10 @@ async fn serve(peer: PeerStream, corridor: Arc<Corridor>, drain: Drain, max_head
         let corridor = Arc::clone(&corridor);
         // In one place, not behind a function of its own: each would hold the request once more.
         async move {
-            let answer = match own::answer(&request, corridor.domain()) {
+            let raw = Raw::new(request, address);
+            let answer = match own::answer(&raw.parts, corridor.domain()) {
                 Some(answer) => answer,
-                None => corridor.answer(Raw { request, address }).await,
+                None => corridor.answer(raw).await,
             };
             Ok::<_, Infallible>(answer)
         }

@@ -2,8 +2,12 @@
 //! The only door is `expose`, so a search for that word lists every place that sees a secret.
 //! Must never gain `Debug`, `Display`, `Clone` or a serde implementation.
 
+mod needle;
+
 use subtle::ConstantTimeEq;
 use zeroize::{Zeroize, Zeroizing};
+
+pub(crate) use self::needle::{Needle, Needles, begun_at};
 
 /// A secret of any length. Wiped when dropped; its capacity never grows, so no copy is left behind.
 ///

@@ -155,6 +155,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "365",
         "key-encryption keys rotate and rewrap by themselves at this age",
     ),
+    setting(
+        "vault.keep_opened_seconds",
+        number(0, 3600),
+        "60",
+        "how long an opened secret serves further calls before it is wiped; 0: opened for each call",
+    ),
     setting("limits.enabled", Kind::Flag, "true", "false: nobody is refused by count"),
     setting(
         "limits.backend",

@@ -11,6 +11,7 @@ use super::frame::{self, Birth, CLOSE_BYTES, Closing, OPEN_FIXED_BYTES, STEP_BYT
 use super::lane::Place;
 use super::record::Begin;
 use super::slot::{Progress, State};
+use crate::clock::Moment;
 use crate::refusal::{Fault, Reason};
 
 /// Room for one record. Dropped unopened, it leaves no trace.
@@ -46,6 +47,12 @@ impl Seat {
     /// The record's own id, before there is a record: a new request id may be made from it.
     pub(crate) fn id(&self) -> Uuid {
         self.birth.id
+    }
+
+    /// When it was taken: serves whatever happens before the call leaves.
+    pub(crate) fn moment(&self) -> Moment {
+        let Birth { started_at_ms, started_at_ns, .. } = self.birth;
+        Moment { unix_ms: started_at_ms, monotonic_ns: started_at_ns }
     }
 
     /// After this the call is in the journal, however it ends.
@@ -117,8 +124,11 @@ impl Record {
         self.append(State::Answered, short.bytes(), CLOSE_BYTES);
     }
 
-    pub(crate) fn upstream_began(&mut self) {
-        self.upstream_since_ns = Some(self.place.shared.clock.monotonic_ns());
+    /// Answers with the moment, on the clock that never goes back.
+    pub(crate) fn upstream_began(&mut self) -> u64 {
+        let now_ns = self.place.shared.clock.monotonic_ns();
+        self.upstream_since_ns = Some(now_ns);
+        now_ns
     }
 
     /// Adds what went by since `upstream_began`; several tries add up.

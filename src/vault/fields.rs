@@ -2,11 +2,14 @@
 //! for. The list's digest is bound into the envelope; opening for a target outside the list gives
 //! nothing.
 
+use std::sync::{Arc, OnceLock};
+
+use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use super::{Provider, crypto, label};
 use crate::crypto::{Aad, CryptoError, Layer, Parent, Prepared};
-use crate::secret::{Key, SecretBytes};
+use crate::secret::{Key, Needles, SecretBytes};
 use crate::store::SecretRow;
 
 /// A fresh envelope and the digest of its destinations.
@@ -15,9 +18,22 @@ pub(super) struct Sealed {
     pub(super) destinations: [u8; 32],
 }
 
-/// The fields of one version, opened for one call. Only the vault makes one.
+/// The fields of one version, opened. Only the vault makes one.
 pub(crate) struct Opened {
     plaintext: SecretBytes,
+    opened_at_ns: u64,
+    placed: OnceLock<Placed>,
+}
+
+/// What the calls are given of the fields; made once for each opening and kept with it, so that
+/// both are wiped together.
+pub(crate) struct Placed {
+    /// Marked sensitive; each owns its bytes until its last copy is dropped.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// `name=value&…`, escaped; empty where nothing goes into the query.
+    pub(crate) parameters: SecretBytes,
+    /// What must not come back.
+    pub(crate) needles: Arc<Needles>,
 }
 
 /// Read access to opened fields.
@@ -36,19 +52,36 @@ impl Opened {
         None
     }
 
+    /// What `place` makes of the fields, made at the first call of an opening.
+    pub(crate) fn placed<E>(
+        &self,
+        place: impl FnOnce() -> Result<Placed, E>,
+    ) -> Result<&Placed, E> {
+        if let Some(placed) = self.placed.get() {
+            return Ok(placed);
+        }
+        let placed = place()?;
+        Ok(self.placed.get_or_init(|| placed))
+    }
+
+    /// Has it served for longer than values are kept?
+    pub(super) fn is_stale(&self, now_ns: u64, keep_ns: u64) -> bool {
+        now_ns.saturating_sub(self.opened_at_ns) >= keep_ns
+    }
+
     pub(super) fn copies(&self, provider: &Provider) -> Vec<(String, SecretBytes)> {
         let copy = |name: &String| Some((name.clone(), SecretBytes::copy_of(self.field(name)?)));
         provider.fields.iter().filter_map(|field| copy(&field.name)).collect()
     }
 }
 
-/// Opens a prepared version and demands that every target of the provider is in its sealed list.
-pub(super) fn open(prepared: &Prepared) -> Result<Opened, CryptoError> {
+/// Opens a prepared version.
+pub(super) fn open(prepared: &Prepared, now_ns: u64) -> Result<Opened, CryptoError> {
     let plaintext = prepared.open()?;
     if !Fields::are_whole(plaintext.expose()) {
         return Err(CryptoError::Malformed);
     }
-    Ok(Opened { plaintext })
+    Ok(Opened { plaintext, opened_at_ns: now_ns, placed: OnceLock::new() })
 }
 
 /// Is everything that the provider reaches today in the list that was sealed?

@@ -1,10 +1,11 @@
 //! Every secret of the house, prepared for opening, as one immutable whole that calls read without
-//! a lock.
-//! Must never hold a value, only expanded keys and envelopes.
+//! a lock. Holds expanded keys and envelopes, and what was opened of them for as long as values are
+//! kept. Must never let an opened value outlive its snapshot, calls under way aside.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
 use super::keyring::Keyring;
@@ -37,7 +38,7 @@ struct Entry {
 }
 
 enum Usable {
-    Yes(Box<Prepared>),
+    Yes { prepared: Box<Prepared>, kept: ArcSwapOption<Opened> },
     No(&'static str),
 }
 
@@ -88,7 +89,7 @@ impl Snapshot {
             return no_secret(NONE_ACTIVE);
         }
         match entry.state {
-            Usable::Yes(_) => Ok(Selected(Arc::clone(entry))),
+            Usable::Yes { .. } => Ok(Selected(Arc::clone(entry))),
             Usable::No(why) => no_secret(why),
         }
     }
@@ -99,8 +100,19 @@ impl Snapshot {
             Usable::No(why) if why == DAMAGED => {
                 Some(format!("secret {} of {}: {why}", entry.name, entry.provider))
             }
-            Usable::No(_) | Usable::Yes(_) => None,
+            Usable::No(_) | Usable::Yes { .. } => None,
         })
+    }
+
+    /// Drops the values that were kept long enough.
+    pub(super) fn drop_stale(&self, now_ns: u64, keep_ns: u64) {
+        for entry in self.by_provider.values().flatten() {
+            if let Usable::Yes { kept, .. } = &entry.state
+                && kept.load().as_ref().is_some_and(|opened| opened.is_stale(now_ns, keep_ns))
+            {
+                kept.store(None);
+            }
+        }
     }
 
     pub(super) fn by_id(&self, id: Uuid) -> Option<Selected> {
@@ -123,10 +135,25 @@ impl Selected {
     }
 
     /// The snapshot has already compared the sealed list of destinations with this provider's.
-    pub(super) fn open(&self, provider: &Provider) -> Result<Opened, CryptoError> {
+    pub(super) fn open(
+        &self,
+        provider: &Provider,
+        (now_ns, keep_ns): (u64, u64),
+    ) -> Result<Arc<Opened>, CryptoError> {
         match &self.0.state {
-            Usable::Yes(prepared) if self.0.provider == *provider.id => fields::open(prepared),
-            Usable::Yes(_) | Usable::No(_) => Err(CryptoError::NotAuthentic),
+            Usable::Yes { prepared, kept } if self.0.provider == *provider.id => {
+                if let Some(opened) = kept.load().as_ref()
+                    && !opened.is_stale(now_ns, keep_ns)
+                {
+                    return Ok(Arc::clone(opened));
+                }
+                let opened = Arc::new(fields::open(prepared, now_ns)?);
+                if keep_ns > 0 {
+                    kept.store(Some(Arc::clone(&opened)));
+                }
+                Ok(opened)
+            }
+            Usable::Yes { .. } | Usable::No(_) => Err(CryptoError::NotAuthentic),
         }
     }
 }
@@ -166,8 +193,10 @@ fn usable(
     let prepared = fields::prepare(keyring.installation(), &data_key, &stored.secret, sealed);
     let Ok(prepared) = prepared else { return Usable::No(DAMAGED) };
     // Opened once here, so that a damaged value is known before a call needs it.
-    match fields::open(&prepared) {
-        Ok(opened) if fields::covers(&opened, provider) => Usable::Yes(Box::new(prepared)),
+    match fields::open(&prepared, 0) {
+        Ok(opened) if fields::covers(&opened, provider) => {
+            Usable::Yes { prepared: Box::new(prepared), kept: ArcSwapOption::empty() }
+        }
         Ok(_) => Usable::No(NEW_TARGET),
         Err(_) => Usable::No(DAMAGED),
     }
