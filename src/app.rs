@@ -84,7 +84,7 @@ struct Ground {
     metrics: Metrics,
     roster: Arc<Roster>,
     installation: uuid::Uuid,
-    master: crate::kms::MasterKey,
+    masters: Arc<crate::kms::Masters>,
     setup: Setup,
 }
 
@@ -97,25 +97,25 @@ async fn ground(config: &Config, clock: Clock) -> Result<(Ground, DataLock), Sta
     let metrics = Metrics::new(clock.clone(), Reason::ALL.iter().map(|reason| reason.code()));
     let store = Store::open(&config.store, clock.clone()).await?;
     let roster = Arc::new(Roster::new(store.clone(), clock.clone(), metrics.clone()));
-    let (installation, master, setup) = setup::run(config, &store, &roster).await?;
-    let ground = Ground { clock, store, metrics, roster, installation, master, setup };
+    let (installation, masters, setup) = setup::run(config, &store, &roster).await?;
+    let ground = Ground { clock, store, metrics, roster, installation, masters, setup };
     Ok((ground, lock))
 }
 
 /// Starts the house on the current runtime; the proxy's threads are its own.
 pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, StartError> {
     let (ground, lock) = ground(&config, clock).await?;
-    let Ground { clock, store, metrics, roster, installation, master, setup } = ground;
+    let Ground { clock, store, metrics, roster, installation, masters, setup } = ground;
     let (catalogue, sandbox) = sandbox::catalogue(&config, mode).await?;
     let catalogue = Arc::new(catalogue);
     let vault = Vault::open_house(
         store.clone(),
         clock.clone(),
         Arc::clone(&catalogue),
-        (master, &config.vault),
+        masters,
         installation,
     );
-    let vault = Arc::new(vault.await?);
+    let vault = Arc::new(vault.await?.keeping_opened(&config.vault));
     tokio::spawn(Arc::clone(&vault).tend());
     let workers = workers(&config, mode);
     let opening = Opening {

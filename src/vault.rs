@@ -20,7 +20,7 @@ use self::snapshot::Snapshot;
 pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
 use crate::clock::{Clock, Moment};
 use crate::crypto::{self, label};
-use crate::kms::MasterKey;
+use crate::kms::Masters;
 use crate::policy::Permit;
 use crate::provider::{Catalogue, Provider};
 use crate::refusal::{FieldFault, Reason, Refusal};
@@ -65,21 +65,28 @@ impl Vault {
         store: Store,
         clock: Clock,
         catalogue: Arc<Catalogue>,
-        (master, settings): (MasterKey, &Settings),
+        masters: Arc<Masters>,
         installation: Uuid,
     ) -> Result<Self, VaultError> {
-        let keyring = Keyring::load(&store, master, installation).await?;
+        let keyring = Keyring::load(&store, masters, installation).await?;
         let vault = Self {
             store,
             clock,
             catalogue,
             installation,
-            keep_ns: u64::try_from(settings.keep_opened.as_nanos()).unwrap_or(u64::MAX),
+            keep_ns: 0,
             opened: ArcSwapOption::empty(),
             changing: tokio::sync::Mutex::new(()),
         };
         vault.reload(keyring).await?;
         Ok(vault)
+    }
+
+    /// How long an opened value serves further calls; without this each call opens its own.
+    #[must_use]
+    pub(crate) fn keeping_opened(mut self, settings: &Settings) -> Self {
+        self.keep_ns = u64::try_from(settings.keep_opened.as_nanos()).unwrap_or(u64::MAX);
+        self
     }
 
     pub(crate) fn is_sealed(&self) -> bool {

@@ -4,8 +4,10 @@
 
 use super::*;
 use crate::client::{Client, Role, Tier};
+use crate::kms::Master;
 use crate::policy;
-use crate::store::{Settings as StoreSettings, Target};
+use crate::secret::Key;
+use crate::store::{MasterKind, Settings as StoreSettings, Target};
 
 struct House {
     vault: Vault,
@@ -14,16 +16,20 @@ struct House {
     _folder: tempfile::TempDir,
 }
 
+fn masters(byte: u8) -> Arc<Masters> {
+    let master = Master::local(MasterKind::File, Key::copy_of(&[byte; 32]));
+    Arc::new(Masters::of(master))
+}
+
 async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::settable(1_800_000_000_000);
     let target = Target::Sqlite(folder.path().join("test.db"));
     let store = Store::open(&StoreSettings { target }, clock.clone()).await.unwrap();
-    let key = crate::secret::Key::copy_of(&[3; 32]);
-    let master = MasterKey { id: [1; 16], key };
     let catalogue = Arc::new(Catalogue::build(&[]).unwrap());
     let installation = Uuid::now_v7();
-    let vault = Vault::open_house(store.clone(), clock, catalogue.clone(), master, installation);
+    let vault =
+        Vault::open_house(store.clone(), clock, catalogue.clone(), masters(3), installation);
     House { vault: vault.await.unwrap(), store, catalogue, _folder: folder }
 }
 
@@ -139,7 +145,7 @@ async fn a_provider_that_was_pointed_at_another_host_opens_nothing() {
         house.store.clone(),
         Clock::settable(1_800_000_000_000),
         Arc::new(moved),
-        MasterKey { id: [1; 16], key: crate::secret::Key::copy_of(&[3; 32]) },
+        masters(3),
         house.vault.installation,
     );
     let vault = vault.await.unwrap();
@@ -156,7 +162,7 @@ async fn another_master_key_opens_no_house() {
         house.store.clone(),
         Clock::settable(1_800_000_000_000),
         house.catalogue.clone(),
-        MasterKey { id: [2; 16], key: crate::secret::Key::copy_of(&[4; 32]) },
+        masters(4),
         house.vault.installation,
     );
     assert!(matches!(opened.await, Err(VaultError::OtherMasterKey)));
