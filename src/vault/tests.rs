@@ -2,6 +2,8 @@
 //! other. Every row that could be swapped, moved or edited is.
 //! Must never be the only proof of the envelope itself: that is in `crypto`.
 
+mod interop;
+
 use super::*;
 use crate::client::{Client, Role, Tier};
 use crate::policy;
@@ -14,13 +16,19 @@ struct House {
     _folder: tempfile::TempDir,
 }
 
+const MASTER: [u8; 32] = [3; 32];
+
+fn master(bytes: [u8; 32]) -> MasterKey {
+    let key = crate::secret::Key::copy_of(&bytes);
+    MasterKey { id: crypto::key_id(&key, label::MASTER_KEY_ID), key }
+}
+
 async fn house() -> House {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::settable(1_800_000_000_000);
     let target = Target::Sqlite(folder.path().join("test.db"));
     let store = Store::open(&StoreSettings { target }, clock.clone()).await.unwrap();
-    let key = crate::secret::Key::copy_of(&[3; 32]);
-    let master = MasterKey { id: [1; 16], key };
+    let master = master(MASTER);
     let catalogue = Arc::new(Catalogue::build(&[]).unwrap());
     let installation = Uuid::now_v7();
     let vault = Vault::open_house(store.clone(), clock, catalogue.clone(), master, installation);
@@ -139,7 +147,7 @@ async fn a_provider_that_was_pointed_at_another_host_opens_nothing() {
         house.store.clone(),
         Clock::settable(1_800_000_000_000),
         Arc::new(moved),
-        MasterKey { id: [1; 16], key: crate::secret::Key::copy_of(&[3; 32]) },
+        master(MASTER),
         house.vault.installation,
     );
     let vault = vault.await.unwrap();
@@ -156,7 +164,7 @@ async fn another_master_key_opens_no_house() {
         house.store.clone(),
         Clock::settable(1_800_000_000_000),
         house.catalogue.clone(),
-        MasterKey { id: [2; 16], key: crate::secret::Key::copy_of(&[4; 32]) },
+        master([4; 32]),
         house.vault.installation,
     );
     assert!(matches!(opened.await, Err(VaultError::OtherMasterKey)));
