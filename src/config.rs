@@ -142,7 +142,10 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         providers: providers(ground)?,
         store: storage::database(ground, raw.database.url, &data_dir)?,
         kms,
-        vault: vault::Settings { kek_max_age_days: raw.vault.kek_max_age_days },
+        vault: vault::Settings {
+            kek_max_age_days: raw.vault.kek_max_age_days,
+            locked_memory_bytes: raw.vault.locked_memory_bytes,
+        },
         limiter,
         time_zone,
         free_failures_per_minute: raw.auth.free_failures_per_minute,

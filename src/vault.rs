@@ -29,6 +29,8 @@ use crate::store::{Former, SecretRow, Store, StoredSecret, VersionRow, VersionSt
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub kek_max_age_days: u32,
+    /// The most that key material may take of memory that is never swapped out.
+    pub locked_memory_bytes: usize,
 }
 
 /// The house's secrets. One for all threads; what changes is swapped as a whole.

@@ -87,6 +87,7 @@ pub(super) struct RawMasterKey {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawVault {
     pub(super) kek_max_age_days: u32,
+    pub(super) locked_memory_bytes: usize,
 }
 
 #[derive(Deserialize)]

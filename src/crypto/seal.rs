@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 use super::primitive::{Cipher, TAG_BYTES, expand};
 use super::random::{fresh_salt, random_bytes};
 use super::{Aad, Layer, label, sha256};
-use crate::secret::{Key, SecretBytes, same};
+use crate::secret::{Key, Locked, SecretBytes, same, wipe_stack};
 
 const MAGIC: &[u8; 4] = b"SGE1";
 const FORMAT: u8 = 1;
@@ -58,9 +58,9 @@ pub(crate) struct Parent<'a> {
 }
 
 /// An envelope whose key was derived and whose commitment was verified once; opening it again
-/// costs one AES-GCM pass. Holds the expanded key, never the plaintext.
+/// costs one AES-GCM pass. Holds the expanded key, in protected memory, never the plaintext.
 pub(crate) struct Prepared {
-    cipher: Cipher,
+    cipher: Locked<Cipher>,
     nonce: [u8; 12],
     header_and_aad: Vec<u8>,
     ciphertext_and_tag: Vec<u8>,
@@ -123,6 +123,8 @@ pub(crate) fn prepare(
     if !same(&commitment, &parsed.commitment) {
         return Err(CryptoError::NotAuthentic);
     }
+    let cipher = Locked::new(cipher);
+    wipe_stack();
     Ok(Prepared {
         cipher,
         nonce: parsed.nonce,
