@@ -30,7 +30,7 @@ use crate::provider::Catalogue;
 use crate::proxy::{self, Proxy};
 use crate::refusal::Reason;
 use crate::roster::Roster;
-use crate::secret::SecretBytes;
+use crate::secret::{self, SecretBytes};
 use crate::store::Store;
 use crate::telemetry::{self, Metrics};
 use crate::vault::Vault;
@@ -94,12 +94,22 @@ async fn ground(config: &Config, clock: Clock) -> Result<(Ground, DataLock), Sta
         return Err(StartError::Clock(crate::clock::rfc3339(clock.unix_ms())));
     }
     let lock = DataLock::take(&config.data_dir)?;
+    protect_memory(config);
     let metrics = Metrics::new(clock.clone(), Reason::ALL.iter().map(|reason| reason.code()));
     let store = Store::open(&config.store, clock.clone()).await?;
     let roster = Arc::new(Roster::new(store.clone(), clock.clone(), metrics.clone()));
     let (installation, masters, setup) = setup::run(config, &store, &roster).await?;
     let ground = Ground { clock, store, metrics, roster, installation, masters, setup };
     Ok((ground, lock))
+}
+
+/// Weaker memory is no reason not to start, but one to say so.
+fn protect_memory(config: &Config) {
+    let protection = secret::prepare(config.vault.locked_memory_bytes);
+    match protection.remedy() {
+        None => tracing::info!("{}", protection.sentence()),
+        Some(remedy) => tracing::warn!(remedy, "{}", protection.sentence()),
+    }
 }
 
 /// Starts the house on the current runtime; the proxy's threads are its own.

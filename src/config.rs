@@ -146,6 +146,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         vault: vault::Settings {
             kek_max_age_days: raw.vault.kek_max_age_days,
             keep_opened: Duration::from_secs(raw.vault.keep_opened_seconds),
+            locked_memory_bytes: raw.vault.locked_memory_bytes,
         },
         limiter,
         time_zone,

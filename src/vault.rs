@@ -33,6 +33,8 @@ pub struct Settings {
     /// How long an opened value serves further calls before it is wiped; none: each call opens its
     /// own.
     pub keep_opened: Duration,
+    /// The most that key material may take of memory that is never swapped out.
+    pub locked_memory_bytes: usize,
 }
 
 /// How often kept values are looked through at most.

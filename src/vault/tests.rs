@@ -2,6 +2,8 @@
 //! other. Every row that could be swapped, moved or edited is.
 //! Must never be the only proof of the envelope itself: that is in `crypto`.
 
+mod interop;
+
 use super::*;
 use crate::client::{Client, Role, Tier};
 use crate::kms::Master;
@@ -15,6 +17,9 @@ struct House {
     catalogue: Arc<Catalogue>,
     _folder: tempfile::TempDir,
 }
+
+const MASTER: [u8; 32] = [3; 32];
+const NOW: Moment = Moment { unix_ms: 1_800_000_000_000, monotonic_ns: 1 };
 
 fn masters(byte: u8) -> Arc<Masters> {
     let master = Master::local(MasterKind::File, Key::copy_of(&[byte; 32]));
@@ -66,7 +71,7 @@ fn new(provider: &str, name: &str, value: &str) -> NewSecret {
 fn opened(house: &House, provider: &str, secret: Option<&str>) -> Result<Vec<u8>, Reason> {
     let permit = permit(house, provider, secret);
     let selected = house.vault.select(&permit).map_err(|refusal| refusal.reason)?;
-    let opened = house.vault.open(&permit, &selected).map_err(|refusal| refusal.reason)?;
+    let opened = house.vault.open(&permit, &selected, NOW).map_err(|refusal| refusal.reason)?;
     Ok(opened.field("api_key").unwrap().to_vec())
 }
 

@@ -14,6 +14,8 @@ mod house;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod protocols;
 #[cfg(test)]
 mod rewriting;

@@ -12,6 +12,7 @@ use crate::app;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::kms::{self, KmsError};
+use crate::secret;
 use crate::store::{Store, Target};
 
 /// One thing that was looked at.
@@ -44,6 +45,7 @@ pub(super) async fn all(config: &Config, clock: &Clock) -> Vec<Check> {
         clock_is_set(clock),
         data_folder(&config.data_dir),
         master_key(&config.kms),
+        memory(config),
         database(config, clock).await,
         server(config, running),
         port("proxy port", "proxy.listen", config.proxy.listen, running),
@@ -150,6 +152,15 @@ fn master_key(settings: &kms::Settings) -> Check {
         ) => (fault, "bring it back from its safe copy"),
     };
     Check::red(NAME, fault.to_string(), remedy)
+}
+
+/// As the server would get it, had it this shell's limits.
+fn memory(config: &Config) -> Check {
+    let protection = secret::prepare(config.vault.locked_memory_bytes);
+    match protection.remedy() {
+        None => Check::green("memory", protection.sentence()),
+        Some(remedy) => Check::red("memory", protection.sentence(), remedy),
+    }
 }
 
 async fn database(config: &Config, clock: &Clock) -> Check {
