@@ -9,7 +9,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ use super::mapping::Segment;
 use super::record::Begin;
 use super::seat::Seat;
 use super::slot::Slot;
+use super::sums::{Moment, Sums};
 use crate::clock::Clock;
 use crate::refusal::Reason;
 
@@ -54,6 +55,8 @@ pub(crate) struct Lane {
     wall: Cell<Wall>,
     /// 48 random bits that no other lane has.
     random: u64,
+    /// Shared with the writer, which ends windows in which nothing more happens.
+    sums: Arc<Mutex<Sums>>,
 }
 
 /// The wall clock as it was read last, beside the clock that never goes back.
@@ -183,6 +186,7 @@ impl Lane {
             chains: RefCell::new(Vec::with_capacity(64)),
             births: Cell::new(0),
             random: random & ((1 << 48) - 1),
+            sums: Arc::default(),
         }
     }
 
@@ -198,17 +202,21 @@ impl Lane {
         Some(Seat::new(place, birth))
     }
 
-    /// A no that was said before a seat was taken: always counted, and kept as a record while there
-    /// is plenty of room, so that a flood of them cannot crowd out those who may call.
+    /// A no that was said before a seat was taken: kept as a record of its own, or, beyond a
+    /// bounded rate, as one of many, so that a flood of them cannot crowd out those who may call.
     pub(crate) fn refused(&self, reason: Reason, begin: &Begin<'_>) {
-        if !self.shared.is_roomy() {
-            return;
-        }
-        if let Some(seat) = self.seat() {
-            let mut record = seat.open(begin);
-            record.answered(reason.status(), begin.request_id, Some(reason));
-            record.complete();
-        }
+        let ns = self.shared.clock.monotonic_ns();
+        let now = Moment { ns, unix_ms: self.unix_ms(ns) };
+        super::lock(&self.sums).note(reason, begin, now, || self.spare_seat());
+    }
+
+    /// A place for what is not a call: only while there is plenty of room.
+    pub(super) fn spare_seat(&self) -> Option<Seat> {
+        if self.shared.is_roomy() { self.seat() } else { None }
+    }
+
+    pub(super) fn sums(&self) -> Arc<Mutex<Sums>> {
+        Arc::clone(&self.sums)
     }
 
     fn pop(&self) -> Option<u32> {
