@@ -99,7 +99,10 @@ impl Corridor {
         trace.seat(&self.lane, &permit, &mut head)?;
         let selected = house.vault.select(&permit)?;
         trace.secret(&selected);
-        let admission = house.limiter.admit(&permit)?;
+        let admission = match house.limiter.admit(&permit)? {
+            Some(admission) => admission,
+            None => house.limiter.admit_in_turn(&permit).await?,
+        };
         trace.counted(&admission);
         let opened = house.vault.open(&permit, &selected)?;
         let body = match body {
