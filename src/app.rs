@@ -229,6 +229,7 @@ impl Rooms {
                 public_url: public_url(settings, binding.address()),
                 domain: settings.domain.clone(),
                 max_body_bytes: settings.max_body_bytes,
+                trusted_proxies: settings.trusted_proxies.clone(),
             },
         };
         let parts = proxy::Parts {

@@ -24,6 +24,7 @@ use crate::clock::Clock;
 use crate::inject::{OutboundBody, inject};
 use crate::ledger::Lane;
 use crate::limiter::Limiter;
+use crate::net;
 use crate::policy::{self, Permit};
 use crate::provider::Catalogue;
 use crate::refusal::{Reason, Refusal};
@@ -52,6 +53,8 @@ pub(crate) struct Settings {
     pub(crate) domain: String,
     /// 0: no limit.
     pub(crate) max_body_bytes: u64,
+    /// Networks whose word on who called is believed.
+    pub(crate) trusted_proxies: Vec<(IpAddr, u8)>,
 }
 
 /// One thread's corridor.
@@ -76,6 +79,11 @@ impl Corridor {
     /// The domain under which providers are addressed by host; empty where they are not.
     pub(crate) fn domain(&self) -> &str {
         &self.house.settings.domain
+    }
+
+    /// Who called, where what connected to us is a proxy of ours.
+    pub(crate) fn caller(&self, peer: IpAddr, headers: &http::HeaderMap) -> IpAddr {
+        net::caller(peer, headers, &self.house.settings.trusted_proxies)
     }
 
     /// Answers every request: with the provider's answer, or with a refusal that says why.

@@ -134,15 +134,18 @@ async fn worker(listener: Accepted, corridor: Arc<Corridor>, drain: Drain, max_h
 /// One client connection, from its first byte to its last.
 async fn serve(peer: PeerStream, corridor: Arc<Corridor>, drain: Drain, max_head_bytes: usize) {
     let mut follower = drain.follow();
-    let address = peer.peer.ip();
-    let Some(stream) = peer.open().await else { return };
+    let (peer, opening) = (peer.peer.ip(), peer.open());
+    let Some(stream) = opening.await else { return };
     let service = service_fn(move |request: http::Request<Incoming>| {
         let corridor = Arc::clone(&corridor);
         // In one place, not behind a function of its own: each would hold the request once more.
         async move {
             let answer = match own::answer(&request, corridor.domain()) {
                 Some(answer) => answer,
-                None => corridor.answer(Raw { request, address }).await,
+                None => {
+                    let address = corridor.caller(peer, request.headers());
+                    corridor.answer(Raw { request, address }).await
+                }
             };
             Ok::<_, Infallible>(answer)
         }
