@@ -81,6 +81,11 @@ impl Corridor {
         &self.house.settings.domain
     }
 
+    /// What is still under way will be cut, and that is not its callers' doing.
+    pub(crate) fn leave(&self) {
+        lane(&self.lane).leave();
+    }
+
     /// Who called, where what connected to us is a proxy of ours.
     pub(crate) fn caller(&self, peer: IpAddr, headers: &http::HeaderMap) -> IpAddr {
         net::caller(peer, headers, &self.house.settings.trusted_proxies)

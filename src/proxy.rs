@@ -127,6 +127,7 @@ async fn worker(listener: Accepted, corridor: Arc<Corridor>, drain: Drain, max_h
     drop(listener);
     let cut = drain.finished(DRAIN_WITHIN).await;
     if cut > 0 {
+        corridor.leave();
         tracing::warn!(connections = cut, "connections were cut after the drain time");
     }
 }

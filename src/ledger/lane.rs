@@ -8,7 +8,7 @@
 //! mostly in cache.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use uuid::Uuid;
@@ -44,6 +44,8 @@ pub(super) struct Shared {
     /// Heads of lists: an index plus one, 0 for an empty list.
     closed: Apart<AtomicU32>,
     returned: Apart<AtomicU32>,
+    /// The worker cuts what is still under way.
+    leaving: AtomicBool,
 }
 
 /// One worker's own end of a lane.
@@ -86,6 +88,7 @@ impl Shared {
             given_back: Apart(AtomicU64::new(0)),
             closed: Apart(AtomicU32::new(NONE)),
             returned: Apart(AtomicU32::new(NONE)),
+            leaving: AtomicBool::new(false),
         }
     }
 
@@ -121,6 +124,10 @@ impl Shared {
     pub(super) fn in_use(&self) -> u64 {
         let given_back = self.given_back.0.load(Ordering::Acquire);
         self.taken.0.load(Ordering::Relaxed).saturating_sub(given_back)
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     /// More than half of the slots are free.
@@ -208,6 +215,11 @@ impl Lane {
         let ns = self.shared.clock.monotonic_ns();
         let now = Moment { ns, unix_ms: self.unix_ms(ns) };
         super::lock(&self.sums).note(reason, begin, now, || self.spare_seat());
+    }
+
+    /// From here on a call that breaks off was broken off by us.
+    pub(crate) fn leave(&self) {
+        self.shared.leaving.store(true, Ordering::Relaxed);
     }
 
     /// A place for what is not a call: only while there is plenty of room.

@@ -603,6 +603,40 @@ async fn a_refusal_that_finds_no_room_is_counted_and_stands_in_the_trail_once_th
     assert_eq!(ledger.refusals_summed(), 1);
 }
 
+#[tokio::test]
+async fn a_call_that_is_dropped_is_its_callers_fault_unless_we_break_off() {
+    let house = House::new().await;
+    let (ledger, lanes) = house.open().await.unwrap();
+    let open = |lane: usize| lanes[lane].seat().unwrap().open(&begin("/x", "dropped"));
+    let mut answered = open(0);
+    answered.answered(200, "dropped", None);
+    drop(answered);
+    drop(open(0));
+    let mut providers = open(0);
+    providers.fault(Blame::Provider);
+    drop(providers);
+    let change = Begin { kind: Kind::Change, ..begin("/x", "no call") };
+    drop(lanes[0].seat().unwrap().open(&change));
+    let ours = open(1);
+    lanes[1].leave();
+    drop(ours);
+    drain(&ledger).await;
+    let trail = ledger.query(&Filter::default(), 10, None).await.unwrap().items;
+    let mut faults: Vec<_> = trail.iter().map(|record| (record.kind, record.fault)).collect();
+    assert!(trail.iter().all(|record| record.end == End::Cut));
+    faults.sort_by_key(|fault| format!("{fault:?}"));
+    assert_eq!(
+        faults,
+        [
+            (Kind::Change, None),
+            (Kind::Usage, Some(Blame::Client)),
+            (Kind::Usage, Some(Blame::Client)),
+            (Kind::Usage, Some(Blame::Provider)),
+            (Kind::Usage, Some(Blame::Us)),
+        ]
+    );
+}
+
 /// How many refusals the trail stands for, and in how many records.
 async fn refusals(ledger: &Ledger) -> (u64, usize) {
     let page = ledger.query(&Filter::default(), usize::MAX, None).await.unwrap();

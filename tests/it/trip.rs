@@ -121,6 +121,38 @@ async fn behind_a_trusted_proxy_the_record_names_the_caller_and_otherwise_the_pe
 }
 
 #[tokio::test]
+async fn a_caller_who_hangs_up_is_a_cut_answer_by_the_clients_fault() {
+    let house = House::open().await;
+    let client = house.client().await;
+    let call = client.get("/acme/events?n=2").header("x-request-id", "left");
+    let mut stream = call.open().await;
+    house.provider.release(1);
+    assert!(stream.next().await.is_some());
+    drop(stream);
+    recorded_address(&house, "left").await;
+    let found = house.admin.get("/api/v1/admin/audit?request_id=left").send().await.json();
+    let record = &found["items"][0];
+    assert_eq!((&record["end"], &record["fault"]), (&json!("cut"), &json!("client")), "{record}");
+    assert_eq!(record["status_code"], 200);
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_before_the_answer_is_recorded_as_such() {
+    let house = House::open().await;
+    let client = house.client().await;
+    let call = client.get("/acme/slow?ms=3000").header("x-request-id", "gone");
+    let call = tokio::spawn(call.try_send());
+    house.provider.wait_for(1).await;
+    call.abort();
+    recorded_address(&house, "gone").await;
+    let found = house.admin.get("/api/v1/admin/audit?request_id=gone").send().await.json();
+    let record = &found["items"][0];
+    assert_eq!((&record["end"], &record["fault"]), (&json!("cut"), &json!("client")), "{record}");
+    house.leave().await;
+}
+
+#[tokio::test]
 async fn the_sandbox_answers_a_newcomer_through_its_sealed_key() {
     let house = House::planned(Plan { sandbox: true, ..Plan::default() }).await;
     let client = house.client().await;
