@@ -45,19 +45,21 @@ impl Keyring {
         let loaded = store.keks().await?;
         let keyring =
             Self { inner: Arc::new(Inner { master, installation, keks: Mutex::default() }) };
-        let mut foreign = 0;
+        let mut closed = Vec::new();
         for row in &loaded.rows {
             match keyring.unwrap_kek(row) {
                 Ok(kek) => keyring.keep(kek),
-                Err(fault) => {
-                    foreign += usize::from(fault == CryptoError::WrongParent);
-                    tracing::error!(kek = %row.id, category = row.category, %fault,
-                        "integrity: a key-encryption key does not open");
-                }
+                Err(fault) => closed.push((row, fault)),
             }
         }
+        let foreign = closed.iter().filter(|(_, fault)| *fault == CryptoError::WrongParent).count();
         if foreign > 0 && foreign == loaded.rows.len() {
+            // One cause, and one line: the caller's.
             return Err(VaultError::OtherMasterKey);
+        }
+        for (row, fault) in closed {
+            tracing::error!(kek = %row.id, category = row.category, %fault,
+                "integrity: a key-encryption key does not open");
         }
         Ok(keyring)
     }
