@@ -4,6 +4,7 @@
 
 mod fault;
 mod lock;
+mod proof;
 mod sandbox;
 mod setup;
 mod ways;
@@ -16,6 +17,7 @@ use tracing::Instrument as _;
 
 pub use self::fault::StartError;
 use self::lock::DataLock;
+pub(crate) use self::proof::prove_master_key;
 pub use self::setup::{Setup, Step};
 pub(crate) use self::ways::reach;
 use crate::admin::{self, Admin, Doors, LocalSocket, Part};

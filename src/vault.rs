@@ -73,6 +73,17 @@ impl Vault {
         Ok(vault)
     }
 
+    /// How many key-encryption keys are stored, and how many of them open under this master key.
+    pub(crate) async fn prove(
+        store: &Store,
+        master: MasterKey,
+        installation: Uuid,
+    ) -> Result<(usize, usize), VaultError> {
+        let stored = store.keks().await?.rows.len();
+        let opened = Keyring::load(store, master, installation).await?.len();
+        Ok((stored, opened))
+    }
+
     pub(crate) fn is_sealed(&self) -> bool {
         self.opened.load().is_none()
     }

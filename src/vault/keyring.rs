@@ -64,6 +64,11 @@ impl Keyring {
         Ok(keyring)
     }
 
+    /// How many generations open.
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     pub(super) fn share(&self) -> Self {
         Self { inner: Arc::clone(&self.inner) }
     }

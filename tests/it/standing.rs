@@ -107,6 +107,58 @@ fn doctor_is_green_and_turns_red_for_each_planted_fault() {
     assert_eq!(red(&ground, &[]), [""; 0]);
 }
 
+/// What one check says.
+fn told_of(ground: &Ground, name: &str) -> Option<String> {
+    let output = ground.command(&["doctor", "--json"]).output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let check = told["checks"].as_array().unwrap().iter().find(|check| check["name"] == name)?;
+    Some(check["detail"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn doctor_opens_something_with_the_master_key_and_sees_another_one() {
+    let ground = Ground::new("");
+    ground.json(&["init", "--json"]);
+    assert!(told_of(&ground, "master key").unwrap().ends_with("nothing is sealed yet"));
+    assert_eq!(told_of(&ground, "sandbox"), None);
+    let server = ground.serve(&["--sandbox"]);
+    assert_eq!(red(&ground, &[]), [""; 0]);
+    server.stop();
+    assert!(told_of(&ground, "master key").unwrap().ends_with("opens all 1 key-encryption keys"));
+    assert!(told_of(&ground, "sandbox").unwrap().contains("serve --sandbox"));
+    assert_eq!(red(&ground, &[]), [""; 0]);
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = held.local_addr().unwrap().to_string();
+    assert_eq!(red(&ground, &[("SEALGATE_SANDBOX__LISTEN", &address)]), ["sandbox"]);
+
+    // Whole, private, and another installation's.
+    let master = ground.path().join("keys/master.key");
+    let other = Ground::new("");
+    other.json(&["init", "--json"]);
+    std::fs::copy(other.path().join("keys/master.key"), &master).unwrap();
+    mode(&master, 0o600);
+    assert_eq!(red(&ground, &[]), ["master key"]);
+}
+
+#[test]
+fn doctor_sees_a_data_folder_that_cannot_be_written_and_a_database_that_is_gone() {
+    let ground = Ground::new("");
+    ground.json(&["init", "--json"]);
+    if !nix::unistd::geteuid().is_root() {
+        mode(&ground.data(), 0o500);
+        assert!(red(&ground, &[]).contains(&String::from("data folder")));
+        mode(&ground.data(), 0o700);
+    }
+    let database = ground.data().join("sealgate.db");
+    std::fs::rename(&database, ground.path().join("away.db")).unwrap();
+    assert_eq!(red(&ground, &[]), ["database"]);
+    std::fs::rename(ground.path().join("away.db"), &database).unwrap();
+    std::fs::remove_dir_all(ground.data()).unwrap();
+    std::fs::write(ground.data(), "").unwrap();
+    let found = red(&ground, &[]);
+    assert!(found.iter().any(|name| name == "settings" || name == "data folder"), "{found:?}");
+}
+
 #[test]
 fn a_running_server_is_green_too() {
     let ground = Ground::new("");
