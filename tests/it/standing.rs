@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::house::{Ground, Outpost, Speaks};
+use crate::house::{Ground, Outpost, Speaks, one_line};
 
 #[test]
 fn init_twice_changes_nothing_and_tells_no_key_again() {
@@ -49,6 +49,51 @@ async fn health_readiness_metrics_and_description_are_open() {
     assert!(ground.run(&["healthcheck"]).status.success());
     server.stop();
     assert_eq!(ground.run(&["healthcheck"]).status.code(), Some(1));
+}
+
+/// Answers everybody, on any path, that all is well.
+fn impostor() -> std::net::SocketAddr {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let body = "{\"ready\":true,\"parts\":[]}";
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+            let _ = write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        }
+    });
+    address
+}
+
+#[test]
+fn healthcheck_asks_this_installations_server_and_no_other() {
+    let ground = Ground::new("");
+    let check = |listen: &str| {
+        let mut command = ground.command(&["healthcheck"]);
+        command.env("SEALGATE_ADMIN__LISTEN", listen);
+        command
+    };
+    let elsewhere = impostor().to_string();
+    let line = one_line(check(&elsewhere));
+    assert!(line.contains("no server runs on") && line.contains("sealgate serve"), "{line}");
+    ground.json(&["init", "--json"]);
+    one_line(check(&elsewhere));
+    let neighbour = Ground::new("");
+    let other = neighbour.serve(&[]);
+    one_line(check(other.admin.strip_prefix("http://").unwrap()));
+    // Its own server is asked wherever its ports are.
+    let own = ground.serve(&[]);
+    let ready = check(&elsewhere).output().unwrap();
+    assert_eq!((ready.status.code(), ready.stdout.as_slice()), (Some(0), &b"ready\n"[..]));
+    own.kill();
+    // What a killed server leaves behind is no server.
+    one_line(check(&elsewhere));
+    other.stop();
+    let wrong = ground.command(&["healthcheck", "--nonsense"]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
 }
 
 /// The names of what `doctor` finds red, each with a remedy.
