@@ -4,6 +4,7 @@
 
 mod fault;
 mod lock;
+mod proof;
 mod sandbox;
 mod setup;
 mod ways;
@@ -16,6 +17,7 @@ use tracing::Instrument as _;
 
 pub use self::fault::StartError;
 use self::lock::DataLock;
+pub(crate) use self::proof::prove_master_key;
 pub use self::setup::{Setup, Step};
 pub(crate) use self::ways::reach;
 use crate::admin::{self, Admin, Doors, LocalSocket, Part};
@@ -139,7 +141,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     };
     let (ledger, lanes) = Ledger::open(opening).await?;
     let writer = tokio::spawn(ledger.writer().instrument(telemetry::job("ledger")));
-    let limiter = Limiter::new(config.limiter.clone(), config.proxy.max_concurrent);
+    let limiter = Limiter::new(config.limiter.clone(), clock.clone(), config.proxy.max_concurrent);
     let rooms = Rooms {
         clock,
         store,
@@ -240,6 +242,7 @@ impl Rooms {
                 public_url: public_url(settings, binding.address()),
                 domain: settings.domain.clone(),
                 max_body_bytes: settings.max_body_bytes,
+                trusted_proxies: settings.trusted_proxies.clone(),
             },
         };
         let parts = proxy::Parts {
@@ -259,6 +262,7 @@ impl Rooms {
             let (taken, _made) = ledger.fill();
             metrics.seats_in_use(taken);
             metrics.in_flight(u64::try_from(limiter.in_flight()).unwrap_or(u64::MAX));
+            metrics.refusals_summed(ledger.refusals_summed());
             metrics.ledger_degraded(ledger.degraded().is_some());
             metrics.encode()
         });

@@ -45,6 +45,10 @@ impl Clock {
         Self(Source::Set(Arc::new(hands)))
     }
 
+    pub fn now(&self) -> Moment {
+        Moment { unix_ms: self.unix_ms(), monotonic_ns: self.monotonic_ns() }
+    }
+
     /// Milliseconds since 1970, as the wall clock says; may jump.
     #[expect(clippy::disallowed_methods, reason = "this file is the home of time")]
     pub fn unix_ms(&self) -> i64 {

@@ -8,6 +8,7 @@ mod example;
 mod fault;
 mod ground;
 mod kind;
+mod kubernetes;
 mod layers;
 mod limits;
 mod listeners;

@@ -26,6 +26,7 @@ use crate::clock::Clock;
 use crate::inject::{OutboundBody, inject};
 use crate::ledger::Lane;
 use crate::limiter::Limiter;
+use crate::net;
 use crate::policy::{self, Permit};
 use crate::provider::Catalogue;
 use crate::refusal::{Reason, Refusal};
@@ -54,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) domain: String,
     /// 0: no limit.
     pub(crate) max_body_bytes: u64,
+    /// Networks whose word on who called is believed.
+    pub(crate) trusted_proxies: Vec<(IpAddr, u8)>,
 }
 
 /// One thread's corridor.
@@ -89,6 +92,16 @@ impl Corridor {
         &self.house.settings.domain
     }
 
+    /// What is still under way will be cut, and that is not its callers' doing.
+    pub(crate) fn leave(&self) {
+        lane(&self.lane).leave();
+    }
+
+    /// Who called, where what connected to us is a proxy of ours.
+    pub(crate) fn caller(&self, peer: IpAddr, headers: &http::HeaderMap) -> IpAddr {
+        net::caller(peer, headers, &self.house.settings.trusted_proxies)
+    }
+
     /// Answers every request: with the provider's answer, or with a refusal that says why.
     pub(crate) async fn answer(&self, mut raw: Raw) -> Answer {
         let mut trace = Trace::new(&raw);
@@ -111,7 +124,10 @@ impl Corridor {
         let moment = trace.seat(&self.lane, &permit, &mut head)?;
         let selected = house.vault.select(&permit)?;
         trace.secret(&selected);
-        let admission = house.limiter.admit(&permit, moment)?;
+        let admission = match house.limiter.admit(&permit, moment)? {
+            Some(admission) => admission,
+            None => house.limiter.admit_in_turn(&permit).await?,
+        };
         trace.counted(&admission);
         let opened = house.vault.open(&permit, &selected, moment)?;
         let body = match body.take() {

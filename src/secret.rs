@@ -3,8 +3,8 @@
 //! for that word lists every place that sees a secret.
 //! Must never gain `Debug`, `Display`, `Clone` or a serde implementation.
 
-mod needle;
 mod memory;
+mod needle;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;

@@ -91,6 +91,17 @@ impl Vault {
         self
     }
 
+    /// How many key-encryption keys are stored, and how many of them open under this master key.
+    pub(crate) async fn prove(
+        store: &Store,
+        masters: Arc<Masters>,
+        installation: Uuid,
+    ) -> Result<(usize, usize), VaultError> {
+        let stored = store.keks().await?.rows.len();
+        let opened = Keyring::load(store, masters, installation).await?.len();
+        Ok((stored, opened))
+    }
+
     pub(crate) fn is_sealed(&self) -> bool {
         self.opened.load().is_none()
     }

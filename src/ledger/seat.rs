@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::frame::{self, Birth, CLOSE_BYTES, Closing, OPEN_FIXED_BYTES, STEP_BYTES, SecretRef};
 use super::lane::Place;
-use super::record::Begin;
+use super::record::{Begin, Kind};
 use super::slot::{Progress, State};
 use crate::clock::Moment;
 use crate::refusal::{Fault, Reason};
@@ -33,6 +33,8 @@ pub(crate) struct Record {
     request_id_bytes: usize,
     forwards: u8,
     answered: bool,
+    /// A proxied call: then somebody waits for its end.
+    is_call: bool,
     upstream_since_ns: Option<u64>,
     bytes_in: Option<Arc<AtomicU64>>,
     /// Last: it hands the slot over after everything was written.
@@ -77,6 +79,7 @@ impl Seat {
             request_id_bytes: begin.request_id.len(),
             forwards: 0,
             answered: false,
+            is_call: begin.kind == Kind::Usage,
             upstream_since_ns: None,
             bytes_in: None,
             place: self.place,
@@ -170,6 +173,16 @@ impl Record {
         self.place.slot().bytes_left(self.progress)
     }
 
+    /// A call that ends before its time with nobody to blame was dropped: by its caller, who hung
+    /// up, unless we ourselves broke off.
+    fn blame_for_the_cut(&mut self) {
+        if !self.is_call || self.closing.complete || self.closing.fault.is_some() {
+            return;
+        }
+        let ours = self.place.shared.is_leaving() || std::thread::panicking();
+        self.closing.fault = Some(if ours { Fault::Us } else { Fault::Client });
+    }
+
     fn append(&mut self, state: State, frame: &[u8], reserve: usize) -> bool {
         self.place.slot().append(&mut self.progress, state, frame, reserve)
     }
@@ -185,6 +198,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.upstream_ended();
+        self.blame_for_the_cut();
         let now = self.place.shared.clock.monotonic_ns();
         self.closing.duration_ns = now.saturating_sub(self.birth.started_at_ns);
         self.closing.retries = self.forwards.saturating_sub(1);

@@ -2,7 +2,7 @@
 //! and says no to the rest until somebody builds it. Must never forward anything, and never take a
 //! path from a provider that is addressed by its host.
 
-use http::header::CONTENT_TYPE;
+use http::header::{ALLOW, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method};
 
@@ -32,7 +32,9 @@ pub(super) fn answer(parts: &Parts, domain: &str) -> Option<Answer> {
     }
     if !matches!(parts.method, Method::GET | Method::HEAD) {
         let detail = "Only GET and HEAD are answered here.";
-        return Some(corridor::refused(&Refusal::new(Reason::MethodNotAllowed, detail)));
+        let mut answer = corridor::refused(&Refusal::new(Reason::MethodNotAllowed, detail));
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET,HEAD"));
+        return Some(answer);
     }
     let mut answer = Answer::new(AnswerBody::own(br#"{"status":"ok"}"#.to_vec()));
     let json = HeaderValue::from_static("application/json");
