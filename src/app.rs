@@ -109,7 +109,7 @@ async fn ground(config: &Config, clock: Clock) -> Result<(Ground, DataLock), Sta
 fn protect_memory(config: &Config) {
     let protection = secret::prepare(config.vault.locked_memory_bytes);
     match protection.remedy() {
-        None => tracing::info!("{}", protection.sentence()),
+        None => tracing::debug!("{}", protection.sentence()),
         Some(remedy) => tracing::warn!(remedy, "{}", protection.sentence()),
     }
 }

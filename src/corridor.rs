@@ -136,7 +136,7 @@ impl Corridor {
             }
             None => OutboundBody::Empty,
         };
-        let (outbound, needles) = inject(head, body, &permit, &opened)?;
+        let (outbound, needles) = inject(head, body, &permit, opened)?;
         // Whoever was revoked while this call walked does not leave any more.
         if !house.roster.is_usable(&client) {
             return Err(Refusal::unauthorized());

@@ -17,8 +17,8 @@ pub(crate) use self::body::{BodyFault, OutboundBody};
 use crate::policy::Permit;
 use crate::provider::{Placement, Provider, Template};
 use crate::refusal::{Reason, Refusal};
-use crate::secret::{Needles, SecretBytes};
-use crate::vault::{Opened, Placed};
+use crate::secret::{KeptBytes, Needles, SecretBytes};
+use crate::vault::{Fresh, Opened, Placed};
 
 /// A request's head after it was made clean: no credential, nothing hop-by-hop, no Host. It lies
 /// where it came in.
@@ -69,10 +69,10 @@ pub(crate) fn inject(
     head: Head<'_>,
     body: OutboundBody,
     permit: &Permit,
-    opened: &Opened,
+    opened: Opened,
 ) -> Result<(Outbound, Arc<Needles>), Refusal> {
     let provider = Arc::clone(permit.provider());
-    let placed = opened.placed(|| place(&provider, opened))?;
+    let placed = opened.placed(|fields| place(&provider, fields))?;
     let target = target(&provider, head.path(), &head.query, placed.parameters.expose())?;
     let mut request = Request::new(body);
     *request.method_mut() = std::mem::take(&mut head.parts.method);
@@ -90,32 +90,39 @@ pub(crate) fn inject(
 }
 
 /// The same for every call of one opening.
-fn place(provider: &Provider, opened: &Opened) -> Result<Placed, Refusal> {
+fn place(provider: &Provider, fields: &Fresh) -> Result<Placed, Refusal> {
     let mut headers = Vec::with_capacity(provider.inject.len());
     let mut parameters = SecretBytes::new(Vec::new());
+    let mut may_stay = true;
     for placement in &provider.inject {
-        let value = fill(placement.template(), opened)?;
+        let value = fill(placement.template(), fields)?;
         match placement {
-            Placement::Header { name, .. } => headers.push((name.clone(), sensitive(value)?)),
+            Placement::Header { name, .. } => {
+                let value = KeptBytes::copy_of(value.expose());
+                may_stay &= value.may_stay();
+                headers.push((name.clone(), sensitive(value)?));
+            }
             Placement::Query { name, .. } => {
                 parameters = append_parameter(&parameters, name, &value);
             }
         }
     }
-    Ok(Placed { headers, parameters, needles: Arc::new(needles(provider, opened)) })
+    let parameters = KeptBytes::copy_of(parameters.expose());
+    let needles = needles(provider, fields);
+    may_stay &= parameters.may_stay() && needles.iter().all(KeptBytes::may_stay);
+    Ok(Placed { headers, parameters, needles: Arc::new(Needles::new(needles)), may_stay })
 }
 
-fn fill(template: &Template, opened: &Opened) -> Result<SecretBytes, Refusal> {
-    template.fill(|name| opened.field(name)).ok_or_else(|| {
+fn fill(template: &Template, fields: &Fresh) -> Result<SecretBytes, Refusal> {
+    template.fill(|name| fields.field(name)).ok_or_else(|| {
         let detail = "The stored secret lacks a field that this provider needs; enter it again.";
         Refusal::new(Reason::NoSecret, detail)
     })
 }
 
 /// The header owns the wiped bytes: they die with its last clone.
-fn sensitive(value: SecretBytes) -> Result<HeaderValue, Refusal> {
-    let shared = Bytes::from_owner(value.into_zeroizing());
-    let mut header = HeaderValue::from_maybe_shared(shared).map_err(|_| {
+fn sensitive(value: KeptBytes) -> Result<HeaderValue, Refusal> {
+    let mut header = HeaderValue::from_maybe_shared(Bytes::from_owner(value)).map_err(|_| {
         let detail = "The stored secret holds characters that no header may carry; enter it again.";
         Refusal::new(Reason::NoSecret, detail)
     })?;
@@ -187,18 +194,18 @@ fn target(
 /// Very short values would blank innocent text; no real key is that short.
 const SHORTEST_NEEDLE: usize = 6;
 
-fn needles(provider: &Provider, opened: &Opened) -> Needles {
+fn needles(provider: &Provider, fields: &Fresh) -> Vec<KeptBytes> {
     let mut needles = Vec::with_capacity(provider.fields.len());
-    for value in provider.fields.iter().filter_map(|field| opened.field(&field.name)) {
+    for value in provider.fields.iter().filter_map(|field| fields.field(&field.name)) {
         if value.len() >= SHORTEST_NEEDLE {
-            needles.push(SecretBytes::copy_of(value));
+            needles.push(KeptBytes::copy_of(value));
             // Most keys read the same in a URL and in JSON, and need one needle.
             if !value.iter().all(|byte| is_plain(*byte)) {
-                needles.extend(escaped(value));
+                needles.extend(escaped(value).map(|form| KeptBytes::copy_of(form.expose())));
             }
         }
     }
-    Needles::new(needles)
+    needles
 }
 
 /// A value as a provider may write it back within a URL or within JSON.

@@ -13,10 +13,10 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
-pub(crate) use self::fields::{Opened, Placed};
+pub(crate) use self::fields::{Fresh, Placed};
 use self::keyring::Keyring;
-pub(crate) use self::snapshot::Selected;
 use self::snapshot::Snapshot;
+pub(crate) use self::snapshot::{Opened, Selected};
 pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
 use crate::clock::{Clock, Moment};
 use crate::crypto::{self, label};
@@ -127,8 +127,8 @@ impl Vault {
         permit: &Permit,
         selected: &Selected,
         now: Moment,
-    ) -> Result<Arc<Opened>, Refusal> {
-        let opened = selected.open(permit.provider(), (now.monotonic_ns, self.keep_ns));
+    ) -> Result<Opened, Refusal> {
+        let opened = selected.open(permit.provider(), now.monotonic_ns, self.keep_ns);
         opened.map_err(|fault| {
             tracing::error!(secret = %selected.secret_id(), %fault, "a selected version did not open");
             Refusal::new(Reason::NoSecret, snapshot::DAMAGED)
@@ -151,7 +151,7 @@ impl Vault {
         let Some(selected) = unsealed.snapshot.by_id(id) else { return Ok(None) };
         let provider =
             self.catalogue.get(selected.provider()).ok_or(VaultError::UnknownProvider)?;
-        let opened = selected.open(provider, (0, 0)).map_err(VaultError::Crypto)?;
+        let opened = selected.open_afresh().map_err(VaultError::Crypto)?;
         Ok(Some(faults(provider, &opened.copies(provider))))
     }
 

@@ -2,11 +2,11 @@
 //! search costs little where it finds nothing, which is nearly always. Must never hand out its
 //! bytes, only where they stand.
 
-use super::SecretBytes;
+use super::KeptBytes;
 
 /// One text to be found.
 pub(crate) struct Needle {
-    bytes: SecretBytes,
+    bytes: KeptBytes,
     rarest: usize,
 }
 
@@ -14,7 +14,7 @@ pub(crate) struct Needle {
 pub(crate) struct Needles(Vec<Needle>);
 
 impl Needles {
-    pub(crate) fn new(texts: Vec<SecretBytes>) -> Self {
+    pub(crate) fn new(texts: Vec<KeptBytes>) -> Self {
         Self(texts.into_iter().map(Needle::new).collect())
     }
 
@@ -24,14 +24,14 @@ impl Needles {
 }
 
 impl Needle {
-    fn new(bytes: SecretBytes) -> Self {
+    fn new(bytes: KeptBytes) -> Self {
         let places = bytes.expose().iter().enumerate();
         let rarest = places.min_by_key(|(_, byte)| commonness(**byte)).map_or(0, |(at, _)| at);
         Self { bytes, rarest }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+        self.bytes.expose().len()
     }
 
     /// Where it stands first.
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     fn needle(text: &[u8]) -> Needle {
-        Needle::new(SecretBytes::copy_of(text))
+        Needle::new(KeptBytes::copy_of(text))
     }
 
     #[test]

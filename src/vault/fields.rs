@@ -2,14 +2,14 @@
 //! for. The list's digest is bound into the envelope; opening for a target outside the list gives
 //! nothing.
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use super::{Provider, crypto, label};
 use crate::crypto::{Aad, CryptoError, Layer, Parent, Prepared};
-use crate::secret::{Key, Needles, SecretBytes};
+use crate::secret::{KeptBytes, Key, Needles, SecretBytes};
 use crate::store::SecretRow;
 
 /// A fresh envelope and the digest of its destinations.
@@ -18,28 +18,28 @@ pub(super) struct Sealed {
     pub(super) destinations: [u8; 32],
 }
 
-/// The fields of one version, opened. Only the vault makes one.
-pub(crate) struct Opened {
+/// The fields of one version, opened for one call. Only the vault makes one.
+pub(crate) struct Fresh {
     plaintext: SecretBytes,
-    opened_at_ns: u64,
-    placed: OnceLock<Placed>,
 }
 
-/// What the calls are given of the fields; made once for each opening and kept with it, so that
-/// both are wiped together.
+/// What calls are given of the fields. It lies in protected memory and serves the calls of the next
+/// moments too.
 pub(crate) struct Placed {
     /// Marked sensitive; each owns its bytes until its last copy is dropped.
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
     /// `name=value&…`, escaped; empty where nothing goes into the query.
-    pub(crate) parameters: SecretBytes,
+    pub(crate) parameters: KeptBytes,
     /// What must not come back.
     pub(crate) needles: Arc<Needles>,
+    /// False where some of it is too long for protected memory.
+    pub(crate) may_stay: bool,
 }
 
 /// Read access to opened fields.
 pub(super) struct Fields;
 
-impl Opened {
+impl Fresh {
     /// One field's plain bytes.
     pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
         let (count, mut reader) = Fields::begin(self.plaintext.expose())?;
@@ -52,23 +52,6 @@ impl Opened {
         None
     }
 
-    /// What `place` makes of the fields, made at the first call of an opening.
-    pub(crate) fn placed<E>(
-        &self,
-        place: impl FnOnce() -> Result<Placed, E>,
-    ) -> Result<&Placed, E> {
-        if let Some(placed) = self.placed.get() {
-            return Ok(placed);
-        }
-        let placed = place()?;
-        Ok(self.placed.get_or_init(|| placed))
-    }
-
-    /// Has it served for longer than values are kept?
-    pub(super) fn is_stale(&self, now_ns: u64, keep_ns: u64) -> bool {
-        now_ns.saturating_sub(self.opened_at_ns) >= keep_ns
-    }
-
     pub(super) fn copies(&self, provider: &Provider) -> Vec<(String, SecretBytes)> {
         let copy = |name: &String| Some((name.clone(), SecretBytes::copy_of(self.field(name)?)));
         provider.fields.iter().filter_map(|field| copy(&field.name)).collect()
@@ -76,16 +59,16 @@ impl Opened {
 }
 
 /// Opens a prepared version.
-pub(super) fn open(prepared: &Prepared, now_ns: u64) -> Result<Opened, CryptoError> {
+pub(super) fn open(prepared: &Prepared) -> Result<Fresh, CryptoError> {
     let plaintext = prepared.open()?;
     if !Fields::are_whole(plaintext.expose()) {
         return Err(CryptoError::Malformed);
     }
-    Ok(Opened { plaintext, opened_at_ns: now_ns, placed: OnceLock::new() })
+    Ok(Fresh { plaintext })
 }
 
 /// Is everything that the provider reaches today in the list that was sealed?
-pub(super) fn covers(opened: &Opened, provider: &Provider) -> bool {
+pub(super) fn covers(opened: &Fresh, provider: &Provider) -> bool {
     let Some(sealed) = destinations_of(opened.plaintext.expose()) else { return false };
     let covered = |wanted: &String| sealed.contains(&wanted.as_bytes());
     provider.destinations().iter().all(covered)

@@ -72,7 +72,13 @@ fn opened(house: &House, provider: &str, secret: Option<&str>) -> Result<Vec<u8>
     let permit = permit(house, provider, secret);
     let selected = house.vault.select(&permit).map_err(|refusal| refusal.reason)?;
     let opened = house.vault.open(&permit, &selected, NOW).map_err(|refusal| refusal.reason)?;
-    Ok(opened.field("api_key").unwrap().to_vec())
+    let mut value = Vec::new();
+    let looked_at = opened.placed(|fields| {
+        value = fields.field("api_key").unwrap().to_vec();
+        Err(())
+    });
+    assert!(looked_at.is_err());
+    Ok(value)
 }
 
 #[tokio::test]
