@@ -21,7 +21,7 @@ pub(crate) use self::actor::{Admin, Answer, Client, Scribe};
 pub(crate) use self::binary::{Ground, Server, one_line};
 pub(crate) use self::canary::Canary;
 pub(crate) use self::database::{Database, Kind};
-pub(crate) use self::outpost::{Channel, Outpost, Speaks};
+pub(crate) use self::outpost::{Certificate, Channel, Outpost, Speaks};
 
 /// 2026-01-15T12:00:00Z, where every test's clock begins.
 pub(crate) const NOON_MS: i64 = 1_768_478_400_000;

@@ -10,6 +10,8 @@ mod crash;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod destinations;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod limits;
