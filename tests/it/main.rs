@@ -18,6 +18,8 @@ mod limits;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod papers;
+#[cfg(test)]
 mod protocols;
 #[cfg(test)]
 mod rewriting;
