@@ -260,12 +260,14 @@ impl Rooms {
     fn admin_parts(&self, config: &Config) -> admin::Parts {
         let (metrics, ledger) = (self.metrics.clone(), self.ledger.clone());
         let limiter = Arc::clone(&self.limiter);
+        let vault = Arc::clone(&self.vault);
         let figures = Arc::new(move || {
             let (taken, _made) = ledger.fill();
             metrics.seats_in_use(taken);
             metrics.in_flight(u64::try_from(limiter.in_flight()).unwrap_or(u64::MAX));
             metrics.refusals_summed(ledger.refusals_summed());
             metrics.ledger_degraded(ledger.degraded().is_some());
+            metrics.sealed(vault.is_sealed());
             metrics.encode()
         });
         let (store, warden, ledger) =
