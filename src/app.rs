@@ -3,6 +3,7 @@
 //! decide.
 
 mod fault;
+mod keys;
 mod lock;
 mod sandbox;
 mod setup;
@@ -54,6 +55,8 @@ pub struct Running {
     admin: tokio::task::JoinHandle<()>,
     /// Looks after the certificates; ends with the house.
     refreshing: tokio::task::JoinHandle<()>,
+    /// Looks after the key hierarchy; a job that is cut goes on at the next start.
+    tending: tokio::task::JoinHandle<()>,
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
     store: Store,
@@ -140,8 +143,10 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
         ledger,
     };
     rooms.tell_findings();
+    let asked = (&rooms.ledger, &rooms.metrics);
+    let tending = keys::tend(&rooms.vault, asked, lock.node(), config.vault.clone());
     let emulator = sandbox::open(sandbox, &rooms).await?;
-    rooms.open_doors(config, mode, (lanes, emulator, lock, writer, setup)).await
+    rooms.open_doors(config, mode, (lanes, emulator, lock, [writer, tending], setup)).await
 }
 
 /// Every keeper of the house.
@@ -156,14 +161,15 @@ struct Rooms {
     ledger: Ledger,
 }
 
-type Carried = (Vec<Lane>, Option<sandbox::Sandbox>, DataLock, tokio::task::JoinHandle<()>, Setup);
+type Carried =
+    (Vec<Lane>, Option<sandbox::Sandbox>, DataLock, [tokio::task::JoinHandle<()>; 2], Setup);
 
 impl Rooms {
     async fn open_doors(
         self,
         config: Config,
         mode: Mode,
-        (lanes, sandbox, lock, writer, setup): Carried,
+        (lanes, sandbox, lock, [writer, tending], setup): Carried,
     ) -> Result<Running, StartError> {
         let (proxy, binding) = match mode {
             Mode::SocketOnly => (None, None),
@@ -194,6 +200,7 @@ impl Rooms {
             stop_admin,
             admin: tokio::spawn(serving),
             refreshing,
+            tending,
             ledger: self.ledger,
             writer,
             store: self.store,
@@ -367,6 +374,7 @@ impl Running {
             emulator.stop().await;
         }
         self.refreshing.abort();
+        self.tending.abort();
         self.ledger.stop();
         if self.writer.await.is_err() {
             tracing::error!("the ledger's writer ended in a panic");

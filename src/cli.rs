@@ -14,6 +14,7 @@ mod healthcheck;
 mod house;
 mod init;
 mod input;
+mod kek;
 mod link;
 mod openapi;
 mod output;
@@ -67,6 +68,9 @@ enum Command {
     /// Secrets: the credentials of providers
     #[command(subcommand)]
     Secret(secret::Command),
+    /// The keys that seal secrets: their generations, new ones, moving to them
+    #[command(subcommand)]
+    Kek(kek::Command),
     /// The catalogue of providers
     #[command(subcommand)]
     Provider(provider::Command),
@@ -138,6 +142,8 @@ pub fn main() -> ExitCode {
 fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Failure> {
     let cli = Cli::try_parse_from(arguments)?;
     let ground = Ground { environment: Environment::of_process(), named: cli.config };
+    #[cfg(feature = "failpoints")]
+    process::arm(ground.environment.failpoint());
     match cli.command {
         Command::Serve(serve) => serve.run(&ground),
         Command::Init(init) => init.run(&ground),
@@ -146,6 +152,7 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Fa
         Command::Config(command) => command.run(&ground),
         Command::Client(command) => command.run(&ground),
         Command::Secret(command) => command.run(&ground),
+        Command::Kek(command) => command.run(&ground),
         Command::Provider(command) => command.run(&ground),
         Command::Audit(command) => command.run(&ground),
         Command::Emulate(emulate) => emulate.run(&ground),

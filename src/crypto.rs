@@ -30,6 +30,8 @@ pub(crate) enum Layer {
     DataKey,
     /// One version of a secret's fields, sealed under the secret's data key.
     Value,
+    /// The list of what a category holds, sealed under its key-encryption key.
+    Inventory,
 }
 
 impl Layer {
@@ -38,6 +40,7 @@ impl Layer {
             Self::KeyEncryptionKey => 1,
             Self::DataKey => 2,
             Self::Value => 3,
+            Self::Inventory => 4,
         }
     }
 }

@@ -2,17 +2,27 @@
 //! this room makes an `Opened`. In memory lie prepared envelopes and expanded keys, never a value:
 //! each call opens its own. Nothing here answers with a value, whatever the role.
 
+mod changes;
 mod fields;
+mod hierarchy;
+mod inventory;
+mod jobs;
 mod keyring;
+mod rekey;
+mod rewrap;
 mod snapshot;
+mod stock;
+mod verify;
 mod view;
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
 pub(crate) use self::fields::Opened;
+pub(crate) use self::hierarchy::{Happening, KekView, Teller};
 use self::keyring::Keyring;
 pub(crate) use self::snapshot::Selected;
 use self::snapshot::Snapshot;
@@ -24,7 +34,8 @@ use crate::policy::Permit;
 use crate::provider::{Catalogue, Provider};
 use crate::refusal::{FieldFault, Reason, Refusal};
 use crate::secret::SecretBytes;
-use crate::store::{Former, SecretRow, Store, StoredSecret, VersionRow, VersionState};
+pub(crate) use crate::store::{JobKind, JobRow, JobState};
+use crate::store::{Store, StoredSecret, VersionRow};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -41,6 +52,9 @@ pub(crate) struct Vault {
     opened: ArcSwapOption<Unsealed>,
     /// One change at a time: each reloads what the next one builds on.
     changing: tokio::sync::Mutex<()>,
+    teller: OnceLock<Teller>,
+    /// There is a job to look after.
+    wake: tokio::sync::Notify,
 }
 
 struct Unsealed {
@@ -48,6 +62,10 @@ struct Unsealed {
     snapshot: Snapshot,
     /// What did not open when it was prepared, in words for operators.
     findings: Vec<String>,
+    /// The inventories that this was built from, to see when another node has changed something.
+    epochs: HashMap<String, u64>,
+    /// Secrets whose rows were deleted by nobody that we know of, with their categories.
+    missing: Vec<(Uuid, String)>,
 }
 
 impl Vault {
@@ -68,9 +86,18 @@ impl Vault {
             installation,
             opened: ArcSwapOption::empty(),
             changing: tokio::sync::Mutex::new(()),
+            teller: OnceLock::new(),
+            wake: tokio::sync::Notify::new(),
         };
         vault.reload(keyring).await?;
         Ok(vault)
+    }
+
+    /// Who is told what happens to keys without anybody having asked for it.
+    pub(crate) fn tell_to(&self, teller: Teller) {
+        if self.teller.set(teller).is_err() {
+            tracing::error!("the vault was given two tellers; the first one is told");
+        }
     }
 
     pub(crate) fn is_sealed(&self) -> bool {
@@ -110,43 +137,6 @@ impl Vault {
         Ok(Some(faults(provider, &opened.copies(provider))))
     }
 
-    pub(crate) async fn add(&self, new: NewSecret) -> Result<SecretView, VaultError> {
-        let provider =
-            self.catalogue.get(&new.provider).ok_or(VaultError::UnknownProvider)?.clone();
-        let faults = faults(&provider, &new.fields);
-        if !faults.is_empty() {
-            return Err(VaultError::BadFields(faults));
-        }
-        let changing = self.changing.lock().await;
-        let unsealed = self.opened.load_full().ok_or(VaultError::Sealed)?;
-        let (secret, version) = self.seal_new(&unsealed.keyring, &provider, new).await?;
-        self.store.insert_secret(&secret, &version).await?;
-        self.reload_locked(&changing).await?;
-        self.show(secret.id).await?.ok_or(VaultError::Vanished)
-    }
-
-    /// A new value that takes over at once; the former one is destroyed.
-    pub(crate) async fn replace(
-        &self,
-        id: Uuid,
-        fields: Vec<(String, SecretBytes)>,
-        by: &str,
-    ) -> Result<Option<SecretView>, VaultError> {
-        let changing = self.changing.lock().await;
-        let unsealed = self.opened.load_full().ok_or(VaultError::Sealed)?;
-        let Some(stored) = self.store.secret(id).await? else { return Ok(None) };
-        let provider = self.catalogue.get(&stored.secret.provider);
-        let provider = provider.ok_or(VaultError::UnknownProvider)?;
-        let number = stored.versions.iter().map(|version| version.version).max().unwrap_or(0) + 1;
-        let data_key = unsealed.keyring.unwrap_data_key(&stored.secret)?;
-        let version =
-            self.seal_version(&unsealed.keyring, &stored.secret, (provider, number, &fields), by)?;
-        let fingerprint = fields::fingerprint(&data_key, &fields);
-        self.store.insert_active_version(&version, &fingerprint, Former::Destroy).await?;
-        self.reload_locked(&changing).await?;
-        self.show(id).await
-    }
-
     pub(crate) async fn list(&self) -> Result<Vec<SecretView>, VaultError> {
         let loaded = self.store.secrets().await?;
         Ok(loaded.rows.iter().map(SecretView::of).collect())
@@ -156,72 +146,8 @@ impl Vault {
         Ok(self.store.secret(id).await?.as_ref().map(SecretView::of))
     }
 
-    pub(crate) async fn set(
-        &self,
-        id: Uuid,
-        patch: SecretPatch,
-    ) -> Result<Option<SecretView>, VaultError> {
-        let changing = self.changing.lock().await;
-        let Some(stored) = self.store.secret(id).await? else { return Ok(None) };
-        let mut row = stored.secret;
-        patch.lay_over(&mut row);
-        row.updated_at = self.clock.unix_ms();
-        self.store.update_secret(&row).await?;
-        self.reload_locked(&changing).await?;
-        self.show(id).await
-    }
-
-    /// Every envelope and the data key are overwritten: the value is gone for good.
-    pub(crate) async fn destroy(&self, id: Uuid) -> Result<bool, VaultError> {
-        let changing = self.changing.lock().await;
-        let destroyed = self.store.destroy_secret(id).await?;
-        self.reload_locked(&changing).await?;
-        Ok(destroyed)
-    }
-
-    async fn seal_new(
-        &self,
-        keyring: &Keyring,
-        provider: &Provider,
-        new: NewSecret,
-    ) -> Result<(SecretRow, VersionRow), VaultError> {
-        let kek = keyring.active_kek(&self.store, &self.clock, &provider.category).await?;
-        let id = Uuid::now_v7();
-        let now_ms = self.clock.unix_ms();
-        let (data_key, wrapped) = kek.new_data_key(self.installation, &provider.id, id)?;
-        let secret = SecretRow {
-            id,
-            provider: provider.id.to_string(),
-            name: new.name,
-            category: provider.category.clone(),
-            owner: new.owner,
-            labels: new.labels,
-            expires_at: new.expires_at_ms,
-            active: true,
-            kek_id: kek.id(),
-            data_key: wrapped,
-            fingerprint: fields::fingerprint(&data_key, &new.fields),
-            created_at: now_ms,
-            created_by: new.created_by.clone(),
-            updated_at: now_ms,
-        };
-        let sealed =
-            fields::seal(self.installation, &data_key, &secret, 1, (provider, &new.fields))?;
-        let version = version_row(&secret, 1, sealed, (now_ms, &new.created_by));
-        Ok((secret, version))
-    }
-
-    fn seal_version(
-        &self,
-        keyring: &Keyring,
-        secret: &SecretRow,
-        (provider, number, fields): (&Provider, u32, &[(String, SecretBytes)]),
-        by: &str,
-    ) -> Result<VersionRow, VaultError> {
-        let data_key = keyring.unwrap_data_key(secret)?;
-        let sealed =
-            fields::seal(self.installation, &data_key, secret, number, (provider, fields))?;
-        Ok(version_row(secret, number, sealed, (self.clock.unix_ms(), by)))
+    fn unsealed(&self) -> Result<Arc<Unsealed>, VaultError> {
+        self.opened.load_full().ok_or(VaultError::Sealed)
     }
 
     async fn reload_locked(
@@ -233,31 +159,30 @@ impl Vault {
     }
 
     async fn reload(&self, keyring: Keyring) -> Result<(), VaultError> {
-        let loaded = self.store.secrets().await?;
-        let snapshot = Snapshot::prepare(&keyring, &self.catalogue, &loaded.rows);
+        keyring.refresh(&self.store).await?;
+        let stock = self.take_stock(&keyring).await?;
+        let judge = |stored: &StoredSecret| stock.judge(stored);
+        let snapshot = Snapshot::prepare(&keyring, &self.catalogue, &stock.loaded.rows, &judge);
         let mut findings: Vec<String> =
-            loaded.contradictions.iter().map(ToString::to_string).collect();
+            stock.loaded.contradictions.iter().map(ToString::to_string).collect();
         findings.extend(snapshot.findings());
-        self.opened.store(Some(Arc::new(Unsealed { keyring, snapshot, findings })));
+        findings.extend(stock.findings.iter().cloned());
+        let (epochs, missing) = (stock.epochs(), stock.missing());
+        let former = self.opened.load_full();
+        let known =
+            |finding: &String| former.as_ref().is_some_and(|f| f.findings.contains(finding));
+        for finding in findings.iter().filter(|finding| !known(finding)) {
+            self.tell(Happening::Integrity(finding.clone()));
+        }
+        let unsealed = Unsealed { keyring, snapshot, findings, epochs, missing };
+        self.opened.store(Some(Arc::new(unsealed)));
         Ok(())
     }
-}
 
-fn version_row(
-    secret: &SecretRow,
-    version: u32,
-    sealed: fields::Sealed,
-    (now_ms, by): (i64, &str),
-) -> VersionRow {
-    VersionRow {
-        secret_id: secret.id,
-        version,
-        state: VersionState::Active,
-        envelope: Some(sealed.envelope),
-        destinations: sealed.destinations,
-        created_at: now_ms,
-        created_by: by.to_owned(),
-        last_used_at: None,
+    fn tell(&self, happening: Happening) {
+        if let Some(teller) = self.teller.get() {
+            teller(happening);
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use super::frame::frame;
 use super::guard::{Needs, guard};
 use super::house::House;
 use super::refused::Refused;
-use super::{audit, describe, keys, open, pages, providers, secrets, symbols};
+use super::{audit, describe, keks, keys, open, pages, providers, secrets, symbols};
 use crate::client::Right;
 
 type Routes = OpenApiRouter<Arc<House>>;
@@ -46,12 +46,18 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
     let groups: [(Right, Vec<Routes>); 5] = [
         (
             Right::ReadMetadata,
-            vec![keys::reading(), secrets::reading(), providers::reading(), symbols::reading()],
+            vec![
+                keks::reading(),
+                keys::reading(),
+                secrets::reading(),
+                providers::reading(),
+                symbols::reading(),
+            ],
         ),
         (Right::ReadUsageTrail, vec![keys::reading_trail(), audit::reading()]),
         (Right::VerifyTrail, vec![audit::verifying()]),
         (Right::Operate, vec![keys::changing(), secrets::changing()]),
-        (Right::Administer, vec![secrets::destroying()]),
+        (Right::Administer, vec![keks::changing(), secrets::destroying()]),
     ];
     let open = OpenApiRouter::with_openapi(describe::whole())
         .routes(routes!(open::healthz))

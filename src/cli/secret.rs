@@ -66,6 +66,8 @@ pub(super) enum Command {
         #[command(flatten)]
         changes: Changes,
     },
+    /// Allow the provider's present destinations, where the catalogue or the settings changed them
+    Reseal(One),
     /// Stop using a secret, at once; `secret set --active true` brings it back
     Disable(One),
     /// Destroy a secret for good
@@ -150,6 +152,8 @@ impl Command {
                 let body = changes.body()?;
                 one.show(ground, async |link, path| link.put(&path, Some(body)).await)
             }
+            Self::Reseal(one) => one
+                .show(ground, async |link, path| link.post(&format!("{path}/reseal"), None).await),
             Self::Disable(one) => {
                 let body = json!({ "active": false });
                 one.show(ground, async |link, path| link.put(&path, Some(body)).await)

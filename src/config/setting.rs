@@ -151,9 +151,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "vault.kek_max_age_days",
-        number(1, CENTURY_DAYS),
+        number(0, CENTURY_DAYS),
         "365",
-        "key-encryption keys rotate and rewrap by themselves at this age",
+        "key-encryption keys rotate and rewrap by themselves at this age; 0: never",
     ),
     setting("limits.enabled", Kind::Flag, "true", "false: nobody is refused by count"),
     setting(

@@ -16,6 +16,9 @@ use crate::store::VersionState;
 
 pub(super) const DAMAGED: &str = "The stored secret does not open: its row was changed outside Sealgate, or \
      its key is another. Restore it from a backup or enter the provider's key again.";
+pub(super) const TAMPERED: &str = "The stored secret is not as Sealgate left it: its rows were changed, or put back to \
+     an earlier state, outside Sealgate. Destroy it and enter the provider's key again, or restore \
+     a backup.";
 const NEW_TARGET: &str = "The secret was sealed for other destinations than this provider has now. If the \
      change is meant, allow it with `sealgate secret reseal`, or enter the provider's key again.";
 const NONE_STORED: &str =
@@ -49,10 +52,14 @@ impl Snapshot {
         keyring: &Keyring,
         catalogue: &Catalogue,
         secrets: &[StoredSecret],
+        is_as_left: &dyn Fn(&StoredSecret) -> bool,
     ) -> Self {
         let mut by_provider: HashMap<String, Vec<Arc<Entry>>> = HashMap::new();
         for stored in secrets {
-            let entry = entry(keyring, catalogue, stored);
+            let mut entry = entry(keyring, catalogue, stored);
+            if !is_as_left(stored) {
+                entry.state = Usable::No(TAMPERED);
+            }
             by_provider.entry(entry.provider.clone()).or_default().push(Arc::new(entry));
         }
         for entries in by_provider.values_mut() {
@@ -96,7 +103,7 @@ impl Snapshot {
     /// Every secret whose stored bytes do not open, and why.
     pub(super) fn findings(&self) -> impl Iterator<Item = String> {
         self.by_provider.values().flatten().filter_map(|entry| match entry.state {
-            Usable::No(why) if why == DAMAGED => {
+            Usable::No(why) if why == DAMAGED || why == TAMPERED => {
                 Some(format!("secret {} of {}: {why}", entry.name, entry.provider))
             }
             Usable::No(_) | Usable::Yes(_) => None,

@@ -2,6 +2,9 @@
 //! other. Every row that could be swapped, moved or edited is.
 //! Must never be the only proof of the envelope itself: that is in `crypto`.
 
+mod hierarchy;
+mod inventory;
+
 use super::*;
 use crate::client::{Client, Role, Tier};
 use crate::kms::Master;
@@ -10,8 +13,9 @@ use crate::secret::Key;
 use crate::store::{MasterKind, Settings as StoreSettings, Target};
 
 struct House {
-    vault: Vault,
+    vault: Arc<Vault>,
     store: Store,
+    clock: Clock,
     catalogue: Arc<Catalogue>,
     _folder: tempfile::TempDir,
 }
@@ -28,9 +32,29 @@ async fn house() -> House {
     let store = Store::open(&StoreSettings { target }, clock.clone()).await.unwrap();
     let catalogue = Arc::new(Catalogue::build(&[]).unwrap());
     let installation = Uuid::now_v7();
-    let vault =
-        Vault::open_house(store.clone(), clock, catalogue.clone(), masters(3), installation);
-    House { vault: vault.await.unwrap(), store, catalogue, _folder: folder }
+    let vault = Vault::open_house(
+        store.clone(),
+        clock.clone(),
+        catalogue.clone(),
+        masters(3),
+        installation,
+    );
+    House { vault: Arc::new(vault.await.unwrap()), store, clock, catalogue, _folder: folder }
+}
+
+impl House {
+    /// The same house as another process sees it.
+    async fn another_node(&self) -> Vault {
+        let catalogue = Catalogue::build(&[]).unwrap();
+        self.node_with(catalogue).await
+    }
+
+    async fn node_with(&self, catalogue: Catalogue) -> Vault {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let installation = self.vault.installation;
+        let opened = Vault::open_house(store, clock, Arc::new(catalogue), masters(3), installation);
+        opened.await.unwrap()
+    }
 }
 
 fn permit(house: &House, provider: &str, secret: Option<&str>) -> Permit {
