@@ -119,6 +119,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
         installation,
     );
     let vault = Arc::new(vault.await?);
+    vault.master_lies_in(config.master_place());
     let workers = workers(&config, mode);
     let opening = Opening {
         settings: config.ledger.clone(),

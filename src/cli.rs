@@ -16,6 +16,7 @@ mod init;
 mod input;
 mod kek;
 mod link;
+mod master_key;
 mod openapi;
 mod output;
 mod process;
@@ -71,6 +72,9 @@ enum Command {
     /// The keys that seal secrets: their generations, new ones, moving to them
     #[command(subcommand)]
     Kek(kek::Command),
+    /// The key above them all: moving to another one
+    #[command(subcommand)]
+    MasterKey(master_key::Command),
     /// The catalogue of providers
     #[command(subcommand)]
     Provider(provider::Command),
@@ -153,6 +157,7 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Fa
         Command::Client(command) => command.run(&ground),
         Command::Secret(command) => command.run(&ground),
         Command::Kek(command) => command.run(&ground),
+        Command::MasterKey(command) => command.run(&ground),
         Command::Provider(command) => command.run(&ground),
         Command::Audit(command) => command.run(&ground),
         Command::Emulate(emulate) => emulate.run(&ground),

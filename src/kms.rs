@@ -5,6 +5,8 @@
 mod fault;
 mod file;
 mod local;
+mod masters;
+mod rotation;
 
 use std::path::PathBuf;
 
@@ -12,6 +14,8 @@ use uuid::Uuid;
 
 pub(crate) use self::fault::KmsError;
 use self::local::LocalKey;
+pub(crate) use self::masters::Masters;
+pub(crate) use self::rotation::{Place, Target, gather, settle, stage};
 use crate::crypto::Aad;
 use crate::secret::Key;
 use crate::store::{MasterId, MasterKind};
@@ -37,10 +41,13 @@ pub(crate) enum Master {
     Local(LocalKey),
 }
 
-/// The master key that wraps what is new, and those that still open what they wrapped before.
-pub(crate) struct Masters {
-    active: Master,
-    former: Vec<Master>,
+impl Settings {
+    /// For people.
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::File { path } => path.display().to_string(),
+        }
+    }
 }
 
 impl Context<'_> {
@@ -92,37 +99,6 @@ impl Master {
         }
         match self {
             Self::Local(local) => local.unwrap(context, wrapped),
-        }
-    }
-}
-
-impl Masters {
-    pub(crate) fn of(active: Master) -> Self {
-        Self { active, former: Vec::new() }
-    }
-
-    /// Keeps another one at hand, for what it wrapped.
-    #[must_use]
-    pub(crate) fn beside(mut self, former: Master) -> Self {
-        self.former.push(former);
-        self
-    }
-
-    pub(crate) fn active(&self) -> &Master {
-        &self.active
-    }
-
-    /// By whichever of them wrapped it.
-    pub(crate) async fn unwrap(
-        &self,
-        context: &Context<'_>,
-        wrapped_by: &MasterId,
-        wrapped: &[u8],
-    ) -> Result<Key, KmsError> {
-        let mut all = std::iter::once(&self.active).chain(&self.former);
-        match all.find(|master| master.holds(wrapped_by)) {
-            Some(master) => master.unwrap(context, wrapped_by, wrapped).await,
-            None => Err(KmsError::OtherMaster(wrapped_by.clone())),
         }
     }
 }

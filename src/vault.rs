@@ -9,6 +9,7 @@ mod inventory;
 mod jobs;
 mod keyring;
 mod rekey;
+mod remaster;
 mod rewrap;
 mod snapshot;
 mod stock;
@@ -29,13 +30,13 @@ use self::snapshot::Snapshot;
 pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
 use crate::clock::Clock;
 use crate::crypto::{self, label};
-use crate::kms::Masters;
+use crate::kms::{Masters, Place};
 use crate::policy::Permit;
 use crate::provider::{Catalogue, Provider};
 use crate::refusal::{FieldFault, Reason, Refusal};
 use crate::secret::SecretBytes;
 pub(crate) use crate::store::{JobKind, JobRow, JobState};
-use crate::store::{Store, StoredSecret, VersionRow};
+use crate::store::{Store, StoredSecret, VersionRow, VersionState};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -53,6 +54,7 @@ pub(crate) struct Vault {
     /// One change at a time: each reloads what the next one builds on.
     changing: tokio::sync::Mutex<()>,
     teller: OnceLock<Teller>,
+    master_place: OnceLock<Place>,
     /// There is a job to look after.
     wake: tokio::sync::Notify,
 }
@@ -87,6 +89,7 @@ impl Vault {
             opened: ArcSwapOption::empty(),
             changing: tokio::sync::Mutex::new(()),
             teller: OnceLock::new(),
+            master_place: OnceLock::new(),
             wake: tokio::sync::Notify::new(),
         };
         vault.reload(keyring).await?;
@@ -127,14 +130,31 @@ impl Vault {
         })
     }
 
-    /// Checks an already stored secret's shape: opens it, judges it, wipes it.
-    pub(crate) fn check_stored(&self, id: Uuid) -> Result<Option<Vec<FieldFault>>, VaultError> {
-        let unsealed = self.opened.load_full().ok_or(VaultError::Sealed)?;
-        let Some(selected) = unsealed.snapshot.by_id(id) else { return Ok(None) };
-        let provider =
-            self.catalogue.get(selected.provider()).ok_or(VaultError::UnknownProvider)?;
-        let opened = selected.open(provider).map_err(VaultError::Crypto)?;
-        Ok(Some(faults(provider, &opened.copies(provider))))
+    /// Checks a stored secret as it lies in the database: opens it, judges its shape, wipes it. None
+    /// where there is no such secret, or no version of it is active.
+    pub(crate) async fn check_stored(
+        &self,
+        id: Uuid,
+    ) -> Result<Option<Vec<FieldFault>>, VaultError> {
+        let Some(stored) = self.store.secret(id).await? else { return Ok(None) };
+        let provider = self.catalogue.get(&stored.secret.provider);
+        let provider = provider.ok_or(VaultError::UnknownProvider)?;
+        let opened = self.open_stored(&stored)?;
+        Ok(opened.map(|opened| faults(provider, &opened.copies(provider))))
+    }
+
+    /// From the row alone, with nothing prepared but the hierarchy.
+    pub(crate) fn open_stored(&self, stored: &StoredSecret) -> Result<Option<Opened>, VaultError> {
+        let keyring = self.unsealed()?.keyring.share();
+        let mut versions = stored.versions.iter();
+        let active = versions.rfind(|version| version.state == VersionState::Active);
+        let Some((version, envelope)) = active.and_then(|v| Some((v, v.envelope.as_ref()?))) else {
+            return Ok(None);
+        };
+        let data_key = keyring.unwrap_data_key(&stored.secret)?;
+        let sealed = (version.version, &version.destinations, envelope.as_slice());
+        let prepared = fields::prepare(self.installation, &data_key, &stored.secret, sealed)?;
+        Ok(Some(fields::open(&prepared)?))
     }
 
     pub(crate) async fn list(&self) -> Result<Vec<SecretView>, VaultError> {

@@ -2,6 +2,7 @@
 //! generation, and the beginning of jobs, which run in the background.
 //! Must never answer with a key, wrapped or not.
 
+pub(super) mod master;
 mod view;
 
 use std::sync::Arc;

@@ -57,7 +57,10 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         (Right::ReadUsageTrail, vec![keys::reading_trail(), audit::reading()]),
         (Right::VerifyTrail, vec![audit::verifying()]),
         (Right::Operate, vec![keys::changing(), secrets::changing()]),
-        (Right::Administer, vec![keks::changing(), secrets::destroying()]),
+        (
+            Right::Administer,
+            vec![keks::changing(), keks::master::changing(), secrets::destroying()],
+        ),
     ];
     let open = OpenApiRouter::with_openapi(describe::whole())
         .routes(routes!(open::healthz))

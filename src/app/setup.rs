@@ -49,9 +49,11 @@ pub(super) async fn run(
     step(format!("database: {}", store.describe()), known.is_some());
 
     // A new master key beside an old database would close every secret in it for good.
-    let made = known.is_none() && kms::create_if_missing(&config.kms)?;
+    // Beside the one that it takes over from, it closes nothing.
+    let may_make = known.is_none() || config.kms_previous.is_some();
+    let made = may_make && kms::create_if_missing(&config.kms)?;
     let kms::Settings::File { path } = &config.kms;
-    let masters = Arc::new(Masters::of(kms::open(&config.kms).await?));
+    let masters = Arc::new(kms::gather(&config.master_place()).await?);
     step(format!("master key: {}", path.display()), !made);
 
     let stood = known.is_some();

@@ -81,6 +81,19 @@ pub(super) enum RawSecret {
 pub(super) struct RawMasterKey {
     pub(super) kind: String,
     pub(super) path: String,
+    pub(super) previous: toml::Table,
+}
+
+impl RawMasterKey {
+    /// Every member, empty.
+    pub(super) fn nothing() -> toml::Table {
+        let mut table = toml::Table::new();
+        for text in ["kind", "path"] {
+            table.insert(text.to_owned(), toml::Value::String(String::new()));
+        }
+        table.insert(String::from("previous"), toml::Value::Table(toml::Table::new()));
+        table
+    }
 }
 
 #[derive(Deserialize)]

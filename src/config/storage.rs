@@ -75,19 +75,23 @@ pub(super) fn redis_url(ground: &Ground<'_>, raw: RawSecret) -> Result<(), Fault
     Err(ground.fault(KEY, "must begin with redis:// or rediss:// and name a host"))
 }
 
-pub(super) fn master_key(ground: &Ground<'_>, raw: &RawMasterKey) -> Result<kms::Settings, Fault> {
+pub(super) fn master_key(
+    ground: &Ground<'_>,
+    section: &str,
+    raw: &RawMasterKey,
+) -> Result<kms::Settings, Fault> {
     if raw.kind != "file" {
         let what = format!(
             "this version does not have {:?} yet; use \"file\" and keep master_key.path on a disk \
              that only this service reads",
             raw.kind
         );
-        return Err(ground.fault("master_key.kind", what));
+        return Err(ground.fault(&format!("{section}.kind"), what));
     }
     let path = ground.path(&raw.path);
     if raw.path.is_empty() || path.is_dir() {
         let what = format!("{:?} is not the path of a file", raw.path);
-        return Err(ground.fault("master_key.path", what));
+        return Err(ground.fault(&format!("{section}.path"), what));
     }
     Ok(kms::Settings::File { path })
 }

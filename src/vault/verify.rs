@@ -17,11 +17,17 @@ pub(super) struct Flaws {
     categories: BTreeSet<String>,
     /// A row that cannot even be read may be of any category.
     all: bool,
+    keys: bool,
 }
 
 impl Flaws {
     pub(super) fn spare(&self, category: &str) -> bool {
         !self.all && !self.categories.contains(category)
+    }
+
+    /// Does a key-encryption key itself not open?
+    pub(super) fn of_keys(&self) -> bool {
+        self.keys
     }
 
     pub(super) fn are_none(&self) -> bool {
@@ -55,6 +61,7 @@ impl Vault {
                     kek.generation, kek.category
                 );
                 flaws.add(&kek.category, sentence);
+                flaws.keys = true;
             }
         }
         let secrets = self.store.secrets().await?;

@@ -216,3 +216,116 @@ async fn killed_at_every_point_on_postgresql_every_secret_is_readable() {
     killed_everywhere(&database.settings()).await;
     database.drop_it().await;
 }
+
+#[cfg(feature = "failpoints")]
+const MASTER: [&str; 8] = [
+    "master-staged",
+    "master-claimed",
+    "master-row",
+    "master-row:2",
+    "master-rows",
+    "master-verified",
+    "master-kept",
+    "master-placed",
+];
+
+/// Files in the folder of the master key whose names have this in them.
+fn beside_the_key(site: &Site, part: &str) -> Vec<std::path::PathBuf> {
+    let entries = std::fs::read_dir(site.ground.path().join("keys")).unwrap();
+    let mut found: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    found.retain(|path| path.to_string_lossy().contains(part));
+    found
+}
+
+#[cfg(feature = "failpoints")]
+async fn masters_killed_everywhere(database: &str) {
+    use std::os::unix::process::ExitStatusExt as _;
+    let site = Site::new(5, database).await;
+    let master = site.ground.path().join("keys/master.key");
+    for place in MASTER {
+        let before = std::fs::read(&master).unwrap();
+        let mut server = site.ground.serve_until(place);
+        site.post(&server.admin, "master-key/rotate").await;
+        let (status, _server) =
+            tokio::task::spawn_blocking(move || (server.wait(), server)).await.unwrap();
+        assert_eq!(status.signal(), Some(9), "{place} was never passed: {status}");
+
+        let server = site.ground.serve(&[]);
+        site.assert_readable(&server.admin, &server.proxy).await;
+        if place == "master-staged" {
+            assert_eq!(site.post(&server.admin, "master-key/rotate").await, Some(202));
+        }
+        let status = site.ended(&server.admin).await;
+        assert_eq!(status["job"]["state"], "done", "{place}: {status}");
+        site.assert_readable(&server.admin, &server.proxy).await;
+        server.stop();
+        assert_ne!(std::fs::read(&master).unwrap(), before, "{place}");
+        assert!(beside_the_key(&site, ".new").is_empty(), "{place}");
+        let old = beside_the_key(&site, ".old-");
+        assert_eq!(old.len(), 1, "{place}: {old:?}");
+        assert_eq!(std::fs::read(&old[0]).unwrap(), before, "{place}");
+        let told = status["job"]["outcome"].as_str().unwrap();
+        assert!(told.contains(old[0].file_name().unwrap().to_str().unwrap()), "{place}: {told}");
+        // It is not needed any more.
+        std::fs::remove_file(&old[0]).unwrap();
+        let server = site.ground.serve(&[]);
+        site.assert_readable(&server.admin, &server.proxy).await;
+        server.stop();
+    }
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_point_of_a_new_master_key_every_secret_is_readable() {
+    masters_killed_everywhere("").await;
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_point_of_a_new_master_key_on_postgresql_every_secret_is_readable() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::fresh(Kind::Postgres, folder.path()).await;
+    masters_killed_everywhere(&database.settings()).await;
+    database.drop_it().await;
+}
+
+/// The settings with another `[master_key]`, and the present one as the former.
+fn moved(site: &Site, present: &str, previous: Option<&str>) {
+    let file = site.ground.path().join("sealgate.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let previous = previous.map(|p| format!("master_key.previous = {{ {p} }}\n"));
+    let lines = text.lines().filter(|line| !line.starts_with("master_key"));
+    let kept: String = lines.map(|line| format!("{line}\n")).collect();
+    let present: String =
+        present.split(", ").map(|member| format!("master_key.{member}\n")).collect();
+    std::fs::write(file, format!("{present}{}{kept}", previous.unwrap_or_default())).unwrap();
+}
+
+const FIRST: &str = "kind = \"file\", path = \"keys/master.key\"";
+const SECOND: &str = "kind = \"file\", path = \"other/second.key\"";
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_master_key_moves_to_where_the_settings_say_and_back() {
+    let site = Site::new(3, "").await;
+    for (to, from) in [(SECOND, FIRST), (FIRST, SECOND)] {
+        moved(&site, to, Some(from));
+        let server = site.ground.serve(&[]);
+        site.assert_readable(&server.admin, &server.proxy).await;
+        let done = site.ground.json(&["master-key", "rotate", "--json"]);
+        assert_eq!((&done["state"], &done["done"]), (&json!("done"), &json!(2)), "{done}");
+        let told = done["outcome"].as_str().unwrap();
+        assert!(told.contains("strike [master_key.previous]"), "{told}");
+        site.assert_readable(&server.admin, &server.proxy).await;
+        server.stop();
+        moved(&site, to, None);
+        let server = site.ground.serve(&[]);
+        site.assert_readable(&server.admin, &server.proxy).await;
+        server.stop();
+    }
+    // Without the former one named, a house does not start under another key.
+    moved(&site, SECOND, None);
+    let ended = site.ground.run(&["serve"]);
+    assert_eq!(ended.status.code(), Some(1));
+    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+    assert!(told.contains("the master key is not the one that this database was made"), "{told}");
+}

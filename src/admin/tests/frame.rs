@@ -176,6 +176,7 @@ async fn the_description_is_valid_and_lists_every_route() {
             "POST /api/v1/admin/keks/rekey",
             "POST /api/v1/admin/keks/rewrap",
             "POST /api/v1/admin/keks/rotate",
+            "POST /api/v1/admin/master-key/rotate",
             "POST /api/v1/admin/secrets",
             "POST /api/v1/admin/secrets/{id}/reseal",
             "POST /api/v1/admin/secrets/{id}/validate",
