@@ -21,6 +21,7 @@ mod house {
     pub(crate) mod crypto;
     pub(crate) mod failpoint;
     pub(crate) mod kms;
+    pub(crate) mod net;
     pub(crate) mod policy;
     pub(crate) mod provider;
     pub(crate) mod refusal;
@@ -34,7 +35,7 @@ use std::time::Duration;
 
 use house::vault::{JobKind, JobState, NewSecret, Vault};
 use house::{
-    client, clock, crypto, failpoint, kms, policy, provider, refusal, secret, store, vault,
+    client, clock, crypto, failpoint, kms, net, policy, provider, refusal, secret, store, vault,
 };
 use uuid::Uuid;
 

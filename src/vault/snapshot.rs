@@ -109,11 +109,6 @@ impl Snapshot {
             Usable::No(_) | Usable::Yes(_) => None,
         })
     }
-
-    pub(super) fn by_id(&self, id: Uuid) -> Option<Selected> {
-        let mut entries = self.by_provider.values().flatten();
-        entries.find(|entry| entry.id == id).map(|entry| Selected(Arc::clone(entry)))
-    }
 }
 
 impl Selected {
@@ -123,10 +118,6 @@ impl Selected {
 
     pub(crate) fn version(&self) -> u32 {
         self.0.version
-    }
-
-    pub(super) fn provider(&self) -> &str {
-        &self.0.provider
     }
 
     /// The snapshot has already compared the sealed list of destinations with this provider's.
