@@ -28,6 +28,7 @@ lint: ## format, law of the house, clippy, documentation, licences, unused depen
 bench: ## cost per request beside nginx, interleaved
 	.ci/install bench
 	cargo bench --bench proxy -- --bar 0.90 --h2 --more
+	cargo bench --bench vault -- --bar 0.5
 
 fmt: ## format the sources
 	cargo fmt

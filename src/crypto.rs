@@ -40,7 +40,7 @@ impl Layer {
             Self::KeyEncryptionKey => 1,
             Self::DataKey => 2,
             Self::Value => 3,
-            Self::Inventory => 4,
+            Self::Inventory => 5,
         }
     }
 }

@@ -130,8 +130,8 @@ impl Vault {
         })
     }
 
-    /// Checks a stored secret as it lies in the database: opens it, judges its shape, wipes it. None
-    /// where there is no such secret, or no version of it is active.
+    /// Checks a stored secret as it lies in the database: opens it, judges its shape, wipes it.
+    /// None where there is no such secret, or no version of it is active.
     pub(crate) async fn check_stored(
         &self,
         id: Uuid,

@@ -1,6 +1,6 @@
-//! `[master_key.previous]`: the master key that `[master_key]` takes over from, while rows move from
-//! one to the other. It has the same members. Must never be taken for the present one: nothing new
-//! is wrapped by it.
+//! `[master_key.previous]`: the master key that `[master_key]` takes over from, while rows move
+//! from one to the other. It has the same members. Must never be taken for the present one: nothing
+//! new is wrapped by it.
 
 use super::fault::Fault;
 use super::ground::Ground;

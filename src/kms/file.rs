@@ -46,14 +46,14 @@ pub(super) fn stage(path: &Path) -> Result<LocalKey, KmsError> {
     load(&staged)
 }
 
-/// What a rotation has left beside the present one: the new key, and former ones. One that cannot be
-/// read is passed over; a row that needs it says so.
+/// What a rotation has left beside the present one: the new key, and former ones. One that cannot
+/// be read is passed over; a row that needs it says so.
 pub(super) fn beside(path: &Path) -> Vec<LocalKey> {
     let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else {
         return Vec::new();
     };
     let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    let Ok(entries) = std::fs::read_dir(folder.unwrap_or(Path::new("."))) else {
+    let Ok(entries) = std::fs::read_dir(folder.unwrap_or_else(|| Path::new("."))) else {
         return Vec::new();
     };
     let (new, old) = (format!("{name}.new"), format!("{name}.old-"));

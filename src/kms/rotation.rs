@@ -1,6 +1,6 @@
-//! From one master key to another: which ones are at hand, a new one of the same kind beside the old
-//! one, and its move into the old one's place once nothing is wrapped by that any more. Must never
-//! take a key away while it could still be needed, and never leave the place empty.
+//! From one master key to another: which ones are at hand, a new one of the same kind beside the
+//! old one, and its move into the old one's place once nothing is wrapped by that any more. Must
+//! never take a key away while it could still be needed, and never leave the place empty.
 
 use super::{KmsError, Master, Masters, Settings, file, open};
 use crate::store::MasterId;
@@ -64,9 +64,9 @@ pub(crate) fn settle(
 ) -> Result<String, KmsError> {
     if let Some(previous) = &place.previous {
         return Ok(format!(
-            "nothing is wrapped by the former master key ({}) any more: strike [master_key.previous] \
-             from the settings; keep that key as long as there are backups of the database from before \
-             today, which open with it alone, then destroy it",
+            "nothing is wrapped by the former master key ({}) any more: strike \
+             [master_key.previous] from the settings; keep that key as long as there are backups \
+             of the database from before today, which open with it alone, then destroy it",
             previous.describe()
         ));
     }
@@ -74,9 +74,9 @@ pub(crate) fn settle(
         Settings::File { path } => {
             let old = file::place(path, from, to)?;
             Ok(format!(
-                "the former master key lies in {}: keep it, apart, as long as there are backups of the \
-                 database from before today, which open with it alone, then destroy it; copy the new \
-                 {} to where the safe copy of the former one is",
+                "the former master key lies in {}: keep it, apart, as long as there are backups of \
+                 the database from before today, which open with it alone, then destroy it; copy \
+                 the new {} to where the safe copy of the former one is",
                 old.display(),
                 path.display()
             ))

@@ -1,6 +1,6 @@
-//! `POST …/master-key/rotate`: begins the move to another master key, which is a job like the others.
-//! Must never take a key, nor say where one lies to anybody but an admin: the job's outcome names a
-//! path.
+//! `POST …/master-key/rotate`: begins the move to another master key, which is a job like the
+//! others, and is shown like them.
+//! Must never take a key.
 
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;

@@ -154,7 +154,7 @@ async fn one_job_runs_in_the_house_and_another_node_takes_it_when_its_holder_is_
     assert_eq!(moved, Err(store::Error::LeaseLost));
     assert_eq!(house.store.secret(ids[0]).await.unwrap().unwrap(), stored);
     // Nor does anybody over a row that was changed since it was read.
-    let edited = crate::store::SecretRow { data_key: vec![9], ..stored.secret.clone() };
+    let edited = store::SecretRow { data_key: vec![9], ..stored.secret.clone() };
     let row = Rewrapped { former: &edited, ..row };
     let step = JobStep { holder: "b", ..step };
     assert_eq!(house.store.rewrap_secret(&row, &step).await, Err(store::Error::Stale));
