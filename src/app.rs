@@ -5,6 +5,7 @@
 mod fault;
 mod keys;
 mod lock;
+mod proof;
 mod sandbox;
 mod setup;
 mod ways;
@@ -17,6 +18,7 @@ use tracing::Instrument as _;
 
 pub use self::fault::StartError;
 use self::lock::DataLock;
+pub(crate) use self::proof::prove_master_key;
 pub use self::setup::{Setup, Step};
 pub(crate) use self::ways::reach;
 use crate::admin::{self, Admin, Doors, LocalSocket, Part};
@@ -31,7 +33,7 @@ use crate::provider::Catalogue;
 use crate::proxy::{self, Proxy};
 use crate::refusal::Reason;
 use crate::roster::Roster;
-use crate::secret::SecretBytes;
+use crate::secret::{self, SecretBytes};
 use crate::store::Store;
 use crate::telemetry::{self, Metrics};
 use crate::vault::Vault;
@@ -97,12 +99,22 @@ async fn ground(config: &Config, clock: Clock) -> Result<(Ground, DataLock), Sta
         return Err(StartError::Clock(crate::clock::rfc3339(clock.unix_ms())));
     }
     let lock = DataLock::take(&config.data_dir)?;
+    protect_memory(config);
     let metrics = Metrics::new(clock.clone(), Reason::ALL.iter().map(|reason| reason.code()));
     let store = Store::open(&config.store, clock.clone()).await?;
     let roster = Arc::new(Roster::new(store.clone(), clock.clone(), metrics.clone()));
     let (installation, masters, setup) = setup::run(config, &store, &roster).await?;
     let ground = Ground { clock, store, metrics, roster, installation, masters, setup };
     Ok((ground, lock))
+}
+
+/// Weaker memory is no reason not to start, but one to say so.
+fn protect_memory(config: &Config) {
+    let protection = secret::prepare(config.vault.locked_memory_bytes);
+    match protection.remedy() {
+        None => tracing::debug!("{}", protection.sentence()),
+        Some(remedy) => tracing::warn!(remedy, "{}", protection.sentence()),
+    }
 }
 
 /// Starts the house on the current runtime; the proxy's threads are its own.
@@ -118,8 +130,9 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
         masters,
         installation,
     );
-    let vault = Arc::new(vault.await?);
+    let vault = Arc::new(vault.await?.keeping_opened(&config.vault));
     vault.master_lies_in(config.master_place());
+    tokio::spawn(Arc::clone(&vault).tend());
     let workers = workers(&config, mode);
     let opening = Opening {
         settings: config.ledger.clone(),
@@ -237,6 +250,7 @@ impl Rooms {
                 public_url: public_url(settings, binding.address()),
                 domain: settings.domain.clone(),
                 max_body_bytes: settings.max_body_bytes,
+                trusted_proxies: settings.trusted_proxies.clone(),
             },
         };
         let parts = proxy::Parts {
@@ -256,6 +270,7 @@ impl Rooms {
             let (taken, _made) = ledger.fill();
             metrics.seats_in_use(taken);
             metrics.in_flight(u64::try_from(limiter.in_flight()).unwrap_or(u64::MAX));
+            metrics.refusals_summed(ledger.refusals_summed());
             metrics.ledger_degraded(ledger.degraded().is_some());
             metrics.encode()
         });

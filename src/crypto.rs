@@ -11,9 +11,12 @@
 mod aad;
 mod checksum;
 mod digest;
+mod primitive;
 mod random;
 mod seal;
 pub(crate) mod token;
+#[cfg(test)]
+mod vectors;
 
 pub(crate) use self::aad::Aad;
 pub(crate) use self::checksum::crc32;

@@ -1,9 +1,19 @@
 //! Bytes that wipe themselves and cannot be printed, copied by accident or serialised.
-//! The only door is `expose`, so a search for that word lists every place that sees a secret.
+//! Keys lie in locked memory that no dump holds (`memory`). The only door is `expose`, so a search
+//! for that word lists every place that sees a secret.
 //! Must never gain `Debug`, `Display`, `Clone` or a serde implementation.
 
+mod kept;
+mod memory;
+mod needle;
+
 use subtle::ConstantTimeEq;
-use zeroize::{Zeroize, Zeroizing};
+use zeroize::Zeroizing;
+
+pub use self::memory::{Locked, Protection, prepare, protection};
+
+pub(crate) use self::kept::KeptBytes;
+pub(crate) use self::needle::{Needle, Needles, begun_at};
 
 /// A secret of any length. Wiped when dropped; its capacity never grows, so no copy is left behind.
 ///
@@ -71,17 +81,19 @@ impl From<Zeroizing<Vec<u8>>> for SecretBytes {
     }
 }
 
-/// A 256-bit key. Boxed, so that moving it leaves no copy on the stack it came from.
+/// A 256-bit key in protected memory; moving it moves a pointer.
 ///
 /// ```compile_fail
 /// let key = sealgate::secret::Key::copy_of(&[0; 32]);
 /// println!("{key:?}");
 /// ```
-pub struct Key(Box<[u8; 32]>);
+pub struct Key(Locked<[u8; 32]>);
 
 impl Key {
     pub fn copy_of(bytes: &[u8; 32]) -> Self {
-        Self(Box::new(*bytes))
+        let mut key = Self(Locked::new([0; 32]));
+        key.0.copy_from_slice(bytes);
+        key
     }
 
     /// None if the slice is not 32 bytes long.
@@ -92,7 +104,7 @@ impl Key {
 
     /// Fills a new key in place.
     pub fn fill_with<E>(fill: impl FnOnce(&mut [u8]) -> Result<(), E>) -> Result<Self, E> {
-        let mut key = Self(Box::new([0; 32]));
+        let mut key = Self(Locked::new([0; 32]));
         fill(&mut key.0[..])?;
         Ok(key)
     }
@@ -102,10 +114,39 @@ impl Key {
     }
 }
 
-impl Drop for Key {
-    fn drop(&mut self) {
-        self.0.zeroize();
+impl Protection {
+    /// What it means, for people.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::Secret => "key material lies in memory that not even the kernel reads",
+            Self::Locked => "key material lies in locked memory, in no core file",
+            Self::Unlocked => "key material may be swapped out: memory cannot be locked",
+            Self::Overflowing => {
+                "some key material lies in ordinary memory: the locked one is full"
+            }
+        }
     }
+
+    /// What to do; None where nothing is to be done.
+    pub fn remedy(self) -> Option<&'static str> {
+        match self {
+            Self::Secret | Self::Locked => None,
+            Self::Unlocked => Some(
+                "raise the process' limit on locked memory to 8 MiB (LimitMEMLOCK=8M in a systemd unit,                  --ulimit memlock=8388608 for a container, ulimit -l in a shell), or turn swap off",
+            ),
+            Self::Overflowing => Some(
+                "raise vault.locked_memory_bytes, and the process' limit on locked memory with it                  (LimitMEMLOCK, --ulimit memlock, ulimit -l)",
+            ),
+        }
+    }
+}
+
+/// Overwrites the part of the stack that calls which have returned left behind. After a key was
+/// expanded: what a library moves, it does not wipe.
+#[inline(never)]
+pub fn wipe_stack() {
+    let mut dead = Zeroizing::new([0_u8; 8192]);
+    std::hint::black_box(&mut dead);
 }
 
 /// Equality whose time depends on the lengths alone.

@@ -1,6 +1,6 @@
 //! Secrets and their versions: added, selected, opened, destroyed. Opening demands a `Permit`; only
-//! this room makes an `Opened`. In memory lie prepared envelopes and expanded keys, never a value:
-//! each call opens its own. Nothing here answers with a value, whatever the role.
+//! this room makes an `Opened`. In memory lie prepared envelopes and expanded keys, and for a short
+//! time the values that calls are using. Nothing here answers with a value, whatever the role.
 
 mod changes;
 mod fields;
@@ -18,17 +18,18 @@ mod view;
 
 use std::collections::HashMap;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
-pub(crate) use self::fields::Opened;
+pub(crate) use self::fields::{Fresh, Placed};
 pub(crate) use self::hierarchy::{Happening, KekView, Teller};
 use self::keyring::Keyring;
-pub(crate) use self::snapshot::Selected;
 use self::snapshot::Snapshot;
+pub(crate) use self::snapshot::{Opened, Selected};
 pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::crypto::{self, label};
 use crate::kms::{Masters, Place};
 use crate::policy::Permit;
@@ -36,12 +37,20 @@ use crate::provider::{Catalogue, Provider};
 use crate::refusal::{FieldFault, Reason, Refusal};
 use crate::secret::SecretBytes;
 pub(crate) use crate::store::{JobKind, JobRow, JobState};
-use crate::store::{Store, StoredSecret, VersionRow, VersionState};
+use crate::store::{KekState, Store, StoredSecret, VersionState};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub kek_max_age_days: u32,
+    /// How long an opened value serves further calls before it is wiped; none: each call opens its
+    /// own.
+    pub keep_opened: Duration,
+    /// The most that key material may take of memory that is never swapped out.
+    pub locked_memory_bytes: usize,
 }
+
+/// How often kept values are looked through at most.
+const SHORTEST_ROUND_NS: u64 = 1_000_000_000;
 
 /// The house's secrets. One for all threads; what changes is swapped as a whole.
 pub(crate) struct Vault {
@@ -49,6 +58,7 @@ pub(crate) struct Vault {
     clock: Clock,
     catalogue: Arc<Catalogue>,
     installation: Uuid,
+    keep_ns: u64,
     /// None while sealed.
     opened: ArcSwapOption<Unsealed>,
     /// One change at a time: each reloads what the next one builds on.
@@ -86,6 +96,7 @@ impl Vault {
             clock,
             catalogue,
             installation,
+            keep_ns: 0,
             opened: ArcSwapOption::empty(),
             changing: tokio::sync::Mutex::new(()),
             teller: OnceLock::new(),
@@ -101,6 +112,25 @@ impl Vault {
         if self.teller.set(teller).is_err() {
             tracing::error!("the vault was given two tellers; the first one is told");
         }
+    }
+
+    /// How long an opened value serves further calls; without this each call opens its own.
+    #[must_use]
+    pub(crate) fn keeping_opened(mut self, settings: &Settings) -> Self {
+        self.keep_ns = u64::try_from(settings.keep_opened.as_nanos()).unwrap_or(u64::MAX);
+        self
+    }
+
+    /// How many key-encryption keys are stored, and how many of them open under this master key.
+    pub(crate) async fn prove(
+        store: &Store,
+        masters: Arc<Masters>,
+        installation: Uuid,
+    ) -> Result<(usize, usize), VaultError> {
+        let stored = store.keks().await?.rows;
+        let living = stored.iter().filter(|kek| kek.state != KekState::Destroyed).count();
+        let opened = Keyring::load(store, masters, installation).await?.len();
+        Ok((living, opened))
     }
 
     pub(crate) fn is_sealed(&self) -> bool {
@@ -122,12 +152,28 @@ impl Vault {
         unsealed.snapshot.select(&permit.provider().id, permit.secret())
     }
 
-    /// The value, for this call alone; it is wiped when the call drops it.
-    pub(crate) fn open(&self, permit: &Permit, selected: &Selected) -> Result<Opened, Refusal> {
-        selected.open(permit.provider()).map_err(|fault| {
+    /// The value, for this call and those of the next moments; wiped when the last of them is over.
+    pub(crate) fn open(
+        &self,
+        permit: &Permit,
+        selected: &Selected,
+        now: Moment,
+    ) -> Result<Opened, Refusal> {
+        let opened = selected.open(permit.provider(), now.monotonic_ns, self.keep_ns);
+        opened.map_err(|fault| {
             tracing::error!(secret = %selected.secret_id(), %fault, "a selected version did not open");
             Refusal::new(Reason::NoSecret, snapshot::DAMAGED)
         })
+    }
+
+    /// Wipes what was kept long enough and nobody asks for any more. For ever; spawned once.
+    pub(crate) async fn tend(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(Duration::from_nanos(self.keep_ns.max(SHORTEST_ROUND_NS))).await;
+            if let Some(unsealed) = self.opened.load().as_ref() {
+                unsealed.snapshot.drop_stale(self.clock.monotonic_ns(), self.keep_ns);
+            }
+        }
     }
 
     /// Checks a stored secret as it lies in the database: opens it, judges its shape, wipes it.
@@ -144,7 +190,7 @@ impl Vault {
     }
 
     /// From the row alone, with nothing prepared but the hierarchy.
-    pub(crate) fn open_stored(&self, stored: &StoredSecret) -> Result<Option<Opened>, VaultError> {
+    pub(crate) fn open_stored(&self, stored: &StoredSecret) -> Result<Option<Fresh>, VaultError> {
         let keyring = self.unsealed()?.keyring.share();
         let mut versions = stored.versions.iter();
         let active = versions.rfind(|version| version.state == VersionState::Active);

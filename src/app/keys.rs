@@ -19,7 +19,7 @@ pub(super) fn tend(
     settings: vault::Settings,
 ) -> tokio::task::JoinHandle<()> {
     vault.tell_to(teller(ledger.clone(), metrics.clone()));
-    let tending = Arc::clone(vault).tend(node.to_owned(), settings);
+    let tending = Arc::clone(vault).tend_keys(node.to_owned(), settings);
     tokio::spawn(tending.instrument(telemetry::job("keys")))
 }
 

@@ -162,6 +162,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         "365",
         "key-encryption keys rotate and rewrap by themselves at this age; 0: never",
     ),
+    setting(
+        "vault.keep_opened_seconds",
+        number(0, 3600),
+        "60",
+        "how long an opened secret serves further calls before it is wiped; 0: opened for each call",
+    ),
+    setting(
+        "vault.locked_memory_bytes",
+        number(256 * 1024, 1 << 30),
+        "4194304",
+        "the most that key material takes of memory that is never swapped; the process' limit bounds it too",
+    ),
     setting("limits.enabled", Kind::Flag, "true", "false: nobody is refused by count"),
     setting(
         "limits.backend",

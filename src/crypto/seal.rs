@@ -2,14 +2,12 @@
 //! Parses foreign bytes: must never panic, and must refuse short input, unknown formats and
 //! trailing bytes.
 
-use aes_gcm::aead::{AeadInOut, KeyInit};
-use aes_gcm::{Aes256Gcm, Nonce};
-use sha2::Sha512;
 use zeroize::Zeroizing;
 
+use super::primitive::{Cipher, TAG_BYTES, expand};
 use super::random::{fresh_salt, random_bytes};
 use super::{Aad, Layer, label, sha256};
-use crate::secret::{Key, SecretBytes, same};
+use crate::secret::{Key, Locked, SecretBytes, same, wipe_stack};
 
 const MAGIC: &[u8; 4] = b"SGE1";
 const FORMAT: u8 = 1;
@@ -20,7 +18,6 @@ const COMMITMENT_AT: usize = 55;
 const NONCE_AT: usize = 87;
 const LENGTH_AT: usize = 99;
 const HEADER_BYTES: usize = 103;
-const TAG_BYTES: usize = 16;
 /// Plaintext grows to a multiple of this, so that a length says little.
 const PADDING_STEP: usize = 64;
 const MAX_PLAINTEXT_BYTES: usize = 1 << 20;
@@ -61,9 +58,9 @@ pub(crate) struct Parent<'a> {
 }
 
 /// An envelope whose key was derived and whose commitment was verified once; opening it again
-/// costs one AES-GCM pass. Holds the expanded key, never the plaintext.
+/// costs one AES-GCM pass. Holds the expanded key, in protected memory, never the plaintext.
 pub(crate) struct Prepared {
-    cipher: Aes256Gcm,
+    cipher: Locked<Cipher>,
     nonce: [u8; 12],
     header_and_aad: Vec<u8>,
     ciphertext_and_tag: Vec<u8>,
@@ -92,9 +89,7 @@ pub(crate) fn seal(
     envelope.extend_from_slice(&length.to_be_bytes());
 
     let associated = [envelope.as_slice(), aad.as_bytes()].concat();
-    let tag = cipher
-        .encrypt_inout_detached(&Nonce::from(nonce), &associated, body.as_mut_slice().into())
-        .map_err(|_| CryptoError::TooLarge)?;
+    let tag = cipher.seal_in_place(nonce, &associated, &mut body)?;
     envelope.extend_from_slice(&body);
     envelope.extend_from_slice(&tag);
     Ok(envelope)
@@ -128,6 +123,8 @@ pub(crate) fn prepare(
     if !same(&commitment, &parsed.commitment) {
         return Err(CryptoError::NotAuthentic);
     }
+    let cipher = Locked::new(cipher);
+    wipe_stack();
     Ok(Prepared {
         cipher,
         nonce: parsed.nonce,
@@ -143,14 +140,7 @@ impl Prepared {
         let (ciphertext, tag) = parts.ok_or(CryptoError::Malformed)?;
         let tag: [u8; TAG_BYTES] = tag.try_into().map_err(|_| CryptoError::Malformed)?;
         let mut body = Zeroizing::new(ciphertext.to_vec());
-        self.cipher
-            .decrypt_inout_detached(
-                &Nonce::from(self.nonce),
-                &self.header_and_aad,
-                body.as_mut_slice().into(),
-                &tag.into(),
-            )
-            .map_err(|_| CryptoError::NotAuthentic)?;
+        self.cipher.open_in_place(self.nonce, &self.header_and_aad, &mut body, tag)?;
         unpadded(body)
     }
 }
@@ -197,26 +187,20 @@ fn field<const N: usize>(header: &[u8], at: usize) -> Result<[u8; N], CryptoErro
     bytes.try_into().map_err(|_| CryptoError::Malformed)
 }
 
-/// One fresh cipher and its commitment for one sealed thing. Expand alone: the parent is uniform.
+/// One fresh cipher and its commitment for one sealed thing.
 fn derive(
     parent: &Key,
     layer: Layer,
     salt: &[u8; 32],
     aad: &Aad,
-) -> Result<(Aes256Gcm, [u8; 32]), CryptoError> {
-    // The crate demands as many bytes as the hash has; HMAC pads a shorter key with zeros, so these
-    // zeros change no bit of the result.
-    let mut prk = Zeroizing::new([0_u8; 64]);
-    prk.iter_mut().zip(parent.expose()).for_each(|(to, from)| *to = *from);
-    let hkdf = hkdf::Hkdf::<Sha512>::from_prk(&prk[..]).map_err(|_| CryptoError::Malformed)?;
+) -> Result<(Cipher, [u8; 32]), CryptoError> {
     let digest = sha256(aad.as_bytes());
     let info: [&[u8]; 5] = [label::ENVELOPE, &[SUITE], &[layer.byte()], salt, &digest];
     let mut output = Zeroizing::new([0_u8; 64]);
-    hkdf.expand_multi_info(&info, &mut output[..]).map_err(|_| CryptoError::Malformed)?;
+    expand(parent.expose(), &info, &mut output[..])?;
     let (enc, com) = output.split_at(32);
-    let cipher = Aes256Gcm::new_from_slice(enc).map_err(|_| CryptoError::Malformed)?;
     let commitment = com.try_into().map_err(|_| CryptoError::Malformed)?;
-    Ok((cipher, commitment))
+    Ok((Cipher::new(enc)?, commitment))
 }
 
 /// The plaintext, its true length before it, grown with zeros to the next step.
@@ -261,39 +245,75 @@ mod tests {
         Aad::new("test").with(b"polygon").with_number(3)
     }
 
+    const LAYERS: [Layer; 3] = [Layer::KeyEncryptionKey, Layer::DataKey, Layer::Value];
+
     proptest! {
         #[test]
-        fn what_was_sealed_opens_again(value in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let key = Key::copy_of(&[9; 32]);
-            let envelope = seal(parent(&key), Layer::Value, &aad(), &value).unwrap();
-            let opened = open(parent(&key), Layer::Value, &aad(), &envelope).unwrap();
+        fn what_was_sealed_opens_again(
+            value in proptest::collection::vec(any::<u8>(), 0..300),
+            key in any::<[u8; 32]>(),
+            layer in proptest::sample::select(&LAYERS[..]),
+        ) {
+            let key = Key::copy_of(&key);
+            let envelope = seal(parent(&key), layer, &aad(), &value).unwrap();
+            let opened = open(parent(&key), layer, &aad(), &envelope).unwrap();
             prop_assert_eq!(opened.expose(), &value[..]);
         }
 
         #[test]
-        fn any_bytes_are_refused_without_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
+        fn any_bytes_are_refused_without_a_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..400),
+            layer in proptest::sample::select(&LAYERS[..]),
+        ) {
             let key = Key::copy_of(&[9; 32]);
-            prop_assert!(open(parent(&key), Layer::Value, &aad(), &bytes).is_err());
+            prop_assert!(open(parent(&key), layer, &aad(), &bytes).is_err());
+            // Behind a head that is right, so that what stands deeper is reached too.
+            let mut dressed = seal(parent(&key), layer, &aad(), b"").unwrap();
+            let length = dressed.len();
+            dressed.truncate(length.saturating_sub(bytes.len()));
+            dressed.extend_from_slice(&bytes);
+            prop_assert!(bytes.is_empty() || open(parent(&key), layer, &aad(), &dressed).is_err());
+        }
+
+        #[test]
+        fn a_changed_byte_a_cut_and_a_longer_envelope_are_refused_at_every_length(
+            value in proptest::collection::vec(any::<u8>(), 0..2000),
+            at in any::<proptest::sample::Index>(),
+            change in 1..=255_u8,
+            layer in proptest::sample::select(&LAYERS[..]),
+        ) {
+            let key = Key::copy_of(&[9; 32]);
+            let mut envelope = seal(parent(&key), layer, &aad(), &value).unwrap();
+            let at = at.index(envelope.len());
+            prop_assert!(open(parent(&key), layer, &aad(), &envelope[..at]).is_err());
+            envelope[at] ^= change;
+            prop_assert!(open(parent(&key), layer, &aad(), &envelope).is_err());
+            envelope[at] ^= change;
+            envelope.push(change);
+            prop_assert!(open(parent(&key), layer, &aad(), &envelope).is_err());
         }
     }
 
     #[test]
     fn every_flipped_bit_and_every_cut_is_refused() {
         let key = Key::copy_of(&[9; 32]);
-        let envelope = seal(parent(&key), Layer::Value, &aad(), b"the value").unwrap();
-        for index in 0..envelope.len() {
-            for bit in 0..8 {
-                let mut edited = envelope.clone();
-                edited[index] ^= 1 << bit;
-                assert!(
-                    open(parent(&key), Layer::Value, &aad(), &edited).is_err(),
-                    "{index}.{bit}"
-                );
+        for layer in LAYERS {
+            let envelope = seal(parent(&key), layer, &aad(), b"the value").unwrap();
+            let refused = |edited: &[u8]| open(parent(&key), layer, &aad(), edited).is_err();
+            for index in 0..envelope.len() {
+                for bit in 0..8 {
+                    let mut edited = envelope.clone();
+                    edited[index] ^= 1 << bit;
+                    assert!(refused(&edited), "{layer:?}: byte {index}, bit {bit}");
+                }
+                assert!(refused(&envelope[..index]), "{layer:?}: cut at {index}");
             }
-            assert!(open(parent(&key), Layer::Value, &aad(), &envelope[..index]).is_err());
+            assert!(refused(&[envelope.as_slice(), &[0]].concat()));
+            let other = LAYERS.into_iter().filter(|other| *other != layer);
+            for other in other {
+                assert!(open(parent(&key), other, &aad(), &envelope).is_err());
+            }
         }
-        let longer = [envelope.as_slice(), &[0]].concat();
-        assert!(open(parent(&key), Layer::Value, &aad(), &longer).is_err());
     }
 
     #[test]

@@ -4,11 +4,11 @@
 
 use uuid::Uuid;
 
-use super::keyring::Keyring;
+use super::keyring::{Kek, Keyring};
 use super::view::{NewSecret, SecretPatch, SecretView};
 use super::{Vault, VaultError, faults, fields};
 use crate::provider::Provider;
-use crate::secret::SecretBytes;
+use crate::secret::{Key, SecretBytes};
 use crate::store::{Former, Resealed, SecretRow, StoredSecret, VersionRow, VersionState};
 
 /// How often a change begins again when another one was faster.
@@ -48,6 +48,20 @@ impl Vault {
         let keyring = self.unsealed()?.keyring.share();
         let kek = keyring.active_kek(&self.store, &self.clock, &provider.category).await?;
         let mut inventory = self.inventory(&keyring, &provider.category).await?;
+        let (secret, version) = self.seal_new(&kek, (provider, new), &inventory.fingerprint_key)?;
+        inventory.put(&secret, std::slice::from_ref(&version));
+        let next = inventory.next(&keyring, &kek)?;
+        self.store.insert_secret(&secret, &version, Some(&next)).await?;
+        Ok(secret.id)
+    }
+
+    /// The rows of a new secret, not stored yet.
+    pub(super) fn seal_new(
+        &self,
+        kek: &Kek,
+        (provider, new): (&Provider, &NewSecret),
+        fingerprint_key: &Key,
+    ) -> Result<(SecretRow, VersionRow), VaultError> {
         let id = Uuid::now_v7();
         let now_ms = self.clock.unix_ms();
         let (data_key, wrapped) = kek.new_data_key(self.installation, &provider.id, id)?;
@@ -62,7 +76,7 @@ impl Vault {
             active: true,
             kek_id: kek.id(),
             data_key: wrapped,
-            fingerprint: fields::fingerprint(&inventory.fingerprint_key, id, &new.fields),
+            fingerprint: fields::fingerprint(fingerprint_key, id, &new.fields),
             created_at: now_ms,
             created_by: new.created_by.clone(),
             updated_at: now_ms,
@@ -70,10 +84,7 @@ impl Vault {
         let sealed =
             fields::seal(self.installation, &data_key, &secret, 1, (provider, &new.fields))?;
         let version = version_row(&secret, 1, sealed, (now_ms, &new.created_by));
-        inventory.put(&secret, std::slice::from_ref(&version));
-        let next = inventory.next(&keyring, &kek)?;
-        self.store.insert_secret(&secret, &version, Some(&next)).await?;
-        Ok(id)
+        Ok((secret, version))
     }
 
     /// A new value that takes over at once; the former one is destroyed.

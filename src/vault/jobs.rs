@@ -39,7 +39,7 @@ pub(super) struct Outcome {
 
 impl Vault {
     /// Runs as long as the house. `node` is this process's own name, the same after a restart.
-    pub(crate) async fn tend(self: Arc<Self>, node: String, settings: Settings) {
+    pub(crate) async fn tend_keys(self: Arc<Self>, node: String, settings: Settings) {
         let mut warned: HashSet<Uuid> = HashSet::new();
         let mut said = String::new();
         loop {

@@ -52,21 +52,25 @@ impl Keyring {
         let masters = ArcSwap::from(masters);
         let keyring =
             Self { inner: Arc::new(Inner { masters, installation, keks: Mutex::default() }) };
-        let (mut foreign, mut living) = (0, 0);
+        let mut closed = Vec::new();
+        let mut living = 0;
         for row in loaded.rows.iter().filter(|row| row.state != KekState::Destroyed) {
             living += 1;
             match keyring.unwrap_kek(row).await {
                 Ok(kek) => keyring.keep(Arc::new(kek), row.state),
                 Err(fault) if fault.is_of_the_master() => return Err(fault.into()),
-                Err(fault) => {
-                    foreign += usize::from(matches!(fault, KmsError::OtherMaster(_)));
-                    tracing::error!(kek = %row.id, category = row.category, %fault,
-                        "integrity: a key-encryption key does not open");
-                }
+                Err(fault) => closed.push((row, fault)),
             }
         }
+        let foreign =
+            closed.iter().filter(|(_, fault)| matches!(fault, KmsError::OtherMaster(_))).count();
         if foreign > 0 && foreign == living {
+            // One cause, and one line: the caller's.
             return Err(VaultError::OtherMasterKey);
+        }
+        for (row, fault) in closed {
+            tracing::error!(kek = %row.id, category = row.category, %fault,
+                "integrity: a key-encryption key does not open");
         }
         Ok(keyring)
     }
@@ -116,6 +120,11 @@ impl Keyring {
     /// From now on these wrap and unwrap.
     pub(super) fn set_masters(&self, masters: Arc<Masters>) {
         self.inner.masters.store(masters);
+    }
+
+    /// How many generations open.
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
     }
 
     pub(super) fn share(&self) -> Self {

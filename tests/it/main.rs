@@ -16,6 +16,8 @@ mod keys;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
+mod memory;
+#[cfg(test)]
 mod protocols;
 #[cfg(test)]
 mod rewriting;

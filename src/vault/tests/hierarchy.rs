@@ -9,7 +9,8 @@ const VALUE: &str = "polygon-key-0123456789";
 const DAY: Duration = Duration::from_hours(24);
 
 fn settings(kek_max_age_days: u32) -> Settings {
-    Settings { kek_max_age_days }
+    let keep_opened = Duration::ZERO;
+    Settings { kek_max_age_days, keep_opened, locked_memory_bytes: 0 }
 }
 
 /// A house with this many secrets of polygon, each with a value of its own.
@@ -40,7 +41,7 @@ fn listen(house: &House) -> Arc<std::sync::Mutex<Vec<Happening>>> {
 
 /// Tends until the job that runs has ended.
 async fn ended(house: &House) -> JobRow {
-    let tending = tokio::spawn(Arc::clone(&house.vault).tend(String::from("a"), settings(0)));
+    let tending = tokio::spawn(Arc::clone(&house.vault).tend_keys(String::from("a"), settings(0)));
     let job = loop {
         let job = house.vault.latest_job().await.unwrap().unwrap();
         if job.state != JobState::Running {
@@ -166,7 +167,7 @@ async fn wraps_are_counted_spoken_of_and_stopped() {
     let heard = listen(&house);
     assert_eq!(house.vault.keks().await.unwrap()[0].wraps, 2);
     house.store.tamper("UPDATE keks SET wraps = 1073741824").await;
-    let tending = tokio::spawn(Arc::clone(&house.vault).tend(String::from("a"), settings(0)));
+    let tending = tokio::spawn(Arc::clone(&house.vault).tend_keys(String::from("a"), settings(0)));
     let wearing = |told: &Happening| matches!(told, Happening::Wearing { wraps: 1073741824, .. });
     for _ in 0..500 {
         if heard.lock().unwrap().iter().any(wearing) {
@@ -192,8 +193,9 @@ async fn an_old_generation_is_rotated_and_rewrapped_by_itself_unless_told_never(
         let (house, _) = filled(3).await;
         let heard = listen(&house);
         house.clock.advance(DAY * 366);
-        let tending =
-            tokio::spawn(Arc::clone(&house.vault).tend(String::from("a"), settings(max_age_days)));
+        let tending = tokio::spawn(
+            Arc::clone(&house.vault).tend_keys(String::from("a"), settings(max_age_days)),
+        );
         for _ in 0..400 {
             let ended = |told: &Happening| matches!(told, Happening::Ended(_));
             if heard.lock().unwrap().iter().any(ended) || max_age_days == 0 {
@@ -217,7 +219,8 @@ async fn a_rotation_by_age_that_was_killed_before_its_rewrap_is_followed_by_it()
     let (house, _) = filled(2).await;
     house.clock.advance(DAY * 366);
     house.vault.rotate_keks(None).await.unwrap();
-    let tending = tokio::spawn(Arc::clone(&house.vault).tend(String::from("a"), settings(365)));
+    let tending =
+        tokio::spawn(Arc::clone(&house.vault).tend_keys(String::from("a"), settings(365)));
     for _ in 0..500 {
         if states(&house).await[0].1 == KekState::Destroyed {
             break;
@@ -236,7 +239,7 @@ async fn of_two_nodes_each_sees_what_the_other_has_changed() {
     // The other one still has the former generation as the active one.
     other.add(new("polygon", "s1", &format!("{VALUE}1"))).await.unwrap();
     assert_eq!(states(&house).await, [(1, KekState::Retired, 1), (2, KekState::Active, 1)]);
-    let tending = tokio::spawn(Arc::clone(&house.vault).tend(String::from("a"), settings(0)));
+    let tending = tokio::spawn(Arc::clone(&house.vault).tend_keys(String::from("a"), settings(0)));
     for _ in 0..500 {
         if opened(&house, "polygon", Some("s1")).is_ok() {
             break;

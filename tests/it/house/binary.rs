@@ -79,6 +79,13 @@ impl Ground {
         all.extend_from_slice(arguments);
         Server::of(self.command(&all))
     }
+
+    /// With everything in its log that any library has to say.
+    pub(crate) fn serve_telling_all(&self) -> Server {
+        let mut command = self.command(&["serve"]);
+        command.env("RUST_LOG", "trace");
+        Server::of(command)
+    }
 }
 
 #[cfg(feature = "failpoints")]
@@ -174,6 +181,10 @@ impl Server {
             self.admin = url;
         }
         self.told.push(line);
+    }
+
+    pub(crate) fn process(&self) -> u32 {
+        self.child.id()
     }
 
     pub(crate) fn signal(&self, name: &str) {

@@ -1,5 +1,5 @@
-//! The planted secret and the search for it: in plain, base64 at three offsets and in both
-//! alphabets, hexadecimal, percent and JSON form.
+//! The planted secret and the search for it: in plain, reversed, UTF-16, base64 at three offsets and
+//! in both alphabets, hexadecimal, percent and JSON form.
 
 use base64::Engine;
 use base64::alphabet::{STANDARD, URL_SAFE};
@@ -34,6 +34,8 @@ impl Canary {
             ("percent", needed.clone().into_bytes()),
             ("percent, lower case", lower_escapes(&needed).into_bytes()),
             ("JSON", plain.replace('"', "\\\"").into_bytes()),
+            ("reversed", bytes.iter().rev().copied().collect()),
+            ("UTF-16", bytes.iter().flat_map(|byte| [*byte, 0]).collect()),
             ("JSON in JSON", plain.replace('"', "\\\\\\\"").into_bytes()),
         ];
         for offset in 0..3 {

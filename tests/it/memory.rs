@@ -1,0 +1,154 @@
+//! What the real binary leaves in its memory and on the disk when calls have ended: nothing of the
+//! planted secret, in no encoding.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+use std::time::Duration;
+
+use tokio::runtime::Runtime;
+
+use crate::house::{Canary, Ground, Outpost, Server, Speaks, files_below};
+
+const CALLS: usize = 200;
+
+/// A stretch of a process's memory.
+struct Region {
+    start: u64,
+    end: u64,
+    flags: String,
+}
+
+#[test]
+fn a_secret_that_was_used_is_nowhere_when_its_calls_have_ended() {
+    let near = Runtime::new().unwrap();
+    let far = Runtime::new().unwrap();
+    let provider = far.block_on(Outpost::open(Speaks::Both));
+    let ground = ground(&provider);
+    let canary = Canary::hatch();
+    ground.json(&["init", "--json"]);
+    let made = ground.json(&["client", "create", "caller", "--tier", "unlimited", "--json"]);
+    let key = made["key"].as_str().unwrap().to_owned();
+    let server = ground.serve_telling_all();
+    // Through the running server, so that its own way from the socket to the vault is searched too.
+    for provider in ["acme", "quill"] {
+        let add = ["secret", "add", provider, "--no-validate", "--json"];
+        let added = ground.run_with_input(&add, &format!("{}\n", canary.plain()));
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    }
+    near.block_on(calls(&server, &key));
+    let seen = provider.seen();
+    assert!(seen.iter().filter(|seen| canary.form_in(&seen.bytes()).is_some()).count() >= CALLS);
+    // Both sides hang up: what is left now is what the process has kept.
+    drop(near);
+    drop(provider);
+    drop(far);
+    settle();
+
+    let memory = File::open(format!("/proc/{}/mem", server.process()));
+    if !nix::unistd::geteuid().is_root() {
+        let refused = memory.err().map(|fault| fault.kind());
+        assert_eq!(refused, Some(std::io::ErrorKind::PermissionDenied), "its memory is open to us");
+        return;
+    }
+    let memory = memory.unwrap();
+    let master = std::fs::read(ground.path().join("keys/master.key")).unwrap();
+    let regions = regions(server.process());
+    let secret = regions.iter().filter(|region| region.is_kept_out_of_dumps()).count();
+    assert!(secret > 0, "no memory is kept out of dumps");
+    let mut searched = 0;
+    for region in regions.iter().filter(|region| !region.is_kept_out_of_dumps()) {
+        let bytes = read(&memory, region);
+        searched += bytes.len();
+        let place = format!("memory at {:x} to {:x}", region.start, region.end);
+        canary.is_nowhere_in(&place, &bytes);
+        assert!(memchr::memmem::find(&bytes, &master).is_none(), "the master key is in {place}");
+    }
+    assert!(searched > 1 << 20, "only {searched} bytes could be read");
+    for (path, bytes) in files_below(ground.path()) {
+        canary.is_nowhere_in(&path.display().to_string(), &bytes);
+    }
+    for line in server.stop() {
+        canary.is_nowhere_in("the log", line.as_bytes());
+    }
+    for (path, bytes) in files_below(ground.path()) {
+        canary.is_nowhere_in(&path.display().to_string(), &bytes);
+    }
+}
+
+/// Two providers, one with the key in a header, one in the query and a header.
+fn ground(provider: &Outpost) -> Ground {
+    let ca = std::path::Path::new("outpost.pem");
+    let bearer = "[{ at = \"header\", name = \"Authorization\", value = \"Bearer {api_key}\" }]";
+    let query = "[{ at = \"query\", name = \"apikey\" }, \
+                 { at = \"header\", name = \"X-Quill-Key\", value = \"{api_key}\" }]";
+    let settings = [provider.settings("acme", ca, bearer), provider.settings("quill", ca, query)];
+    let ground = Ground::new(&settings.concat());
+    std::fs::write(ground.path().join(ca), &provider.ca_pem).unwrap();
+    ground
+}
+
+/// Calls with and without bodies, so over HTTP/1.1 and HTTP/2, answers that send the key back among
+/// them, eight at a time.
+async fn calls(server: &Server, key: &str) {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    for round in 0..CALLS / 8 {
+        let mut running = Vec::new();
+        for caller in 0..8 {
+            let provider = if (round + caller) % 2 == 0 { "acme" } else { "quill" };
+            let path = if caller < 4 { "x" } else { "echo" };
+            let url = format!("{}/{provider}/{path}?round={round}", server.proxy);
+            let call = if caller % 3 == 0 { http.post(url).body("{}") } else { http.get(url) };
+            running.push(tokio::spawn(call.header("x-api-key", key).send()));
+        }
+        for call in running {
+            let answer = call.await.unwrap().unwrap();
+            assert_eq!(answer.status(), 200);
+            answer.bytes().await.unwrap();
+        }
+    }
+}
+
+/// Until the server has seen that both sides hung up.
+fn settle() {
+    #[expect(clippy::disallowed_methods, reason = "another process has no future to await")]
+    std::thread::sleep(Duration::from_secs(1));
+}
+
+impl Region {
+    /// `dd`: the kernel leaves it out of core files. The files of the journal and of libraries are
+    /// no such thing.
+    fn is_kept_out_of_dumps(&self) -> bool {
+        self.flags.split(' ').any(|flag| flag == "dd")
+    }
+}
+
+/// Everything that can be read, as the kernel lists it.
+fn regions(process: u32) -> Vec<Region> {
+    let listed = std::fs::read_to_string(format!("/proc/{process}/smaps")).unwrap();
+    let mut regions: Vec<Region> = Vec::new();
+    for line in listed.lines() {
+        if let Some(flags) = line.strip_prefix("VmFlags: ") {
+            regions.last_mut().unwrap().flags = flags.to_owned();
+            continue;
+        }
+        let mut words = line.split_whitespace();
+        let Some((start, end)) = words.next().and_then(|range| range.split_once('-')) else {
+            continue;
+        };
+        let hex = |text| u64::from_str_radix(text, 16);
+        if let (Ok(start), Ok(end)) = (hex(start), hex(end)) {
+            regions.push(Region { start, end, flags: String::new() });
+        }
+    }
+    regions.retain(|region| region.flags.starts_with("rd"));
+    regions
+}
+
+/// What can be read of it; the kernel's own pages cannot.
+fn read(memory: &File, region: &Region) -> Vec<u8> {
+    let mut bytes = vec![0; usize::try_from(region.end - region.start).unwrap()];
+    match memory.read_exact_at(&mut bytes, region.start) {
+        Ok(()) => bytes,
+        Err(_) => Vec::new(),
+    }
+}
