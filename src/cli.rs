@@ -19,9 +19,11 @@ mod link;
 mod master_key;
 mod openapi;
 mod output;
+mod passphrase;
 mod process;
 mod progress;
 mod provider;
+mod seal;
 mod secret;
 mod serve;
 
@@ -81,6 +83,10 @@ enum Command {
     /// The trail of every request and change
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Cut every call under way and drop every key; the proxy answers 503 until it is unsealed
+    Seal(seal::Seal),
+    /// Take the master key up again; asks for its passphrase where it is held by one
+    Unseal(seal::Unseal),
     /// Run one provider's stand-in by itself, for tests
     #[command(hide = true)]
     Emulate(emulate::Emulate),
@@ -160,6 +166,8 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Fa
         Command::MasterKey(command) => command.run(&ground),
         Command::Provider(command) => command.run(&ground),
         Command::Audit(command) => command.run(&ground),
+        Command::Seal(seal) => seal.run(&ground),
+        Command::Unseal(unseal) => unseal.run(&ground),
         Command::Emulate(emulate) => emulate.run(&ground),
         Command::Openapi => openapi::run(),
         Command::Completions(completions) => completions.run(),

@@ -12,6 +12,7 @@ mod kubernetes;
 mod layers;
 mod limits;
 mod listeners;
+mod master_key;
 mod nearest;
 mod previous;
 mod raw;
@@ -53,9 +54,9 @@ pub struct Config {
     /// the settings' own tables, paths made absolute, for whoever builds the catalogue.
     pub providers: Vec<(String, toml::Table)>,
     pub(crate) store: store::Settings,
-    pub kms: kms::Settings,
+    pub(crate) kms: kms::Settings,
     /// The master key that `kms` takes over from.
-    pub kms_previous: Option<kms::Settings>,
+    pub(crate) kms_previous: Option<kms::Settings>,
     pub vault: vault::Settings,
     pub limiter: limiter::Settings,
     /// For monthly quotas.
@@ -131,8 +132,9 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
     })?;
     limits::not_yet(ground, &raw)?;
     let data_dir = storage::data_dir(ground, &raw.data_dir)?;
-    let kms = storage::master_key(ground, "master_key", &raw.master_key)?;
-    let kms_previous = previous::previous(ground, &raw.master_key.previous, &kms)?;
+    let former = raw.master_key.previous.clone();
+    let kms = master_key::master_key(ground, raw.master_key)?;
+    let kms_previous = previous::previous(ground, &former, &kms)?;
     let limiter = limits::limits(ground, &raw.limits)?;
     let time_zone = limits::time_zone(ground, &raw.limits)?;
     let proxy = listeners::proxy(ground, &raw.proxy)?;

@@ -9,15 +9,17 @@ mod inventory;
 mod jobs;
 mod keyring;
 mod rekey;
+mod remains;
 mod remaster;
 mod rewrap;
 mod snapshot;
 mod stock;
 mod verify;
 mod view;
+mod warden;
 
 use std::collections::HashMap;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -26,12 +28,14 @@ use uuid::Uuid;
 pub(crate) use self::fields::{Fresh, Placed};
 pub(crate) use self::hierarchy::{Happening, KekView, Teller};
 use self::keyring::Keyring;
+pub(crate) use self::remains::Remains;
 use self::snapshot::Snapshot;
 pub(crate) use self::snapshot::{Opened, Selected};
 pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
+pub(crate) use self::warden::{Bell, Hooks, UnsealError, Warden};
 use crate::clock::{Clock, Moment};
 use crate::crypto::{self, label};
-use crate::kms::{Masters, Place};
+use crate::kms::{KmsError, Masters, Place};
 use crate::policy::Permit;
 use crate::provider::{Catalogue, Provider};
 use crate::refusal::{FieldFault, Reason, Refusal};
@@ -61,6 +65,9 @@ pub(crate) struct Vault {
     keep_ns: u64,
     /// None while sealed.
     opened: ArcSwapOption<Unsealed>,
+    /// How often the vault was unsealed; whoever prepared something for an earlier time publishes
+    /// nothing any more.
+    times_unsealed: Mutex<u64>,
     /// One change at a time: each reloads what the next one builds on.
     changing: tokio::sync::Mutex<()>,
     teller: OnceLock<Teller>,
@@ -72,6 +79,8 @@ pub(crate) struct Vault {
 struct Unsealed {
     keyring: Keyring,
     snapshot: Snapshot,
+    /// Which time it is that the vault is unsealed.
+    time: u64,
     /// What did not open when it was prepared, in words for operators.
     findings: Vec<String>,
     /// The inventories that this was built from, to see when another node has changed something.
@@ -81,8 +90,30 @@ struct Unsealed {
 }
 
 impl Vault {
-    /// Unwraps the hierarchy under the master key and prepares every active version. A row that was
-    /// tampered with does not keep the house from starting: its secret alone is closed.
+    /// Sealed until `unseal`.
+    pub(crate) fn sealed(
+        store: Store,
+        clock: Clock,
+        catalogue: Arc<Catalogue>,
+        installation: Uuid,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            catalogue,
+            installation,
+            keep_ns: 0,
+            opened: ArcSwapOption::empty(),
+            times_unsealed: Mutex::new(0),
+            changing: tokio::sync::Mutex::new(()),
+            teller: OnceLock::new(),
+            master_place: OnceLock::new(),
+            wake: tokio::sync::Notify::new(),
+        }
+    }
+
+    /// For tests: open from the start.
+    #[cfg(test)]
     pub(crate) async fn open_house(
         store: Store,
         clock: Clock,
@@ -90,21 +121,41 @@ impl Vault {
         masters: Arc<Masters>,
         installation: Uuid,
     ) -> Result<Self, VaultError> {
-        let keyring = Keyring::load(&store, masters, installation).await?;
-        let vault = Self {
-            store,
-            clock,
-            catalogue,
-            installation,
-            keep_ns: 0,
-            opened: ArcSwapOption::empty(),
-            changing: tokio::sync::Mutex::new(()),
-            teller: OnceLock::new(),
-            master_place: OnceLock::new(),
-            wake: tokio::sync::Notify::new(),
-        };
-        vault.reload(keyring).await?;
+        let vault = Self::sealed(store, clock, catalogue, installation);
+        vault.unseal(masters).await?;
         Ok(vault)
+    }
+
+    /// Unwraps the hierarchy under the master key and prepares every active version. A row that was
+    /// tampered with does not keep the house from opening: its secret alone is closed.
+    pub(crate) async fn unseal(&self, masters: Arc<Masters>) -> Result<(), VaultError> {
+        let _changing = self.changing.lock().await;
+        let time = *self.time() + 1;
+        let keyring = Keyring::load(&self.store, masters, self.installation).await?;
+        let prepared = self.prepared(keyring, time).await?;
+        let mut latest = self.time();
+        *latest = time;
+        self.opened.store(Some(Arc::new(prepared)));
+        Ok(())
+    }
+
+    /// Drops the hierarchy and everything that was prepared under it. What calls under way still
+    /// hold of it is told by what comes back.
+    pub(crate) fn seal(&self) -> Remains {
+        let former = {
+            let mut latest = self.time();
+            *latest += 1;
+            self.opened.swap(None)
+        };
+        former.as_ref().map(Remains::of).unwrap_or_default()
+    }
+
+    /// Does whoever holds the master key still answer? Sealed, nobody is asked.
+    pub(crate) async fn prove_master(&self) -> Result<(), KmsError> {
+        let Some(unsealed) = self.opened.load_full() else { return Ok(()) };
+        let masters = unsealed.keyring.masters();
+        drop(unsealed);
+        masters.active().prove(self.installation).await
     }
 
     /// Who is told what happens to keys without anybody having asked for it.
@@ -221,10 +272,22 @@ impl Vault {
         _changing: &tokio::sync::MutexGuard<'_, ()>,
     ) -> Result<(), VaultError> {
         let Some(unsealed) = self.opened.load_full() else { return Ok(()) };
-        self.reload(unsealed.keyring.share()).await
+        let (keyring, time) = (unsealed.keyring.share(), unsealed.time);
+        let known = unsealed.findings.clone();
+        drop(unsealed);
+        let prepared = self.prepared(keyring, time).await?;
+        for finding in prepared.findings.iter().filter(|finding| !known.contains(finding)) {
+            self.tell(Happening::Integrity(finding.clone()));
+        }
+        let latest = self.time();
+        // Sealed meanwhile, it stays sealed.
+        if *latest == time {
+            self.opened.store(Some(Arc::new(prepared)));
+        }
+        Ok(())
     }
 
-    async fn reload(&self, keyring: Keyring) -> Result<(), VaultError> {
+    async fn prepared(&self, keyring: Keyring, time: u64) -> Result<Unsealed, VaultError> {
         keyring.refresh(&self.store).await?;
         let stock = self.take_stock(&keyring).await?;
         let judge = |stored: &StoredSecret| stock.judge(stored);
@@ -234,15 +297,11 @@ impl Vault {
         findings.extend(snapshot.findings());
         findings.extend(stock.findings.iter().cloned());
         let (epochs, missing) = (stock.epochs(), stock.missing());
-        let former = self.opened.load_full();
-        let known =
-            |finding: &String| former.as_ref().is_some_and(|f| f.findings.contains(finding));
-        for finding in findings.iter().filter(|finding| !known(finding)) {
-            self.tell(Happening::Integrity(finding.clone()));
-        }
-        let unsealed = Unsealed { keyring, snapshot, findings, epochs, missing };
-        self.opened.store(Some(Arc::new(unsealed)));
-        Ok(())
+        Ok(Unsealed { keyring, snapshot, time, findings, epochs, missing })
+    }
+
+    fn time(&self) -> std::sync::MutexGuard<'_, u64> {
+        self.times_unsealed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn tell(&self, happening: Happening) {

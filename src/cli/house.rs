@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::failure::Failure;
-use super::link;
+use super::{link, passphrase};
 use crate::app::{self, Mode, Running, Setup, StartError};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -76,13 +76,18 @@ fn keep_first_key(running: Running) -> Result<Offline, Failure> {
     Ok(Offline(running))
 }
 
+/// Asks for a passphrase only where a master key is made that needs one.
 pub(super) fn initialise(config: &Config) -> Result<Setup, Failure> {
     // A running server has done all of it.
     if link::answers(&config.socket)? {
         let what = format!("installation in {}, served at present", config.data_dir.display());
         return Ok(Setup { steps: vec![app::Step { what, stood: true }], admin_key: None });
     }
-    runtime()?.block_on(app::initialise(config, Clock::system())).map_err(failure)
+    let ask = Box::new(|| {
+        let typed = passphrase::new();
+        typed.map_err(|failure| StartError::Room(failure.line().to_owned()))
+    });
+    runtime()?.block_on(app::initialise(config, Clock::system(), ask)).map_err(failure)
 }
 
 /// Runs until a signal says stop; a second one ends at once what the drain would still wait for.

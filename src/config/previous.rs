@@ -4,8 +4,8 @@
 
 use super::fault::Fault;
 use super::ground::Ground;
-use super::raw::RawMasterKey;
-use super::storage;
+use super::master_key;
+use super::raw::{RawMasterKey, RawSecret};
 use crate::kms::Settings;
 
 pub(super) const KEY: &str = "master_key.previous";
@@ -26,7 +26,15 @@ pub(super) fn previous(
     let raw: RawMasterKey = toml::Value::Table(whole)
         .try_into()
         .map_err(|error: toml::de::Error| ground.fault(KEY, error.message()))?;
-    let former = storage::master_key(ground, KEY, &raw)?;
+    // An inline secret is known by where its setting stands, and this one has no setting.
+    let inline = |secret: &RawSecret| matches!(secret, RawSecret::Inline(text) if !text.is_empty());
+    if inline(&raw.passphrase) || inline(&raw.token) {
+        let what = "a passphrase or a token does not belong into the settings file; give \
+                    { file = \"…\" } or { env = \"…\" }";
+        return Err(ground.fault(KEY, what));
+    }
+    let former =
+        master_key::of_kind(ground, raw).map_err(|fault| ground.fault(KEY, fault.to_string()))?;
     if former.describe() == present.describe() {
         let what = "is the same as master_key; name the one that it takes over from";
         return Err(ground.fault(KEY, what));

@@ -141,7 +141,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "master_key.kind",
         Kind::Choice(&["file", "passphrase", "aws-kms", "vault-transit", "shamir", "pkcs11"]),
         "\"file\"",
-        "who holds the master key; this version has: file",
+        "who holds the master key; this version has the first four; docs/master-key.md compares them",
     ),
     setting(
         "master_key.path",
@@ -155,6 +155,47 @@ pub(super) const SETTINGS: &[Setting] = &[
         "{}",
         "the master key that this one takes over from, by the same members, until `sealgate \
          master-key rotate` is done",
+    ),
+    setting(
+        "master_key.passphrase",
+        Kind::Secret,
+        "\"\"",
+        "{ file = \"…\" } or { env = \"…\" }; empty: the server starts sealed, `sealgate unseal`",
+    ),
+    setting(
+        "master_key.key",
+        Kind::Text,
+        "\"\"",
+        "aws-kms: key id, ARN or alias/NAME; vault-transit: the key's name",
+    ),
+    setting("master_key.region", Kind::Text, "\"\"", "aws-kms; empty: as AWS's SDK finds it"),
+    setting("master_key.profile", Kind::Text, "\"\"", "aws-kms; empty: as AWS's SDK finds it"),
+    setting(
+        "master_key.endpoint",
+        Kind::Text,
+        "\"\"",
+        "aws-kms: e.g. a VPC endpoint, \"https://vpce-….vpce.amazonaws.com\"; empty: AWS's own",
+    ),
+    setting(
+        "master_key.address",
+        Kind::Text,
+        "\"\"",
+        "vault-transit: \"https://vault.example:8200\"",
+    ),
+    setting("master_key.mount", Kind::Text, "\"transit\"", "vault-transit: where the engine is"),
+    setting("master_key.namespace", Kind::Text, "\"\"", "vault-transit; empty: none"),
+    setting(
+        "master_key.token",
+        Kind::Secret,
+        "\"\"",
+        "vault-transit: { file = \"…\" }, which is read for every call, or { env = \"…\" }",
+    ),
+    setting("master_key.ca_file", Kind::Path, "\"\"", "vault-transit: extra trust anchors, PEM"),
+    setting(
+        "master_key.cache_seconds",
+        number(1, 365 * 86_400),
+        "86400",
+        "aws-kms, vault-transit: how long keys live on in memory while it is away; then sealed",
     ),
     setting(
         "vault.kek_max_age_days",

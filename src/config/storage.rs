@@ -1,5 +1,5 @@
-//! Where things are kept: data folder, database, master key. A password
-//! in the database's URL is wrapped as soon as it is read and never
+//! Where things are kept: data folder, database. A password in the
+//! database's URL is wrapped as soon as it is read and never
 //! shown.
 
 use std::path::{Path, PathBuf};
@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use super::fault::Fault;
 use super::ground::Ground;
-use super::raw::{RawMasterKey, RawSecret};
+use super::raw::RawSecret;
 use crate::secret::SecretBytes;
-use crate::{kms, store};
+use crate::store;
 
 pub(super) fn data_dir(ground: &Ground<'_>, text: &str) -> Result<PathBuf, Fault> {
     let path = ground.path(text);
@@ -73,25 +73,4 @@ pub(super) fn redis_url(ground: &Ground<'_>, raw: RawSecret) -> Result<(), Fault
         return Ok(());
     }
     Err(ground.fault(KEY, "must begin with redis:// or rediss:// and name a host"))
-}
-
-pub(super) fn master_key(
-    ground: &Ground<'_>,
-    section: &str,
-    raw: &RawMasterKey,
-) -> Result<kms::Settings, Fault> {
-    if raw.kind != "file" {
-        let what = format!(
-            "this version does not have {:?} yet; use \"file\" and keep master_key.path on a disk \
-             that only this service reads",
-            raw.kind
-        );
-        return Err(ground.fault(&format!("{section}.kind"), what));
-    }
-    let path = ground.path(&raw.path);
-    if raw.path.is_empty() || path.is_dir() {
-        let what = format!("{:?} is not the path of a file", raw.path);
-        return Err(ground.fault(&format!("{section}.path"), what));
-    }
-    Ok(kms::Settings::File { path })
 }

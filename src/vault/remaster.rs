@@ -12,6 +12,7 @@ use super::jobs::{Outcome, Work};
 use super::{Vault, VaultError};
 use crate::failpoint::{self, place};
 use crate::kms::{self, Context, KmsError, Master, Masters, Place, Target};
+use crate::secret::SecretBytes;
 use crate::store::{JobKind, JobRow, JobState, KekRow, KekState, MasterId, MasterKind, Remastered};
 
 /// How often to look for generations that others have made meanwhile.
@@ -25,9 +26,17 @@ impl Vault {
         }
     }
 
+    pub(super) fn master_place(&self) -> Option<&Place> {
+        self.master_place.get()
+    }
+
     /// Begins the move to a new master key of the same kind, or to the one that the settings name
-    /// now.
-    pub(crate) async fn rotate_master(&self, by: &str) -> Result<JobRow, VaultError> {
+    /// now. A passphrase is needed where a new master key is made that it is to open.
+    pub(crate) async fn rotate_master(
+        &self,
+        by: &str,
+        typed: Option<SecretBytes>,
+    ) -> Result<JobRow, VaultError> {
         let changing = self.changing.lock().await;
         let unsealed = self.unsealed()?;
         if self.store.running_job().await?.is_some() {
@@ -37,7 +46,7 @@ impl Vault {
         let masters = unsealed.keyring.masters();
         let from = masters.active().id();
         let mut same_name = false;
-        match kms::stage(place)? {
+        match kms::stage(place, &self.master_ground(), (&from, typed)).await? {
             Target::AtHand => {}
             Target::SameName => same_name = true,
             Target::Staged(master) => {
@@ -58,6 +67,11 @@ impl Vault {
         let unsealed = self.opened.load();
         let masters = unsealed.as_ref().map(|unsealed| unsealed.keyring.masters());
         Move::of(job).is_some_and(|wanted| masters.is_some_and(|m| m.find(&wanted.to).is_some()))
+    }
+
+    fn master_ground(&self) -> kms::Ground<'_> {
+        let installation = self.installation;
+        kms::Ground { store: &self.store, clock: &self.clock, installation }
     }
 
     pub(super) async fn remaster(&self, work: Work<'_>) -> Result<Outcome, VaultError> {
@@ -146,7 +160,7 @@ impl Vault {
             );
             return Ok(Outcome { state: JobState::Failed, sentence });
         }
-        let told = kms::settle(place, (&wanted.from, &wanted.to))?;
+        let told = kms::settle(place, &self.master_ground(), (&wanted.from, &wanted.to)).await?;
         failpoint::pass(place::MASTER_PLACED);
         let sentence = if flaws.are_none() {
             format!(

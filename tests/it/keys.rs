@@ -304,10 +304,13 @@ fn moved(site: &Site, present: &str, previous: Option<&str>) {
 const FIRST: &str = "kind = \"file\", path = \"keys/master.key\"";
 const SECOND: &str = "kind = \"file\", path = \"other/second.key\"";
 
+const PASSPHRASE: &str = "kind = \"passphrase\", passphrase = { file = \"pass.txt\" }";
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_master_key_moves_to_where_the_settings_say_and_back() {
     let site = Site::new(3, "").await;
-    for (to, from) in [(SECOND, FIRST), (FIRST, SECOND)] {
+    std::fs::write(site.ground.path().join("pass.txt"), "a long enough passphrase\n").unwrap();
+    for (to, from) in [(SECOND, FIRST), (FIRST, SECOND), (PASSPHRASE, FIRST), (FIRST, PASSPHRASE)] {
         moved(&site, to, Some(from));
         let server = site.ground.serve(&[]);
         site.assert_readable(&server.admin, &server.proxy).await;
@@ -318,6 +321,10 @@ async fn the_master_key_moves_to_where_the_settings_say_and_back() {
         site.assert_readable(&server.admin, &server.proxy).await;
         server.stop();
         moved(&site, to, None);
+        if to == PASSPHRASE {
+            let done = site.ground.json(&["master-key", "rotate", "--json"]);
+            assert_eq!((&done["state"], &done["done"]), (&json!("done"), &json!(2)), "{done}");
+        }
         let server = site.ground.serve(&[]);
         site.assert_readable(&server.admin, &server.proxy).await;
         server.stop();

@@ -27,9 +27,11 @@ pub(in super::super) fn changing() -> OpenApiRouter<Arc<House>> {
 #[utoipa::path(post, path = "/api/v1/admin/master-key/rotate", tag = "Key hierarchy",
     responses((status = 202, description = "It has begun.", body = Job)))]
 async fn rotate(call: Call, sent: Sent) -> Result<Answer, Refused> {
-    sent.members()?.finish()?;
+    let mut members = sent.members()?;
+    let typed = members.secret("passphrase").value();
+    members.finish()?;
     let act = Act::begin(&call, "", None, &json!({"job": "master_key"}))?;
-    match call.house.vault.rotate_master(&call.caller.actor()).await {
+    match call.house.vault.rotate_master(&call.caller.actor(), typed).await {
         Ok(job) => {
             let job = Job::of(&job);
             act.done(202, Some(&json!({"job": job})));

@@ -145,8 +145,8 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
     face.get(path, &key).await.is(200);
 }
 
-/// Every route of this face, as the description names it.
-const ROUTES: [&str; 30] = [
+/// Every route of the description, in the order of the alphabet.
+const ROUTES: [&str; 32] = [
     "DELETE /api/v1/admin/api-keys/{id}",
     "DELETE /api/v1/admin/secrets/{id}",
     "GET /api/v1/admin/api-keys",
@@ -172,9 +172,11 @@ const ROUTES: [&str; 30] = [
     "POST /api/v1/admin/keks/rewrap",
     "POST /api/v1/admin/keks/rotate",
     "POST /api/v1/admin/master-key/rotate",
+    "POST /api/v1/admin/seal",
     "POST /api/v1/admin/secrets",
     "POST /api/v1/admin/secrets/{id}/reseal",
     "POST /api/v1/admin/secrets/{id}/validate",
+    "POST /api/v1/admin/unseal",
     "PUT /api/v1/admin/api-keys/{id}",
     "PUT /api/v1/admin/secrets/{id}",
 ];

@@ -32,8 +32,8 @@ fn all_open(house: &House, count: usize) {
 }
 
 /// What was told since the house was made.
-fn listen(house: &House) -> Arc<std::sync::Mutex<Vec<Happening>>> {
-    let heard = Arc::new(std::sync::Mutex::new(Vec::new()));
+fn listen(house: &House) -> Arc<Mutex<Vec<Happening>>> {
+    let heard = Arc::new(Mutex::new(Vec::new()));
     let told = Arc::clone(&heard);
     house.vault.tell_to(Box::new(move |happening| told.lock().unwrap().push(happening)));
     heard
