@@ -56,12 +56,9 @@ pub struct Running {
     emulator: Option<Emulator>,
     stop_admin: tokio::sync::oneshot::Sender<()>,
     admin: tokio::task::JoinHandle<()>,
-    /// Looks after the certificates; ends with the house.
-    refreshing: tokio::task::JoinHandle<()>,
-    /// Looks after the key hierarchy; a job that is cut goes on at the next start.
-    tending: tokio::task::JoinHandle<()>,
-    /// Watches over the holder of the master key; ends with the house.
-    keeping: tokio::task::JoinHandle<()>,
+    /// Look after the certificates, the keys and the holder of the master key; end with the house,
+    /// and a job on the keys that is cut goes on at the next start.
+    background: [tokio::task::JoinHandle<()>; 3],
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
     store: Store,
@@ -221,9 +218,7 @@ impl Rooms {
             emulator: sandbox.map(|sandbox| sandbox.emulator),
             stop_admin,
             admin: tokio::spawn(serving),
-            refreshing,
-            tending,
-            keeping: tokio::spawn(keeping),
+            background: [refreshing, tending, tokio::spawn(keeping)],
             ledger: self.ledger,
             writer,
             store: self.store,
@@ -394,9 +389,7 @@ impl Running {
         if let Some(emulator) = self.emulator {
             emulator.stop().await;
         }
-        self.refreshing.abort();
-        self.tending.abort();
-        self.keeping.abort();
+        self.background.iter().for_each(tokio::task::JoinHandle::abort);
         self.ledger.stop();
         if self.writer.await.is_err() {
             tracing::error!("the ledger's writer ended in a panic");
