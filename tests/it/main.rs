@@ -13,6 +13,8 @@ mod crash;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod destinations;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod keys;
@@ -20,6 +22,8 @@ mod keys;
 mod limits;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod papers;
 #[cfg(test)]
 mod protocols;
 #[cfg(test)]
