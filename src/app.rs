@@ -3,6 +3,7 @@
 //! decide.
 
 mod fault;
+mod keys;
 mod lock;
 mod proof;
 mod sandbox;
@@ -55,10 +56,9 @@ pub struct Running {
     emulator: Option<Emulator>,
     stop_admin: tokio::sync::oneshot::Sender<()>,
     admin: tokio::task::JoinHandle<()>,
-    /// Looks after the certificates; ends with the house.
-    refreshing: tokio::task::JoinHandle<()>,
-    /// Watches over the holder of the master key; ends with the house.
-    keeping: tokio::task::JoinHandle<()>,
+    /// Look after the certificates, the keys and the holder of the master key; end with the house,
+    /// and a job on the keys that is cut goes on at the next start.
+    background: [tokio::task::JoinHandle<()>; 3],
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
     store: Store,
@@ -134,6 +134,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     let base = (store.clone(), clock.clone(), installation);
     let vault = Vault::sealed(store.clone(), clock.clone(), Arc::clone(&catalogue), installation);
     let vault = Arc::new(vault.keeping_opened(&config.vault));
+    vault.master_lies_in(config.master_place());
     tokio::spawn(Arc::clone(&vault).tend());
     let workers = workers(&config, mode);
     let opening = Opening {
@@ -156,9 +157,11 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     warden.start().await?;
     let rooms =
         Rooms { clock, store, metrics, roster, vault, warden, drain, catalogue, limiter, ledger };
-    watch::tell_findings(&rooms.vault, &rooms.ledger, &rooms.metrics);
+    let asked = (&rooms.ledger, &rooms.metrics);
+    watch::tell_findings(&rooms.vault, asked.0, asked.1);
+    let tending = keys::tend(&rooms.vault, asked, lock.node(), config.vault.clone());
     let emulator = sandbox::open(sandbox, &rooms).await?;
-    rooms.open_doors(config, mode, (lanes, emulator, lock, writer, setup)).await
+    rooms.open_doors(config, mode, (lanes, emulator, lock, [writer, tending], setup)).await
 }
 
 /// Every keeper of the house.
@@ -176,14 +179,15 @@ struct Rooms {
     ledger: Ledger,
 }
 
-type Carried = (Vec<Lane>, Option<sandbox::Sandbox>, DataLock, tokio::task::JoinHandle<()>, Setup);
+type Carried =
+    (Vec<Lane>, Option<sandbox::Sandbox>, DataLock, [tokio::task::JoinHandle<()>; 2], Setup);
 
 impl Rooms {
     async fn open_doors(
         self,
         config: Config,
         mode: Mode,
-        (lanes, sandbox, lock, writer, setup): Carried,
+        (lanes, sandbox, lock, [writer, tending], setup): Carried,
     ) -> Result<Running, StartError> {
         let (proxy, binding) = match mode {
             Mode::SocketOnly => (None, None),
@@ -214,8 +218,7 @@ impl Rooms {
             emulator: sandbox.map(|sandbox| sandbox.emulator),
             stop_admin,
             admin: tokio::spawn(serving),
-            refreshing,
-            keeping: tokio::spawn(keeping),
+            background: [refreshing, tending, tokio::spawn(keeping)],
             ledger: self.ledger,
             writer,
             store: self.store,
@@ -388,8 +391,7 @@ impl Running {
         if let Some(emulator) = self.emulator {
             emulator.stop().await;
         }
-        self.refreshing.abort();
-        self.keeping.abort();
+        self.background.iter().for_each(tokio::task::JoinHandle::abort);
         self.ledger.stop();
         if self.writer.await.is_err() {
             tracing::error!("the ledger's writer ended in a panic");

@@ -18,7 +18,7 @@ use super::frame::frame;
 use super::guard::{Needs, WhileSealed, guard};
 use super::house::House;
 use super::refused::Refused;
-use super::{audit, describe, keys, open, pages, providers, sealing, secrets, symbols};
+use super::{audit, describe, keks, keys, open, pages, providers, sealing, secrets, symbols};
 use crate::client::Right;
 
 type Routes = OpenApiRouter<Arc<House>>;
@@ -47,7 +47,13 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         (
             Right::ReadMetadata,
             WhileSealed::Refuses,
-            vec![keys::reading(), secrets::reading(), providers::reading(), symbols::reading()],
+            vec![
+                keks::reading(),
+                keys::reading(),
+                secrets::reading(),
+                providers::reading(),
+                symbols::reading(),
+            ],
         ),
         (
             Right::ReadUsageTrail,
@@ -56,7 +62,11 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         ),
         (Right::VerifyTrail, WhileSealed::Answers, vec![audit::verifying()]),
         (Right::Operate, WhileSealed::Refuses, vec![keys::changing(), secrets::changing()]),
-        (Right::Administer, WhileSealed::Refuses, vec![secrets::destroying()]),
+        (
+            Right::Administer,
+            WhileSealed::Refuses,
+            vec![keks::changing(), keks::master::changing(), secrets::destroying()],
+        ),
         (Right::Administer, WhileSealed::Answers, vec![sealing::changing()]),
     ];
     let open = OpenApiRouter::with_openapi(describe::whole())

@@ -68,6 +68,8 @@ pub(super) enum Command {
         #[command(flatten)]
         changes: Changes,
     },
+    /// Allow the provider's present destinations, where the catalogue or the settings changed them
+    Reseal(One),
     /// Check a secret: does it open, does it have the provider's format; exit 1 if not
     Validate(One),
     /// Stop using a secret, at once; `secret set --active true` brings it back
@@ -154,6 +156,8 @@ impl Command {
                 let body = changes.body()?;
                 one.show(ground, async |link, path| link.put(&path, Some(body)).await)
             }
+            Self::Reseal(one) => one
+                .show(ground, async |link, path| link.post(&format!("{path}/reseal"), None).await),
             Self::Validate(one) => one.validate(ground),
             Self::Disable(one) => {
                 let body = json!({ "active": false });
