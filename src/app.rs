@@ -84,7 +84,7 @@ struct Ground {
     metrics: Metrics,
     roster: Arc<Roster>,
     installation: uuid::Uuid,
-    master: crate::kms::MasterKey,
+    masters: Arc<crate::kms::Masters>,
     setup: Setup,
 }
 
@@ -98,8 +98,8 @@ async fn ground(config: &Config, clock: Clock) -> Result<(Ground, DataLock), Sta
     let metrics = Metrics::new(clock.clone(), Reason::ALL.iter().map(|reason| reason.code()));
     let store = Store::open(&config.store, clock.clone()).await?;
     let roster = Arc::new(Roster::new(store.clone(), clock.clone(), metrics.clone()));
-    let (installation, master, setup) = setup::run(config, &store, &roster).await?;
-    let ground = Ground { clock, store, metrics, roster, installation, master, setup };
+    let (installation, masters, setup) = setup::run(config, &store, &roster).await?;
+    let ground = Ground { clock, store, metrics, roster, installation, masters, setup };
     Ok((ground, lock))
 }
 
@@ -115,14 +115,14 @@ fn protect_memory(config: &Config) {
 /// Starts the house on the current runtime; the proxy's threads are its own.
 pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, StartError> {
     let (ground, lock) = ground(&config, clock).await?;
-    let Ground { clock, store, metrics, roster, installation, master, setup } = ground;
+    let Ground { clock, store, metrics, roster, installation, masters, setup } = ground;
     let (catalogue, sandbox) = sandbox::catalogue(&config, mode).await?;
     let catalogue = Arc::new(catalogue);
     let vault = Vault::open_house(
         store.clone(),
         clock.clone(),
         Arc::clone(&catalogue),
-        master,
+        masters,
         installation,
     );
     let vault = Arc::new(vault.await?);

@@ -1,13 +1,20 @@
-//! Who holds the master key.
-//! This version knows one kind, a file; the others come behind the same face. Must never write a
-//! master key over another one, and never read one that others can read.
+//! Who holds the master key: the kinds behind one face. Local kinds wrap in an envelope of our own;
+//! what a KMS wraps is kept as it returned it. Rows name the master key that wrapped them, so two
+//! can be in use while one takes over from the other. Must never fall back to a key on disk.
 
-use std::io::{Read, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::{Path, PathBuf};
+mod fault;
+mod file;
+mod local;
 
-use crate::crypto::{self, CryptoError, label};
+use std::path::PathBuf;
+
+use uuid::Uuid;
+
+pub(crate) use self::fault::KmsError;
+use self::local::LocalKey;
+use crate::crypto::Aad;
 use crate::secret::Key;
+use crate::store::{MasterId, MasterKind};
 
 /// Where the master key is. Other kinds are refused by config until they are built.
 #[derive(Clone, Debug)]
@@ -15,170 +22,163 @@ pub enum Settings {
     File { path: PathBuf },
 }
 
-/// The master key in use and the id that envelopes name it by.
-pub(crate) struct MasterKey {
-    pub(crate) id: [u8; 16],
-    pub(crate) key: Key,
+/// What a wrapped key is for. It opens for this alone, whichever kind wrapped it.
+#[derive(Clone, Copy)]
+pub(crate) struct Context<'a> {
+    pub(crate) installation: Uuid,
+    pub(crate) category: &'a str,
+    pub(crate) generation: u32,
+    /// Of the key-encryption key.
+    pub(crate) id: Uuid,
 }
 
-#[derive(Debug)]
-pub(crate) enum KmsError {
-    Missing(PathBuf),
-    TooOpen { path: PathBuf, mode: u32 },
-    WrongSize { path: PathBuf, bytes: u64 },
-    Unreadable { path: PathBuf, cause: String },
-    Unwritable { path: PathBuf, cause: String },
-    Crypto(CryptoError),
+/// One master key.
+pub(crate) enum Master {
+    Local(LocalKey),
 }
 
-impl std::fmt::Display for KmsError {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+/// The master key that wraps what is new, and those that still open what they wrapped before.
+pub(crate) struct Masters {
+    active: Master,
+    former: Vec<Master>,
+}
+
+impl Context<'_> {
+    fn aad(&self) -> Aad {
+        Aad::new("key-encryption-key")
+            .with(self.installation.as_bytes())
+            .with(self.category.as_bytes())
+            .with_number(u64::from(self.generation))
+            .with(self.id.as_bytes())
+    }
+}
+
+impl Master {
+    /// Of 32 bytes that are at hand.
+    pub(crate) fn local(kind: MasterKind, key: Key) -> Self {
+        Self::Local(LocalKey::new(kind, key))
+    }
+
+    pub(crate) fn id(&self) -> MasterId {
         match self {
-            Self::Missing(path) => write!(
-                formatter,
-                "the master key {} is missing; bring it back from its safe copy (without it no secret \
-                 can be opened), or set master_key.path to where it lies",
-                path.display()
-            ),
-            Self::TooOpen { path, mode } => write!(
-                formatter,
-                "the master key {} has mode {mode:04o}, others can read it; run: chmod 600 {}",
-                path.display(),
-                path.display()
-            ),
-            Self::WrongSize { path, bytes } => write!(
-                formatter,
-                "the master key {} has {bytes} bytes instead of 32; it is damaged or another file",
-                path.display()
-            ),
-            Self::Unreadable { path, cause } => {
-                write!(formatter, "cannot read the master key {}: {cause}", path.display())
-            }
-            Self::Unwritable { path, cause } => {
-                write!(formatter, "cannot create the master key {}: {cause}", path.display())
-            }
-            Self::Crypto(fault) => fault.fmt(formatter),
+            Self::Local(local) => local.id(),
+        }
+    }
+
+    /// Could it unwrap what this one wrapped?
+    pub(crate) fn holds(&self, wrapped_by: &MasterId) -> bool {
+        match self {
+            Self::Local(local) => local.id() == *wrapped_by,
+        }
+    }
+
+    #[expect(clippy::unused_async, reason = "a KMS is asked over the network")]
+    pub(crate) async fn wrap(&self, context: &Context<'_>, key: &Key) -> Result<Vec<u8>, KmsError> {
+        match self {
+            Self::Local(local) => local.wrap(context, key),
+        }
+    }
+
+    /// `wrapped_by` as the row says it.
+    #[expect(clippy::unused_async, reason = "a KMS is asked over the network")]
+    pub(crate) async fn unwrap(
+        &self,
+        context: &Context<'_>,
+        wrapped_by: &MasterId,
+        wrapped: &[u8],
+    ) -> Result<Key, KmsError> {
+        if !self.holds(wrapped_by) {
+            return Err(KmsError::OtherMaster(wrapped_by.clone()));
+        }
+        match self {
+            Self::Local(local) => local.unwrap(context, wrapped),
         }
     }
 }
 
-impl std::error::Error for KmsError {}
+impl Masters {
+    pub(crate) fn of(active: Master) -> Self {
+        Self { active, former: Vec::new() }
+    }
 
-/// Reads the master key that is there.
-pub(crate) fn load(settings: &Settings) -> Result<MasterKey, KmsError> {
-    let Settings::File { path } = settings;
-    check_file(path)?;
-    let unreadable = |cause: std::io::Error| KmsError::Unreadable {
-        path: path.clone(),
-        cause: cause.to_string(),
-    };
-    let mut file = std::fs::File::open(path).map_err(unreadable)?;
-    let key = Key::fill_with(|buffer| file.read_exact(buffer)).map_err(unreadable)?;
-    Ok(named(key))
+    /// Keeps another one at hand, for what it wrapped.
+    #[must_use]
+    pub(crate) fn beside(mut self, former: Master) -> Self {
+        self.former.push(former);
+        self
+    }
+
+    pub(crate) fn active(&self) -> &Master {
+        &self.active
+    }
+
+    /// By whichever of them wrapped it.
+    pub(crate) async fn unwrap(
+        &self,
+        context: &Context<'_>,
+        wrapped_by: &MasterId,
+        wrapped: &[u8],
+    ) -> Result<Key, KmsError> {
+        let mut all = std::iter::once(&self.active).chain(&self.former);
+        match all.find(|master| master.holds(wrapped_by)) {
+            Some(master) => master.unwrap(context, wrapped_by, wrapped).await,
+            None => Err(KmsError::OtherMaster(wrapped_by.clone())),
+        }
+    }
 }
 
-/// Is there a master key at its place, whole and private?
+/// The master key that the settings name, ready for use.
+#[expect(clippy::unused_async, reason = "a KMS is asked over the network")]
+pub(crate) async fn open(settings: &Settings) -> Result<Master, KmsError> {
+    match settings {
+        Settings::File { path } => Ok(Master::Local(file::load(path)?)),
+    }
+}
+
+/// Is the master key at its place and fit for use? Looks without opening anything.
 pub(crate) fn check(settings: &Settings) -> Result<(), KmsError> {
-    let Settings::File { path } = settings;
-    check_file(path)
+    match settings {
+        Settings::File { path } => file::check(path),
+    }
 }
 
 /// Makes the first master key; true if it was made, false if one already stood there.
 pub(crate) fn create_if_missing(settings: &Settings) -> Result<bool, KmsError> {
-    let Settings::File { path } = settings;
-    if path.exists() {
-        return Ok(false);
+    match settings {
+        Settings::File { path } => file::create_if_missing(path),
     }
-    write_new(path).map_err(|fault| match fault {
-        Failed::Io(cause) => KmsError::Unwritable { path: path.clone(), cause: cause.to_string() },
-        Failed::Crypto(fault) => KmsError::Crypto(fault),
-    })?;
-    Ok(true)
-}
-
-enum Failed {
-    Io(std::io::Error),
-    Crypto(CryptoError),
-}
-
-impl From<std::io::Error> for Failed {
-    fn from(cause: std::io::Error) -> Self {
-        Self::Io(cause)
-    }
-}
-
-/// Written beside and linked into place, so that a crash leaves either the whole key or none.
-fn write_new(path: &Path) -> Result<(), Failed> {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-    if let Some(folder) = folder {
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
-    let key = Key::fill_with(crypto::fill_random).map_err(Failed::Crypto)?;
-    let beside = path.with_extension(format!("new-{}", std::process::id()));
-    let mut file =
-        std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    file.write_all(key.expose())?;
-    file.sync_all()?;
-    // A hard link fails if the name exists: two starts at once cannot both win.
-    let linked = std::fs::hard_link(&beside, path);
-    std::fs::remove_file(&beside)?;
-    linked?;
-    if let Some(folder) = folder {
-        std::fs::File::open(folder)?.sync_all()?;
-    }
-    Ok(())
-}
-
-fn check_file(path: &Path) -> Result<(), KmsError> {
-    let metadata = match std::fs::metadata(path) {
-        Ok(metadata) => metadata,
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {
-            return Err(KmsError::Missing(path.to_owned()));
-        }
-        Err(cause) => {
-            return Err(KmsError::Unreadable { path: path.to_owned(), cause: cause.to_string() });
-        }
-    };
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(KmsError::TooOpen { path: path.to_owned(), mode });
-    }
-    if metadata.size() != 32 {
-        return Err(KmsError::WrongSize { path: path.to_owned(), bytes: metadata.size() });
-    }
-    Ok(())
-}
-
-/// The id is derived from the key, so that it needs no place of its own and cannot be wrong.
-fn named(key: Key) -> MasterKey {
-    MasterKey { id: crypto::key_id(&key, label::MASTER_KEY_ID), key }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn the_first_start_makes_a_private_key_and_the_next_finds_it() {
-        let folder = tempfile::tempdir().unwrap();
-        let settings = Settings::File { path: folder.path().join("keys/master.key") };
-        assert!(matches!(load(&settings), Err(KmsError::Missing(_))));
-        assert!(create_if_missing(&settings).unwrap());
-        assert!(!create_if_missing(&settings).unwrap());
-        let first = load(&settings).unwrap();
-        assert_eq!(first.id, load(&settings).unwrap().id);
+    fn context(category: &str) -> Context<'_> {
+        Context { installation: Uuid::nil(), category, generation: 1, id: Uuid::nil() }
     }
 
-    #[test]
-    fn a_key_that_others_can_read_or_that_is_cut_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("master.key");
-        let settings = Settings::File { path: path.clone() };
-        create_if_missing(&settings).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(load(&settings), Err(KmsError::TooOpen { .. })));
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        std::fs::write(&path, [0; 31]).unwrap();
-        assert!(matches!(load(&settings), Err(KmsError::WrongSize { .. })));
+    fn master(byte: u8) -> Master {
+        Master::local(MasterKind::File, Key::copy_of(&[byte; 32]))
+    }
+
+    #[tokio::test]
+    async fn each_of_two_masters_opens_what_it_wrapped_and_nothing_else() {
+        let (old, new) = (master(1), master(2));
+        let (old_id, key) = (old.id(), Key::copy_of(&[7; 32]));
+        let before = old.wrap(&context("ai"), &key).await.unwrap();
+        let after = new.wrap(&context("ai"), &key).await.unwrap();
+        let both = Masters::of(new).beside(old);
+        let new_id = both.active().id();
+        for (id, bytes) in [(&old_id, &before), (&new_id, &after)] {
+            let unwrapped = both.unwrap(&context("ai"), id, bytes).await.unwrap();
+            assert_eq!(unwrapped.expose(), key.expose());
+        }
+        let swapped = both.unwrap(&context("ai"), &new_id, &before).await.err().unwrap();
+        assert!(matches!(swapped, KmsError::Crypto(_)), "{swapped}");
+        let elsewhere = both.unwrap(&context("trading"), &new_id, &after).await.err().unwrap();
+        assert!(matches!(elsewhere, KmsError::Crypto(_)), "{elsewhere}");
+        let alone = Masters::of(master(2));
+        let foreign = alone.unwrap(&context("ai"), &old_id, &before).await.err().unwrap();
+        assert!(matches!(foreign, KmsError::OtherMaster(_)), "{foreign}");
     }
 }

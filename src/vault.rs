@@ -19,7 +19,7 @@ use self::snapshot::Snapshot;
 pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
 use crate::clock::Clock;
 use crate::crypto::{self, label};
-use crate::kms::MasterKey;
+use crate::kms::Masters;
 use crate::policy::Permit;
 use crate::provider::{Catalogue, Provider};
 use crate::refusal::{FieldFault, Reason, Refusal};
@@ -59,10 +59,10 @@ impl Vault {
         store: Store,
         clock: Clock,
         catalogue: Arc<Catalogue>,
-        master: MasterKey,
+        masters: Arc<Masters>,
         installation: Uuid,
     ) -> Result<Self, VaultError> {
-        let keyring = Keyring::load(&store, master, installation).await?;
+        let keyring = Keyring::load(&store, masters, installation).await?;
         let vault = Self {
             store,
             clock,

@@ -66,7 +66,8 @@ fn refusal_of(error: VaultError) -> Refused {
         VaultError::Vanished
         | VaultError::OtherMasterKey
         | VaultError::Store(_)
-        | VaultError::Crypto(_) => Refused::internal(error),
+        | VaultError::Crypto(_)
+        | VaultError::Kms(_) => Refused::internal(error),
     }
 }
 

@@ -19,10 +19,10 @@ use uuid::Uuid;
 use super::trace::Peer;
 use super::*;
 use crate::client::{Role, Tier};
-use crate::kms::MasterKey;
+use crate::kms::{Master, Masters};
 use crate::ledger;
 use crate::roster::NewClient;
-use crate::store::{AssetClass, ClientKeyRow, Settings as StoreSettings, Target};
+use crate::store::{AssetClass, ClientKeyRow, MasterKind, Settings as StoreSettings, Target};
 use crate::telemetry::Metrics;
 
 /// Searched for in every answer.
@@ -57,7 +57,8 @@ async fn face_with(requests_per_minute: u64) -> Face {
     store.seed_symbols(&[("SPY", AssetClass::Etf), ("AAPL", AssetClass::Stock)]).await.unwrap();
     let catalogue = Arc::new(Catalogue::build(&[]).unwrap());
     let installation = Uuid::from_u128(7);
-    let master = MasterKey { id: [1; 16], key: crate::secret::Key::copy_of(&[3; 32]) };
+    let key = crate::secret::Key::copy_of(&[3; 32]);
+    let master = Arc::new(Masters::of(Master::local(MasterKind::File, key)));
     let (store_2, clock_2) = (store.clone(), clock.clone());
     let vault = Vault::open_house(store_2, clock_2, catalogue.clone(), master, installation);
     let vault = Arc::new(vault.await.unwrap());

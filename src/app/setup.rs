@@ -2,12 +2,14 @@
 //! key, the installation, the first admin key and the core symbols. Safe to run again: says what
 //! stood.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::StartError;
 use crate::client::{Role, Tier};
 use crate::config::Config;
-use crate::kms::{self, MasterKey};
+use crate::kms::{self, Masters};
 use crate::roster::{NewClient, Roster};
 use crate::secret::SecretBytes;
 use crate::store::{AssetClass, ClientKeyRow, Store};
@@ -40,7 +42,7 @@ pub(super) async fn run(
     config: &Config,
     store: &Store,
     roster: &Roster,
-) -> Result<(Uuid, MasterKey, Setup), StartError> {
+) -> Result<(Uuid, Arc<Masters>, Setup), StartError> {
     let mut steps = Vec::new();
     let mut step = |what: String, stood: bool| steps.push(Step { what, stood });
     let known = store.installation().await?;
@@ -49,7 +51,7 @@ pub(super) async fn run(
     // A new master key beside an old database would close every secret in it for good.
     let made = known.is_none() && kms::create_if_missing(&config.kms)?;
     let kms::Settings::File { path } = &config.kms;
-    let master = kms::load(&config.kms)?;
+    let masters = Arc::new(Masters::of(kms::open(&config.kms).await?));
     step(format!("master key: {}", path.display()), !made);
 
     let stood = known.is_some();
@@ -68,7 +70,7 @@ pub(super) async fn run(
 
     let seeded = if stood { 0 } else { store.seed_symbols(&CORE_SYMBOLS).await? };
     step(String::from("core symbols"), seeded == 0);
-    Ok((installation.id, master, Setup { steps, admin_key }))
+    Ok((installation.id, masters, Setup { steps, admin_key }))
 }
 
 async fn first_admin_key(roster: &Roster) -> Result<SecretBytes, StartError> {

@@ -18,6 +18,24 @@ words! {
     }
 }
 
+words! {
+    /// Who can hold a master key.
+    MasterKind {
+        File = "file",
+        Passphrase = "passphrase",
+        AwsKms = "aws-kms",
+        VaultTransit = "vault-transit",
+    }
+}
+
+/// Names one master key: what wrapped a row can be unwrapped by no other.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct MasterId {
+    pub(crate) kind: MasterKind,
+    /// Hexadecimal for local kinds, else as the KMS names its key.
+    pub(crate) id: String,
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct KekRow {
     pub(crate) id: Uuid,
@@ -25,6 +43,8 @@ pub(crate) struct KekRow {
     pub(crate) generation: u32,
     /// As the holder of the master key returned it.
     pub(crate) wrapped: Vec<u8>,
+    /// The master key that wrapped it.
+    pub(crate) master: MasterId,
     pub(crate) state: KekState,
     /// How many data keys it has wrapped.
     pub(crate) wraps: u64,
@@ -37,19 +57,22 @@ struct RawKek {
     category: String,
     generation: i64,
     wrapped: Vec<u8>,
+    master_kind: Option<String>,
+    master_id: Option<String>,
     state: String,
     wraps: i64,
     created_at: i64,
 }
 
-const ALL: &str = "SELECT id, category, generation, wrapped, state, wraps, created_at FROM keks
-    ORDER BY category, generation";
-const ACTIVE: &str = "SELECT id, category, generation, wrapped, state, wraps, created_at FROM keks
+const ALL: &str = "SELECT id, category, generation, wrapped, master_kind, master_id, state, wraps,
+    created_at FROM keks ORDER BY category, generation";
+const ACTIVE: &str = "SELECT id, category, generation, wrapped, master_kind, master_id, state,
+    wraps, created_at FROM keks
     WHERE category = $1 AND state = 'active' ORDER BY generation DESC LIMIT 1";
 const RETIRE: &str = "UPDATE keks SET state = 'retired' WHERE category = $1 AND state = 'active'";
 const INSERT: &str = "INSERT INTO keks
-    (id, category, generation, wrapped, state, wraps, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7)";
+    (id, category, generation, wrapped, master_kind, master_id, state, wraps, created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
 const COUNT_WRAP: &str = "UPDATE keks SET wraps = wraps + 1 WHERE id = $1";
 
 impl Store {
@@ -70,6 +93,8 @@ impl Store {
                 .bind(kek.category.as_str())
                 .bind(i64::from(kek.generation))
                 .bind(kek.wrapped.as_slice())
+                .bind(kek.master.kind.as_str())
+                .bind(kek.master.id.as_str())
                 .bind(kek.state.as_str())
                 .bind(signed(kek.wraps))
                 .bind(kek.created_at)
@@ -105,7 +130,14 @@ pub(super) async fn count_wrap(tx: &mut Tx, kek_id: Uuid) -> Result<bool, Error>
 
 fn from_raw(raw: RawKek) -> Result<KekRow, Error> {
     let place = Place { table: "keks", row: &raw.id };
+    let missing = |column| place.contradiction(column, "is missing");
+    let kind = raw.master_kind.as_deref().ok_or_else(|| missing("master_kind"))?;
+    let master = MasterId {
+        kind: place.word("master_kind", kind, MasterKind::parse)?,
+        id: raw.master_id.ok_or_else(|| missing("master_id"))?,
+    };
     Ok(KekRow {
+        master,
         id: place.id("id", &raw.id)?,
         generation: place.small("generation", raw.generation)?,
         state: place.word("state", &raw.state, KekState::parse)?,

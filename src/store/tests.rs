@@ -4,6 +4,7 @@
 
 mod client_keys;
 mod idempotency;
+mod master_keys;
 mod opening;
 mod record_blocks;
 mod schema;

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{VaultError, crypto};
 use crate::clock::Clock;
 use crate::crypto::{Aad, CryptoError, Layer, Parent};
-use crate::kms::MasterKey;
+use crate::kms::{Context, KmsError, Masters};
 use crate::secret::Key;
 use crate::store::{self, KekRow, KekState, SecretRow, Store};
 
@@ -20,7 +20,7 @@ pub(super) struct Keyring {
 }
 
 struct Inner {
-    master: MasterKey,
+    masters: Arc<Masters>,
     installation: Uuid,
     keks: Mutex<HashMap<Uuid, Arc<Kek>>>,
 }
@@ -35,22 +35,23 @@ pub(super) struct Kek {
 }
 
 impl Keyring {
-    /// Unwraps every generation that is stored. Fails only where the master key is another one than
-    /// the house was made with; a single damaged row closes its own secrets.
+    /// Unwraps every generation that is stored. Fails only where the master key is away, or another
+    /// one than the house was made with; a single damaged row closes its own secrets.
     pub(super) async fn load(
         store: &Store,
-        master: MasterKey,
+        masters: Arc<Masters>,
         installation: Uuid,
     ) -> Result<Self, VaultError> {
         let loaded = store.keks().await?;
         let keyring =
-            Self { inner: Arc::new(Inner { master, installation, keks: Mutex::default() }) };
+            Self { inner: Arc::new(Inner { masters, installation, keks: Mutex::default() }) };
         let mut foreign = 0;
         for row in &loaded.rows {
-            match keyring.unwrap_kek(row) {
+            match keyring.unwrap_kek(row).await {
                 Ok(kek) => keyring.keep(kek),
+                Err(fault) if fault.is_of_the_master() => return Err(fault.into()),
                 Err(fault) => {
-                    foreign += usize::from(fault == CryptoError::WrongParent);
+                    foreign += usize::from(matches!(fault, KmsError::OtherMaster(_)));
                     tracing::error!(kek = %row.id, category = row.category, %fault,
                         "integrity: a key-encryption key does not open");
                 }
@@ -80,14 +81,14 @@ impl Keyring {
         if let Some(kek) = self.known_active(category) {
             return Ok(kek);
         }
-        let row = self.wrap_new(category, 1, clock)?;
+        let row = self.wrap_new(category, 1, clock).await?;
         match store.insert_kek(&row).await {
             // Another node was faster: its key is the one to use.
             Ok(()) | Err(store::Error::Duplicate { .. }) => {}
             Err(fault) => return Err(fault.into()),
         }
         let stored = store.active_kek(category).await?.ok_or(VaultError::Vanished)?;
-        let kek = self.unwrap_kek(&stored).map_err(VaultError::Crypto)?;
+        let kek = self.unwrap_kek(&stored).await?;
         self.keep(kek);
         self.known_active(category).ok_or(VaultError::Vanished)
     }
@@ -100,41 +101,42 @@ impl Keyring {
         Key::from_slice(opened.expose()).ok_or(CryptoError::Malformed)
     }
 
-    fn wrap_new(
+    async fn wrap_new(
         &self,
         category: &str,
         generation: u32,
         clock: &Clock,
-    ) -> Result<KekRow, CryptoError> {
+    ) -> Result<KekRow, VaultError> {
         let key = Key::fill_with(crypto::fill_random)?;
         let id = Uuid::now_v7();
-        let aad = kek_aad(self.inner.installation, category, generation, id);
-        let wrapped = crypto::seal(self.master(), Layer::KeyEncryptionKey, &aad, key.expose())?;
+        let master = self.inner.masters.active();
+        let wrapped = master.wrap(&self.context(category, generation, id), &key).await?;
         Ok(KekRow {
             id,
             category: category.to_owned(),
             generation,
             wrapped,
+            master: master.id(),
             state: KekState::Active,
             wraps: 0,
             created_at: clock.unix_ms(),
         })
     }
 
-    fn unwrap_kek(&self, row: &KekRow) -> Result<Kek, CryptoError> {
-        let aad = kek_aad(self.inner.installation, &row.category, row.generation, row.id);
-        let opened = crypto::open(self.master(), Layer::KeyEncryptionKey, &aad, &row.wrapped)?;
+    async fn unwrap_kek(&self, row: &KekRow) -> Result<Kek, KmsError> {
+        let context = self.context(&row.category, row.generation, row.id);
+        let key = self.inner.masters.unwrap(&context, &row.master, &row.wrapped).await?;
         Ok(Kek {
             id: row.id,
             category: row.category.clone(),
             generation: row.generation,
             active: row.state == KekState::Active,
-            key: Key::from_slice(opened.expose()).ok_or(CryptoError::Malformed)?,
+            key,
         })
     }
 
-    fn master(&self) -> Parent<'_> {
-        Parent { id: self.inner.master.id, key: &self.inner.master.key }
+    fn context<'a>(&self, category: &'a str, generation: u32, id: Uuid) -> Context<'a> {
+        Context { installation: self.inner.installation, category, generation, id }
     }
 
     fn known_active(&self, category: &str) -> Option<Arc<Kek>> {
@@ -170,14 +172,6 @@ impl Kek {
         let wrapped = crypto::seal(parent, Layer::DataKey, &aad, data_key.expose())?;
         Ok((data_key, wrapped))
     }
-}
-
-fn kek_aad(installation: Uuid, category: &str, generation: u32, id: Uuid) -> Aad {
-    Aad::new("key-encryption-key")
-        .with(installation.as_bytes())
-        .with(category.as_bytes())
-        .with_number(u64::from(generation))
-        .with(id.as_bytes())
 }
 
 fn data_key_aad(installation: Uuid, kek: &Kek, provider: &str, secret_id: Uuid) -> Aad {

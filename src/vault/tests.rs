@@ -6,8 +6,10 @@ mod interop;
 
 use super::*;
 use crate::client::{Client, Role, Tier};
+use crate::kms::Master;
 use crate::policy;
-use crate::store::{Settings as StoreSettings, Target};
+use crate::secret::Key;
+use crate::store::{MasterKind, Settings as StoreSettings, Target};
 
 struct House {
     vault: Vault,
@@ -16,11 +18,9 @@ struct House {
     _folder: tempfile::TempDir,
 }
 
-const MASTER: [u8; 32] = [3; 32];
-
-fn master(bytes: [u8; 32]) -> MasterKey {
-    let key = crate::secret::Key::copy_of(&bytes);
-    MasterKey { id: crypto::key_id(&key, label::MASTER_KEY_ID), key }
+fn masters(byte: u8) -> Arc<Masters> {
+    let master = Master::local(MasterKind::File, Key::copy_of(&[byte; 32]));
+    Arc::new(Masters::of(master))
 }
 
 async fn house() -> House {
@@ -28,10 +28,10 @@ async fn house() -> House {
     let clock = Clock::settable(1_800_000_000_000);
     let target = Target::Sqlite(folder.path().join("test.db"));
     let store = Store::open(&StoreSettings { target }, clock.clone()).await.unwrap();
-    let master = master(MASTER);
     let catalogue = Arc::new(Catalogue::build(&[]).unwrap());
     let installation = Uuid::now_v7();
-    let vault = Vault::open_house(store.clone(), clock, catalogue.clone(), master, installation);
+    let vault =
+        Vault::open_house(store.clone(), clock, catalogue.clone(), masters(3), installation);
     House { vault: vault.await.unwrap(), store, catalogue, _folder: folder }
 }
 
@@ -147,7 +147,7 @@ async fn a_provider_that_was_pointed_at_another_host_opens_nothing() {
         house.store.clone(),
         Clock::settable(1_800_000_000_000),
         Arc::new(moved),
-        master(MASTER),
+        masters(3),
         house.vault.installation,
     );
     let vault = vault.await.unwrap();
@@ -164,7 +164,7 @@ async fn another_master_key_opens_no_house() {
         house.store.clone(),
         Clock::settable(1_800_000_000_000),
         house.catalogue.clone(),
-        master([4; 32]),
+        masters(4),
         house.vault.installation,
     );
     assert!(matches!(opened.await, Err(VaultError::OtherMasterKey)));

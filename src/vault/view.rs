@@ -5,6 +5,7 @@
 use uuid::Uuid;
 
 use crate::crypto::CryptoError;
+use crate::kms::KmsError;
 use crate::refusal::FieldFault;
 use crate::secret::SecretBytes;
 use crate::store::{self, SecretRow, StoredSecret};
@@ -65,6 +66,8 @@ pub(crate) enum VaultError {
     OtherMasterKey,
     Store(store::Error),
     Crypto(CryptoError),
+    /// The master key cannot be used.
+    Kms(KmsError),
 }
 
 impl SecretPatch {
@@ -123,6 +126,12 @@ impl From<store::Error> for VaultError {
     }
 }
 
+impl From<KmsError> for VaultError {
+    fn from(fault: KmsError) -> Self {
+        Self::Kms(fault)
+    }
+}
+
 impl From<CryptoError> for VaultError {
     fn from(fault: CryptoError) -> Self {
         Self::Crypto(fault)
@@ -145,6 +154,7 @@ impl std::fmt::Display for VaultError {
             ),
             Self::Store(fault) => fault.fmt(formatter),
             Self::Crypto(fault) => fault.fmt(formatter),
+            Self::Kms(fault) => fault.fmt(formatter),
         }
     }
 }

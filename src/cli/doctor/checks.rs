@@ -143,7 +143,13 @@ fn master_key(settings: &kms::Settings) -> Check {
         Err(fault @ (KmsError::Unreadable { .. } | KmsError::Unwritable { .. })) => {
             (fault, "run this as the user that the server runs as")
         }
-        Err(fault @ KmsError::Crypto(_)) => (fault, "bring it back from its safe copy"),
+        Err(
+            fault @ (KmsError::Crypto(_)
+            | KmsError::OtherMaster(_)
+            | KmsError::Away { .. }
+            | KmsError::Denied { .. }
+            | KmsError::Store(_)),
+        ) => (fault, "bring it back from its safe copy"),
     };
     Check::red(NAME, fault.to_string(), remedy)
 }

@@ -35,6 +35,7 @@ async fn both_dialects_give_the_same_schema() {
         "idempotency",
         "installation",
         "keks",
+        "master_passphrases",
         "record_blocks",
         "secret_versions",
         "secrets",

@@ -4,12 +4,13 @@
 
 use super::*;
 
-fn kek(category: &str, generation: u32) -> KekRow {
+pub(super) fn kek(category: &str, generation: u32) -> KekRow {
     KekRow {
         id: Uuid::now_v7(),
         category: category.to_owned(),
         generation,
         wrapped: vec![0, 1, 0xff],
+        master: MasterId { kind: MasterKind::AwsKms, id: String::from("arn:aws:kms:x:1:key/2") },
         state: KekState::Active,
         wraps: 0,
         created_at: NOW_MS,

@@ -1,0 +1,18 @@
+-- Which master key wrapped a key-encryption key: its kind, and its id in lower-case hexadecimal or as a
+-- KMS names it. Rows of before were wrapped by a file, whose id stands in their envelope. Every row has both;
+-- nullable only because a column that is added must be.
+ALTER TABLE keks ADD COLUMN master_kind TEXT;
+ALTER TABLE keks ADD COLUMN master_id TEXT;
+UPDATE keks SET master_kind = 'file', master_id = encode(substring(wrapped from 8 for 16), 'hex');
+
+-- A master key that a passphrase opens: itself in an envelope, under what Argon2id makes of the passphrase.
+CREATE TABLE master_passphrases (
+    master_id TEXT COLLATE "C" NOT NULL PRIMARY KEY,
+    wrapped BYTEA NOT NULL,
+    salt BYTEA NOT NULL,
+    memory_kib BIGINT NOT NULL,
+    passes BIGINT NOT NULL,
+    lanes BIGINT NOT NULL,
+    created_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);

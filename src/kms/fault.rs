@@ -1,0 +1,118 @@
+//! Why a master key cannot be used: one line each, saying what, why and what to do. Told apart:
+//! what concerns the master key as a whole, and what concerns one wrapped key.
+//! Must never hold key material, a passphrase or a token.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::crypto::CryptoError;
+use crate::store::{self, MasterId};
+
+#[derive(Debug)]
+pub(crate) enum KmsError {
+    Missing(PathBuf),
+    TooOpen {
+        path: PathBuf,
+        mode: u32,
+    },
+    WrongSize {
+        path: PathBuf,
+        bytes: u64,
+    },
+    Unreadable {
+        path: PathBuf,
+        cause: String,
+    },
+    Unwritable {
+        path: PathBuf,
+        cause: String,
+    },
+    /// Wrapped by a master key that is not at hand.
+    OtherMaster(MasterId),
+    /// The KMS does not answer at present; it is worth trying again.
+    Away {
+        what: String,
+        cause: String,
+    },
+    /// The KMS answers, and says no to all of it: a right, a key or a token is missing.
+    Denied {
+        what: String,
+        cause: String,
+    },
+    /// This one thing does not open: it was edited, moved, or made for something else.
+    Crypto(CryptoError),
+    Store(store::Error),
+}
+
+impl KmsError {
+    /// Does it concern the master key as a whole, and not the one thing that was to be unwrapped?
+    pub(crate) fn is_of_the_master(&self) -> bool {
+        match self {
+            Self::Missing(_)
+            | Self::TooOpen { .. }
+            | Self::WrongSize { .. }
+            | Self::Unreadable { .. }
+            | Self::Unwritable { .. }
+            | Self::Away { .. }
+            | Self::Denied { .. }
+            | Self::Store(_) => true,
+            Self::OtherMaster(_) | Self::Crypto(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for KmsError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing(path) => write!(
+                formatter,
+                "the master key {} is missing; bring it back from its safe copy (without it no secret \
+                 can be opened), or set master_key.path to where it lies",
+                path.display()
+            ),
+            Self::TooOpen { path, mode } => write!(
+                formatter,
+                "the master key {} has mode {mode:04o}, others can read it; run: chmod 600 {}",
+                path.display(),
+                path.display()
+            ),
+            Self::WrongSize { path, bytes } => write!(
+                formatter,
+                "the master key {} has {bytes} bytes instead of 32; it is damaged or another file",
+                path.display()
+            ),
+            Self::Unreadable { path, cause } => {
+                write!(formatter, "cannot read the master key {}: {cause}", path.display())
+            }
+            Self::Unwritable { path, cause } => {
+                write!(formatter, "cannot create the master key {}: {cause}", path.display())
+            }
+            Self::OtherMaster(id) => write!(
+                formatter,
+                "it was wrapped by another master key ({} {}); set master_key to that one",
+                id.kind.as_str(),
+                id.id
+            ),
+            Self::Away { what, cause } => {
+                write!(formatter, "{what} does not answer: {cause}; it is tried again by itself")
+            }
+            Self::Denied { what, cause } => write!(formatter, "{what} refuses: {cause}"),
+            Self::Crypto(fault) => fault.fmt(formatter),
+            Self::Store(fault) => fault.fmt(formatter),
+        }
+    }
+}
+
+impl std::error::Error for KmsError {}
+
+impl From<CryptoError> for KmsError {
+    fn from(fault: CryptoError) -> Self {
+        Self::Crypto(fault)
+    }
+}
+
+impl From<store::Error> for KmsError {
+    fn from(fault: store::Error) -> Self {
+        Self::Store(fault)
+    }
+}
