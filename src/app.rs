@@ -2,8 +2,10 @@
 //! die. The one place that knows all rooms; nothing is decided here that a room could
 //! decide.
 
+mod background;
 mod fault;
 mod lock;
+mod rescue;
 mod sandbox;
 mod setup;
 mod ways;
@@ -14,11 +16,14 @@ use std::time::Duration;
 
 use tracing::Instrument as _;
 
+use self::background::protect_memory;
 pub use self::fault::StartError;
 use self::lock::DataLock;
+pub use self::rescue::{Opener, Rescue, prove, restore};
 pub use self::setup::{Setup, Step};
 pub(crate) use self::ways::reach;
 use crate::admin::{self, Admin, Doors, LocalSocket, Part};
+pub use crate::backup::{Step as RestoreStep, Verdict};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::corridor;
@@ -30,7 +35,7 @@ use crate::provider::Catalogue;
 use crate::proxy::{self, Proxy};
 use crate::refusal::Reason;
 use crate::roster::Roster;
-use crate::secret::{self, SecretBytes};
+use crate::secret::SecretBytes;
 use crate::store::Store;
 use crate::telemetry::{self, Metrics};
 use crate::vault::Vault;
@@ -54,6 +59,7 @@ pub struct Running {
     admin: tokio::task::JoinHandle<()>,
     /// Looks after the certificates; ends with the house.
     refreshing: tokio::task::JoinHandle<()>,
+    backups: tokio::task::JoinHandle<()>,
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
     store: Store,
@@ -101,15 +107,6 @@ async fn ground(config: &Config, clock: Clock) -> Result<(Ground, DataLock), Sta
     let (installation, masters, setup) = setup::run(config, &store, &roster).await?;
     let ground = Ground { clock, store, metrics, roster, installation, masters, setup };
     Ok((ground, lock))
-}
-
-/// Weaker memory is no reason not to start, but one to say so.
-fn protect_memory(config: &Config) {
-    let protection = secret::prepare(config.vault.locked_memory_bytes);
-    match protection.remedy() {
-        None => tracing::info!("{}", protection.sentence()),
-        Some(remedy) => tracing::warn!(remedy, "{}", protection.sentence()),
-    }
 }
 
 /// Starts the house on the current runtime; the proxy's threads are its own.
@@ -186,6 +183,7 @@ impl Rooms {
         let certificates =
             [proxy.as_ref().and_then(Proxy::certificate), binding.as_ref().and_then(Binding::tls)];
         let refreshing = tokio::spawn(refresh(certificates.into_iter().flatten().collect()));
+        let backups = tokio::spawn(self.schedule(&config, mode));
         let admin_address = binding.as_ref().map(Binding::address);
         let network = binding.and_then(|mut binding| binding.take());
         let network = network.map(|(socket, tls)| Accepted::new(socket, tls)).transpose()?;
@@ -204,6 +202,7 @@ impl Rooms {
             stop_admin,
             admin: tokio::spawn(serving),
             refreshing,
+            backups,
             ledger: self.ledger,
             writer,
             store: self.store,
@@ -275,6 +274,7 @@ impl Rooms {
             ledger: self.ledger.clone(),
             catalogue: Arc::clone(&self.catalogue),
             tiers: config.limiter.clone(),
+            backups: config.backup.clone(),
             figures,
             readiness,
         }
@@ -377,6 +377,7 @@ impl Running {
             emulator.stop().await;
         }
         self.refreshing.abort();
+        self.backups.abort();
         self.ledger.stop();
         if self.writer.await.is_err() {
             tracing::error!("the ledger's writer ended in a panic");

@@ -4,6 +4,7 @@
 //! for a failure.
 
 mod audit;
+mod backup;
 mod client;
 mod completions;
 mod config;
@@ -73,6 +74,9 @@ enum Command {
     /// The trail of every request and change
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Encrypted snapshots of everything: make, prove, bring back
+    #[command(subcommand)]
+    Backup(backup::Command),
     /// Run one provider's stand-in by itself, for tests
     #[command(hide = true)]
     Emulate(emulate::Emulate),
@@ -148,6 +152,7 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Fa
         Command::Secret(command) => command.run(&ground),
         Command::Provider(command) => command.run(&ground),
         Command::Audit(command) => command.run(&ground),
+        Command::Backup(command) => command.run(&ground),
         Command::Emulate(emulate) => emulate.run(&ground),
         Command::Openapi => openapi::run(),
         Command::Completions(completions) => completions.run(),

@@ -4,6 +4,7 @@
 
 mod fields;
 mod keyring;
+mod proof;
 mod snapshot;
 mod view;
 
@@ -14,17 +15,18 @@ use uuid::Uuid;
 
 pub(crate) use self::fields::Opened;
 use self::keyring::Keyring;
+pub(crate) use self::proof::prove;
 pub(crate) use self::snapshot::Selected;
 use self::snapshot::Snapshot;
 pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
 use crate::clock::Clock;
 use crate::crypto::{self, label};
-use crate::kms::Masters;
+use crate::kms::{Master, Masters};
 use crate::policy::Permit;
 use crate::provider::{Catalogue, Provider};
 use crate::refusal::{FieldFault, Reason, Refusal};
 use crate::secret::SecretBytes;
-use crate::store::{Former, SecretRow, Store, StoredSecret, VersionRow, VersionState};
+use crate::store::{Former, KekRow, SecretRow, Store, StoredSecret, VersionRow, VersionState};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -147,6 +149,20 @@ impl Vault {
         self.store.insert_active_version(&version, &fingerprint, Former::Destroy).await?;
         self.reload_locked(&changing).await?;
         self.show(id).await
+    }
+
+    /// A key-encryption key wrapped by another master key, for a backup.
+    pub(crate) async fn wrap_for(
+        &self,
+        kek: &KekRow,
+        master: &Master,
+    ) -> Result<Vec<u8>, VaultError> {
+        let unsealed = self.opened.load_full().ok_or(VaultError::Sealed)?;
+        unsealed.keyring.wrap_for(kek, master).await
+    }
+
+    pub(crate) fn installation(&self) -> Uuid {
+        self.installation
     }
 
     pub(crate) async fn list(&self) -> Result<Vec<SecretView>, VaultError> {

@@ -18,7 +18,7 @@ use super::frame::frame;
 use super::guard::{Needs, guard};
 use super::house::House;
 use super::refused::Refused;
-use super::{audit, describe, keys, open, pages, providers, secrets, symbols};
+use super::{audit, backups, describe, keys, open, pages, providers, secrets, symbols};
 use crate::client::Right;
 
 type Routes = OpenApiRouter<Arc<House>>;
@@ -51,7 +51,7 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         (Right::ReadUsageTrail, vec![keys::reading_trail(), audit::reading()]),
         (Right::VerifyTrail, vec![audit::verifying()]),
         (Right::Operate, vec![keys::changing(), secrets::changing()]),
-        (Right::Administer, vec![secrets::destroying()]),
+        (Right::Administer, vec![secrets::destroying(), backups::administering()]),
     ];
     let open = OpenApiRouter::with_openapi(describe::whole())
         .routes(routes!(open::healthz))

@@ -49,6 +49,15 @@ async fn face() -> Face {
     face_with(600).await
 }
 
+fn no_backups(folder: &std::path::Path) -> backup::Settings {
+    backup::Settings {
+        folder: folder.join("backups"),
+        every: None,
+        keep: 1,
+        recipients: Vec::new(),
+    }
+}
+
 async fn face_with(requests_per_minute: u64) -> Face {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::settable(1_768_487_400_000);
@@ -93,6 +102,7 @@ async fn face_with(requests_per_minute: u64) -> Face {
         vault,
         ledger,
         catalogue,
+        backups: no_backups(folder.path()),
         tiers: limiter::Settings {
             enabled: true,
             window_seconds: 3600,

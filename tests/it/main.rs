@@ -4,6 +4,8 @@
 //! whole.
 
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod crash;
