@@ -5,6 +5,7 @@
 mod background;
 mod fault;
 mod lock;
+mod proof;
 mod rescue;
 mod sandbox;
 mod setup;
@@ -19,6 +20,7 @@ use tracing::Instrument as _;
 use self::background::protect_memory;
 pub use self::fault::StartError;
 use self::lock::DataLock;
+pub(crate) use self::proof::prove_master_key;
 pub use self::rescue::{Opener, Rescue, prove, restore};
 pub use self::setup::{Setup, Step};
 pub(crate) use self::ways::reach;
@@ -122,7 +124,8 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
         masters,
         installation,
     );
-    let vault = Arc::new(vault.await?);
+    let vault = Arc::new(vault.await?.keeping_opened(&config.vault));
+    tokio::spawn(Arc::clone(&vault).tend());
     let workers = workers(&config, mode);
     let opening = Opening {
         settings: config.ledger.clone(),
@@ -238,6 +241,7 @@ impl Rooms {
                 public_url: public_url(settings, binding.address()),
                 domain: settings.domain.clone(),
                 max_body_bytes: settings.max_body_bytes,
+                trusted_proxies: settings.trusted_proxies.clone(),
             },
         };
         let parts = proxy::Parts {
@@ -257,6 +261,7 @@ impl Rooms {
             let (taken, _made) = ledger.fill();
             metrics.seats_in_use(taken);
             metrics.in_flight(u64::try_from(limiter.in_flight()).unwrap_or(u64::MAX));
+            metrics.refusals_summed(ledger.refusals_summed());
             metrics.ledger_degraded(ledger.degraded().is_some());
             metrics.encode()
         });

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
+use crate::clock::Clock;
+
 pub(crate) use self::role::{Right, Role, Tier};
 pub(crate) use self::scope::{BadScope, Scopes};
 
@@ -49,12 +51,13 @@ impl State {
 }
 
 impl Client {
-    pub(crate) fn state(&self, now_ms: i64) -> State {
+    /// The clock is read only where an expiry asks for it.
+    pub(crate) fn state(&self, clock: &Clock) -> State {
         if !self.active {
             return State::Revoked;
         }
         match self.expires_at_ms {
-            Some(expires_at_ms) if expires_at_ms <= now_ms => State::Expired,
+            Some(expires_at_ms) if expires_at_ms <= clock.unix_ms() => State::Expired,
             Some(_) | None => State::Active,
         }
     }

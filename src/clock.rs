@@ -25,6 +25,13 @@ struct SetClock {
     monotonic_ns: AtomicU64,
 }
 
+/// Both hands, read once and handed on: clocks are among the dearest things a call can ask for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub unix_ms: i64,
+    pub monotonic_ns: u64,
+}
+
 impl Clock {
     #[expect(clippy::disallowed_methods, reason = "this file is the home of time")]
     pub fn system() -> Self {
@@ -36,6 +43,10 @@ impl Clock {
     pub fn settable(unix_ms: i64) -> Self {
         let hands = SetClock { unix_ms: AtomicI64::new(unix_ms), monotonic_ns: AtomicU64::new(1) };
         Self(Source::Set(Arc::new(hands)))
+    }
+
+    pub fn now(&self) -> Moment {
+        Moment { unix_ms: self.unix_ms(), monotonic_ns: self.monotonic_ns() }
     }
 
     /// Milliseconds since 1970, as the wall clock says; may jump.

@@ -8,6 +8,7 @@ mod example;
 mod fault;
 mod ground;
 mod kind;
+mod kubernetes;
 mod layers;
 mod limits;
 mod listeners;
@@ -19,6 +20,7 @@ mod storage;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 pub use self::environment::Environment;
 pub use self::example::example;
@@ -145,6 +147,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         kms,
         vault: vault::Settings {
             kek_max_age_days: raw.vault.kek_max_age_days,
+            keep_opened: Duration::from_secs(raw.vault.keep_opened_seconds),
             locked_memory_bytes: raw.vault.locked_memory_bytes,
         },
         limiter,

@@ -14,16 +14,19 @@ mod trace;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hyper::body::Incoming;
+use http::request::Parts;
+use hyper::body::{Body as _, Incoming};
 
 pub(crate) use self::answer::{Answer, AnswerBody};
 use self::clean::Inbound;
+use self::rewrite::Place;
 use self::trace::Trace;
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::inject::{OutboundBody, inject};
 use crate::ledger::Lane;
 use crate::limiter::Limiter;
+use crate::net;
 use crate::policy::{self, Permit};
 use crate::provider::Catalogue;
 use crate::refusal::{Reason, Refusal};
@@ -52,6 +55,8 @@ pub(crate) struct Settings {
     pub(crate) domain: String,
     /// 0: no limit.
     pub(crate) max_body_bytes: u64,
+    /// Networks whose word on who called is believed.
+    pub(crate) trusted_proxies: Vec<(IpAddr, u8)>,
 }
 
 /// One thread's corridor.
@@ -64,8 +69,17 @@ pub(crate) struct Corridor {
 
 /// A request as it came in, and from whom.
 pub(crate) struct Raw {
-    pub(crate) request: http::Request<Incoming>,
+    pub(crate) parts: Parts,
+    /// None where the request has no body.
+    pub(crate) body: Option<Incoming>,
     pub(crate) address: IpAddr,
+}
+
+impl Raw {
+    pub(crate) fn new(request: http::Request<Incoming>, address: IpAddr) -> Self {
+        let (parts, body) = request.into_parts();
+        Self { parts, body: (!body.is_end_stream()).then_some(body), address }
+    }
 }
 
 impl Corridor {
@@ -78,31 +92,45 @@ impl Corridor {
         &self.house.settings.domain
     }
 
+    /// What is still under way will be cut, and that is not its callers' doing.
+    pub(crate) fn leave(&self) {
+        lane(&self.lane).leave();
+    }
+
+    /// Who called, where what connected to us is a proxy of ours.
+    pub(crate) fn caller(&self, peer: IpAddr, headers: &http::HeaderMap) -> IpAddr {
+        net::caller(peer, headers, &self.house.settings.trusted_proxies)
+    }
+
     /// Answers every request: with the provider's answer, or with a refusal that says why.
-    pub(crate) async fn answer(&self, raw: Raw) -> Answer {
+    pub(crate) async fn answer(&self, mut raw: Raw) -> Answer {
         let mut trace = Trace::new(&raw);
-        match self.walk(raw, &mut trace).await {
+        match self.walk(&mut raw, &mut trace).await {
             Ok(answer) => answer,
             Err(refusal) => {
                 self.house.metrics.refused(refusal.reason.code());
-                trace.refuse(&refusal, &self.lane)
+                trace.refuse(&refusal, &raw.parts, &self.lane)
             }
         }
     }
 
-    async fn walk(&self, raw: Raw, trace: &mut Trace) -> Result<Answer, Refusal> {
+    async fn walk(&self, raw: &mut Raw, trace: &mut Trace) -> Result<Answer, Refusal> {
         let house = &*self.house;
-        let inbound = clean::clean(raw, house)?;
+        let Raw { parts, body, .. } = raw;
+        let inbound = clean::clean(parts, body.as_ref(), house)?;
         let client = self.authenticate(&inbound, trace).await?;
         let permit = self.authorize(&inbound, &client)?;
-        let (mut head, body, public_base) = inbound.into_head(permit.provider(), &house.settings);
-        trace.seat(&self.lane, &permit, &mut head)?;
+        let (mut head, host_form) = inbound.into_head();
+        let moment = trace.seat(&self.lane, &permit, &mut head)?;
         let selected = house.vault.select(&permit)?;
         trace.secret(&selected);
-        let admission = house.limiter.admit(&permit)?;
+        let admission = match house.limiter.admit(&permit, moment)? {
+            Some(admission) => admission,
+            None => house.limiter.admit_in_turn(&permit).await?,
+        };
         trace.counted(&admission);
-        let opened = house.vault.open(&permit, &selected)?;
-        let body = match body {
+        let opened = house.vault.open(&permit, &selected, moment)?;
+        let body = match body.take() {
             Some(incoming) => {
                 OutboundBody::of(incoming, trace.bytes_in(), house.settings.max_body_bytes)
             }
@@ -113,16 +141,21 @@ impl Corridor {
         if !house.roster.is_usable(&client) {
             return Err(Refusal::unauthorized());
         }
-        trace.forwarded();
-        let sent = self.upstream.send(outbound).await;
+        let now_ns = trace.forwarded();
+        let sent = self.upstream.send(outbound, now_ns).await;
         trace.upstream_ended();
         let reply = sent?;
-        Ok(scrub::scrub(reply, needles, permit.provider(), &public_base, (trace, admission)))
+        let place = Place {
+            provider: permit.provider(),
+            public_url: &house.settings.public_url,
+            host_form: host_form.as_deref(),
+        };
+        Ok(scrub::scrub(reply, needles, &place, (trace, admission)))
     }
 
     async fn authenticate(
         &self,
-        inbound: &Inbound,
+        inbound: &Inbound<'_>,
         trace: &mut Trace,
     ) -> Result<Arc<Client>, Refusal> {
         let Some(presented) = inbound.credential() else {
@@ -140,8 +173,8 @@ impl Corridor {
         Ok(client)
     }
 
-    fn authorize(&self, inbound: &Inbound, client: &Arc<Client>) -> Result<Permit, Refusal> {
-        let Some(provider) = inbound.provider(&self.house.catalogue) else {
+    fn authorize(&self, inbound: &Inbound<'_>, client: &Arc<Client>) -> Result<Permit, Refusal> {
+        let Some(provider) = inbound.provider() else {
             let detail =
                 "No provider of this name is configured; the first segment of the path names it.";
             return Err(Refusal::new(Reason::UnknownProvider, detail));

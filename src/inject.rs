@@ -9,95 +9,120 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{ACCEPT_ENCODING, HOST};
+use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderMap, HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Request, Uri};
 
 pub(crate) use self::body::{BodyFault, OutboundBody};
 use crate::policy::Permit;
 use crate::provider::{Placement, Provider, Template};
 use crate::refusal::{Reason, Refusal};
-use crate::secret::SecretBytes;
-use crate::vault::Opened;
+use crate::secret::{KeptBytes, Needles, SecretBytes};
+use crate::vault::{Fresh, Opened, Placed};
 
-/// A request's head after it was made clean: no credential, nothing hop-by-hop, no Host.
-pub(crate) struct Head {
-    pub(crate) method: Method,
-    /// What follows the provider: begins with a slash, holds no query.
-    pub(crate) path: String,
-    /// Without the credential parameters; empty where there is none.
-    pub(crate) query: String,
-    pub(crate) headers: HeaderMap,
+/// A request's head after it was made clean: no credential, nothing hop-by-hop, no Host. It lies
+/// where it came in.
+pub(crate) struct Head<'r> {
+    parts: &'r mut Parts,
+    rest_at: usize,
+    query: String,
 }
 
 /// A call that may leave. Only this room makes one.
 pub(crate) struct Outbound {
     provider: Arc<Provider>,
-    method: Method,
-    target: PathAndQuery,
-    headers: HeaderMap,
-    body: OutboundBody,
+    request: Request<OutboundBody>,
 }
 
-/// What must not come back: the values that were placed. Wiped with the answer.
-pub(crate) struct Needles(Vec<SecretBytes>);
+impl<'r> Head<'r> {
+    /// `rest_at` is where in the path the provider ends; `query` is what is left of the query
+    /// without the credential parameters.
+    pub(crate) fn new(parts: &'r mut Parts, rest_at: usize, query: String) -> Self {
+        Self { parts, rest_at, query }
+    }
+
+    pub(crate) fn method(&self) -> &str {
+        self.parts.method.as_str()
+    }
+
+    /// What follows the provider: begins with a slash, holds no query.
+    pub(crate) fn path(&self) -> &str {
+        match self.parts.uri.path().get(self.rest_at..) {
+            Some("") | None => "/",
+            Some(rest) => rest,
+        }
+    }
+
+    pub(crate) fn put(&mut self, name: HeaderName, value: HeaderValue) {
+        self.parts.headers.insert(name, value);
+    }
+}
 
 impl Outbound {
-    pub(crate) fn provider(&self) -> &Arc<Provider> {
-        &self.provider
-    }
-
-    pub(crate) fn into_parts(self) -> (Method, PathAndQuery, HeaderMap, OutboundBody) {
-        (self.method, self.target, self.headers, self.body)
+    pub(crate) fn into_parts(self) -> (Arc<Provider>, Request<OutboundBody>) {
+        (self.provider, self.request)
     }
 }
 
-impl Needles {
-    pub(crate) fn iter(&self) -> impl Iterator<Item = &[u8]> {
-        self.0.iter().map(SecretBytes::expose)
-    }
-}
-
-/// Places the opened fields as the catalogue says; consumes them.
+/// Places the opened fields as the catalogue says. The needles are what must not come back.
 pub(crate) fn inject(
-    head: Head,
+    head: Head<'_>,
     body: OutboundBody,
     permit: &Permit,
     opened: Opened,
-) -> Result<(Outbound, Needles), Refusal> {
+) -> Result<(Outbound, Arc<Needles>), Refusal> {
     let provider = Arc::clone(permit.provider());
-    let Head { method, path, query, mut headers } = head;
-    let mut parameters: Option<SecretBytes> = None;
+    let placed = opened.placed(|fields| place(&provider, fields))?;
+    let target = target(&provider, head.path(), &head.query, placed.parameters.expose())?;
+    let mut request = Request::new(body);
+    *request.method_mut() = std::mem::take(&mut head.parts.method);
+    *request.uri_mut() = Uri::from(target);
+    let headers = request.headers_mut();
+    std::mem::swap(headers, &mut head.parts.headers);
+    for (name, value) in &placed.headers {
+        headers.insert(name.clone(), value.clone());
+    }
+    headers.insert(HOST, provider.host.clone());
+    if !provider.rewrite.members.is_empty() {
+        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+    }
+    Ok((Outbound { provider, request }, Arc::clone(&placed.needles)))
+}
+
+/// The same for every call of one opening.
+fn place(provider: &Provider, fields: &Fresh) -> Result<Placed, Refusal> {
+    let mut headers = Vec::with_capacity(provider.inject.len());
+    let mut parameters = SecretBytes::new(Vec::new());
+    let mut may_stay = true;
     for placement in &provider.inject {
-        let value = fill(placement.template(), &opened)?;
+        let value = fill(placement.template(), fields)?;
         match placement {
             Placement::Header { name, .. } => {
-                headers.insert(name.clone(), sensitive(value)?);
+                let value = KeptBytes::copy_of(value.expose());
+                may_stay &= value.may_stay();
+                headers.push((name.clone(), sensitive(value)?));
             }
             Placement::Query { name, .. } => {
-                parameters = Some(append_parameter(parameters, name, &value));
+                parameters = append_parameter(&parameters, name, &value);
             }
         }
     }
-    headers.insert(HOST, provider.host.clone());
-    if !provider.rewrite.json_members.is_empty() {
-        headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-    }
-    let target = target(&provider, &path, &query, parameters)?;
-    let needles = needles(&provider, &opened);
-    Ok((Outbound { provider, method, target, headers, body }, needles))
+    let parameters = KeptBytes::copy_of(parameters.expose());
+    let needles = needles(provider, fields);
+    may_stay &= parameters.may_stay() && needles.iter().all(KeptBytes::may_stay);
+    Ok(Placed { headers, parameters, needles: Arc::new(Needles::new(needles)), may_stay })
 }
 
-fn fill(template: &Template, opened: &Opened) -> Result<SecretBytes, Refusal> {
-    template.fill(|name| opened.field(name)).ok_or_else(|| {
+fn fill(template: &Template, fields: &Fresh) -> Result<SecretBytes, Refusal> {
+    template.fill(|name| fields.field(name)).ok_or_else(|| {
         let detail = "The stored secret lacks a field that this provider needs; enter it again.";
         Refusal::new(Reason::NoSecret, detail)
     })
 }
 
 /// The header owns the wiped bytes: they die with its last clone.
-fn sensitive(value: SecretBytes) -> Result<HeaderValue, Refusal> {
-    let shared = Bytes::from_owner(value.into_zeroizing());
-    let mut header = HeaderValue::from_maybe_shared(shared).map_err(|_| {
+fn sensitive(value: KeptBytes) -> Result<HeaderValue, Refusal> {
+    let mut header = HeaderValue::from_maybe_shared(Bytes::from_owner(value)).map_err(|_| {
         let detail = "The stored secret holds characters that no header may carry; enter it again.";
         Refusal::new(Reason::NoSecret, detail)
     })?;
@@ -106,8 +131,8 @@ fn sensitive(value: SecretBytes) -> Result<HeaderValue, Refusal> {
 }
 
 /// Appended last, as the contract says. Exactly as long as needed, so that no copy is left behind.
-fn append_parameter(before: Option<SecretBytes>, name: &str, value: &SecretBytes) -> SecretBytes {
-    let before = before.as_ref().map_or(&[][..], SecretBytes::expose);
+fn append_parameter(before: &SecretBytes, name: &str, value: &SecretBytes) -> SecretBytes {
+    let before = before.expose();
     let encoded: usize =
         value.expose().iter().map(|byte| if is_plain(*byte) { 1 } else { 3 }).sum();
     let mut joined = Vec::with_capacity(before.len() + name.len() + encoded + 2);
@@ -145,10 +170,9 @@ fn target(
     provider: &Provider,
     path: &str,
     query: &str,
-    parameters: Option<SecretBytes>,
+    placed: &[u8],
 ) -> Result<PathAndQuery, Refusal> {
     let base = &provider.base.path;
-    let placed = parameters.as_ref().map_or(&[][..], SecretBytes::expose);
     let mut target = Vec::with_capacity(base.len() + path.len() + query.len() + placed.len() + 2);
     target.extend_from_slice(base.as_bytes());
     target.extend_from_slice(path.as_bytes());
@@ -158,9 +182,9 @@ fn target(
             target.extend_from_slice(part);
         }
     }
-    let bytes = match parameters {
-        Some(_) => Bytes::from_owner(SecretBytes::new(target).into_zeroizing()),
-        None => Bytes::from(target),
+    let bytes = match placed {
+        [] => Bytes::from(target),
+        [_, ..] => Bytes::from_owner(SecretBytes::new(target).into_zeroizing()),
     };
     PathAndQuery::from_maybe_shared(bytes).map_err(|_| {
         Refusal::bad_request("The path or the query holds characters that no URL may carry.")
@@ -170,18 +194,18 @@ fn target(
 /// Very short values would blank innocent text; no real key is that short.
 const SHORTEST_NEEDLE: usize = 6;
 
-fn needles(provider: &Provider, opened: &Opened) -> Needles {
+fn needles(provider: &Provider, fields: &Fresh) -> Vec<KeptBytes> {
     let mut needles = Vec::with_capacity(provider.fields.len());
-    for value in provider.fields.iter().filter_map(|field| opened.field(&field.name)) {
+    for value in provider.fields.iter().filter_map(|field| fields.field(&field.name)) {
         if value.len() >= SHORTEST_NEEDLE {
-            needles.push(SecretBytes::copy_of(value));
+            needles.push(KeptBytes::copy_of(value));
             // Most keys read the same in a URL and in JSON, and need one needle.
             if !value.iter().all(|byte| is_plain(*byte)) {
-                needles.extend(escaped(value));
+                needles.extend(escaped(value).map(|form| KeptBytes::copy_of(form.expose())));
             }
         }
     }
-    Needles(needles)
+    needles
 }
 
 /// A value as a provider may write it back within a URL or within JSON.

@@ -19,6 +19,7 @@ mod recovery;
 mod seat;
 mod sink;
 mod slot;
+mod sums;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -39,6 +40,7 @@ use self::frame::{CLOSE_BYTES, STEP_BYTES};
 use self::journal::Journal;
 use self::lane::Shared;
 use self::sink::Sink;
+use self::sums::Sums;
 use self::writer::Writer;
 use crate::crypto::sha256;
 use crate::refusal::Reason;
@@ -96,6 +98,8 @@ struct Inner {
     /// The workers' lanes and, last, the house's own.
     lanes: Vec<Arc<Shared>>,
     house: Mutex<Lane>,
+    /// Refusals that are being summed up, a lane each.
+    sums: Vec<Arc<Mutex<Sums>>>,
     /// The end of the chain as this node stored it.
     head: Mutex<Link>,
     /// Why records wait; None while they do not.
@@ -172,7 +176,7 @@ impl Ledger {
         Ok(Change { record, request_id: begin.request_id.to_owned() })
     }
 
-    /// A no that was said before anything was written: counted, and kept while there is room.
+    /// A no that was said before anything was written: a record, or one of many in a record.
     pub(crate) fn refused(&self, reason: Reason, begin: &Begin<'_>) {
         lock(&self.0.house).refused(reason, begin);
     }
@@ -185,6 +189,11 @@ impl Ledger {
     /// Why records wait in the journal; None while they reach the database.
     pub(crate) fn degraded(&self) -> Option<String> {
         lock(&self.0.degraded).clone()
+    }
+
+    /// Refusals that stand in the trail as counts.
+    pub(crate) fn refusals_summed(&self) -> u64 {
+        self.0.sums.iter().map(|sums| lock(sums).total()).sum()
     }
 
     /// Slots taken and slots made, of all lanes.
@@ -216,6 +225,19 @@ impl Inner {
         record.answered(entry.status, entry.request_id, entry.reason);
         record.complete();
         Ok(())
+    }
+
+    /// Sums whose window is over become records; all of them when the house stops.
+    fn settle_sums(&self, now_ns: u64, stopping: bool) {
+        for sums in &self.sums {
+            if !stopping && !lock(sums).is_due(now_ns) {
+                continue;
+            }
+            // In this order, as whoever is refused on the house's own lane takes the two.
+            let house = lock(&self.house);
+            let mut sums = lock(sums);
+            sums.settle(|| if stopping { house.seat() } else { house.spare_seat() });
+        }
     }
 
     /// What the house itself has found. With no room left it stands in the log alone.

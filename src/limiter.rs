@@ -1,16 +1,19 @@
 //! Admission by count: one window per client key in use, allocated when it is first used. The only
 //! maker of an `Admission`.
-//! Takes no lock that another call can hold.
+//! Takes no lock that another call can hold, unless calls wait in line.
 
+mod places;
+
+use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use uuid::Uuid;
 
+use self::places::{Place, Places};
 use crate::client::{Client, Tier};
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, Moment};
 use crate::policy::Permit;
-use crate::quota::{Quota, Window};
+use crate::quota::{Count, Quota, Window};
 use crate::refusal::{Exceeded, LimitKind, Reason, Refusal};
 
 /// What `unlimited` is reported as.
@@ -31,14 +34,13 @@ pub(crate) struct Limiter {
     settings: Settings,
     clock: Clock,
     windows: papaya::HashMap<Uuid, Arc<Window>>,
-    in_flight: Arc<AtomicUsize>,
-    max_in_flight: usize,
+    places: Arc<Places>,
 }
 
 /// The right to make one counted call now; gives its place among the calls in flight back on drop.
 pub(crate) struct Admission {
     figures: Option<Figures>,
-    in_flight: Arc<AtomicUsize>,
+    _place: Place,
 }
 
 /// What the answer's headers say.
@@ -47,12 +49,6 @@ pub(crate) struct Figures {
     pub(crate) quota: u64,
     pub(crate) used: u64,
     pub(crate) reset_unix_seconds: i64,
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.in_flight.fetch_sub(1, Ordering::AcqRel);
-    }
 }
 
 impl Admission {
@@ -68,45 +64,82 @@ impl Limiter {
             settings,
             clock,
             windows: papaya::HashMap::new(),
-            in_flight: Arc::new(AtomicUsize::new(0)),
-            max_in_flight,
+            places: Places::new(max_in_flight),
         }
     }
 
-    /// Counts the call, or says when the next one would be admitted.
-    pub(crate) fn admit(&self, permit: &Permit) -> Result<Admission, Refusal> {
-        let figures = if self.settings.enabled { Some(self.count(permit.client())?) } else { None };
-        if self.in_flight.fetch_add(1, Ordering::AcqRel) >= self.max_in_flight {
-            self.in_flight.fetch_sub(1, Ordering::AcqRel);
-            let detail =
-                "As many calls are under way as proxy.max_concurrent allows; try again soon.";
-            return Err(Refusal::new(Reason::Overloaded, detail));
+    /// Counts the call, or says when the next one would be admitted. None where as many calls are
+    /// under way as may be: then the call has not been counted, and may wait.
+    pub(crate) fn admit(&self, permit: &Permit, now: Moment) -> Result<Option<Admission>, Refusal> {
+        let client = permit.client();
+        match self.places.take() {
+            Some(place) => self.counted(client, place, now).map(Some),
+            None => self.check_quota(client, now).map(|()| None),
         }
-        Ok(Admission { figures, in_flight: Arc::clone(&self.in_flight) })
+    }
+
+    /// After `admit` had no place: one when it is this call's turn, within a short while. Boxed,
+    /// so that the calls that need not wait do not carry the room for it.
+    pub(crate) fn admit_in_turn<'a>(
+        &'a self,
+        permit: &'a Permit,
+    ) -> Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send + 'a>> {
+        Box::pin(async move {
+            match Arc::clone(&self.places).wait().await {
+                Some(place) => self.counted(permit.client(), place, self.clock.now()),
+                None => {
+                    let detail = "As many calls are under way as proxy.max_concurrent allows, and \
+                                  the queue before them is too long; try again soon.";
+                    Err(Refusal::new(Reason::Overloaded, detail))
+                }
+            }
+        })
     }
 
     pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Acquire)
+        self.places.taken()
     }
 
-    fn count(&self, client: &Client) -> Result<Figures, Refusal> {
+    fn counted(&self, client: &Client, place: Place, now: Moment) -> Result<Admission, Refusal> {
+        let figures = match self.settings.enabled {
+            true => Some(self.count(client, now)?),
+            false => None,
+        };
+        Ok(Admission { figures, _place: place })
+    }
+
+    /// Whoever has used up his quota is told so and need not wait for it.
+    fn check_quota(&self, client: &Client, now: Moment) -> Result<(), Refusal> {
         let quota = self.quota(client);
-        let now_ns = self.clock.monotonic_ns();
+        if !self.settings.enabled || quota.unlimited {
+            return Ok(());
+        }
+        let windows = self.windows.pin();
+        let window = windows.get_or_insert_with(client.id, Arc::default);
+        match window.refusal(quota, now.monotonic_ns) {
+            Some(count) => Err(self.refusal(quota, &count, now)),
+            None => Ok(()),
+        }
+    }
+
+    fn count(&self, client: &Client, now: Moment) -> Result<Figures, Refusal> {
+        let quota = self.quota(client);
         let count = {
             let windows = self.windows.pin();
-            windows.get_or_insert_with(client.id, Arc::default).count(quota, now_ns)
+            windows.get_or_insert_with(client.id, Arc::default).count(quota, now.monotonic_ns)
         };
-        let reset_at_ms = self.clock.unix_ms() + milliseconds_up(count.free_in_ns);
         if count.admitted {
+            let reset_at_ms = reset_at_ms(&count, now);
             let reset_unix_seconds =
                 reset_at_ms.div_euclid(1000) + i64::from(reset_at_ms % 1000 > 0);
             return Ok(Figures { quota: quota.calls, used: count.used, reset_unix_seconds });
         }
-        Err(self.exceeded(quota, count.used, reset_at_ms))
+        Err(self.refusal(quota, &count, now))
     }
 
-    fn exceeded(&self, quota: Quota, used: u64, reset_at_ms: i64) -> Refusal {
-        let wait_ms = reset_at_ms.saturating_sub(self.clock.unix_ms());
+    fn refusal(&self, quota: Quota, count: &Count, now: Moment) -> Refusal {
+        let (used, reset_at_ms) = (count.used, reset_at_ms(count, now));
+        let wait_ms = reset_at_ms.saturating_sub(now.unix_ms);
         let exceeded = Exceeded {
             limit: LimitKind::Client,
             quota: quota.calls,
@@ -134,6 +167,10 @@ impl Limiter {
         };
         Quota { calls, window_ns: settings.window_seconds.saturating_mul(1_000_000_000), unlimited }
     }
+}
+
+fn reset_at_ms(count: &Count, now: Moment) -> i64 {
+    now.unix_ms + milliseconds_up(count.free_in_ns)
 }
 
 fn milliseconds_up(ns: u64) -> i64 {

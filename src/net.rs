@@ -1,11 +1,13 @@
 //! Mechanism of the network: guarded resolve and connect, client TLS; listeners, certificate
-//! reload, deadlines. Knows nothing of providers, callers or HTTP. Must never connect to an address
-//! that it has not judged, and never resolve a name again between the judgement and the connect.
+//! reload, deadlines; who called, behind a proxy of ours. Knows nothing of providers or callers'
+//! keys. Must never connect to an address that it has not judged, and never resolve a name again
+//! between the judgement and the connect.
 
 mod address;
 mod connect;
 mod deadline;
 mod drain;
+mod forwarded;
 mod listen;
 mod stream;
 mod tls;
@@ -19,6 +21,7 @@ pub(crate) use self::address::is_private;
 pub(crate) use self::connect::{ConnectError, Connector, Destination};
 pub(crate) use self::deadline::{Deadlines, Patience};
 pub(crate) use self::drain::Drain;
+pub(crate) use self::forwarded::caller;
 pub(crate) use self::listen::{Accepted, Binding, ListenError, PeerStream};
 pub(crate) use self::stream::Stream;
 pub(crate) use self::tls::{ServerTls, TlsError, Trust, install_provider, server_tls};

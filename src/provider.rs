@@ -7,6 +7,7 @@ mod file;
 mod format;
 mod placement;
 mod raw;
+mod rewrite;
 mod url;
 
 use std::collections::BTreeMap;
@@ -17,6 +18,7 @@ pub(crate) use self::emulation::{Canned, EmulatedRoute, Emulation};
 pub(crate) use self::file::{BadProvider, RESERVED_NAMES, is_provider_id};
 pub(crate) use self::format::KeyFormat;
 pub(crate) use self::placement::{Placement, Template};
+pub(crate) use self::rewrite::{Rewrite, escaped};
 pub(crate) use self::url::{BaseUrl, Scheme};
 
 /// One upstream API.
@@ -27,9 +29,6 @@ pub(crate) struct Provider {
     pub category: String,
     pub docs_url: Option<String>,
     pub base: BaseUrl,
-    /// Bases whose absolute URLs in answers are rewritten: the one in force and the catalogue's
-    /// own.
-    pub known_bases: Vec<BaseUrl>,
     pub websocket: Option<BaseUrl>,
     /// The Host header of every call, made once.
     pub host: http::HeaderValue,
@@ -62,13 +61,6 @@ pub(crate) struct Slots {
     pub headers: Vec<String>,
     /// Lower case: names compare percent-decoded and without case.
     pub query: Vec<String>,
-}
-
-/// What to rewrite in answers beside `Location` and `Link`.
-#[derive(Debug, Default)]
-pub(crate) struct Rewrite {
-    /// Members of JSON answers that hold absolute URLs of this provider.
-    pub json_members: Vec<String>,
 }
 
 /// The cheap call that proves a key.
@@ -193,7 +185,7 @@ impl Provider {
     #[must_use]
     pub(crate) fn at_port(mut self, port: u16) -> Self {
         self.base = self.base.with_port(port);
-        self.known_bases = vec![self.base.clone()];
+        self.rewrite = self.rewrite.at(&[self.base.clone()]);
         self.host = file::host_header(&self.base).unwrap_or(self.host);
         self
     }

@@ -127,6 +127,7 @@ async fn worker(listener: Accepted, corridor: Arc<Corridor>, drain: Drain, max_h
     drop(listener);
     let cut = drain.finished(DRAIN_WITHIN).await;
     if cut > 0 {
+        corridor.leave();
         tracing::warn!(connections = cut, "connections were cut after the drain time");
     }
 }
@@ -134,15 +135,19 @@ async fn worker(listener: Accepted, corridor: Arc<Corridor>, drain: Drain, max_h
 /// One client connection, from its first byte to its last.
 async fn serve(peer: PeerStream, corridor: Arc<Corridor>, drain: Drain, max_head_bytes: usize) {
     let mut follower = drain.follow();
-    let address = peer.peer.ip();
-    let Some(stream) = peer.open().await else { return };
+    let (peer, opening) = (peer.peer.ip(), peer.open());
+    let Some(stream) = opening.await else { return };
     let service = service_fn(move |request: http::Request<Incoming>| {
         let corridor = Arc::clone(&corridor);
         // In one place, not behind a function of its own: each would hold the request once more.
         async move {
-            let answer = match own::answer(&request, corridor.domain()) {
+            let mut raw = Raw::new(request, peer);
+            let answer = match own::answer(&raw.parts, corridor.domain()) {
                 Some(answer) => answer,
-                None => corridor.answer(Raw { request, address }).await,
+                None => {
+                    raw.address = corridor.caller(peer, &raw.parts.headers);
+                    corridor.answer(raw).await
+                }
             };
             Ok::<_, Infallible>(answer)
         }

@@ -90,6 +90,14 @@ impl Window {
         }
     }
 
+    /// What a call would be told that has no room in the quota, without counting one that has.
+    pub(crate) fn refusal(&self, quota: Quota, now_ns: u64) -> Option<Count> {
+        let used = self.used(quota, now_ns);
+        let current = unpack(self.state.load(Ordering::Acquire)).0.max(quota.epoch(now_ns));
+        let free_in_ns = self.free_in_ns(quota, current, now_ns);
+        (used >= quota.calls).then_some(Count { admitted: false, used, free_in_ns })
+    }
+
     /// What is used at this moment, without counting.
     pub(crate) fn used(&self, quota: Quota, now_ns: u64) -> u64 {
         let (epoch, sum) = unpack(self.state.load(Ordering::Acquire));

@@ -131,7 +131,7 @@ impl Roster {
 
     /// May this client key still be used? For streams that outlive the look at the table.
     pub(crate) fn is_usable(&self, client: &Client) -> bool {
-        !client.is_superseded() && client.state(self.clock.unix_ms()) == State::Active
+        !client.is_superseded() && client.state(&self.clock) == State::Active
     }
 
     /// Stores a new client key; the row's id and times are set here.
@@ -268,13 +268,12 @@ impl Roster {
     }
 
     fn usable(&self, entry: Entry) -> Option<Arc<Client>> {
-        let now_ms = self.clock.unix_ms();
         let failure = match entry {
             Entry::Unknown { .. } => AuthFailure::Unknown,
-            Entry::Known { valid_until_ms: Some(until), .. } if until <= now_ms => {
+            Entry::Known { valid_until_ms: Some(until), .. } if until <= self.clock.unix_ms() => {
                 AuthFailure::Expired
             }
-            Entry::Known { client, .. } => match client.state(now_ms) {
+            Entry::Known { client, .. } => match client.state(&self.clock) {
                 State::Active => return Some(client),
                 State::Revoked => AuthFailure::Revoked,
                 State::Expired => AuthFailure::Expired,

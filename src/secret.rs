@@ -3,12 +3,17 @@
 //! for that word lists every place that sees a secret.
 //! Must never gain `Debug`, `Display`, `Clone` or a serde implementation.
 
+mod kept;
 mod memory;
+mod needle;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 pub use self::memory::{Locked, Protection, prepare, protection};
+
+pub(crate) use self::kept::KeptBytes;
+pub(crate) use self::needle::{Needle, Needles, begun_at};
 
 /// A secret of any length. Wiped when dropped; its capacity never grows, so no copy is left behind.
 ///

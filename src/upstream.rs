@@ -86,12 +86,10 @@ impl Upstream {
     }
 
     /// The provider's answer, whatever its status.
-    pub(crate) async fn send(&self, outbound: Outbound) -> Result<Reply, Refusal> {
-        let provider = Arc::clone(outbound.provider());
-        let (method, target, headers, body) = outbound.into_parts();
-        let wants_h2 = body.is_empty() || is_grpc(&headers);
-        let request = request(method, target, headers, body);
-        let Some((lease, age)) = self.pool.take(&provider.id, wants_h2) else {
+    pub(crate) async fn send(&self, outbound: Outbound, now_ns: u64) -> Result<Reply, Refusal> {
+        let (provider, request) = outbound.into_parts();
+        let wants_h2 = request.body().is_empty() || is_grpc(request.headers());
+        let Some((lease, age)) = self.pool.take(&provider.id, wants_h2, now_ns) else {
             // Boxed, like the second try: what is rare must not swell every call.
             return Box::pin(self.send_afresh(&provider, request, wants_h2)).await;
         };
@@ -178,21 +176,12 @@ impl Again {
     }
 
     fn request(self) -> Request<OutboundBody> {
-        request(self.method, self.target, self.headers, OutboundBody::Empty)
+        let mut request = Request::new(OutboundBody::Empty);
+        *request.method_mut() = self.method;
+        *request.uri_mut() = Uri::from(self.target);
+        *request.headers_mut() = self.headers;
+        request
     }
-}
-
-fn request(
-    method: Method,
-    target: PathAndQuery,
-    headers: HeaderMap,
-    body: OutboundBody,
-) -> Request<OutboundBody> {
-    let mut request = Request::new(body);
-    *request.method_mut() = method;
-    *request.uri_mut() = Uri::from(target);
-    *request.headers_mut() = headers;
-    request
 }
 
 fn is_grpc(headers: &HeaderMap) -> bool {

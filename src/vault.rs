@@ -1,6 +1,6 @@
 //! Secrets and their versions: added, selected, opened, destroyed. Opening demands a `Permit`; only
-//! this room makes an `Opened`. In memory lie prepared envelopes and expanded keys, never a value:
-//! each call opens its own. Nothing here answers with a value, whatever the role.
+//! this room makes an `Opened`. In memory lie prepared envelopes and expanded keys, and for a short
+//! time the values that calls are using. Nothing here answers with a value, whatever the role.
 
 mod fields;
 mod keyring;
@@ -9,17 +9,18 @@ mod snapshot;
 mod view;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
-pub(crate) use self::fields::Opened;
+pub(crate) use self::fields::{Fresh, Placed};
 use self::keyring::Keyring;
 pub(crate) use self::proof::prove;
-pub(crate) use self::snapshot::Selected;
 use self::snapshot::Snapshot;
+pub(crate) use self::snapshot::{Opened, Selected};
 pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
-use crate::clock::Clock;
+use crate::clock::{Clock, Moment};
 use crate::crypto::{self, label};
 use crate::kms::{Master, Masters};
 use crate::policy::Permit;
@@ -31,9 +32,15 @@ use crate::store::{Former, KekRow, SecretRow, Store, StoredSecret, VersionRow, V
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub kek_max_age_days: u32,
+    /// How long an opened value serves further calls before it is wiped; none: each call opens its
+    /// own.
+    pub keep_opened: Duration,
     /// The most that key material may take of memory that is never swapped out.
     pub locked_memory_bytes: usize,
 }
+
+/// How often kept values are looked through at most.
+const SHORTEST_ROUND_NS: u64 = 1_000_000_000;
 
 /// The house's secrets. One for all threads; what changes is swapped as a whole.
 pub(crate) struct Vault {
@@ -41,6 +48,7 @@ pub(crate) struct Vault {
     clock: Clock,
     catalogue: Arc<Catalogue>,
     installation: Uuid,
+    keep_ns: u64,
     /// None while sealed.
     opened: ArcSwapOption<Unsealed>,
     /// One change at a time: each reloads what the next one builds on.
@@ -70,11 +78,30 @@ impl Vault {
             clock,
             catalogue,
             installation,
+            keep_ns: 0,
             opened: ArcSwapOption::empty(),
             changing: tokio::sync::Mutex::new(()),
         };
         vault.reload(keyring).await?;
         Ok(vault)
+    }
+
+    /// How long an opened value serves further calls; without this each call opens its own.
+    #[must_use]
+    pub(crate) fn keeping_opened(mut self, settings: &Settings) -> Self {
+        self.keep_ns = u64::try_from(settings.keep_opened.as_nanos()).unwrap_or(u64::MAX);
+        self
+    }
+
+    /// How many key-encryption keys are stored, and how many of them open under this master key.
+    pub(crate) async fn prove(
+        store: &Store,
+        masters: Arc<Masters>,
+        installation: Uuid,
+    ) -> Result<(usize, usize), VaultError> {
+        let stored = store.keks().await?.rows.len();
+        let opened = Keyring::load(store, masters, installation).await?.len();
+        Ok((stored, opened))
     }
 
     pub(crate) fn is_sealed(&self) -> bool {
@@ -96,12 +123,28 @@ impl Vault {
         unsealed.snapshot.select(&permit.provider().id, permit.secret())
     }
 
-    /// The value, for this call alone; it is wiped when the call drops it.
-    pub(crate) fn open(&self, permit: &Permit, selected: &Selected) -> Result<Opened, Refusal> {
-        selected.open(permit.provider()).map_err(|fault| {
+    /// The value, for this call and those of the next moments; wiped when the last of them is over.
+    pub(crate) fn open(
+        &self,
+        permit: &Permit,
+        selected: &Selected,
+        now: Moment,
+    ) -> Result<Opened, Refusal> {
+        let opened = selected.open(permit.provider(), now.monotonic_ns, self.keep_ns);
+        opened.map_err(|fault| {
             tracing::error!(secret = %selected.secret_id(), %fault, "a selected version did not open");
             Refusal::new(Reason::NoSecret, snapshot::DAMAGED)
         })
+    }
+
+    /// Wipes what was kept long enough and nobody asks for any more. For ever; spawned once.
+    pub(crate) async fn tend(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(Duration::from_nanos(self.keep_ns.max(SHORTEST_ROUND_NS))).await;
+            if let Some(unsealed) = self.opened.load().as_ref() {
+                unsealed.snapshot.drop_stale(self.clock.monotonic_ns(), self.keep_ns);
+            }
+        }
     }
 
     /// Checks an already stored secret's shape: opens it, judges it, wipes it.
@@ -110,7 +153,7 @@ impl Vault {
         let Some(selected) = unsealed.snapshot.by_id(id) else { return Ok(None) };
         let provider =
             self.catalogue.get(selected.provider()).ok_or(VaultError::UnknownProvider)?;
-        let opened = selected.open(provider).map_err(VaultError::Crypto)?;
+        let opened = selected.open_afresh().map_err(VaultError::Crypto)?;
         Ok(Some(faults(provider, &opened.copies(provider))))
     }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::header::{self, HeaderName};
-use axum::http::{HeaderMap, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -25,6 +25,8 @@ use crate::telemetry::admin_call;
 /// No call of this face takes longer; long work answers 202 and goes on by itself.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
 const LONGEST_TARGET: usize = 8192;
+/// By one route or another.
+const TAKEN: &str = "GET,HEAD,POST,PUT,DELETE";
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 const ERROR_CODE: HeaderName = HeaderName::from_static("x-sealgate-error");
@@ -64,7 +66,14 @@ async fn answer(request: Request, next: Next) -> Response {
         let detail = format!("The request target has more than {LONGEST_TARGET} bytes.");
         return Refused::from(Refusal::new(Reason::UriTooLong, detail)).into_response();
     }
+    let is_never_taken = matches!(request.method().as_str(), "TRACE" | "TRACK" | "CONNECT");
     match tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await {
+        // Such a method is wrong everywhere, whether there is something at its path or not.
+        Ok(response) if is_never_taken && response.status() != StatusCode::METHOD_NOT_ALLOWED => {
+            let mut response = Refused::of_status(StatusCode::METHOD_NOT_ALLOWED).into_response();
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(TAKEN));
+            response
+        }
         Ok(response) => response,
         Err(_) => {
             let detail = "The answer was not ready within 30 seconds; a change goes on by itself.";

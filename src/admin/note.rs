@@ -60,6 +60,10 @@ impl Noting {
         }
         let reason = refused.map(|refused| refused.refusal().reason);
         match (trace.caller(), reason) {
+            (Some(caller), Some(reason @ Reason::RateLimited)) => {
+                ledger.refused(reason, &self.begin(caller.actor_ref()));
+                Ok(())
+            }
             (Some(caller), reason) => ledger.append(&Entry {
                 kind: Kind::Access,
                 actor: caller.actor_ref(),
@@ -72,7 +76,7 @@ impl Noting {
                 detail: None,
             }),
             (None, Some(reason @ Reason::Unauthorized)) => {
-                // Counted always, kept while there is room: a flood cannot crowd out the rest.
+                // A flood of them is summed up, and cannot crowd out the rest.
                 ledger.refused(reason, &self.begin(STRANGER));
                 Ok(())
             }

@@ -15,7 +15,7 @@ use crate::{secret, telemetry};
 pub(super) fn protect_memory(config: &Config) {
     let protection = secret::prepare(config.vault.locked_memory_bytes);
     match protection.remedy() {
-        None => tracing::info!("{}", protection.sentence()),
+        None => tracing::debug!("{}", protection.sentence()),
         Some(remedy) => tracing::warn!(remedy, "{}", protection.sentence()),
     }
 }

@@ -1,8 +1,7 @@
-//! `healthcheck`: for containers. Asks the admin face of this installation's settings whether it is
-//! ready. No key is sent, so a certificate's name need not be checked where the machine asks
-//! itself.
+//! `healthcheck`: for containers. Asks this installation's own server whether it is ready, through
+//! the socket in its data folder: whoever else may answer on the port of the admin face is not
+//! asked. Must never say "ready" for another server.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -12,6 +11,7 @@ use super::output::Output;
 use super::{Ground, link};
 use crate::config::Config;
 
+/// Less than a container waits for its health check.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 pub(super) fn run(ground: &Ground) -> Result<(), Failure> {
@@ -25,32 +25,37 @@ pub(super) fn run(ground: &Ground) -> Result<(), Failure> {
 }
 
 async fn ask(config: &Config) -> Result<(), Failure> {
-    let address = reached(config.admin.listen);
-    let mut client = reqwest::Client::builder()
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(PATIENCE);
-    let mut url = format!("http://{address}/readyz");
-    if address.port() == 0 {
-        // The port was chosen at the start; the socket is where it always is.
-        client = client.unix_socket(config.socket.as_path());
-        url = String::from("http://local/readyz");
-    } else if config.admin.tls.is_some() {
-        client = client.tls_danger_accept_invalid_certs(address.ip().is_loopback());
-        url = format!("https://{address}/readyz");
+    let place = config.data_dir.display();
+    if !link::answers(&config.socket)? {
+        let remedy = "start it with `sealgate serve`, or set data_dir to its folder";
+        return Err(Failure::new(format!("not ready: no server runs on {place}; {remedy}")));
     }
     let fault = |error: reqwest::Error| {
         let why = link::causes(&error);
-        Failure::new(format!("not ready: no answer from the admin face at {address}: {why}"))
+        Failure::new(format!(
+            "not ready: the server on {place} does not answer: {why}; see its log"
+        ))
     };
-    let answer = client.build().map_err(fault)?.get(url).send().await.map_err(fault)?;
-    let status = answer.status();
-    if status.is_success() {
-        return Ok(());
-    }
+    let client = reqwest::Client::builder()
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .unix_socket(config.socket.as_path())
+        .timeout(PATIENCE)
+        .build()
+        .map_err(fault)?;
+    let answer = client.get("http://local/readyz").send().await.map_err(fault)?;
+    let status = answer.status().as_u16();
     let body: Value =
         serde_json::from_slice(&answer.bytes().await.map_err(fault)?).unwrap_or_default();
-    Err(Failure::new(format!("not ready: {}", reason(status.as_u16(), &body))))
+    judge(status, &body).map_err(|why| Failure::new(format!("not ready: {why}")))
+}
+
+/// Ready is only what says so.
+fn judge(status: u16, body: &Value) -> Result<(), String> {
+    if status == 200 && body.get("ready") == Some(&Value::Bool(true)) {
+        return Ok(());
+    }
+    Err(reason(status, body))
 }
 
 /// Which parts are not ready, where the answer says so.
@@ -66,24 +71,28 @@ fn reason(status: u16, body: &Value) -> String {
     });
     let told: Vec<String> = told.collect();
     if told.is_empty() {
-        return format!("the admin face answered with status {status}");
+        return format!("the server answered with status {status}; see its log");
     }
     told.join("; ")
-}
-
-/// Where a listener on every address is reached from the same machine.
-pub(super) fn reached(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ready_is_only_what_says_so() {
+        assert_eq!(judge(200, &serde_json::json!({"ready": true, "parts": []})), Ok(()));
+        for (status, body) in [
+            (200, Value::Null),
+            (200, serde_json::json!({"ready": false})),
+            (200, serde_json::json!({"ready": "true"})),
+            (503, serde_json::json!({"ready": true})),
+            (404, Value::Null),
+        ] {
+            assert!(judge(status, &body).is_err(), "{status} {body}");
+        }
+    }
 
     #[test]
     fn the_parts_that_are_not_ready_are_named() {
@@ -93,16 +102,6 @@ mod tests {
             {"name": "vault", "ready": false, "detail": null},
         ]});
         assert_eq!(reason(503, &body), "database: The database does not answer.; vault");
-        assert_eq!(reason(500, &Value::Null), "the admin face answered with status 500");
-    }
-
-    #[test]
-    fn a_listener_on_every_address_is_asked_on_loopback() {
-        let check = |listen: &str, expected: &str| {
-            assert_eq!(reached(listen.parse().unwrap()).to_string(), expected);
-        };
-        check("0.0.0.0:8000", "127.0.0.1:8000");
-        check("[::]:8000", "[::1]:8000");
-        check("10.0.0.5:1", "10.0.0.5:1");
+        assert_eq!(reason(500, &Value::Null), "the server answered with status 500; see its log");
     }
 }

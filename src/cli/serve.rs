@@ -2,12 +2,11 @@
 //! On an empty data folder it does first what `init` does, and prints the first admin key.
 //! Must never print another client key than that one, nor that one twice.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use clap::Args;
 
 use super::failure::Failure;
-use super::healthcheck::reached;
 use super::output::Output;
 use super::{Ground, Print, house};
 use crate::app::Running;
@@ -84,4 +83,29 @@ impl Place {
 fn url(tls: bool, address: Option<SocketAddr>) -> String {
     let address = address.map(|address| reached(address).to_string()).unwrap_or_default();
     format!("{}://{address}", if tls { "https" } else { "http" })
+}
+
+/// Where a listener on every address is reached from the same machine.
+fn reached(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_listener_on_every_address_is_reached_on_loopback() {
+        let check = |listen: &str, expected: &str| {
+            assert_eq!(reached(listen.parse().unwrap()).to_string(), expected);
+        };
+        check("0.0.0.0:8000", "127.0.0.1:8000");
+        check("[::]:8000", "[::1]:8000");
+        check("10.0.0.5:1", "10.0.0.5:1");
+    }
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use super::kubernetes;
 use crate::secret::SecretBytes;
 
 pub(super) const PREFIX: &str = "SEALGATE_";
@@ -79,8 +80,14 @@ impl Environment {
             name.starts_with(PREFIX)
                 && ![CONFIG, KEY, URL].contains(name)
                 && !name.starts_with(TEST_PREFIX)
+                && !self.is_of_a_neighbour(name)
         };
         self.variables.keys().map(String::as_str).filter(own)
+    }
+
+    fn is_of_a_neighbour(&self, name: &str) -> bool {
+        let rest = name.strip_prefix(PREFIX).unwrap_or_default();
+        self.text(name).is_some_and(|value| kubernetes::is_of_a_neighbour(rest, value))
     }
 
     fn text(&self, name: &str) -> Option<&str> {

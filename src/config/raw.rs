@@ -88,6 +88,7 @@ pub(super) struct RawMasterKey {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawVault {
     pub(super) kek_max_age_days: u32,
+    pub(super) keep_opened_seconds: u64,
     pub(super) locked_memory_bytes: usize,
 }
 

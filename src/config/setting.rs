@@ -156,6 +156,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "key-encryption keys rotate and rewrap by themselves at this age",
     ),
     setting(
+        "vault.keep_opened_seconds",
+        number(0, 3600),
+        "60",
+        "how long an opened secret serves further calls before it is wiped; 0: opened for each call",
+    ),
+    setting(
         "vault.locked_memory_bytes",
         number(256 * 1024, 1 << 30),
         "4194304",

@@ -292,6 +292,22 @@ fn files_that_settings_name_must_be_there() {
 }
 
 #[test]
+fn what_kubernetes_sets_for_a_service_does_not_stop_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let neighbours = [
+        ("SEALGATE_PORT", "tcp://10.96.0.11:8080"),
+        ("SEALGATE_SERVICE_HOST", "10.96.0.11"),
+        ("SEALGATE_SERVICE_PORT_PROXY", "8080"),
+        ("SEALGATE_PORT_8080_TCP_ADDR", "10.96.0.11"),
+    ];
+    assert!(load(None, &Environment::of(folder.path(), &neighbours)).is_ok());
+    for meant in [("SEALGATE_PORT", "8080"), ("SEALGATE_SERVICE_HOST", "gate.example")] {
+        let line = load(None, &Environment::of(folder.path(), &[meant])).err().unwrap().to_string();
+        assert!(line.contains("unknown variable"), "{line}");
+    }
+}
+
+#[test]
 fn environment_variables_are_read_by_the_kind_of_their_setting() {
     let variables = [
         ("SEALGATE_PROXY__LISTEN", "127.0.0.1:9"),

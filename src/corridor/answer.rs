@@ -6,13 +6,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use super::scrub::Passing;
 use crate::limiter::Figures;
-use crate::refusal::Refusal;
+use crate::refusal::{Reason, Refusal};
 use crate::upstream::ReplyFault;
 
 pub(crate) type Answer = http::Response<AnswerBody>;
@@ -128,6 +128,9 @@ fn put_digits(text: &mut Vec<u8>, value: u64) {
     text.extend_from_slice(digits.get(MOST_DIGITS - used..).unwrap_or_default());
 }
 
+/// Methods of HTTP that go to providers; any other but TRACE, TRACK and CONNECT does too.
+const FORWARDED: &str = "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS";
+
 /// Status and headers of a refusal.
 pub(super) fn dress_refusal(answer: &mut Answer, refusal: &Refusal, figures: Option<Figures>) {
     let status = StatusCode::from_u16(refusal.reason.status());
@@ -150,6 +153,9 @@ pub(super) fn dress_refusal(answer: &mut Answer, refusal: &Refusal, figures: Opt
         }
         (None, Some(figures)) => put_figures(headers, figures),
         (None, None) => {}
+    }
+    if refusal.reason == Reason::MethodNotAllowed {
+        headers.insert(ALLOW, HeaderValue::from_static(FORWARDED));
     }
     if refusal.close {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -6,25 +6,26 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
+use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use hyper::body::{Body as _, Incoming};
 
 use super::credential::{self, Presented};
-use super::{House, Raw, Settings, path};
+use super::{House, path};
 use crate::inject::Head;
 use crate::provider::{Catalogue, Provider};
 use crate::refusal::{Reason, Refusal};
 
 const X_SEALGATE_SECRET: HeaderName = HeaderName::from_static("x-sealgate-secret");
 
-/// What callers ask for; not yet what may leave.
-pub(super) struct Inbound {
-    method: Method,
-    headers: HeaderMap,
-    incoming: Incoming,
-    provider: Arc<str>,
-    known: Option<Arc<Provider>>,
-    rest: String,
+/// What callers ask for; not yet what may leave. The head stays where it came in and is worked on
+/// there: moving it from step to step cost more than most of the steps.
+pub(super) struct Inbound<'r> {
+    parts: &'r mut Parts,
+    /// None where no provider has the name that was asked for.
+    provider: Option<Arc<Provider>>,
+    /// Where in the path the provider ends.
+    rest_at: usize,
     query: String,
     presented: Presented,
     secret: Option<String>,
@@ -33,10 +34,14 @@ pub(super) struct Inbound {
 }
 
 /// After this, the request has exactly one meaning.
-pub(super) fn clean(raw: Raw, house: &House) -> Result<Inbound, Refusal> {
-    let (parts, incoming) = raw.request.into_parts();
+pub(super) fn clean<'r>(
+    parts: &'r mut Parts,
+    body: Option<&Incoming>,
+    house: &House,
+) -> Result<Inbound<'r>, Refusal> {
     check_method(&parts.method)?;
     check_framing(&parts.headers, parts.version)?;
+    check_length(body, house.settings.max_body_bytes)?;
     let host = host(&parts.uri, &parts.headers, parts.version)?;
     let path = parts.uri.path();
     if !path.starts_with('/') {
@@ -47,41 +52,36 @@ pub(super) fn clean(raw: Raw, house: &House) -> Result<Inbound, Refusal> {
         return Err(Refusal::bad_request(detail));
     }
     let (provider, rest, host_form) = address(path, host, &house.settings.domain)?;
-    let known = house.catalogue.get(provider).cloned();
     let mut inbound = Inbound {
-        provider: known.as_ref().map_or_else(|| Arc::from(provider), |found| Arc::clone(&found.id)),
-        rest: if rest.is_empty() { String::from("/") } else { rest.to_owned() },
-        method: parts.method,
-        headers: parts.headers,
-        incoming,
-        known,
+        provider: house.catalogue.get(provider).cloned(),
+        rest_at: path.len() - rest.len(),
+        parts,
         query: String::new(),
         presented: Presented::default(),
         secret: None,
         host_form,
     };
-    inbound.clean_query(parts.uri.query(), &house.catalogue)?;
+    inbound.clean_query(&house.catalogue)?;
     inbound.clean_headers(&house.catalogue)?;
-    if inbound.presented.stands_in(inbound.rest.as_bytes())
+    if inbound.presented.stands_in(inbound.rest().as_bytes())
         || inbound.presented.stands_in(inbound.query.as_bytes())
     {
         return Err(misplaced());
     }
-    inbound.check_length(house.settings.max_body_bytes)?;
     Ok(inbound)
 }
 
-impl Inbound {
+impl<'r> Inbound<'r> {
     pub(super) fn credential(&self) -> Option<&[u8]> {
         self.presented.as_bytes()
     }
 
     pub(super) fn method(&self) -> &str {
-        self.method.as_str()
+        self.parts.method.as_str()
     }
 
-    pub(super) fn provider<'a>(&self, catalogue: &'a Catalogue) -> Option<&'a Arc<Provider>> {
-        catalogue.get(&self.provider)
+    pub(super) fn provider(&self) -> Option<&Arc<Provider>> {
+        self.provider.as_ref()
     }
 
     pub(super) fn wanted_secret(&self) -> Option<&str> {
@@ -90,31 +90,22 @@ impl Inbound {
 
     /// Nothing where nobody asks: most keys have no scopes.
     pub(super) fn decoded_segments(&self, asked: bool) -> Vec<Cow<'_, str>> {
-        if asked { path::decoded_segments(&self.rest) } else { Vec::new() }
+        if asked { path::decoded_segments(self.rest()) } else { Vec::new() }
     }
 
-    /// The head that may go on, the body if there is one, and how clients reach this provider.
-    pub(super) fn into_head(
-        self,
-        provider: &Provider,
-        settings: &Settings,
-    ) -> (Head, Option<Incoming>, String) {
-        let public_base = match &self.host_form {
-            Some(host) => {
-                let scheme = settings.public_url.split("://").next().unwrap_or("https");
-                [scheme, "://", host].concat()
-            }
-            None => [settings.public_url.as_str(), "/", &provider.id].concat(),
-        };
-        let head =
-            Head { method: self.method, path: self.rest, query: self.query, headers: self.headers };
-        let body = (!self.incoming.is_end_stream()).then_some(self.incoming);
-        (head, body, public_base)
+    /// The head that may go on, and the host of the host form.
+    pub(super) fn into_head(self) -> (Head<'r>, Option<String>) {
+        (Head::new(self.parts, self.rest_at, self.query), self.host_form)
     }
 
-    fn clean_query(&mut self, query: Option<&str>, catalogue: &Catalogue) -> Result<(), Refusal> {
-        let Some(query) = query else { return Ok(()) };
-        let own = self.known.as_ref().map(|provider| &provider.slots.query);
+    /// What follows the provider in the path; empty where nothing does.
+    fn rest(&self) -> &str {
+        self.parts.uri.path().get(self.rest_at..).unwrap_or_default()
+    }
+
+    fn clean_query(&mut self, catalogue: &Catalogue) -> Result<(), Refusal> {
+        let Some(query) = self.parts.uri.query() else { return Ok(()) };
+        let own = self.provider.as_ref().map(|provider| &provider.slots.query);
         self.query = credential::clean_query(
             query,
             |name| catalogue.is_query_slot(name),
@@ -127,7 +118,7 @@ impl Inbound {
     /// One pass decides on every header; the second takes out what may not go on.
     fn clean_headers(&mut self, catalogue: &Catalogue) -> Result<(), Refusal> {
         let mut dropped: Vec<HeaderName> = Vec::with_capacity(8);
-        for (name, value) in &self.headers {
+        for (name, value) in &self.parts.headers {
             if catalogue.is_header_slot(name.as_str()) {
                 self.presented.note_header(value.as_bytes())?;
                 dropped.push(name.clone());
@@ -141,36 +132,37 @@ impl Inbound {
                 || credential::is_ours(name.as_str().as_bytes()))
                 && !catalogue.is_header_slot(name.as_str())
         };
-        if self.headers.iter().any(misplaces) {
+        if self.parts.headers.iter().any(misplaces) {
             return Err(misplaced());
         }
-        let nominated = self.headers.get_all(CONNECTION).iter();
+        let nominated = self.parts.headers.get_all(CONNECTION).iter();
         let nominated = nominated.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
         dropped.extend(nominated.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));
         self.secret = self
+            .parts
             .headers
             .get(X_SEALGATE_SECRET)
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
-        let wants_trailers = self.headers.get_all(TE).iter().any(names_trailers);
+        let wants_trailers = self.parts.headers.get_all(TE).iter().any(names_trailers);
         for name in dropped {
-            self.headers.remove(name);
+            self.parts.headers.remove(name);
         }
         if wants_trailers {
             // Our own word to the provider, which sends none to those who do not ask.
-            self.headers.insert(TE, HeaderValue::from_static("trailers"));
+            self.parts.headers.insert(TE, HeaderValue::from_static("trailers"));
         }
         Ok(())
     }
+}
 
-    fn check_length(&self, most: u64) -> Result<(), Refusal> {
-        let announced = self.incoming.size_hint().lower();
-        if most > 0 && announced > most {
-            let detail = "The body is larger than proxy.max_body_bytes allows.";
-            return Err(Refusal::new(Reason::TooLarge, detail).closing());
-        }
-        Ok(())
+fn check_length(body: Option<&Incoming>, most: u64) -> Result<(), Refusal> {
+    let announced = body.map_or(0, |body| body.size_hint().lower());
+    if most > 0 && announced > most {
+        let detail = "The body is larger than proxy.max_body_bytes allows.";
+        return Err(Refusal::new(Reason::TooLarge, detail).closing());
     }
+    Ok(())
 }
 
 fn names_trailers(value: &HeaderValue) -> bool {

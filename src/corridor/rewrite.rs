@@ -2,43 +2,55 @@
 //! that the catalogue names. As bytes, while they stream; JSON is never parsed into values and
 //! written again.
 
+use std::sync::Arc;
+
 use bytes::{Bytes, BytesMut};
 
-use crate::provider::Provider;
+use crate::provider::{Provider, escaped};
+use crate::secret::begun_at;
 
 /// Longest stretch that is held back while it is undecided: a member's name and the origin behind
 /// it.
 const MOST_HELD: usize = 1024;
 
+/// How clients reach a provider through us; put together where an answer asks for it, which few do.
+pub(super) struct Place<'a> {
+    pub(super) provider: &'a Arc<Provider>,
+    /// Without a trailing slash.
+    pub(super) public_url: &'a str,
+    /// The host by which the client addressed this provider, in host form.
+    pub(super) host_form: Option<&'a str>,
+}
+
+impl Place<'_> {
+    fn public_base(&self) -> String {
+        match self.host_form {
+            Some(host) => {
+                let scheme = self.public_url.split("://").next().unwrap_or("https");
+                [scheme, "://", host].concat()
+            }
+            None => [self.public_url, "/", &self.provider.id].concat(),
+        }
+    }
+}
+
 /// Rewrites one streamed JSON body.
 pub(super) struct Rewriter {
-    /// `"next_url"` with its quotes.
-    members: Vec<Vec<u8>>,
-    /// What an absolute URL of this provider begins with, plain and with escaped slashes.
-    origins: Vec<Vec<u8>>,
-    /// What takes its place, in the same two spellings.
-    public: [Vec<u8>; 2],
+    provider: Arc<Provider>,
+    /// What takes the place of the provider's own, with escaped slashes and plain.
+    public: [String; 2],
     held: BytesMut,
 }
 
 impl Rewriter {
     /// None where the provider has nothing to rewrite.
-    pub(super) fn new(provider: &Provider, public_base: &str) -> Option<Self> {
-        if provider.rewrite.json_members.is_empty() {
+    pub(super) fn new(place: &Place<'_>) -> Option<Self> {
+        if place.provider.rewrite.members.is_empty() {
             return None;
         }
-        let members = provider.rewrite.json_members.iter();
-        let origins = known_prefixes(provider);
-        let escaped = |text: &str| text.replace('/', "\\/").into_bytes();
-        Some(Self {
-            members: members.map(|name| format!("\"{name}\"").into_bytes()).collect(),
-            origins: origins
-                .iter()
-                .flat_map(|origin| [origin.clone().into_bytes(), escaped(origin)])
-                .collect(),
-            public: [public_base.as_bytes().to_vec(), escaped(public_base)],
-            held: BytesMut::new(),
-        })
+        let plain = place.public_base();
+        let public = [escaped(&plain), plain];
+        Some(Self { provider: Arc::clone(place.provider), public, held: BytesMut::new() })
     }
 
     /// What can go out now. Bodies without the member pass without a copy.
@@ -68,9 +80,9 @@ impl Rewriter {
 
     /// The first place that is a member or may become one when more bytes come.
     fn undecided_from(&self, bytes: &[u8]) -> Option<usize> {
-        let whole =
-            self.members.iter().filter_map(|member| memchr::memmem::find(bytes, member)).min();
-        whole.or_else(|| self.members.iter().filter_map(|member| begun_at(bytes, member)).min())
+        let members = self.provider.rewrite.members.iter();
+        let whole = members.clone().filter_map(|member| memchr::memmem::find(bytes, member)).min();
+        whole.or_else(|| members.filter_map(|member| begun_at(bytes, member)).min())
     }
 
     fn rewritten(&self, bytes: &[u8], is_last: bool) -> (Bytes, Vec<u8>) {
@@ -103,7 +115,8 @@ impl Rewriter {
 
     /// `from` begins with a member, or with the beginning of one.
     fn judge(&self, from: &[u8]) -> Judged<'_> {
-        let Some(member) = self.members.iter().find(|member| from.starts_with(member)) else {
+        let mut members = self.provider.rewrite.members.iter();
+        let Some(member) = members.find(|member| from.starts_with(member)) else {
             return Judged::More;
         };
         let space =
@@ -118,18 +131,21 @@ impl Rewriter {
             }
         }
         let value = from.get(at..).unwrap_or_default();
-        for (index, origin) in self.origins.iter().enumerate() {
+        let [escaped, plain] = &self.public;
+        let prefixes = self.provider.rewrite.prefixes.iter();
+        let plains = prefixes.clone().map(|prefix| (prefix.plain.as_bytes(), plain));
+        let escapeds = prefixes.map(|prefix| (prefix.escaped.as_bytes(), escaped));
+        for (origin, public) in plains.chain(escapeds) {
             if value.starts_with(origin) {
                 let Some(next) = value.get(origin.len()) else { return Judged::More };
                 if matches!(next, b'/' | b'\\' | b'?' | b'#' | b'"') {
-                    let [plain, escaped] = &self.public;
-                    let public = if index % 2 == 0 { plain } else { escaped };
+                    let public = public.as_bytes();
                     return Judged::Replace { keep: at, skip: at + origin.len(), public };
                 }
             }
-        }
-        if self.origins.iter().any(|origin| origin.starts_with(value)) {
-            return Judged::More;
+            if origin.starts_with(value) {
+                return Judged::More;
+            }
         }
         Judged::Pass { keep: at }
     }
@@ -141,56 +157,29 @@ enum Judged<'a> {
     More,
 }
 
-/// A search prepares for every byte of its needle; so many are hardly ever found by chance.
-const QUICK_NEEDLE: usize = 12;
-
-/// Does the needle stand in the bytes? Nearly never: so its beginning is looked for first, and the
-/// whole only where that was found.
-pub(super) fn holds(bytes: &[u8], needle: &[u8]) -> bool {
-    let beginning = needle.get(..QUICK_NEEDLE).unwrap_or(needle);
-    bytes.len() >= needle.len()
-        && memchr::memmem::find(bytes, beginning).is_some()
-        && memchr::memmem::find(bytes, needle).is_some()
-}
-
-/// Where a proper beginning of `needle` ends the bytes.
-pub(super) fn begun_at(bytes: &[u8], needle: &[u8]) -> Option<usize> {
-    let first = needle.first()?;
-    let from = bytes.len().saturating_sub(needle.len().saturating_sub(1));
-    let tail = bytes.get(from..)?;
-    let begins = |at: &usize| tail.get(*at..).is_some_and(|part| needle.starts_with(part));
-    memchr::memchr_iter(*first, tail).find(begins).map(|at| from + at)
-}
-
-/// Origin and base path of every base whose URLs are this provider's, longest first.
-fn known_prefixes(provider: &Provider) -> Vec<String> {
-    let prefix = |base: &crate::provider::BaseUrl| format!("{}{}", base.origin(), base.path);
-    let mut prefixes: Vec<String> = provider.known_bases.iter().map(prefix).collect();
-    prefixes.sort_by_key(|prefix| std::cmp::Reverse(prefix.len()));
-    prefixes
-}
-
 /// A `Location`: ours where it is this provider's, absolute or by path alone; else as it is.
-pub(super) fn location(value: &str, provider: &Provider, public_base: &str) -> Option<String> {
+pub(super) fn location(value: &str, place: &Place<'_>) -> Option<String> {
+    let provider = place.provider;
+    let public = |rest: &str| [&place.public_base(), rest].concat();
     if value.starts_with('/') && !value.starts_with("//") {
         let rest = value.strip_prefix(provider.base.path.as_str())?;
-        return Some(format!("{public_base}{rest}"));
+        return Some(public(rest));
     }
-    known_prefixes(provider).iter().find_map(|prefix| {
-        let rest = value.strip_prefix(prefix.as_str())?;
+    provider.rewrite.prefixes.iter().find_map(|prefix| {
+        let rest = value.strip_prefix(prefix.plain.as_str())?;
         let ends = rest.is_empty() || rest.starts_with(['/', '?', '#']);
-        ends.then(|| format!("{public_base}{rest}"))
+        ends.then(|| public(rest))
     })
 }
 
 /// A `Link`: every target in angle brackets that is this provider's.
-pub(super) fn link(value: &str, provider: &Provider, public_base: &str) -> Option<String> {
+pub(super) fn link(value: &str, place: &Place<'_>) -> Option<String> {
     let mut rewritten = String::with_capacity(value.len());
     let mut rest = value;
     let mut changed = false;
     while let Some((before, after)) = rest.split_once('<') {
         let Some((target, tail)) = after.split_once('>') else { break };
-        let ours = location(target, provider, public_base);
+        let ours = location(target, place);
         changed |= ours.is_some();
         rewritten.push_str(before);
         rewritten.push('<');
@@ -210,15 +199,19 @@ mod tests {
     const BODY: &str = r#"{"a":"https://api.polygon.io/x","next_url": "https://api.polygon.io/v2/a?cursor=1","next_url":"https:\/\/api.polygon.io\/v3","next_url":null,"next_url":"https://api.polygon.io.evil/x"}"#;
     const WANTED: &str = r#"{"a":"https://api.polygon.io/x","next_url": "http://g/polygon/v2/a?cursor=1","next_url":"http:\/\/g\/polygon\/v3","next_url":null,"next_url":"https://api.polygon.io.evil/x"}"#;
 
-    fn provider() -> std::sync::Arc<Provider> {
+    fn provider() -> Arc<Provider> {
         Catalogue::build(&[]).unwrap().get("polygon").unwrap().clone()
+    }
+
+    fn place(provider: &Arc<Provider>) -> Place<'_> {
+        Place { provider, public_url: "http://g", host_form: None }
     }
 
     #[test]
     fn named_members_are_rewritten_wherever_the_chunks_are_cut() {
         let provider = provider();
         for step in 1..BODY.len() {
-            let mut rewriter = Rewriter::new(&provider, "http://g/polygon").unwrap();
+            let mut rewriter = Rewriter::new(&place(&provider)).unwrap();
             let mut out = Vec::new();
             for chunk in BODY.as_bytes().chunks(step) {
                 out.extend_from_slice(&rewriter.next(Bytes::copy_from_slice(chunk)));
@@ -229,20 +222,9 @@ mod tests {
     }
 
     #[test]
-    fn a_long_needle_is_found_by_all_of_its_bytes() {
-        let needle = b"0123456789012345678901234567890123456789";
-        let with = |needle: &[u8]| [b"before ".as_slice(), needle, b" after"].concat();
-        assert!(holds(&with(needle), needle));
-        assert!(holds(needle, needle));
-        assert!(!holds(&with(&needle[..39]), needle));
-        assert!(!holds(&needle[..39], needle));
-        assert!(holds(&with(&[&needle[..35], needle].concat()), needle));
-    }
-
-    #[test]
     fn locations_and_links_of_the_provider_become_ours_and_foreign_ones_stay() {
         let provider = provider();
-        let here = |value| location(value, &provider, "http://g/polygon");
+        let here = |value| location(value, &place(&provider));
         assert_eq!(here("https://api.polygon.io/v2?x=1").unwrap(), "http://g/polygon/v2?x=1");
         assert_eq!(here("/v2").unwrap(), "http://g/polygon/v2");
         assert_eq!(here("https://evil.example/v2"), None);
@@ -250,6 +232,6 @@ mod tests {
         assert_eq!(here("//evil/v2"), None);
         let value = "<https://api.polygon.io/p2>; rel=\"next\", <https://x.y/>; rel=\"z\"";
         let wanted = "<http://g/polygon/p2>; rel=\"next\", <https://x.y/>; rel=\"z\"";
-        assert_eq!(link(value, &provider, "http://g/polygon").unwrap(), wanted);
+        assert_eq!(link(value, &place(&provider)).unwrap(), wanted);
     }
 }

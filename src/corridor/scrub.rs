@@ -2,6 +2,7 @@
 //! blanked wherever it comes back in plain text. Streams: holds back at most what may be the
 //! beginning of a key.
 
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::{Bytes, BytesMut};
@@ -10,12 +11,11 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body as _, Frame, SizeHint};
 
 use super::answer::{Answer, AnswerBody};
-use super::rewrite::{self, Rewriter};
+use super::rewrite::{self, Place, Rewriter};
 use super::trace::Trace;
-use crate::inject::Needles;
 use crate::ledger::Record;
 use crate::limiter::Admission;
-use crate::provider::Provider;
+use crate::secret::{Needle, Needles};
 use crate::upstream::{Reply, ReplyBody, ReplyFault};
 
 const BLANK: u8 = b'*';
@@ -24,7 +24,7 @@ const BLANK: u8 = b'*';
 pub(crate) struct Passing {
     body: ReplyBody,
     rewriter: Option<Rewriter>,
-    needles: Needles,
+    needles: Arc<Needles>,
     /// The end of the last chunk, if it may be the beginning of a key.
     held: BytesMut,
     /// Trailers that wait until what was held back has gone.
@@ -36,17 +36,16 @@ pub(crate) struct Passing {
 /// After this, nothing of ours but what the contract names is in the answer.
 pub(super) fn scrub(
     reply: Reply,
-    needles: Needles,
-    provider: &Provider,
-    public_base: &str,
+    needles: Arc<Needles>,
+    place: &Place<'_>,
     (trace, admission): (&mut Trace, Admission),
 ) -> Answer {
     let Reply { mut head, body } = reply;
     drop_hop_by_hop(&mut head.headers);
-    rewrite_headers(&mut head.headers, provider, public_base);
+    rewrite_headers(&mut head.headers, place);
     blank_headers(&mut head.headers, &needles);
     let is_plain_json = is_plain_json(&head.headers);
-    let rewriter = if is_plain_json { Rewriter::new(provider, public_base) } else { None };
+    let rewriter = if is_plain_json { Rewriter::new(place) } else { None };
     if rewriter.is_some() && !body.is_end_stream() {
         head.headers.remove(CONTENT_LENGTH);
     }
@@ -160,10 +159,9 @@ impl Passing {
 
     /// The chunk with every key in it blanked; without a copy where there is none.
     fn blanked(&mut self, chunk: Bytes) -> Bytes {
-        let undecided = |bytes: &[u8]| {
-            self.needles.iter().filter_map(|needle| rewrite::begun_at(bytes, needle)).min()
-        };
-        let found = |bytes: &[u8]| self.needles.iter().any(|needle| rewrite::holds(bytes, needle));
+        let undecided =
+            |bytes: &[u8]| self.needles.iter().filter_map(|needle| needle.begun_at(bytes)).min();
+        let found = |bytes: &[u8]| self.needles.iter().any(|needle| needle.stands_in(bytes));
         if self.held.is_empty() && !found(&chunk) && undecided(&chunk).is_none() {
             return chunk;
         }
@@ -178,8 +176,8 @@ impl Passing {
     }
 }
 
-fn blank(bytes: &mut [u8], needle: &[u8]) {
-    while let Some(at) = memchr::memmem::find(bytes, needle) {
+fn blank(bytes: &mut [u8], needle: &Needle) {
+    while let Some(at) = needle.find(bytes) {
         tracing::warn!("a provider sent its key back; it was blanked");
         if let Some(stretch) = bytes.get_mut(at..at + needle.len()) {
             stretch.fill(BLANK);
@@ -190,7 +188,7 @@ fn blank(bytes: &mut [u8], needle: &[u8]) {
 fn blank_headers(headers: &mut HeaderMap, needles: &Needles) {
     for value in headers.values_mut() {
         for needle in needles.iter() {
-            if rewrite::holds(value.as_bytes(), needle) {
+            if needle.stands_in(value.as_bytes()) {
                 let mut bytes = value.as_bytes().to_vec();
                 blank(&mut bytes, needle);
                 *value = HeaderValue::from_maybe_shared(Bytes::from(bytes))
@@ -200,13 +198,13 @@ fn blank_headers(headers: &mut HeaderMap, needles: &Needles) {
     }
 }
 
-fn rewrite_headers(headers: &mut HeaderMap, provider: &Provider, public_base: &str) {
-    type Rewrite = fn(&str, &Provider, &str) -> Option<String>;
+fn rewrite_headers(headers: &mut HeaderMap, place: &Place<'_>) {
+    type Rewrite = fn(&str, &Place<'_>) -> Option<String>;
     let rules: [(HeaderName, Rewrite); 2] = [(LOCATION, rewrite::location), (LINK, rewrite::link)];
     for (name, rewrite) in rules {
         let http::header::Entry::Occupied(mut entry) = headers.entry(name) else { continue };
         for value in entry.iter_mut() {
-            let ours = value.to_str().ok().and_then(|text| rewrite(text, provider, public_base));
+            let ours = value.to_str().ok().and_then(|text| rewrite(text, place));
             if let Some(ours) = ours.and_then(|text| HeaderValue::try_from(text).ok()) {
                 *value = ours;
             }

@@ -6,12 +6,14 @@ use std::net::IpAddr;
 use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use http::request::Parts;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use super::answer::{self, Answer, AnswerBody};
 use super::{Raw, lane, path};
 use crate::client::Client;
+use crate::clock::Moment;
 use crate::inject::Head;
 use crate::ledger::{ActorKind, ActorRef, Begin, Kind, Lane, Record};
 use crate::limiter::{Admission, Figures};
@@ -24,8 +26,6 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) struct Trace {
     address: IpAddr,
-    method: Method,
-    uri: Uri,
     /// The caller's own, if it has the shape of one; else a new one, made when it is needed.
     request_id: Option<HeaderValue>,
     client: Option<Arc<Client>>,
@@ -35,11 +35,9 @@ pub(super) struct Trace {
 
 impl Trace {
     pub(super) fn new(raw: &Raw) -> Self {
-        let given = raw.request.headers().get(&X_REQUEST_ID);
+        let given = raw.parts.headers.get(&X_REQUEST_ID);
         Self {
             address: raw.address,
-            method: raw.request.method().clone(),
-            uri: raw.request.uri().clone(),
             request_id: given.filter(|value| is_request_id(value.as_bytes())).cloned(),
             client: None,
             record: None,
@@ -56,26 +54,27 @@ impl Trace {
         &mut self,
         journal: &Mutex<Lane>,
         permit: &Permit,
-        head: &mut Head,
-    ) -> Result<(), Refusal> {
+        head: &mut Head<'_>,
+    ) -> Result<Moment, Refusal> {
         let seat = lane(journal).seat().ok_or_else(|| {
             let detail =
                 "The audit journal has no room, and nothing is forwarded unrecorded; see the log.";
             Refusal::new(Reason::AuditUnavailable, detail)
         })?;
+        let moment = seat.moment();
         let id = self.request_id.get_or_insert_with(|| id_header(seat.id()));
-        head.headers.insert(X_REQUEST_ID, id.clone());
+        head.put(X_REQUEST_ID, id.clone());
         let client = permit.client();
         self.record = Some(seat.open(&Begin {
             kind: Kind::Usage,
             actor: ActorRef { kind: ActorKind::Key, id: Some(client.id), name: &client.name },
             address: Some(self.address),
             provider: &permit.provider().id,
-            method: head.method.as_str(),
-            path: &head.path,
+            method: head.method(),
+            path: head.path(),
             request_id: text(id),
         }));
-        Ok(())
+        Ok(moment)
     }
 
     pub(super) fn secret(&mut self, selected: &Selected) {
@@ -92,11 +91,11 @@ impl Trace {
         self.record.as_mut().map(Record::bytes_in_counter).unwrap_or_default()
     }
 
-    pub(super) fn forwarded(&mut self) {
-        if let (Some(record), Some(id)) = (&mut self.record, &self.request_id) {
-            record.forwarded(text(id));
-            record.upstream_began();
-        }
+    /// The call is about to leave; answers with the moment.
+    pub(super) fn forwarded(&mut self) -> u64 {
+        let (Some(record), Some(id)) = (&mut self.record, &self.request_id) else { return 0 };
+        record.forwarded(text(id));
+        record.upstream_began()
     }
 
     pub(super) fn upstream_ended(&mut self) {
@@ -130,7 +129,12 @@ impl Trace {
     }
 
     /// A no becomes an answer, and is written down.
-    pub(super) fn refuse(mut self, refusal: &Refusal, journal: &Mutex<Lane>) -> Answer {
+    pub(super) fn refuse(
+        mut self,
+        refusal: &Refusal,
+        parts: &Parts,
+        journal: &Mutex<Lane>,
+    ) -> Answer {
         let id = self.take_request_id();
         let mut record = self.record.take();
         match &mut record {
@@ -138,12 +142,18 @@ impl Trace {
                 record.answered(refusal.reason.status(), text(&id), Some(refusal.reason));
                 record.complete();
             }
-            None => self.note_refusal(refusal.reason, text(&id), journal),
+            None => self.note_refusal((refusal.reason, text(&id)), parts, journal),
         }
         dressed(refusal, id, self.figures)
     }
 
-    fn note_refusal(&self, reason: Reason, request_id: &str, journal: &Mutex<Lane>) {
+    /// Nothing was taken out of the head yet: that happens behind the seat.
+    fn note_refusal(
+        &self,
+        (reason, request_id): (Reason, &str),
+        parts: &Parts,
+        journal: &Mutex<Lane>,
+    ) {
         let actor = match &self.client {
             Some(client) => {
                 ActorRef { kind: ActorKind::Key, id: Some(client.id), name: &client.name }
@@ -151,7 +161,7 @@ impl Trace {
             None => ActorRef { kind: ActorKind::Guest, id: None, name: "" },
         };
         // A malformed request may carry a key in its path: then only the refusal is written down.
-        let spoken = if reason == Reason::BadRequest { "" } else { self.uri.path() };
+        let spoken = if reason == Reason::BadRequest { "" } else { parts.uri.path() };
         let (provider, rest) = path::split_provider(spoken).unwrap_or_default();
         // Somebody may have put a key where the provider's name belongs; no name has that shape.
         let provider = if is_provider_id(provider) { provider } else { "" };
@@ -162,7 +172,7 @@ impl Trace {
                 actor,
                 address: Some(self.address),
                 provider,
-                method: self.method.as_str(),
+                method: parts.method.as_str(),
                 path: if reason == Reason::Unauthorized { "" } else { rest },
                 request_id,
             },

@@ -8,8 +8,8 @@
 //! mostly in cache.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use uuid::Uuid;
 
@@ -18,6 +18,7 @@ use super::mapping::Segment;
 use super::record::Begin;
 use super::seat::Seat;
 use super::slot::Slot;
+use super::sums::{Moment, Sums};
 use crate::clock::Clock;
 use crate::refusal::Reason;
 
@@ -43,6 +44,8 @@ pub(super) struct Shared {
     /// Heads of lists: an index plus one, 0 for an empty list.
     closed: Apart<AtomicU32>,
     returned: Apart<AtomicU32>,
+    /// The worker cuts what is still under way.
+    leaving: AtomicBool,
 }
 
 /// One worker's own end of a lane.
@@ -54,6 +57,8 @@ pub(crate) struct Lane {
     wall: Cell<Wall>,
     /// 48 random bits that no other lane has.
     random: u64,
+    /// Shared with the writer, which ends windows in which nothing more happens.
+    sums: Arc<Mutex<Sums>>,
 }
 
 /// The wall clock as it was read last, beside the clock that never goes back.
@@ -83,6 +88,7 @@ impl Shared {
             given_back: Apart(AtomicU64::new(0)),
             closed: Apart(AtomicU32::new(NONE)),
             returned: Apart(AtomicU32::new(NONE)),
+            leaving: AtomicBool::new(false),
         }
     }
 
@@ -118,6 +124,10 @@ impl Shared {
     pub(super) fn in_use(&self) -> u64 {
         let given_back = self.given_back.0.load(Ordering::Acquire);
         self.taken.0.load(Ordering::Relaxed).saturating_sub(given_back)
+    }
+
+    pub(super) fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Relaxed)
     }
 
     /// More than half of the slots are free.
@@ -183,6 +193,7 @@ impl Lane {
             chains: RefCell::new(Vec::with_capacity(64)),
             births: Cell::new(0),
             random: random & ((1 << 48) - 1),
+            sums: Arc::default(),
         }
     }
 
@@ -198,17 +209,26 @@ impl Lane {
         Some(Seat::new(place, birth))
     }
 
-    /// A no that was said before a seat was taken: always counted, and kept as a record while there
-    /// is plenty of room, so that a flood of them cannot crowd out those who may call.
+    /// A no that was said before a seat was taken: kept as a record of its own, or, beyond a
+    /// bounded rate, as one of many, so that a flood of them cannot crowd out those who may call.
     pub(crate) fn refused(&self, reason: Reason, begin: &Begin<'_>) {
-        if !self.shared.is_roomy() {
-            return;
-        }
-        if let Some(seat) = self.seat() {
-            let mut record = seat.open(begin);
-            record.answered(reason.status(), begin.request_id, Some(reason));
-            record.complete();
-        }
+        let ns = self.shared.clock.monotonic_ns();
+        let now = Moment { ns, unix_ms: self.unix_ms(ns) };
+        super::lock(&self.sums).note(reason, begin, now, || self.spare_seat());
+    }
+
+    /// From here on a call that breaks off was broken off by us.
+    pub(crate) fn leave(&self) {
+        self.shared.leaving.store(true, Ordering::Relaxed);
+    }
+
+    /// A place for what is not a call: only while there is plenty of room.
+    pub(super) fn spare_seat(&self) -> Option<Seat> {
+        if self.shared.is_roomy() { self.seat() } else { None }
+    }
+
+    pub(super) fn sums(&self) -> Arc<Mutex<Sums>> {
+        Arc::clone(&self.sums)
     }
 
     fn pop(&self) -> Option<u32> {

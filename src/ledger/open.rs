@@ -59,6 +59,7 @@ impl Ledger {
             let random = crypto::random_bytes().map_err(|_| Error::NoRandomness)?;
             lanes.push(Lane::new(Arc::clone(lane), u64::from_le_bytes(random)));
         }
+        let sums = lanes.iter().map(Lane::sums).collect();
         let house = lanes.pop().ok_or(Error::Budget { budget_bytes: 0, workers: 0 })?;
         let writer = Writer::new(&node, recovered.link, recovered.batch, meter);
         let inner = Inner {
@@ -67,6 +68,7 @@ impl Ledger {
             journal,
             lanes: shared,
             house: Mutex::new(house),
+            sums,
             head: Mutex::new(recovered.link),
             degraded: Mutex::new(None),
             writer: Mutex::new(Some(Box::new(writer))),

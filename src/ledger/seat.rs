@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use super::frame::{self, Birth, CLOSE_BYTES, Closing, OPEN_FIXED_BYTES, STEP_BYTES, SecretRef};
 use super::lane::Place;
-use super::record::Begin;
+use super::record::{Begin, Kind};
 use super::slot::{Progress, State};
+use crate::clock::Moment;
 use crate::refusal::{Fault, Reason};
 
 /// Room for one record. Dropped unopened, it leaves no trace.
@@ -32,6 +33,8 @@ pub(crate) struct Record {
     request_id_bytes: usize,
     forwards: u8,
     answered: bool,
+    /// A proxied call: then somebody waits for its end.
+    is_call: bool,
     upstream_since_ns: Option<u64>,
     bytes_in: Option<Arc<AtomicU64>>,
     /// Last: it hands the slot over after everything was written.
@@ -46,6 +49,12 @@ impl Seat {
     /// The record's own id, before there is a record: a new request id may be made from it.
     pub(crate) fn id(&self) -> Uuid {
         self.birth.id
+    }
+
+    /// When it was taken: serves whatever happens before the call leaves.
+    pub(crate) fn moment(&self) -> Moment {
+        let Birth { started_at_ms, started_at_ns, .. } = self.birth;
+        Moment { unix_ms: started_at_ms, monotonic_ns: started_at_ns }
     }
 
     /// After this the call is in the journal, however it ends.
@@ -70,6 +79,7 @@ impl Seat {
             request_id_bytes: begin.request_id.len(),
             forwards: 0,
             answered: false,
+            is_call: begin.kind == Kind::Usage,
             upstream_since_ns: None,
             bytes_in: None,
             place: self.place,
@@ -117,8 +127,11 @@ impl Record {
         self.append(State::Answered, short.bytes(), CLOSE_BYTES);
     }
 
-    pub(crate) fn upstream_began(&mut self) {
-        self.upstream_since_ns = Some(self.place.shared.clock.monotonic_ns());
+    /// Answers with the moment, on the clock that never goes back.
+    pub(crate) fn upstream_began(&mut self) -> u64 {
+        let now_ns = self.place.shared.clock.monotonic_ns();
+        self.upstream_since_ns = Some(now_ns);
+        now_ns
     }
 
     /// Adds what went by since `upstream_began`; several tries add up.
@@ -160,6 +173,16 @@ impl Record {
         self.place.slot().bytes_left(self.progress)
     }
 
+    /// A call that ends before its time with nobody to blame was dropped: by its caller, who hung
+    /// up, unless we ourselves broke off.
+    fn blame_for_the_cut(&mut self) {
+        if !self.is_call || self.closing.complete || self.closing.fault.is_some() {
+            return;
+        }
+        let ours = self.place.shared.is_leaving() || std::thread::panicking();
+        self.closing.fault = Some(if ours { Fault::Us } else { Fault::Client });
+    }
+
     fn append(&mut self, state: State, frame: &[u8], reserve: usize) -> bool {
         self.place.slot().append(&mut self.progress, state, frame, reserve)
     }
@@ -175,6 +198,7 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         self.upstream_ended();
+        self.blame_for_the_cut();
         let now = self.place.shared.clock.monotonic_ns();
         self.closing.duration_ns = now.saturating_sub(self.birth.started_at_ns);
         self.closing.retries = self.forwards.saturating_sub(1);

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::record::{ActorKind, Kind};
+use super::sums;
 use super::view::View;
 use crate::store::Touch;
 
@@ -115,7 +116,7 @@ impl Uses {
             endpoint: String::new(),
             address: None,
         });
-        entry.calls += 1;
+        entry.calls += sums::calls_of(view.kind, view.detail);
         if view.started_at_ms >= entry.last_ms {
             entry.last_ms = view.started_at_ms;
             entry.endpoint.clear();

@@ -582,7 +582,7 @@ async fn a_change_is_in_the_journal_before_it_is_made() {
 }
 
 #[tokio::test]
-async fn refusals_are_counted_always_and_kept_while_there_is_room() {
+async fn a_refusal_that_finds_no_room_is_counted_and_stands_in_the_trail_once_there_is_some() {
     let mut house = House::new().await;
     house.budget_bytes = 2 << 20;
     let (ledger, lanes) = house.open().await.unwrap();
@@ -597,8 +597,121 @@ async fn refusals_are_counted_always_and_kept_while_there_is_room() {
     drop(seats);
     drain(&ledger).await;
     let page = ledger.query(&Filter::default(), 10, None).await.unwrap();
-    assert_eq!(page.items.len(), 2);
+    assert_eq!(page.items.len(), 3);
     assert!(page.items.iter().all(|record| record.status == Some(401)));
+    assert_eq!(page.items[0].detail.as_ref().unwrap()["refusals"], 1);
+    assert_eq!(ledger.refusals_summed(), 1);
+}
+
+#[tokio::test]
+async fn a_call_that_is_dropped_is_its_callers_fault_unless_we_break_off() {
+    let house = House::new().await;
+    let (ledger, lanes) = house.open().await.unwrap();
+    let open = |lane: usize| lanes[lane].seat().unwrap().open(&begin("/x", "dropped"));
+    let mut answered = open(0);
+    answered.answered(200, "dropped", None);
+    drop(answered);
+    drop(open(0));
+    let mut providers = open(0);
+    providers.fault(Blame::Provider);
+    drop(providers);
+    let change = Begin { kind: Kind::Change, ..begin("/x", "no call") };
+    drop(lanes[0].seat().unwrap().open(&change));
+    let ours = open(1);
+    lanes[1].leave();
+    drop(ours);
+    drain(&ledger).await;
+    let trail = ledger.query(&Filter::default(), 10, None).await.unwrap().items;
+    let mut faults: Vec<_> = trail.iter().map(|record| (record.kind, record.fault)).collect();
+    assert!(trail.iter().all(|record| record.end == End::Cut));
+    faults.sort_by_key(|fault| format!("{fault:?}"));
+    assert_eq!(
+        faults,
+        [
+            (Kind::Change, None),
+            (Kind::Usage, Some(Blame::Client)),
+            (Kind::Usage, Some(Blame::Client)),
+            (Kind::Usage, Some(Blame::Provider)),
+            (Kind::Usage, Some(Blame::Us)),
+        ]
+    );
+}
+
+/// How many refusals the trail stands for, and in how many records.
+async fn refusals(ledger: &Ledger) -> (u64, usize) {
+    let page = ledger.query(&Filter::default(), usize::MAX, None).await.unwrap();
+    let count = |record: &StoredRecord| match &record.detail {
+        Some(detail) => detail["refusals"].as_u64().unwrap(),
+        None => 1,
+    };
+    (page.items.iter().map(count).sum(), page.items.len())
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_is_a_few_records_and_none_of_them_is_lost() {
+    let house = House::new().await;
+    let (ledger, lanes) = house.open().await.unwrap();
+    let writer = tokio::spawn(ledger.writer());
+    let refused = Begin { kind: Kind::Access, ..begin("/x", "no-1") };
+    for _ in 0..5_000 {
+        lanes[0].refused(Reason::BadRequest, &refused);
+    }
+    house.clock.advance(Duration::from_secs(30));
+    lanes[0].refused(Reason::BadRequest, &refused);
+    assert_eq!(ledger.refusals_summed(), 4_991);
+    // Nobody is refused any more: the minute ends all the same.
+    house.clock.advance(Duration::from_secs(30));
+    assert!(ledger.flush().await);
+    assert_eq!(refusals(&ledger).await, (5_001, 11));
+    let page = ledger.query(&Filter::default(), 1, None).await.unwrap();
+    let sum = &page.items[0];
+    let detail = json!({
+        "refusals": 4_991,
+        "from": "2027-01-15T08:00:00Z",
+        "to": "2027-01-15T08:00:30Z",
+    });
+    assert_eq!(sum.detail, Some(detail));
+    assert_eq!((sum.kind, sum.status, sum.end), (Kind::Access, Some(400), End::Complete));
+    assert_eq!((sum.fault, sum.error_code.as_deref()), (Some(Blame::Client), Some("bad_request")));
+    assert_eq!(sum.address, refused.address);
+    assert_eq!((sum.actor.id, sum.path.as_str()), (Some(KEY), ""));
+    // A new minute begins with records of their own again.
+    lanes[0].refused(Reason::BadRequest, &refused);
+    ledger.stop();
+    writer.await.unwrap();
+    assert_eq!(refusals(&ledger).await, (5_002, 12));
+}
+
+#[tokio::test]
+async fn a_flood_from_everywhere_is_bounded_too() {
+    let house = House::new().await;
+    let (ledger, lanes) = house.open().await.unwrap();
+    for number in 0..10_000_u32 {
+        let address = Some(std::net::Ipv4Addr::from(number).into());
+        let refused = Begin { kind: Kind::Access, address, ..begin("/x", "no-1") };
+        let reason = if number % 2 == 0 { Reason::BadRequest } else { Reason::Unauthorized };
+        lanes[(number % 2) as usize].refused(reason, &refused);
+    }
+    drain(&ledger).await;
+    let (count, records) = refusals(&ledger).await;
+    assert_eq!(count, 10_000);
+    assert!(records <= 2 * (60 + 64 + 1), "{records} records");
+}
+
+#[tokio::test]
+async fn a_killed_process_leaves_its_sums_with_an_unknown_end() {
+    let house = House::new().await;
+    let (ledger, lanes) = house.open().await.unwrap();
+    let refused = Begin { kind: Kind::Access, ..begin("/x", "no-1") };
+    for _ in 0..20 {
+        lanes[0].refused(Reason::Unauthorized, &refused);
+    }
+    // What `kill -9` does: nobody ends the window.
+    std::mem::forget((ledger, lanes));
+    let trail = house.trail_after_restart().await;
+    let ends: Vec<End> = trail.iter().map(|record| record.end).collect();
+    assert_eq!(ends.iter().filter(|end| **end == End::Complete).count(), 10);
+    assert_eq!(ends.iter().filter(|end| **end == End::Unknown).count(), 1);
 }
 
 #[tokio::test]

@@ -95,6 +95,7 @@ impl Writer {
                 self.uses_waited = USES_EVERY;
             }
             served = number;
+            inner.settle_sums(now_ns(inner), stopping);
             let drained = self.drain(&inner.lanes);
             let all_stored = self.store_waiting(inner).await;
             inner.served.send_replace(Served { number, all_stored });
@@ -279,6 +280,10 @@ impl Writer {
             tracing::info!("The database takes records again.");
         }
     }
+}
+
+fn now_ns(inner: &Inner) -> u64 {
+    inner.lanes.first().map_or(0, |lane| lane.clock.monotonic_ns())
 }
 
 /// Makes segments ahead of need, beside the draining: a database that hangs must not keep the

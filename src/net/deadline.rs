@@ -42,7 +42,8 @@ pub(crate) struct Patience {
     deadlines: Deadlines,
     index: Option<usize>,
     limit_ns: u64,
-    since_ns: u64,
+    /// None until the first wait: what is ready at once reads no clock.
+    since_ns: Option<u64>,
 }
 
 impl Deadlines {
@@ -60,8 +61,7 @@ impl Deadlines {
 
     pub(crate) fn patience(&self, limit: Duration) -> Patience {
         let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-        let since_ns = self.0.clock.monotonic_ns();
-        Patience { deadlines: self.clone(), index: None, limit_ns, since_ns }
+        Patience { deadlines: self.clone(), index: None, limit_ns, since_ns: None }
     }
 
     /// The future's answer, or `TimedOut` after about `limit`.
@@ -95,14 +95,15 @@ impl Deadlines {
 impl Patience {
     /// Something moved: the time counts anew.
     pub(crate) fn renew(&mut self) {
-        self.since_ns = self.deadlines.0.clock.monotonic_ns();
+        self.since_ns = None;
     }
 
     /// To be asked whenever the awaited thing is not ready: is the patience at its end? If not, the
     /// task is woken when it is.
     pub(crate) fn is_over(&mut self, context: &Context<'_>) -> bool {
-        let due_ns = self.since_ns.saturating_add(self.limit_ns);
-        if due_ns <= self.deadlines.0.clock.monotonic_ns() {
+        let now_ns = self.deadlines.0.clock.monotonic_ns();
+        let due_ns = self.since_ns.get_or_insert(now_ns).saturating_add(self.limit_ns);
+        if due_ns <= now_ns {
             return true;
         }
         let mut entries = self.deadlines.lock();

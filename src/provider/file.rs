@@ -107,7 +107,6 @@ pub(super) fn provider(
     let host = host_header(&base).ok_or_else(|| bad(id, "base_url", "has no usable host"))?;
     Ok(Provider {
         host,
-        known_bases,
         title: raw.title.unwrap_or_else(|| id.to_owned()),
         category: raw.category.ok_or_else(|| bad(id, "category", "is missing"))?,
         docs_url: raw.docs_url,
@@ -116,7 +115,7 @@ pub(super) fn provider(
         fields,
         inject,
         slots,
-        rewrite: Rewrite { json_members: raw.rewrite.json },
+        rewrite: Rewrite::new(&raw.rewrite.json, &known_bases),
         probe: raw.probe.map(probe),
         allow_private_network: raw.allow_private_network,
         ca_file: raw.ca_file.filter(|path| !path.is_empty()).map(Into::into),

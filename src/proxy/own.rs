@@ -2,37 +2,39 @@
 //! and says no to the rest until somebody builds it. Must never forward anything, and never take a
 //! path from a provider that is addressed by its host.
 
-use http::header::CONTENT_TYPE;
-use http::{HeaderValue, Method, Request};
-use hyper::body::Incoming;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::request::Parts;
+use http::{HeaderValue, Method};
 
 use crate::corridor::{self, Answer, AnswerBody};
 use crate::provider::RESERVED_NAMES;
 use crate::refusal::{Reason, Refusal};
 
 /// None where the request is for a provider.
-pub(super) fn answer(request: &Request<Incoming>, domain: &str) -> Option<Answer> {
+pub(super) fn answer(parts: &Parts, domain: &str) -> Option<Answer> {
     // A preflight is never forwarded nor authenticated; no origin is listed in this version.
-    let headers = request.headers();
-    if *request.method() == Method::OPTIONS
+    let headers = &parts.headers;
+    if parts.method == Method::OPTIONS
         && headers.contains_key(http::header::ORIGIN)
         && headers.contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD)
     {
         let detail = "No page of this origin may call the proxy.";
         return Some(corridor::refused(&Refusal::new(Reason::Forbidden, detail)));
     }
-    let path = request.uri().path();
+    let path = parts.uri.path();
     let name = path.strip_prefix('/')?.split('/').next()?;
-    if !RESERVED_NAMES.contains(&name) || (!domain.is_empty() && is_host_form(request, domain)) {
+    if !RESERVED_NAMES.contains(&name) || (!domain.is_empty() && is_host_form(parts, domain)) {
         return None;
     }
     if path != "/healthz" {
         let detail = "There is nothing at this path.";
         return Some(corridor::refused(&Refusal::new(Reason::NotFound, detail)));
     }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+    if !matches!(parts.method, Method::GET | Method::HEAD) {
         let detail = "Only GET and HEAD are answered here.";
-        return Some(corridor::refused(&Refusal::new(Reason::MethodNotAllowed, detail)));
+        let mut answer = corridor::refused(&Refusal::new(Reason::MethodNotAllowed, detail));
+        answer.headers_mut().insert(ALLOW, HeaderValue::from_static("GET,HEAD"));
+        return Some(answer);
     }
     let mut answer = Answer::new(AnswerBody::own(br#"{"status":"ok"}"#.to_vec()));
     let json = HeaderValue::from_static("application/json");
@@ -40,9 +42,9 @@ pub(super) fn answer(request: &Request<Incoming>, domain: &str) -> Option<Answer
     Some(answer)
 }
 
-fn is_host_form(request: &Request<Incoming>, domain: &str) -> bool {
-    let header = request.headers().get(http::header::HOST).and_then(|host| host.to_str().ok());
-    let host = request.uri().authority().map(http::uri::Authority::as_str).or(header);
+fn is_host_form(parts: &Parts, domain: &str) -> bool {
+    let header = parts.headers.get(http::header::HOST).and_then(|host| host.to_str().ok());
+    let host = parts.uri.authority().map(http::uri::Authority::as_str).or(header);
     let name = host.map(|host| host.rsplit_once(':').map_or(host, |(name, _port)| name));
     name.and_then(|name| name.strip_suffix(domain)).is_some_and(|under| under.ends_with('.'))
 }

@@ -48,6 +48,7 @@ struct Figures {
     /// One counter to each code that the house may refuse with; the last is for any other.
     refusals: Vec<(&'static str, AtomicU64)>,
     refused_otherwise: AtomicU64,
+    refusals_summed: AtomicU64,
     seats_in_use: AtomicU64,
     ledger_degraded: AtomicBool,
     alerts: Mutex<Vec<(&'static str, u64)>>,
@@ -83,6 +84,7 @@ impl Metrics {
             auth_failures: Default::default(),
             refusals,
             refused_otherwise: AtomicU64::new(0),
+            refusals_summed: AtomicU64::new(0),
             seats_in_use: AtomicU64::new(0),
             ledger_degraded: AtomicBool::new(false),
             alerts: Mutex::new(Vec::new()),
@@ -111,6 +113,11 @@ impl Metrics {
         let known = self.figures.refusals.iter().find(|(known, _)| *known == code);
         let counter = known.map_or(&self.figures.refused_otherwise, |(_, counter)| counter);
         counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Refusals that stand in the trail as counts, as the ledger has summed them up.
+    pub(crate) fn refusals_summed(&self, refusals: u64) {
+        self.figures.refusals_summed.store(refusals, Ordering::Relaxed);
     }
 
     pub(crate) fn seats_in_use(&self, seats: u64) {
@@ -193,6 +200,9 @@ impl Collector for Figures {
             "code",
             self.refusals(),
         )?;
+        let help = "Refusals that stand in the trail as counts, not as records of their own.";
+        let summed = self.refusals_summed.load(Ordering::Relaxed);
+        counter(&mut encoder, "refusals_summed", help, summed)?;
         let alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner).clone();
         counters(&mut encoder, ("alerts", "Alerts raised, by kind."), "kind", alerts.into_iter())?;
         gauge(
@@ -223,6 +233,11 @@ fn counters<'a>(
         ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
     }
     Ok(())
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let encoder = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    ConstCounter::new(value).encode(encoder)
 }
 
 fn gauge(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
@@ -301,11 +316,13 @@ mod tests {
         let (clock, metrics) = metrics();
         clock.advance(Duration::from_millis(1_500));
         metrics.seats_in_use(7);
+        metrics.refusals_summed(9);
         metrics.ledger_degraded(true);
         metrics.alert_raised("integrity");
         metrics.alert_raised("integrity");
         let page = metrics.clone().encode();
         check(&page, "sealgate_ledger_seats_in_use 7");
+        check(&page, "sealgate_refusals_summed_total 9");
         check(&page, "sealgate_ledger_degraded 1");
         check(&page, "sealgate_alerts_total{kind=\"integrity\"} 2");
         check(&page, "sealgate_uptime_seconds 1.5");

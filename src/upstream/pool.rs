@@ -56,8 +56,12 @@ impl Pool {
     }
 
     /// A connection that is ready, and for how long it lay idle.
-    pub(super) fn take(&self, provider: &Arc<str>, wants_h2: bool) -> Option<(Lease, Duration)> {
-        let now_ns = self.clock.monotonic_ns();
+    pub(super) fn take(
+        &self,
+        provider: &Arc<str>,
+        wants_h2: bool,
+        now_ns: u64,
+    ) -> Option<(Lease, Duration)> {
         let mut idle = self.lock();
         let entry = idle.get_mut(provider)?;
         if wants_h2 {

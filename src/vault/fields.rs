@@ -2,11 +2,14 @@
 //! for. The list's digest is bound into the envelope; opening for a target outside the list gives
 //! nothing.
 
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use super::{Provider, crypto, label};
 use crate::crypto::{Aad, CryptoError, Layer, Parent, Prepared};
-use crate::secret::{Key, SecretBytes};
+use crate::secret::{KeptBytes, Key, Needles, SecretBytes};
 use crate::store::SecretRow;
 
 /// A fresh envelope and the digest of its destinations.
@@ -16,14 +19,27 @@ pub(super) struct Sealed {
 }
 
 /// The fields of one version, opened for one call. Only the vault makes one.
-pub(crate) struct Opened {
+pub(crate) struct Fresh {
     plaintext: SecretBytes,
+}
+
+/// What calls are given of the fields. It lies in protected memory and serves the calls of the next
+/// moments too.
+pub(crate) struct Placed {
+    /// Marked sensitive; each owns its bytes until its last copy is dropped.
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// `name=value&…`, escaped; empty where nothing goes into the query.
+    pub(crate) parameters: KeptBytes,
+    /// What must not come back.
+    pub(crate) needles: Arc<Needles>,
+    /// False where some of it is too long for protected memory.
+    pub(crate) may_stay: bool,
 }
 
 /// Read access to opened fields.
 pub(super) struct Fields;
 
-impl Opened {
+impl Fresh {
     /// One field's plain bytes.
     pub(crate) fn field(&self, name: &str) -> Option<&[u8]> {
         let (count, mut reader) = Fields::begin(self.plaintext.expose())?;
@@ -42,17 +58,17 @@ impl Opened {
     }
 }
 
-/// Opens a prepared version and demands that every target of the provider is in its sealed list.
-pub(super) fn open(prepared: &Prepared) -> Result<Opened, CryptoError> {
+/// Opens a prepared version.
+pub(super) fn open(prepared: &Prepared) -> Result<Fresh, CryptoError> {
     let plaintext = prepared.open()?;
     if !Fields::are_whole(plaintext.expose()) {
         return Err(CryptoError::Malformed);
     }
-    Ok(Opened { plaintext })
+    Ok(Fresh { plaintext })
 }
 
 /// Is everything that the provider reaches today in the list that was sealed?
-pub(super) fn covers(opened: &Opened, provider: &Provider) -> bool {
+pub(super) fn covers(opened: &Fresh, provider: &Provider) -> bool {
     let Some(sealed) = destinations_of(opened.plaintext.expose()) else { return false };
     let covered = |wanted: &String| sealed.contains(&wanted.as_bytes());
     provider.destinations().iter().all(covered)

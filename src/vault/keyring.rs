@@ -45,22 +45,30 @@ impl Keyring {
         let loaded = store.keks().await?;
         let keyring =
             Self { inner: Arc::new(Inner { masters, installation, keks: Mutex::default() }) };
-        let mut foreign = 0;
+        let mut closed = Vec::new();
         for row in &loaded.rows {
             match keyring.unwrap_kek(row).await {
                 Ok(kek) => keyring.keep(kek),
                 Err(fault) if fault.is_of_the_master() => return Err(fault.into()),
-                Err(fault) => {
-                    foreign += usize::from(matches!(fault, KmsError::OtherMaster(_)));
-                    tracing::error!(kek = %row.id, category = row.category, %fault,
-                        "integrity: a key-encryption key does not open");
-                }
+                Err(fault) => closed.push((row, fault)),
             }
         }
+        let foreign =
+            closed.iter().filter(|(_, fault)| matches!(fault, KmsError::OtherMaster(_))).count();
         if foreign > 0 && foreign == loaded.rows.len() {
+            // One cause, and one line: the caller's.
             return Err(VaultError::OtherMasterKey);
         }
+        for (row, fault) in closed {
+            tracing::error!(kek = %row.id, category = row.category, %fault,
+                "integrity: a key-encryption key does not open");
+        }
         Ok(keyring)
+    }
+
+    /// How many generations open.
+    pub(super) fn len(&self) -> usize {
+        self.lock().len()
     }
 
     pub(super) fn share(&self) -> Self {

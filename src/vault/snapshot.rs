@@ -1,14 +1,15 @@
 //! Every secret of the house, prepared for opening, as one immutable whole that calls read without
-//! a lock.
-//! Must never hold a value, only expanded keys and envelopes.
+//! a lock. Holds expanded keys and envelopes, and what was opened of them for as long as values are
+//! kept. Must never let an opened value outlive its snapshot, calls under way aside.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
 use super::keyring::Keyring;
-use super::{Opened, Provider, StoredSecret, VersionRow, fields};
+use super::{Fresh, Placed, Provider, StoredSecret, VersionRow, fields};
 use crate::crypto::{CryptoError, Prepared};
 use crate::provider::Catalogue;
 use crate::refusal::{Reason, Refusal};
@@ -37,12 +38,31 @@ struct Entry {
 }
 
 enum Usable {
-    Yes(Box<Prepared>),
+    Yes { prepared: Box<Prepared>, kept: ArcSwapOption<Kept> },
     No(&'static str),
+}
+
+/// What was placed into a call, for those that follow.
+struct Kept {
+    placed: Arc<Placed>,
+    since_ns: u64,
 }
 
 /// The version that will serve a call. Only the vault makes one.
 pub(crate) struct Selected(Arc<Entry>);
+
+/// The value of a selected version, opened for one call. Only the vault makes one.
+pub(crate) struct Opened {
+    entry: Arc<Entry>,
+    state: Given,
+    now_ns: u64,
+    keep_ns: u64,
+}
+
+enum Given {
+    Fresh(Fresh),
+    Kept(Arc<Placed>),
+}
 
 impl Snapshot {
     pub(super) fn prepare(
@@ -88,7 +108,7 @@ impl Snapshot {
             return no_secret(NONE_ACTIVE);
         }
         match entry.state {
-            Usable::Yes(_) => Ok(Selected(Arc::clone(entry))),
+            Usable::Yes { .. } => Ok(Selected(Arc::clone(entry))),
             Usable::No(why) => no_secret(why),
         }
     }
@@ -99,8 +119,19 @@ impl Snapshot {
             Usable::No(why) if why == DAMAGED => {
                 Some(format!("secret {} of {}: {why}", entry.name, entry.provider))
             }
-            Usable::No(_) | Usable::Yes(_) => None,
+            Usable::No(_) | Usable::Yes { .. } => None,
         })
+    }
+
+    /// Drops the values that were kept long enough.
+    pub(super) fn drop_stale(&self, now_ns: u64, keep_ns: u64) {
+        for entry in self.by_provider.values().flatten() {
+            if let Usable::Yes { kept, .. } = &entry.state
+                && kept.load().as_ref().is_some_and(|kept| kept.is_stale(now_ns, keep_ns))
+            {
+                kept.store(None);
+            }
+        }
     }
 
     pub(super) fn by_id(&self, id: Uuid) -> Option<Selected> {
@@ -123,11 +154,61 @@ impl Selected {
     }
 
     /// The snapshot has already compared the sealed list of destinations with this provider's.
-    pub(super) fn open(&self, provider: &Provider) -> Result<Opened, CryptoError> {
+    pub(super) fn open(
+        &self,
+        provider: &Provider,
+        now_ns: u64,
+        keep_ns: u64,
+    ) -> Result<Opened, CryptoError> {
         match &self.0.state {
-            Usable::Yes(prepared) if self.0.provider == *provider.id => fields::open(prepared),
-            Usable::Yes(_) | Usable::No(_) => Err(CryptoError::NotAuthentic),
+            Usable::Yes { prepared, kept } if self.0.provider == *provider.id => {
+                let kept = kept.load();
+                let placed = kept.as_ref().filter(|kept| !kept.is_stale(now_ns, keep_ns));
+                let state = match placed {
+                    Some(kept) => Given::Kept(Arc::clone(&kept.placed)),
+                    None => Given::Fresh(fields::open(prepared)?),
+                };
+                Ok(Opened { entry: Arc::clone(&self.0), state, now_ns, keep_ns })
+            }
+            Usable::Yes { .. } | Usable::No(_) => Err(CryptoError::NotAuthentic),
         }
+    }
+
+    /// The fields themselves, for whoever judges them.
+    pub(super) fn open_afresh(&self) -> Result<Fresh, CryptoError> {
+        match &self.0.state {
+            Usable::Yes { prepared, .. } => fields::open(prepared),
+            Usable::No(_) => Err(CryptoError::NotAuthentic),
+        }
+    }
+}
+
+impl Opened {
+    /// What `place` makes of the fields, or what it made of them a moment ago.
+    pub(crate) fn placed<E>(
+        self,
+        place: impl FnOnce(&Fresh) -> Result<Placed, E>,
+    ) -> Result<Arc<Placed>, E> {
+        let fresh = match self.state {
+            Given::Kept(placed) => return Ok(placed),
+            Given::Fresh(fresh) => fresh,
+        };
+        let placed = Arc::new(place(&fresh)?);
+        if let Usable::Yes { kept, .. } = &self.entry.state
+            && self.keep_ns > 0
+            && placed.may_stay
+        {
+            let since_ns = self.now_ns;
+            kept.store(Some(Arc::new(Kept { placed: Arc::clone(&placed), since_ns })));
+        }
+        Ok(placed)
+    }
+}
+
+impl Kept {
+    /// Has it served for longer than values are kept?
+    fn is_stale(&self, now_ns: u64, keep_ns: u64) -> bool {
+        now_ns.saturating_sub(self.since_ns) >= keep_ns
     }
 }
 
@@ -167,7 +248,9 @@ fn usable(
     let Ok(prepared) = prepared else { return Usable::No(DAMAGED) };
     // Opened once here, so that a damaged value is known before a call needs it.
     match fields::open(&prepared) {
-        Ok(opened) if fields::covers(&opened, provider) => Usable::Yes(Box::new(prepared)),
+        Ok(opened) if fields::covers(&opened, provider) => {
+            Usable::Yes { prepared: Box::new(prepared), kept: ArcSwapOption::empty() }
+        }
         Ok(_) => Usable::No(NEW_TARGET),
         Err(_) => Usable::No(DAMAGED),
     }

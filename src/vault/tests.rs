@@ -18,6 +18,8 @@ struct House {
     _folder: tempfile::TempDir,
 }
 
+const NOW: Moment = Moment { unix_ms: 1_800_000_000_000, monotonic_ns: 1 };
+
 fn masters(byte: u8) -> Arc<Masters> {
     let master = Master::local(MasterKind::File, Key::copy_of(&[byte; 32]));
     Arc::new(Masters::of(master))
@@ -68,8 +70,14 @@ fn new(provider: &str, name: &str, value: &str) -> NewSecret {
 fn opened(house: &House, provider: &str, secret: Option<&str>) -> Result<Vec<u8>, Reason> {
     let permit = permit(house, provider, secret);
     let selected = house.vault.select(&permit).map_err(|refusal| refusal.reason)?;
-    let opened = house.vault.open(&permit, &selected).map_err(|refusal| refusal.reason)?;
-    Ok(opened.field("api_key").unwrap().to_vec())
+    let opened = house.vault.open(&permit, &selected, NOW).map_err(|refusal| refusal.reason)?;
+    let mut value = Vec::new();
+    let looked_at = opened.placed(|fields| {
+        value = fields.field("api_key").unwrap().to_vec();
+        Err(())
+    });
+    assert!(looked_at.is_err());
+    Ok(value)
 }
 
 #[tokio::test]

@@ -247,6 +247,28 @@ async fn what_is_ours_or_nominated_by_the_connection_stays_here() {
     house.leave().await;
 }
 
+#[tokio::test]
+async fn trace_track_and_connect_are_refused_on_both_faces_and_told_what_is_allowed() {
+    let house = House::open().await;
+    let rest = "HTTP/1.1\r\nHost: gate.test\r\nConnection: close\r\n\r\n";
+    for target in ["TRACE /acme/x", "TRACK /acme/x", "CONNECT gate.test:443", "TRACE /"] {
+        let request = format!("{target} {rest}");
+        for answer in [house.raw(&request).await, house.raw_to_admin(&request).await] {
+            answer.is_refusal(405, "method_not_allowed");
+            assert!(answer.header("allow").unwrap().starts_with("GET,HEAD,"), "{answer:?}");
+        }
+    }
+    for method in ["POST", "TRACE"] {
+        let request = format!("{method} /healthz {rest}");
+        for answer in [house.raw(&request).await, house.raw_to_admin(&request).await] {
+            answer.is_refusal(405, "method_not_allowed");
+            assert_eq!(answer.header("allow"), Some("GET,HEAD"));
+        }
+    }
+    assert_eq!(house.provider.seen().len(), 0);
+    house.leave().await;
+}
+
 fn get(target: &str, lines: &str) -> String {
     format!("GET {target} HTTP/1.1\r\nHost: gate.test\r\nConnection: close\r\n{lines}\r\n")
 }

@@ -150,6 +150,14 @@ impl House {
         answer
     }
 
+    /// The same, to the admin face.
+    pub(crate) async fn raw_to_admin(&self, request: &str) -> Answer {
+        let address = self.running().admin_address().expect("it serves");
+        let answer = raw::exchange(address, request.as_bytes()).await;
+        self.scribe.note(&answer);
+        answer
+    }
+
     /// Ends the house and searches everything it leaves.
     pub(crate) async fn leave(mut self) {
         // While it runs, SQLite's write-ahead log still holds what was written last.

@@ -139,17 +139,37 @@ async fn more_calls_at_once_than_the_house_takes_are_refused_and_then_taken_agai
     let client = house.client().await;
     let mut held = client.get("/acme/events?n=1").open().await;
     assert_eq!(held.status, 200);
+    // Waits its turn for a moment, then is told.
     client.get("/acme/x").send().await.is_refusal(503, "overloaded");
+    // One that waits when the place is given back is answered.
+    let waiting = tokio::spawn(client.get("/acme/x").try_send());
+    tokio::time::sleep(Duration::from_millis(50)).await;
     house.provider.release(1);
     while held.next().await.is_some() {}
     drop(held);
-    for _ in 0..100 {
-        if client.get("/acme/x").send().await.status == 200 {
-            return house.leave().await;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+    assert_eq!(waiting.await.unwrap().unwrap().status, 200);
+    assert_eq!(client.get("/acme/x").send().await.status, 200);
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn the_queue_before_a_full_house_is_bounded_and_a_used_up_quota_does_not_wait_in_it() {
+    let settings = "proxy.max_concurrent = 1\n".to_owned();
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let client = house.client().await;
+    let small = house.client_with(json!({"limit": 1})).await;
+    assert_eq!(small.get("/acme/x").send().await.status, 200);
+    let held = client.get("/acme/events?n=1").open().await;
+    small.get("/acme/x").send().await.is_refusal(429, "rate_limited");
+    let crowd: Vec<_> = (0..20).map(|_| tokio::spawn(client.get("/acme/x").try_send())).collect();
+    let mut refused = 0;
+    for call in crowd {
+        refused += usize::from(call.await.unwrap().unwrap().status == 503);
     }
-    panic!("the place of the ended call was not given back");
+    assert_eq!(refused, 20, "nobody passes while the one place is taken");
+    drop(held);
+    house.provider.release(1);
+    house.leave().await;
 }
 
 #[tokio::test]

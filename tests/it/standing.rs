@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::house::{Ground, Outpost, Speaks};
+use crate::house::{Ground, Outpost, Speaks, one_line};
 
 #[test]
 fn init_twice_changes_nothing_and_tells_no_key_again() {
@@ -49,6 +49,51 @@ async fn health_readiness_metrics_and_description_are_open() {
     assert!(ground.run(&["healthcheck"]).status.success());
     server.stop();
     assert_eq!(ground.run(&["healthcheck"]).status.code(), Some(1));
+}
+
+/// Answers everybody, on any path, that all is well.
+fn impostor() -> std::net::SocketAddr {
+    use std::io::{Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let body = "{\"ready\":true,\"parts\":[]}";
+            let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\nconnection: close";
+            let _ = write!(stream, "{head}\r\ncontent-length: {}\r\n\r\n{body}", body.len());
+        }
+    });
+    address
+}
+
+#[test]
+fn healthcheck_asks_this_installations_server_and_no_other() {
+    let ground = Ground::new("");
+    let check = |listen: &str| {
+        let mut command = ground.command(&["healthcheck"]);
+        command.env("SEALGATE_ADMIN__LISTEN", listen);
+        command
+    };
+    let elsewhere = impostor().to_string();
+    let line = one_line(check(&elsewhere));
+    assert!(line.contains("no server runs on") && line.contains("sealgate serve"), "{line}");
+    ground.json(&["init", "--json"]);
+    one_line(check(&elsewhere));
+    let neighbour = Ground::new("");
+    let other = neighbour.serve(&[]);
+    one_line(check(other.admin.strip_prefix("http://").unwrap()));
+    // Its own server is asked wherever its ports are.
+    let own = ground.serve(&[]);
+    let ready = check(&elsewhere).output().unwrap();
+    assert_eq!((ready.status.code(), ready.stdout.as_slice()), (Some(0), &b"ready\n"[..]));
+    own.kill();
+    // What a killed server leaves behind is no server.
+    one_line(check(&elsewhere));
+    other.stop();
+    let wrong = ground.command(&["healthcheck", "--nonsense"]).output().unwrap();
+    assert_eq!(wrong.status.code(), Some(2));
 }
 
 /// The names of what `doctor` finds red, each with a remedy.
@@ -105,6 +150,58 @@ fn doctor_is_green_and_turns_red_for_each_planted_fault() {
     assert_eq!(red(&ground, &[("SEALGATE_ADMIN__LISTEN", &held.1)]), ["admin port"]);
     assert_eq!(red(&ground, &[("SEALGATE_LIMITS__WINDOW_SECONDS", "soon")]), ["settings"]);
     assert_eq!(red(&ground, &[]), [""; 0]);
+}
+
+/// What one check says.
+fn told_of(ground: &Ground, name: &str) -> Option<String> {
+    let output = ground.command(&["doctor", "--json"]).output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let check = told["checks"].as_array().unwrap().iter().find(|check| check["name"] == name)?;
+    Some(check["detail"].as_str().unwrap().to_owned())
+}
+
+#[test]
+fn doctor_opens_something_with_the_master_key_and_sees_another_one() {
+    let ground = Ground::new("");
+    ground.json(&["init", "--json"]);
+    assert!(told_of(&ground, "master key").unwrap().ends_with("nothing is sealed yet"));
+    assert_eq!(told_of(&ground, "sandbox"), None);
+    let server = ground.serve(&["--sandbox"]);
+    assert_eq!(red(&ground, &[]), [""; 0]);
+    server.stop();
+    assert!(told_of(&ground, "master key").unwrap().ends_with("opens all 1 key-encryption keys"));
+    assert!(told_of(&ground, "sandbox").unwrap().contains("serve --sandbox"));
+    assert_eq!(red(&ground, &[]), [""; 0]);
+    let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = held.local_addr().unwrap().to_string();
+    assert_eq!(red(&ground, &[("SEALGATE_SANDBOX__LISTEN", &address)]), ["sandbox"]);
+
+    // Whole, private, and another installation's.
+    let master = ground.path().join("keys/master.key");
+    let other = Ground::new("");
+    other.json(&["init", "--json"]);
+    std::fs::copy(other.path().join("keys/master.key"), &master).unwrap();
+    mode(&master, 0o600);
+    assert_eq!(red(&ground, &[]), ["master key"]);
+}
+
+#[test]
+fn doctor_sees_a_data_folder_that_cannot_be_written_and_a_database_that_is_gone() {
+    let ground = Ground::new("");
+    ground.json(&["init", "--json"]);
+    if !nix::unistd::geteuid().is_root() {
+        mode(&ground.data(), 0o500);
+        assert!(red(&ground, &[]).contains(&String::from("data folder")));
+        mode(&ground.data(), 0o700);
+    }
+    let database = ground.data().join("sealgate.db");
+    std::fs::rename(&database, ground.path().join("away.db")).unwrap();
+    assert_eq!(red(&ground, &[]), ["database"]);
+    std::fs::rename(ground.path().join("away.db"), &database).unwrap();
+    std::fs::remove_dir_all(ground.data()).unwrap();
+    std::fs::write(ground.data(), "").unwrap();
+    let found = red(&ground, &[]);
+    assert!(found.iter().any(|name| name == "settings" || name == "data folder"), "{found:?}");
 }
 
 #[test]

@@ -81,6 +81,77 @@ on_both! {
     }
 }
 
+/// The address in the record of the call that was answered with this id.
+async fn recorded_address(house: &House, request_id: &str) -> String {
+    let path = format!("/api/v1/admin/audit?request_id={request_id}");
+    for _ in 0..100 {
+        let found = house.admin.get(&path).send().await.json();
+        if let Some(address) = found["items"][0]["address"].as_str() {
+            return address.to_owned();
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("no record of {request_id}");
+}
+
+#[tokio::test]
+async fn behind_a_trusted_proxy_the_record_names_the_caller_and_otherwise_the_peer() {
+    let named = [("x-forwarded-for", "203.0.113.9, 198.51.100.1"), ("forwarded", "nonsense")];
+    for (settings, caller, misled) in [
+        ("proxy.trusted_proxies = [\"127.0.0.0/8\"]\n", "198.51.100.1", "127.0.0.1"),
+        ("", "127.0.0.1", "127.0.0.1"),
+    ] {
+        let house = House::planned(Plan { settings: settings.to_owned(), ..Plan::default() }).await;
+        let client = house.client().await;
+        let call = client.get("/acme/x").header(named[0].0, named[0].1);
+        assert_eq!(call.header("x-request-id", "one").send().await.status, 200);
+        assert_eq!(recorded_address(&house, "one").await, caller);
+        let call = client.get("/acme/x").header(named[1].0, named[1].1);
+        assert_eq!(call.header("x-request-id", "two").send().await.status, 200);
+        assert_eq!(recorded_address(&house, "two").await, misled);
+        // A refusal before the record's seat says the same.
+        let call = client.get("/nowhere/x").header(named[0].0, named[0].1);
+        assert_eq!(call.header("x-request-id", "three").send().await.status, 404);
+        assert_eq!(recorded_address(&house, "three").await, caller);
+        for seen in house.provider.seen() {
+            assert_eq!((seen.header(named[0].0), seen.header(named[1].0)), (None, None));
+        }
+        house.leave().await;
+    }
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_is_a_cut_answer_by_the_clients_fault() {
+    let house = House::open().await;
+    let client = house.client().await;
+    let call = client.get("/acme/events?n=2").header("x-request-id", "left");
+    let mut stream = call.open().await;
+    house.provider.release(1);
+    assert!(stream.next().await.is_some());
+    drop(stream);
+    recorded_address(&house, "left").await;
+    let found = house.admin.get("/api/v1/admin/audit?request_id=left").send().await.json();
+    let record = &found["items"][0];
+    assert_eq!((&record["end"], &record["fault"]), (&json!("cut"), &json!("client")), "{record}");
+    assert_eq!(record["status_code"], 200);
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn a_caller_who_hangs_up_before_the_answer_is_recorded_as_such() {
+    let house = House::open().await;
+    let client = house.client().await;
+    let call = client.get("/acme/slow?ms=3000").header("x-request-id", "gone");
+    let call = tokio::spawn(call.try_send());
+    house.provider.wait_for(1).await;
+    call.abort();
+    recorded_address(&house, "gone").await;
+    let found = house.admin.get("/api/v1/admin/audit?request_id=gone").send().await.json();
+    let record = &found["items"][0];
+    assert_eq!((&record["end"], &record["fault"]), (&json!("cut"), &json!("client")), "{record}");
+    house.leave().await;
+}
+
 #[tokio::test]
 async fn the_sandbox_answers_a_newcomer_through_its_sealed_key() {
     let house = House::planned(Plan { sandbox: true, ..Plan::default() }).await;

@@ -44,13 +44,44 @@ async fn the_frameworks_own_noes_have_the_contracts_body() {
     assert_eq!(got.json["code"], "method_not_allowed");
     let got = ask(&face, "PATCH", "/api/v1/admin/api-keys").await.is(405);
     assert_eq!(got.json["code"], "method_not_allowed");
-    ask(&face, "OPTIONS", "/api/v1/admin/api-keys").await.is(405);
-    ask(&face, "TRACE", "/healthz").await.is(405);
     let got = ask(&face, "GET", &format!("/{}", "x".repeat(9000))).await.is(414);
     assert_eq!(got.json["code"], "uri_too_long");
     ask(&face, "GET", "/api/v1/admin/api-keys/%ff").await.is(401);
     let key = face.admin_key().await;
     face.get("/api/v1/admin/api-keys/%ff", &key).await.is(400);
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_told_the_right_ones() {
+    let face = face().await;
+    let key = face.admin_key().await;
+    let one = "/api/v1/admin/api-keys/0198c1c2-7f3a-7cc4-b2f1-6d1f0e6c2b11";
+    for (method, path, allow) in [
+        ("DELETE", "/healthz", "GET,HEAD"),
+        ("TRACE", "/healthz", "GET,HEAD"),
+        ("TRACK", "/metrics", "GET,HEAD"),
+        ("OPTIONS", "/api/v1/admin/api-keys", "GET,HEAD,POST"),
+        ("PATCH", "/api/v1/admin/api-keys", "GET,HEAD,POST"),
+        ("TRACE", "/api/v1/admin/api-keys", "GET,HEAD,POST"),
+        ("POST", one, "GET,HEAD,PUT,DELETE"),
+        ("BREW", "/docs", "GET,HEAD"),
+        ("TRACE", "/nothing", "GET,HEAD,POST,PUT,DELETE"),
+        ("TRACK", "/api/v1/nothing", "GET,HEAD,POST,PUT,DELETE"),
+        ("CONNECT", "/nothing", "GET,HEAD,POST,PUT,DELETE"),
+    ] {
+        // With a credential or without: the method is wrong for everybody.
+        for credential in ["", key.as_str()] {
+            let got = face.send_with(method, path, &[("x-api-key", credential)], None).await;
+            let got = got.is(405);
+            let mut told: Vec<_> = got.header("allow").unwrap().split(',').collect();
+            let mut right: Vec<_> = allow.split(',').collect();
+            told.sort_unstable();
+            right.sort_unstable();
+            assert_eq!(told, right, "{method} {path}");
+            assert_eq!(got.json["code"], "method_not_allowed", "{method} {path}");
+            assert_eq!(got.header("x-sealgate-error"), Some("method_not_allowed"));
+        }
+    }
 }
 
 #[tokio::test]
@@ -114,6 +145,35 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
     face.get(path, &key).await.is(200);
 }
 
+/// Every route that stands, in the order of the alphabet.
+const ROUTES: &[&str] = &[
+    "DELETE /api/v1/admin/api-keys/{id}",
+    "DELETE /api/v1/admin/secrets/{id}",
+    "GET /api/v1/admin/api-keys",
+    "GET /api/v1/admin/api-keys/{id}",
+    "GET /api/v1/admin/api-keys/{id}/audit",
+    "GET /api/v1/admin/audit",
+    "GET /api/v1/admin/audit/verify",
+    "GET /api/v1/admin/backups",
+    "GET /api/v1/admin/providers",
+    "GET /api/v1/admin/providers/{id}",
+    "GET /api/v1/admin/secrets",
+    "GET /api/v1/admin/secrets/{id}",
+    "GET /api/v1/admin/symbols",
+    "GET /docs",
+    "GET /healthz",
+    "GET /metrics",
+    "GET /openapi.json",
+    "GET /readyz",
+    "POST /api/v1/admin/api-keys",
+    "POST /api/v1/admin/api-keys/{id}/rotate",
+    "POST /api/v1/admin/backups",
+    "POST /api/v1/admin/secrets",
+    "POST /api/v1/admin/secrets/{id}/validate",
+    "PUT /api/v1/admin/api-keys/{id}",
+    "PUT /api/v1/admin/secrets/{id}",
+];
+
 #[tokio::test]
 async fn the_description_is_valid_and_lists_every_route() {
     let description: Value = serde_json::from_str(&Admin::openapi()).unwrap();
@@ -149,34 +209,7 @@ async fn the_description_is_valid_and_lists_every_route() {
     names.sort_unstable();
     assert!(names.is_sorted_by(|one, two| one < two), "operations of one name: {names:?}");
     listed.sort_unstable();
-    assert_eq!(
-        listed,
-        [
-            "DELETE /api/v1/admin/api-keys/{id}",
-            "DELETE /api/v1/admin/secrets/{id}",
-            "GET /api/v1/admin/api-keys",
-            "GET /api/v1/admin/api-keys/{id}",
-            "GET /api/v1/admin/api-keys/{id}/audit",
-            "GET /api/v1/admin/audit",
-            "GET /api/v1/admin/audit/verify",
-            "GET /api/v1/admin/providers",
-            "GET /api/v1/admin/providers/{id}",
-            "GET /api/v1/admin/secrets",
-            "GET /api/v1/admin/secrets/{id}",
-            "GET /api/v1/admin/symbols",
-            "GET /docs",
-            "GET /healthz",
-            "GET /metrics",
-            "GET /openapi.json",
-            "GET /readyz",
-            "POST /api/v1/admin/api-keys",
-            "POST /api/v1/admin/api-keys/{id}/rotate",
-            "POST /api/v1/admin/secrets",
-            "POST /api/v1/admin/secrets/{id}/validate",
-            "PUT /api/v1/admin/api-keys/{id}",
-            "PUT /api/v1/admin/secrets/{id}",
-        ]
-    );
+    assert_eq!(listed, ROUTES);
 }
 
 #[tokio::test]

@@ -39,28 +39,29 @@ impl Check {
     }
 }
 
+const MASTER_KEY: &str = "master key";
+const SANDBOX: &str = "sandbox";
+
 pub(super) async fn all(config: &Config, clock: &Clock) -> Vec<Check> {
     let running = link::answers(&config.socket).unwrap_or(false);
     let mut checks = vec![
         clock_is_set(clock),
         data_folder(&config.data_dir),
-        master_key(&config.kms),
+        master_key(config, clock).await,
         memory(config),
         database(config, clock).await,
         server(config, running),
         port("proxy port", "proxy.listen", config.proxy.listen, running),
         port("admin port", "admin.listen", config.admin.listen, running),
     ];
-    checks.extend(providers(config, clock).await);
+    checks.extend(providers(config, clock, running).await);
     checks
 }
 
 /// One line for each provider that holds a secret. A database that does not open has its own line.
-async fn providers(config: &Config, clock: &Clock) -> Vec<Check> {
+async fn providers(config: &Config, clock: &Clock, running: bool) -> Vec<Check> {
     const NAME: &str = "provider";
-    if let Target::Sqlite(path) = &config.store.target
-        && !path.exists()
-    {
+    if !database_stands(config) {
         return Vec::new();
     }
     let Ok(store) = Store::open(&config.store, clock.clone()).await else { return Vec::new() };
@@ -81,7 +82,34 @@ async fn providers(config: &Config, clock: &Clock) -> Vec<Check> {
             "check the network, DNS and egress settings of this machine",
         ),
     };
-    reached.into_iter().filter(|(provider, _)| provider != "sandbox").map(check).collect()
+    let mut checks: Vec<Check> = reached.into_iter().filter(is_not_sandbox).map(check).collect();
+    if named.iter().any(|provider| provider == SANDBOX) {
+        checks.push(sandbox(config, running));
+    }
+    checks
+}
+
+fn is_not_sandbox((provider, _): &(String, Option<String>)) -> bool {
+    provider != SANDBOX
+}
+
+/// Its key is made anew at each `serve --sandbox`; without that there is nothing to reach.
+fn sandbox(config: &Config, running: bool) -> Check {
+    let listener = port(SANDBOX, "sandbox.listen", config.sandbox, running);
+    match listener.ok {
+        true => {
+            Check::green(SANDBOX, "its key is sealed; it is there while `serve --sandbox` runs")
+        }
+        false => listener,
+    }
+}
+
+/// Opening a SQLite database that is not there would make it.
+fn database_stands(config: &Config) -> bool {
+    match &config.store.target {
+        Target::Sqlite(path) => path.exists(),
+        Target::Postgres(_) => true,
+    }
 }
 
 fn clock_is_set(clock: &Clock) -> Check {
@@ -124,8 +152,30 @@ fn data_folder(folder: &Path) -> Check {
     }
 }
 
-fn master_key(settings: &kms::Settings) -> Check {
-    const NAME: &str = "master key";
+/// There, private, whole, and the one that this database was made with.
+async fn master_key(config: &Config, clock: &Clock) -> Check {
+    let file = master_key_file(&config.kms);
+    if !file.ok || !database_stands(config) {
+        return file;
+    }
+    let remedy = "bring the right file back from its safe copy, or set master_key.path to it";
+    match app::prove_master_key(config, clock.clone()).await {
+        Ok((0, _)) => Check::green(MASTER_KEY, format!("{}; nothing is sealed yet", file.detail)),
+        Ok((stored, opened)) if stored == opened => Check::green(
+            MASTER_KEY,
+            format!("{}; opens all {stored} key-encryption keys", file.detail),
+        ),
+        Ok((stored, opened)) => {
+            let detail =
+                format!("opens {opened} of {stored} key-encryption keys; rows were altered");
+            Check::red(MASTER_KEY, detail, "bring the database back from its backup; see the log")
+        }
+        Err(fault) => Check::red(MASTER_KEY, fault.to_string(), remedy),
+    }
+}
+
+fn master_key_file(settings: &kms::Settings) -> Check {
+    const NAME: &str = MASTER_KEY;
     let kms::Settings::File { path } = settings;
     let place = path.display();
     let (fault, remedy) = match kms::check(settings) {
@@ -247,15 +297,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("master.key");
         let settings = kms::Settings::File { path: path.clone() };
-        assert!(master_key(&settings).remedy.unwrap().contains("run `sealgate init`"));
+        assert!(master_key_file(&settings).remedy.unwrap().contains("run `sealgate init`"));
         std::fs::write(&path, [7; 32]).unwrap();
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        let open = master_key(&settings);
+        let open = master_key_file(&settings);
         assert_eq!(open.remedy, Some(format!("run: chmod 600 {}", path.display())));
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(master_key(&settings).ok);
+        assert!(master_key_file(&settings).ok);
         std::fs::write(&path, [7; 31]).unwrap();
-        assert!(!master_key(&settings).ok);
+        assert!(!master_key_file(&settings).ok);
     }
 
     #[test]

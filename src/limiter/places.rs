@@ -1,0 +1,225 @@
+//! The places of calls in flight, and the short queue before them: a few callers wait, in the order
+//! in which they came, for a moment. Where there is room a place costs one addition and two looks.
+//! Must never give out more places than there are, nor let anybody pass those who wait.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+
+/// Longer than a burst lasts, shorter than a caller's patience.
+const WAIT_AT_MOST: Duration = Duration::from_secs(1);
+/// A tenth of the places, within these bounds.
+const LEAST_QUEUE: usize = 8;
+const LONGEST_QUEUE: usize = 1_000;
+
+pub(super) struct Places {
+    most: usize,
+    taken: AtomicUsize,
+    /// How many stand in the queue: who finds one there takes no place by himself.
+    waiting: AtomicUsize,
+    queue: Mutex<VecDeque<oneshot::Sender<Place>>>,
+    longest_queue: usize,
+}
+
+/// One of the places; goes to the first who waits, or back, when it is dropped.
+pub(super) struct Place(Arc<Places>);
+
+/// Somebody in the queue; leaves it when he is dropped.
+struct Waiter {
+    places: Arc<Places>,
+    turn: oneshot::Receiver<Place>,
+}
+
+impl Places {
+    pub(super) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self {
+            most,
+            taken: AtomicUsize::new(0),
+            waiting: AtomicUsize::new(0),
+            queue: Mutex::default(),
+            longest_queue: (most / 10).clamp(LEAST_QUEUE, LONGEST_QUEUE),
+        })
+    }
+
+    pub(super) fn taken(&self) -> usize {
+        self.taken.load(Ordering::Acquire)
+    }
+
+    /// A place, if there is one and nobody waits for it.
+    pub(super) fn take(self: &Arc<Self>) -> Option<Place> {
+        if self.waiting.load(Ordering::SeqCst) > 0 { None } else { self.take_any() }
+    }
+
+    /// A place when it is this caller's turn. None if the queue is full or the wait too long.
+    pub(super) async fn wait(self: Arc<Self>) -> Option<Place> {
+        let mut waiter = self.enqueue()?;
+        // A place that was given back while we stepped in line is nobody's yet.
+        self.hand_out();
+        let place = tokio::time::timeout(WAIT_AT_MOST, &mut waiter.turn).await;
+        place.ok()?.ok()
+    }
+
+    fn take_any(self: &Arc<Self>) -> Option<Place> {
+        if self.taken.fetch_add(1, Ordering::SeqCst) < self.most {
+            return Some(Place(Arc::clone(self)));
+        }
+        self.taken.fetch_sub(1, Ordering::SeqCst);
+        None
+    }
+
+    fn enqueue(self: &Arc<Self>) -> Option<Waiter> {
+        let mut queue = self.queue();
+        if queue.len() >= self.longest_queue {
+            return None;
+        }
+        let (sender, turn) = oneshot::channel();
+        queue.push_back(sender);
+        self.waiting.store(queue.len(), Ordering::SeqCst);
+        drop(queue);
+        Some(Waiter { places: Arc::clone(self), turn })
+    }
+
+    /// Free places go to those who wait, the first of them first.
+    fn hand_out(self: &Arc<Self>) {
+        while self.waiting.load(Ordering::SeqCst) > 0 {
+            let Some(mut place) = self.take_any() else { return };
+            // Whoever left in this moment hands the place on.
+            while let Some(next) = self.next_in_line() {
+                match next.send(place) {
+                    Ok(()) => break,
+                    Err(refused) => place = refused,
+                }
+            }
+        }
+    }
+
+    fn next_in_line(&self) -> Option<oneshot::Sender<Place>> {
+        let mut queue = self.queue();
+        let next = queue.pop_front();
+        self.waiting.store(queue.len(), Ordering::SeqCst);
+        next
+    }
+
+    fn queue(&self) -> std::sync::MutexGuard<'_, VecDeque<oneshot::Sender<Place>>> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // In this order, as somebody who steps in line looks the other way round: one of the two
+        // sees the other.
+        self.0.taken.fetch_sub(1, Ordering::SeqCst);
+        if self.0.waiting.load(Ordering::SeqCst) > 0 {
+            self.0.hand_out();
+        }
+    }
+}
+
+impl Drop for Waiter {
+    fn drop(&mut self) {
+        self.turn.close();
+        let mut queue = self.places.queue();
+        queue.retain(|sender| !sender.is_closed());
+        self.places.waiting.store(queue.len(), Ordering::SeqCst);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn settled<T>(turn: &tokio::task::JoinHandle<T>) -> bool {
+        turn.is_finished()
+    }
+
+    /// In line, and seen there.
+    async fn in_line(places: &Arc<Places>) -> tokio::task::JoinHandle<Option<Place>> {
+        let before = places.queue().len();
+        let turn = tokio::spawn(Arc::clone(places).wait());
+        while places.queue().len() == before && !settled(&turn) {
+            tokio::task::yield_now().await;
+        }
+        turn
+    }
+
+    #[tokio::test]
+    async fn a_place_goes_to_the_first_in_line_and_nobody_passes_by() {
+        let places = Places::new(1);
+        let held = places.take().unwrap();
+        let first = in_line(&places).await;
+        let second = in_line(&places).await;
+        drop(held);
+        assert!(places.take().is_none(), "nobody passes those who wait");
+        let held = first.await.unwrap().unwrap();
+        assert!(!settled(&second));
+        drop(held);
+        let held = second.await.unwrap().unwrap();
+        assert_eq!(places.taken(), 1);
+        drop(held);
+        assert!(places.take().is_some());
+        assert_eq!(places.taken(), 0);
+    }
+
+    #[tokio::test]
+    async fn the_queue_is_short_and_so_is_the_wait() {
+        let places = Places::new(1);
+        let held = places.take().unwrap();
+        let clock = crate::clock::Clock::system();
+        let waited = || Duration::from_nanos(clock.monotonic_ns());
+        let mut line = Vec::new();
+        for _ in 0..LEAST_QUEUE {
+            line.push(in_line(&places).await);
+        }
+        assert!(in_line(&places).await.await.unwrap().is_none());
+        assert!(waited() < WAIT_AT_MOST, "a full queue says no at once");
+        for turn in line {
+            assert!(turn.await.unwrap().is_none());
+        }
+        assert!((WAIT_AT_MOST..WAIT_AT_MOST * 3).contains(&waited()), "{:?}", waited());
+        drop(held);
+        assert!(places.take().is_some(), "those who left are not waited for");
+    }
+
+    #[tokio::test]
+    async fn whoever_leaves_the_line_loses_no_place() {
+        let places = Places::new(1);
+        let held = places.take().unwrap();
+        let (first, second) = (in_line(&places).await, in_line(&places).await);
+        first.abort();
+        assert!(first.await.is_err());
+        drop(held);
+        assert!(second.await.unwrap().is_some());
+        assert_eq!(places.taken(), 0);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn never_more_places_than_there_are_and_none_is_lost() {
+        let places = Places::new(3);
+        let most = Arc::new(AtomicUsize::new(0));
+        let calls: Vec<_> = (0..8)
+            .map(|_| {
+                let (places, most) = (Arc::clone(&places), Arc::clone(&most));
+                tokio::spawn(async move {
+                    for _ in 0..2_000 {
+                        let place = match places.take() {
+                            Some(place) => place,
+                            None => Arc::clone(&places).wait().await.unwrap(),
+                        };
+                        most.fetch_add(1, Ordering::SeqCst);
+                        tokio::task::yield_now().await;
+                        assert!(most.fetch_sub(1, Ordering::SeqCst) <= 3);
+                        drop(place);
+                    }
+                })
+            })
+            .collect();
+        for call in calls {
+            call.await.unwrap();
+        }
+        assert_eq!((places.taken(), places.queue().len()), (0, 0));
+    }
+}
