@@ -14,7 +14,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
 run: ## build, then serve with the built-in sandbox provider; data in ./data (PROFILE=dev builds faster)
-	cargo run $(BUILD) -- serve --sandbox
+	cargo run --all-features $(BUILD) -- serve --sandbox
 
 test: ## every test, on throw-away PostgreSQL and Redis; installs what is missing
 	.ci/test
@@ -27,7 +27,7 @@ lint: ## format, law of the house, clippy, documentation, licences, unused depen
 
 bench: ## cost per request beside nginx, interleaved
 	.ci/install bench
-	cargo bench --bench proxy -- --bar 0.90 --h2 --more
+	cargo bench --all-features --bench proxy -- --bar 0.90 --h2 --more
 
 fmt: ## format the sources
 	cargo fmt

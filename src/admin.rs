@@ -26,6 +26,7 @@ mod records;
 mod refused;
 mod repeat;
 mod routes;
+mod sealing;
 mod secrets;
 mod sent;
 mod serve;
@@ -53,7 +54,7 @@ use crate::net::TlsFiles;
 use crate::provider::Catalogue;
 use crate::roster::Roster;
 use crate::store::Store;
-use crate::vault::Vault;
+use crate::vault::{Vault, Warden};
 
 pub(crate) use self::local::{LocalError, LocalSocket};
 pub(crate) use self::open::{Figures, Part, Readiness};
@@ -78,6 +79,7 @@ pub(crate) struct Parts {
     pub(crate) store: Store,
     pub(crate) roster: Arc<Roster>,
     pub(crate) vault: Arc<Vault>,
+    pub(crate) warden: Arc<Warden>,
     pub(crate) ledger: Ledger,
     pub(crate) catalogue: Arc<Catalogue>,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
@@ -101,6 +103,7 @@ impl Admin {
             store: parts.store,
             roster: parts.roster,
             vault: parts.vault,
+            warden: parts.warden,
             ledger: parts.ledger,
             catalogue: parts.catalogue,
             tiers: parts.tiers,

@@ -9,6 +9,7 @@ mod proof;
 mod rescue;
 mod sandbox;
 mod setup;
+mod watch;
 mod ways;
 
 use std::net::SocketAddr;
@@ -22,7 +23,7 @@ pub use self::fault::StartError;
 use self::lock::DataLock;
 pub(crate) use self::proof::prove_master_key;
 pub use self::rescue::{Opener, Rescue, prove, restore};
-pub use self::setup::{Setup, Step};
+pub use self::setup::{AskPassphrase, Setup, Step};
 pub(crate) use self::ways::reach;
 use crate::admin::{self, Admin, Doors, LocalSocket, Part};
 pub use crate::backup::{Step as RestoreStep, Verdict};
@@ -32,7 +33,7 @@ use crate::corridor;
 use crate::emulator::Emulator;
 use crate::ledger::{Lane, Ledger, Opening};
 use crate::limiter::Limiter;
-use crate::net::{self, Accepted, Binding, ServerTls};
+use crate::net::{self, Accepted, Binding, Drain, ServerTls};
 use crate::provider::Catalogue;
 use crate::proxy::{self, Proxy};
 use crate::refusal::Reason;
@@ -40,7 +41,7 @@ use crate::roster::Roster;
 use crate::secret::SecretBytes;
 use crate::store::Store;
 use crate::telemetry::{self, Metrics};
-use crate::vault::Vault;
+use crate::vault::{Vault, Warden};
 
 /// Which doors to open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,6 +63,8 @@ pub struct Running {
     /// Looks after the certificates; ends with the house.
     refreshing: tokio::task::JoinHandle<()>,
     backups: tokio::task::JoinHandle<()>,
+    /// Watches over the holder of the master key; ends with the house.
+    keeping: tokio::task::JoinHandle<()>,
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
     store: Store,
@@ -72,8 +75,12 @@ pub struct Running {
 const REFRESH_EVERY: Duration = Duration::from_secs(2);
 
 /// Sets the installation up without running it; safe to run again.
-pub async fn initialise(config: &Config, clock: Clock) -> Result<Setup, StartError> {
-    let (ground, lock) = ground(config, clock).await?;
+pub async fn initialise(
+    config: &Config,
+    clock: Clock,
+    ask: AskPassphrase,
+) -> Result<Setup, StartError> {
+    let (ground, lock) = ground(config, clock, Some(ask)).await?;
     let setup = ground.setup;
     ground.store.close().await;
     drop(lock);
@@ -92,11 +99,14 @@ struct Ground {
     metrics: Metrics,
     roster: Arc<Roster>,
     installation: uuid::Uuid,
-    masters: Arc<crate::kms::Masters>,
     setup: Setup,
 }
 
-async fn ground(config: &Config, clock: Clock) -> Result<(Ground, DataLock), StartError> {
+async fn ground(
+    config: &Config,
+    clock: Clock,
+    ask: Option<AskPassphrase>,
+) -> Result<(Ground, DataLock), StartError> {
     net::install_provider();
     if !clock.is_plausible() {
         return Err(StartError::Clock(crate::clock::rfc3339(clock.unix_ms())));
@@ -106,25 +116,21 @@ async fn ground(config: &Config, clock: Clock) -> Result<(Ground, DataLock), Sta
     let metrics = Metrics::new(clock.clone(), Reason::ALL.iter().map(|reason| reason.code()));
     let store = Store::open(&config.store, clock.clone()).await?;
     let roster = Arc::new(Roster::new(store.clone(), clock.clone(), metrics.clone()));
-    let (installation, masters, setup) = setup::run(config, &store, &roster).await?;
-    let ground = Ground { clock, store, metrics, roster, installation, masters, setup };
+    let base = (&store, &clock, &*roster);
+    let (installation, setup) = setup::run(config, base, ask).await?;
+    let ground = Ground { clock, store, metrics, roster, installation, setup };
     Ok((ground, lock))
 }
 
 /// Starts the house on the current runtime; the proxy's threads are its own.
 pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, StartError> {
-    let (ground, lock) = ground(&config, clock).await?;
-    let Ground { clock, store, metrics, roster, installation, masters, setup } = ground;
+    let (ground, lock) = ground(&config, clock, None).await?;
+    let Ground { clock, store, metrics, roster, installation, setup } = ground;
     let (catalogue, sandbox) = sandbox::catalogue(&config, mode).await?;
     let catalogue = Arc::new(catalogue);
-    let vault = Vault::open_house(
-        store.clone(),
-        clock.clone(),
-        Arc::clone(&catalogue),
-        masters,
-        installation,
-    );
-    let vault = Arc::new(vault.await?.keeping_opened(&config.vault));
+    let base = (store.clone(), clock.clone(), installation);
+    let vault = Vault::sealed(store.clone(), clock.clone(), Arc::clone(&catalogue), installation);
+    let vault = Arc::new(vault.keeping_opened(&config.vault));
     tokio::spawn(Arc::clone(&vault).tend());
     let workers = workers(&config, mode);
     let opening = Opening {
@@ -139,17 +145,15 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     let (ledger, lanes) = Ledger::open(opening).await?;
     let writer = tokio::spawn(ledger.writer().instrument(telemetry::job("ledger")));
     let limiter = Limiter::new(config.limiter.clone(), clock.clone(), config.proxy.max_concurrent);
-    let rooms = Rooms {
-        clock,
-        store,
-        metrics,
-        roster,
-        vault,
-        catalogue,
-        limiter: Arc::new(limiter),
-        ledger,
-    };
-    rooms.tell_findings();
+    let limiter = Arc::new(limiter);
+    let drain = Drain::default();
+    let hooks = watch::hooks(&vault, (&limiter, &drain), (&ledger, &metrics));
+    let warden = Warden::new(Arc::clone(&vault), config.kms.clone(), base, hooks);
+    let warden = Arc::new(warden);
+    warden.start().await?;
+    let rooms =
+        Rooms { clock, store, metrics, roster, vault, warden, drain, catalogue, limiter, ledger };
+    watch::tell_findings(&rooms.vault, &rooms.ledger, &rooms.metrics);
     let emulator = sandbox::open(sandbox, &rooms).await?;
     rooms.open_doors(config, mode, (lanes, emulator, lock, writer, setup)).await
 }
@@ -161,6 +165,9 @@ struct Rooms {
     metrics: Metrics,
     roster: Arc<Roster>,
     vault: Arc<Vault>,
+    warden: Arc<Warden>,
+    /// Ends the proxy's connections.
+    drain: Drain,
     catalogue: Arc<Catalogue>,
     limiter: Arc<Limiter>,
     ledger: Ledger,
@@ -187,6 +194,7 @@ impl Rooms {
             [proxy.as_ref().and_then(Proxy::certificate), binding.as_ref().and_then(Binding::tls)];
         let refreshing = tokio::spawn(refresh(certificates.into_iter().flatten().collect()));
         let backups = tokio::spawn(self.schedule(&config, mode));
+        let keeping = Arc::clone(&self.warden).keep().instrument(telemetry::job("warden"));
         let admin_address = binding.as_ref().map(Binding::address);
         let network = binding.and_then(|mut binding| binding.take());
         let network = network.map(|(socket, tls)| Accepted::new(socket, tls)).transpose()?;
@@ -206,19 +214,12 @@ impl Rooms {
             admin: tokio::spawn(serving),
             refreshing,
             backups,
+            keeping: tokio::spawn(keeping),
             ledger: self.ledger,
             writer,
             store: self.store,
             _lock: lock,
         })
-    }
-
-    /// What was found closed at start is an alert: a security record and a counter.
-    fn tell_findings(&self) {
-        for finding in self.vault.findings() {
-            self.metrics.alert_raised("integrity");
-            self.ledger.found(serde_json::json!({"alert": "integrity", "finding": finding}));
-        }
     }
 
     fn start_proxy(
@@ -250,6 +251,7 @@ impl Rooms {
             lanes,
             binding,
             max_head_bytes: settings.max_head_bytes,
+            drain: self.drain.clone(),
         };
         Ok(Proxy::start(parts)?)
     }
@@ -265,10 +267,11 @@ impl Rooms {
             metrics.ledger_degraded(ledger.degraded().is_some());
             metrics.encode()
         });
-        let (store, vault, ledger) = (self.store.clone(), self.vault.clone(), self.ledger.clone());
+        let (store, warden, ledger) =
+            (self.store.clone(), self.warden.clone(), self.ledger.clone());
         let readiness: admin::Readiness = Arc::new(move || {
-            let (store, vault, ledger) = (store.clone(), vault.clone(), ledger.clone());
-            Box::pin(async move { readiness(&store, &vault, &ledger).await })
+            let (store, warden, ledger) = (store.clone(), warden.clone(), ledger.clone());
+            Box::pin(async move { readiness(&store, &warden, &ledger).await })
         });
         admin::Parts {
             settings: config.admin.clone(),
@@ -276,6 +279,7 @@ impl Rooms {
             store: self.store.clone(),
             roster: Arc::clone(&self.roster),
             vault: Arc::clone(&self.vault),
+            warden: Arc::clone(&self.warden),
             ledger: self.ledger.clone(),
             catalogue: Arc::clone(&self.catalogue),
             tiers: config.limiter.clone(),
@@ -301,15 +305,16 @@ async fn refresh(certificates: Vec<Arc<ServerTls>>) {
     }
 }
 
-async fn readiness(store: &Store, vault: &Vault, ledger: &Ledger) -> Vec<Part> {
+async fn readiness(store: &Store, warden: &Warden, ledger: &Ledger) -> Vec<Part> {
     let part = |name, ready, missing: &str| Part {
         name,
         ready,
         detail: (!ready).then(|| missing.to_owned()),
     };
+    let sealed = warden.reason();
     vec![
         part("database", store.ping().await.is_ok(), "The database does not answer."),
-        part("vault", !vault.is_sealed(), "The vault is sealed."),
+        part("vault", sealed.is_none(), sealed.unwrap_or_default()),
         part(
             "journal",
             ledger.degraded().is_none(),
@@ -383,6 +388,7 @@ impl Running {
         }
         self.refreshing.abort();
         self.backups.abort();
+        self.keeping.abort();
         self.ledger.stop();
         if self.writer.await.is_err() {
             tracing::error!("the ledger's writer ended in a panic");

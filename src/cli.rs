@@ -18,9 +18,11 @@ mod input;
 mod link;
 mod openapi;
 mod output;
+mod passphrase;
 mod process;
 mod progress;
 mod provider;
+mod seal;
 mod secret;
 mod serve;
 
@@ -77,6 +79,10 @@ enum Command {
     /// Encrypted snapshots of everything: make, prove, bring back
     #[command(subcommand)]
     Backup(backup::Command),
+    /// Cut every call under way and drop every key; the proxy answers 503 until it is unsealed
+    Seal(seal::Seal),
+    /// Take the master key up again; asks for its passphrase where it is held by one
+    Unseal(seal::Unseal),
     /// Run one provider's stand-in by itself, for tests
     #[command(hide = true)]
     Emulate(emulate::Emulate),
@@ -153,6 +159,8 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Fa
         Command::Provider(command) => command.run(&ground),
         Command::Audit(command) => command.run(&ground),
         Command::Backup(command) => command.run(&ground),
+        Command::Seal(seal) => seal.run(&ground),
+        Command::Unseal(unseal) => unseal.run(&ground),
         Command::Emulate(emulate) => emulate.run(&ground),
         Command::Openapi => openapi::run(),
         Command::Completions(completions) => completions.run(),

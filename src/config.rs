@@ -12,6 +12,7 @@ mod kubernetes;
 mod layers;
 mod limits;
 mod listeners;
+mod master_key;
 mod nearest;
 mod raw;
 mod setting;
@@ -52,7 +53,7 @@ pub struct Config {
     /// the settings' own tables, paths made absolute, for whoever builds the catalogue.
     pub providers: Vec<(String, toml::Table)>,
     pub(crate) store: store::Settings,
-    pub kms: kms::Settings,
+    pub(crate) kms: kms::Settings,
     pub vault: vault::Settings,
     pub limiter: limiter::Settings,
     /// For monthly quotas.
@@ -122,7 +123,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
     })?;
     limits::not_yet(ground, &raw)?;
     let data_dir = storage::data_dir(ground, &raw.data_dir)?;
-    let kms = storage::master_key(ground, &raw.master_key)?;
+    let kms = master_key::master_key(ground, raw.master_key)?;
     let limiter = limits::limits(ground, &raw.limits)?;
     let time_zone = limits::time_zone(ground, &raw.limits)?;
     let proxy = listeners::proxy(ground, &raw.proxy)?;

@@ -92,6 +92,11 @@ impl Corridor {
         &self.house.settings.domain
     }
 
+    /// Closes the connections to providers that no call uses.
+    pub(crate) fn forget_connections(&self) {
+        self.upstream.forget_connections();
+    }
+
     /// What is still under way will be cut, and that is not its callers' doing.
     pub(crate) fn leave(&self) {
         lane(&self.lane).leave();

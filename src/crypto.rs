@@ -14,6 +14,7 @@ mod digest;
 mod primitive;
 mod random;
 mod seal;
+mod stretch;
 pub(crate) mod token;
 #[cfg(test)]
 mod vectors;
@@ -23,6 +24,7 @@ pub(crate) use self::checksum::crc32;
 pub(crate) use self::digest::{Sha256, hmac_sha256, key_id, sha256};
 pub(crate) use self::random::{fill_random, random_bytes};
 pub(crate) use self::seal::{CryptoError, Parent, Prepared, open, prepare, seal};
+pub(crate) use self::stretch::{Effort, SALT_BYTES, stretch};
 
 /// What an envelope holds; part of its header and of its key's derivation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +35,8 @@ pub(crate) enum Layer {
     DataKey,
     /// One version of a secret's fields, sealed under the secret's data key.
     Value,
+    /// A master key, sealed under what a passphrase was stretched to.
+    MasterKey,
 }
 
 impl Layer {
@@ -41,6 +45,7 @@ impl Layer {
             Self::KeyEncryptionKey => 1,
             Self::DataKey => 2,
             Self::Value => 3,
+            Self::MasterKey => 4,
         }
     }
 }
@@ -49,6 +54,7 @@ impl Layer {
 pub(crate) mod label {
     pub(crate) const ENVELOPE: &[u8] = b"sealgate/v1/";
     pub(crate) const MASTER_KEY_ID: &[u8] = b"sealgate/v1/master-key-id";
+    pub(crate) const PASSPHRASE_ID: &[u8] = b"sealgate/v1/passphrase-id";
     pub(crate) const DATA_KEY_ID: &[u8] = b"sealgate/v1/data-key-id";
     pub(crate) const FINGERPRINT: &[u8] = b"sealgate/v1/fingerprint";
     pub(crate) const RECORD: &[u8] = b"sealgate/v1/record";

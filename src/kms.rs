@@ -2,24 +2,32 @@
 //! what a KMS wraps is kept as it returned it. Rows name the master key that wrapped them, so two
 //! can be in use while one takes over from the other. Must never fall back to a key on disk.
 
+#[cfg(feature = "aws-kms")]
+mod aws;
 mod fault;
 mod file;
 mod local;
-
-use std::path::PathBuf;
+mod passphrase;
+mod settings;
+mod transit;
 
 use uuid::Uuid;
 
 pub(crate) use self::fault::KmsError;
 use self::local::LocalKey;
-use crate::crypto::Aad;
-use crate::secret::Key;
-use crate::store::{MasterId, MasterKind};
+pub(crate) use self::settings::{AwsSettings, Settings, Source, TransitSettings};
+use self::transit::Transit;
+use crate::clock::Clock;
+use crate::crypto::{self, Aad};
+use crate::secret::{Key, SecretBytes};
+use crate::store::{MasterId, Store};
 
-/// Where the master key is. Other kinds are refused by config until they are built.
-#[derive(Clone, Debug)]
-pub enum Settings {
-    File { path: PathBuf },
+/// What a master key stands on.
+#[derive(Clone, Copy)]
+pub(crate) struct Ground<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) clock: &'a Clock,
+    pub(crate) installation: Uuid,
 }
 
 /// What a wrapped key is for. It opens for this alone, whichever kind wrapped it.
@@ -35,6 +43,9 @@ pub(crate) struct Context<'a> {
 /// One master key.
 pub(crate) enum Master {
     Local(LocalKey),
+    #[cfg(feature = "aws-kms")]
+    AwsKms(Box<aws::AwsKms>),
+    VaultTransit(Box<Transit>),
 }
 
 /// The master key that wraps what is new, and those that still open what they wrapped before.
@@ -44,6 +55,11 @@ pub(crate) struct Masters {
 }
 
 impl Context<'_> {
+    /// Of what is wrapped only to see that it can be.
+    fn of_proof(installation: Uuid) -> Self {
+        Self { installation, category: "proof", generation: 0, id: Uuid::nil() }
+    }
+
     fn aad(&self) -> Aad {
         Aad::new("key-encryption-key")
             .with(self.installation.as_bytes())
@@ -55,32 +71,39 @@ impl Context<'_> {
 
 impl Master {
     /// Of 32 bytes that are at hand.
-    pub(crate) fn local(kind: MasterKind, key: Key) -> Self {
+    pub(crate) fn local(kind: crate::store::MasterKind, key: Key) -> Self {
         Self::Local(LocalKey::new(kind, key))
     }
 
     pub(crate) fn id(&self) -> MasterId {
         match self {
             Self::Local(local) => local.id(),
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(aws) => aws.id(),
+            Self::VaultTransit(transit) => transit.id(),
         }
     }
 
-    /// Could it unwrap what this one wrapped?
+    /// Could it unwrap what this one wrapped? AWS KMS finds the key that a row names by itself.
     pub(crate) fn holds(&self, wrapped_by: &MasterId) -> bool {
         match self {
             Self::Local(local) => local.id() == *wrapped_by,
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(aws) => aws.id().kind == wrapped_by.kind,
+            Self::VaultTransit(transit) => transit.id() == *wrapped_by,
         }
     }
 
-    #[expect(clippy::unused_async, reason = "a KMS is asked over the network")]
     pub(crate) async fn wrap(&self, context: &Context<'_>, key: &Key) -> Result<Vec<u8>, KmsError> {
         match self {
             Self::Local(local) => local.wrap(context, key),
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(aws) => Box::pin(aws.wrap(context, key)).await,
+            Self::VaultTransit(transit) => Box::pin(transit.wrap(context, key)).await,
         }
     }
 
     /// `wrapped_by` as the row says it.
-    #[expect(clippy::unused_async, reason = "a KMS is asked over the network")]
     pub(crate) async fn unwrap(
         &self,
         context: &Context<'_>,
@@ -92,7 +115,25 @@ impl Master {
         }
         match self {
             Self::Local(local) => local.unwrap(context, wrapped),
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(aws) => Box::pin(aws.unwrap(context, wrapped_by, wrapped)).await,
+            Self::VaultTransit(transit) => Box::pin(transit.unwrap(context, wrapped)).await,
         }
+    }
+
+    /// Does whoever holds it still wrap and unwrap for us?
+    pub(crate) async fn prove(&self, installation: Uuid) -> Result<(), KmsError> {
+        let context = Context::of_proof(installation);
+        match self {
+            Self::Local(_) => return Ok(()),
+            #[cfg(feature = "aws-kms")]
+            Self::AwsKms(_) => {}
+            Self::VaultTransit(transit) => transit.renew().await,
+        }
+        let key = Key::fill_with(crypto::fill_random)?;
+        let wrapped = self.wrap(&context, &key).await?;
+        self.unwrap(&context, &self.id(), &wrapped).await?;
+        Ok(())
     }
 }
 
@@ -102,6 +143,7 @@ impl Masters {
     }
 
     /// Keeps another one at hand, for what it wrapped.
+    #[cfg(test)]
     #[must_use]
     pub(crate) fn beside(mut self, former: Master) -> Self {
         self.former.push(former);
@@ -127,31 +169,101 @@ impl Masters {
     }
 }
 
-/// The master key that the settings name, ready for use.
-#[expect(clippy::unused_async, reason = "a KMS is asked over the network")]
-pub(crate) async fn open(settings: &Settings) -> Result<Master, KmsError> {
+/// The master key that the settings name, ready for use. What was typed wins over what the settings
+/// say.
+pub(crate) async fn open(
+    settings: &Settings,
+    ground: &Ground<'_>,
+    typed: Option<SecretBytes>,
+) -> Result<Master, KmsError> {
+    match settings {
+        Settings::Passphrase { .. } => {}
+        Settings::File { .. } | Settings::AwsKms(_) | Settings::VaultTransit(_) => {
+            if typed.is_some() {
+                return Err(KmsError::NoPassphraseHere);
+            }
+        }
+    }
     match settings {
         Settings::File { path } => Ok(Master::Local(file::load(path)?)),
+        Settings::Passphrase { source } => {
+            let passphrase = said(source.as_ref(), typed)?;
+            Ok(Master::Local(passphrase::open(ground, passphrase).await?))
+        }
+        Settings::AwsKms(_) | Settings::VaultTransit(_) => {
+            let opened = open_remote(settings, ground.installation).await?;
+            opened.ok_or(KmsError::NotSetUp)
+        }
     }
 }
 
-/// Is the master key at its place and fit for use? Looks without opening anything.
+/// The KMS that the settings name, after a proof that it wraps and unwraps; None for local kinds.
+pub(crate) async fn open_remote(
+    settings: &Settings,
+    installation: Uuid,
+) -> Result<Option<Master>, KmsError> {
+    let proof = Context::of_proof(installation);
+    match settings {
+        Settings::File { .. } | Settings::Passphrase { .. } => Ok(None),
+        #[cfg(feature = "aws-kms")]
+        Settings::AwsKms(aws) => {
+            let opened = Box::pin(aws::AwsKms::open(aws, &proof)).await?;
+            Ok(Some(Master::AwsKms(Box::new(opened))))
+        }
+        #[cfg(not(feature = "aws-kms"))]
+        Settings::AwsKms(_) => Err(KmsError::NotBuilt),
+        Settings::VaultTransit(transit) => {
+            let opened = Box::pin(Transit::open(transit, &proof)).await?;
+            Ok(Some(Master::VaultTransit(Box::new(opened))))
+        }
+    }
+}
+
+/// Is a local master key at its place and fit for use? Looks without opening anything; what only
+/// asking could tell is not asked.
 pub(crate) fn check(settings: &Settings) -> Result<(), KmsError> {
     match settings {
         Settings::File { path } => file::check(path),
+        Settings::Passphrase { source: Some(source) } => source.read().map(drop),
+        Settings::VaultTransit(transit) => transit.token.read().map(drop),
+        Settings::Passphrase { source: None } | Settings::AwsKms(_) => Ok(()),
     }
 }
 
-/// Makes the first master key; true if it was made, false if one already stood there.
-pub(crate) fn create_if_missing(settings: &Settings) -> Result<bool, KmsError> {
+/// Makes the first master key; true if it was made, false if one already stood there. A KMS makes
+/// its own: of that, the rights are proved.
+pub(crate) async fn create_if_missing(
+    settings: &Settings,
+    ground: &Ground<'_>,
+    typed: Option<SecretBytes>,
+) -> Result<bool, KmsError> {
     match settings {
         Settings::File { path } => file::create_if_missing(path),
+        Settings::Passphrase { source } => {
+            if source.is_none() && typed.is_none() {
+                return Err(KmsError::NotSetUp);
+            }
+            let passphrase = said(source.as_ref(), typed)?;
+            passphrase::create_if_missing(ground, passphrase).await
+        }
+        Settings::AwsKms(_) | Settings::VaultTransit(_) => {
+            open(settings, ground, None).await.map(|_| false)
+        }
+    }
+}
+
+fn said(source: Option<&Source>, typed: Option<SecretBytes>) -> Result<SecretBytes, KmsError> {
+    match (typed, source) {
+        (Some(typed), _) => Ok(typed),
+        (None, Some(source)) => source.read(),
+        (None, None) => Err(KmsError::NeedsPassphrase),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::MasterKind;
 
     fn context(category: &str) -> Context<'_> {
         Context { installation: Uuid::nil(), category, generation: 1, id: Uuid::nil() }

@@ -9,6 +9,7 @@ use std::future::Future;
 use std::net::{IpAddr, SocketAddr};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use hyper::body::Incoming;
@@ -55,6 +56,8 @@ pub(crate) struct Parts {
     pub(crate) lanes: Vec<Lane>,
     pub(crate) binding: Binding,
     pub(crate) max_head_bytes: usize,
+    /// Ends connections: gracefully at the end of the house, at once when the vault is sealed.
+    pub(crate) drain: Drain,
 }
 
 /// The running face.
@@ -67,8 +70,7 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) fn start(parts: Parts) -> std::io::Result<Self> {
-        let Parts { house, origins, lanes, mut binding, max_head_bytes } = parts;
-        let drain = Drain::default();
+        let Parts { house, origins, lanes, mut binding, max_head_bytes, drain } = parts;
         let mut threads = Vec::with_capacity(lanes.len());
         for (number, lane) in lanes.into_iter().enumerate() {
             let Some((socket, tls)) = binding.take() else { break };
@@ -115,11 +117,17 @@ impl Proxy {
 
 async fn worker(listener: Accepted, corridor: Arc<Corridor>, drain: Drain, max_head_bytes: usize) {
     let mut stopping = pin!(drain.begun());
+    let mut cuts = drain.cuts();
     loop {
         tokio::select! {
             peer = listener.accept() => {
                 let serving = serve(peer, Arc::clone(&corridor), drain.clone(), max_head_bytes);
                 tokio::spawn(serving);
+            }
+            // What was sent last, the real key in it, lies in a connection's buffer.
+            now = drain.cut_after(cuts) => {
+                cuts = now;
+                corridor.forget_connections();
             }
             () = &mut stopping => break,
         }
@@ -160,6 +168,9 @@ async fn serve(peer: PeerStream, corridor: Arc<Corridor>, drain: Drain, max_head
         if follower.is_draining(context) && !told {
             told = true;
             connection.as_mut().graceful_shutdown();
+        }
+        if follower.is_cut() {
+            return Poll::Ready(Ok(()));
         }
         connection.as_mut().poll(context)
     })

@@ -85,6 +85,11 @@ impl Upstream {
         Self { origins, pool, deadlines }
     }
 
+    /// Closes what lies idle; a connection that serves a call is not here.
+    pub(crate) fn forget_connections(&self) {
+        self.pool.clear();
+    }
+
     /// The provider's answer, whatever its status.
     pub(crate) async fn send(&self, outbound: Outbound, now_ns: u64) -> Result<Reply, Refusal> {
         let (provider, request) = outbound.into_parts();

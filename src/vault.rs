@@ -5,10 +5,12 @@
 mod fields;
 mod keyring;
 mod proof;
+mod remains;
 mod snapshot;
 mod view;
+mod warden;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
@@ -17,12 +19,14 @@ use uuid::Uuid;
 pub(crate) use self::fields::{Fresh, Placed};
 use self::keyring::Keyring;
 pub(crate) use self::proof::prove;
+pub(crate) use self::remains::Remains;
 use self::snapshot::Snapshot;
 pub(crate) use self::snapshot::{Opened, Selected};
 pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
+pub(crate) use self::warden::{Bell, Hooks, UnsealError, Warden};
 use crate::clock::{Clock, Moment};
 use crate::crypto::{self, label};
-use crate::kms::{Master, Masters};
+use crate::kms::{KmsError, Master, Masters};
 use crate::policy::Permit;
 use crate::provider::{Catalogue, Provider};
 use crate::refusal::{FieldFault, Reason, Refusal};
@@ -51,6 +55,9 @@ pub(crate) struct Vault {
     keep_ns: u64,
     /// None while sealed.
     opened: ArcSwapOption<Unsealed>,
+    /// How often the vault was unsealed; whoever prepared something for an earlier time publishes
+    /// nothing any more.
+    times_unsealed: Mutex<u64>,
     /// One change at a time: each reloads what the next one builds on.
     changing: tokio::sync::Mutex<()>,
 }
@@ -58,13 +65,34 @@ pub(crate) struct Vault {
 struct Unsealed {
     keyring: Keyring,
     snapshot: Snapshot,
+    /// Which time it is that the vault is unsealed.
+    time: u64,
     /// What did not open when it was prepared, in words for operators.
     findings: Vec<String>,
 }
 
 impl Vault {
-    /// Unwraps the hierarchy under the master key and prepares every active version. A row that was
-    /// tampered with does not keep the house from starting: its secret alone is closed.
+    /// Sealed until `unseal`.
+    pub(crate) fn sealed(
+        store: Store,
+        clock: Clock,
+        catalogue: Arc<Catalogue>,
+        installation: Uuid,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            catalogue,
+            installation,
+            keep_ns: 0,
+            opened: ArcSwapOption::empty(),
+            times_unsealed: Mutex::new(0),
+            changing: tokio::sync::Mutex::new(()),
+        }
+    }
+
+    /// For tests: open from the start.
+    #[cfg(test)]
     pub(crate) async fn open_house(
         store: Store,
         clock: Clock,
@@ -72,18 +100,41 @@ impl Vault {
         masters: Arc<Masters>,
         installation: Uuid,
     ) -> Result<Self, VaultError> {
-        let keyring = Keyring::load(&store, masters, installation).await?;
-        let vault = Self {
-            store,
-            clock,
-            catalogue,
-            installation,
-            keep_ns: 0,
-            opened: ArcSwapOption::empty(),
-            changing: tokio::sync::Mutex::new(()),
-        };
-        vault.reload(keyring).await?;
+        let vault = Self::sealed(store, clock, catalogue, installation);
+        vault.unseal(masters).await?;
         Ok(vault)
+    }
+
+    /// Unwraps the hierarchy under the master key and prepares every active version. A row that was
+    /// tampered with does not keep the house from opening: its secret alone is closed.
+    pub(crate) async fn unseal(&self, masters: Arc<Masters>) -> Result<(), VaultError> {
+        let _changing = self.changing.lock().await;
+        let time = *self.time() + 1;
+        let keyring = Keyring::load(&self.store, masters, self.installation).await?;
+        let prepared = self.prepared(keyring, time).await?;
+        let mut latest = self.time();
+        *latest = time;
+        self.opened.store(Some(Arc::new(prepared)));
+        Ok(())
+    }
+
+    /// Drops the hierarchy and everything that was prepared under it. What calls under way still
+    /// hold of it is told by what comes back.
+    pub(crate) fn seal(&self) -> Remains {
+        let former = {
+            let mut latest = self.time();
+            *latest += 1;
+            self.opened.swap(None)
+        };
+        former.as_ref().map(Remains::of).unwrap_or_default()
+    }
+
+    /// Does whoever holds the master key still answer? Sealed, nobody is asked.
+    pub(crate) async fn prove_master(&self) -> Result<(), KmsError> {
+        let Some(unsealed) = self.opened.load_full() else { return Ok(()) };
+        let masters = unsealed.keyring.masters();
+        drop(unsealed);
+        masters.active().prove(self.installation).await
     }
 
     /// How long an opened value serves further calls; without this each call opens its own.
@@ -290,17 +341,28 @@ impl Vault {
         _changing: &tokio::sync::MutexGuard<'_, ()>,
     ) -> Result<(), VaultError> {
         let Some(unsealed) = self.opened.load_full() else { return Ok(()) };
-        self.reload(unsealed.keyring.share()).await
+        let (keyring, time) = (unsealed.keyring.share(), unsealed.time);
+        drop(unsealed);
+        let prepared = self.prepared(keyring, time).await?;
+        let latest = self.time();
+        // Sealed meanwhile, it stays sealed.
+        if *latest == time {
+            self.opened.store(Some(Arc::new(prepared)));
+        }
+        Ok(())
     }
 
-    async fn reload(&self, keyring: Keyring) -> Result<(), VaultError> {
+    async fn prepared(&self, keyring: Keyring, time: u64) -> Result<Unsealed, VaultError> {
         let loaded = self.store.secrets().await?;
         let snapshot = Snapshot::prepare(&keyring, &self.catalogue, &loaded.rows);
         let mut findings: Vec<String> =
             loaded.contradictions.iter().map(ToString::to_string).collect();
         findings.extend(snapshot.findings());
-        self.opened.store(Some(Arc::new(Unsealed { keyring, snapshot, findings })));
-        Ok(())
+        Ok(Unsealed { keyring, snapshot, time, findings })
+    }
+
+    fn time(&self) -> std::sync::MutexGuard<'_, u64> {
+        self.times_unsealed.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -85,6 +85,7 @@ mod law {
         ("sha2", In(CIPHERS)),
         ("hmac", In(CIPHERS)),
         ("hkdf", In(CIPHERS)),
+        ("argon2", In(CIPHERS)),
         ("rand", In(CIPHERS)),
         ("crc32fast", In(CIPHERS)),
         ("subtle", In(&["secret", "crypto"])),
@@ -98,6 +99,9 @@ mod law {
         // shared snapshots without locks
         ("arc-swap", In(KEEPERS)),
         ("papaya", In(KEEPERS)),
+        // who holds the master key
+        ("aws-config", In(&["kms"])),
+        ("aws-sdk-kms", In(&["kms"])),
         // the admin face, and the callers' own API of the proxy face
         ("axum", In(DOORS)),
         ("tower", In(DOORS)),
@@ -121,7 +125,7 @@ mod law {
         ("clap_complete", In(COMMANDS)),
         ("indicatif", In(COMMANDS)),
         ("rpassword", In(COMMANDS)),
-        ("reqwest", In(COMMANDS)),
+        ("reqwest", In(&["kms", "cli"])),
         // tests
         ("tempfile", TestsAlone),
         ("proptest", TestsAlone),

@@ -14,7 +14,7 @@ use super::house::House;
 use super::refused::Refused;
 use super::trace::{Peer, Trace};
 use crate::client::Right;
-use crate::refusal::Refusal;
+use crate::refusal::{Reason, Refusal};
 use crate::secret;
 
 /// What a route demands of its caller.
@@ -22,6 +22,14 @@ use crate::secret;
 pub(super) struct Needs {
     pub(super) house: Arc<House>,
     pub(super) right: Right,
+    pub(super) while_sealed: WhileSealed,
+}
+
+/// What a route does while the vault is sealed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum WhileSealed {
+    Answers,
+    Refuses,
 }
 
 /// Longer ones were never issued; hashing them would only serve whoever sends them.
@@ -45,6 +53,10 @@ pub(super) async fn guard(
     if !caller.may(needs.right) {
         let role = caller.role().as_str();
         return Err(Refused::forbidden(format!("A key of the role {role} may not do this.")));
+    }
+    if needs.while_sealed == WhileSealed::Refuses && needs.house.vault.is_sealed() {
+        let detail = "Sealgate is sealed; an administrator has to unseal it.";
+        return Err(Refusal::new(Reason::Sealed, detail).into());
     }
     request.extensions_mut().insert(caller);
     Ok(next.run(request).await)

@@ -16,13 +16,14 @@ use crate::limiter;
 use crate::provider::Catalogue;
 use crate::roster::Roster;
 use crate::store::Store;
-use crate::vault::Vault;
+use crate::vault::{Vault, Warden};
 
 pub(super) struct House {
     pub(super) clock: Clock,
     pub(super) store: Store,
     pub(super) roster: Arc<Roster>,
     pub(super) vault: Arc<Vault>,
+    pub(super) warden: Arc<Warden>,
     pub(super) ledger: Ledger,
     pub(super) catalogue: Arc<Catalogue>,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.

@@ -241,6 +241,20 @@ impl Members {
         self.object_of_texts(name)
     }
 
+    /// One text that stays where it is wiped.
+    pub(super) fn secret(&mut self, name: &str) -> Patch<SecretBytes> {
+        self.taken(name, |members, node| match node {
+            Node::Text(text) if !text.is_empty() => Some(text),
+            Node::Text(_) => members.refuse(name, "must not be empty"),
+            Node::Null
+            | Node::Flag(_)
+            | Node::Whole(_)
+            | Node::Number
+            | Node::List(_)
+            | Node::Object(_) => members.refuse(name, "must be a text"),
+        })
+    }
+
     /// A member without which nothing can be done.
     pub(super) fn required<T>(&mut self, name: &str, patch: &Patch<T>) {
         let has_fault = self.faults.iter().any(|fault| fault.field == name);

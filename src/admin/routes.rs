@@ -15,10 +15,10 @@ use utoipa_axum::routes;
 
 use super::change::change;
 use super::frame::frame;
-use super::guard::{Needs, guard};
+use super::guard::{Needs, WhileSealed, guard};
 use super::house::House;
 use super::refused::Refused;
-use super::{audit, backups, describe, keys, open, pages, providers, secrets, symbols};
+use super::{audit, backups, describe, keys, open, pages, providers, sealing, secrets, symbols};
 use crate::client::Right;
 
 type Routes = OpenApiRouter<Arc<House>>;
@@ -43,15 +43,25 @@ pub(super) fn description() -> Value {
 
 /// The layers need the house; the description alone does not.
 fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
-    let groups: [(Right, Vec<Routes>); 5] = [
+    let groups: [(Right, WhileSealed, Vec<Routes>); 6] = [
         (
             Right::ReadMetadata,
+            WhileSealed::Refuses,
             vec![keys::reading(), secrets::reading(), providers::reading(), symbols::reading()],
         ),
-        (Right::ReadUsageTrail, vec![keys::reading_trail(), audit::reading()]),
-        (Right::VerifyTrail, vec![audit::verifying()]),
-        (Right::Operate, vec![keys::changing(), secrets::changing()]),
-        (Right::Administer, vec![secrets::destroying(), backups::administering()]),
+        (
+            Right::ReadUsageTrail,
+            WhileSealed::Answers,
+            vec![keys::reading_trail(), audit::reading()],
+        ),
+        (Right::VerifyTrail, WhileSealed::Answers, vec![audit::verifying()]),
+        (Right::Operate, WhileSealed::Refuses, vec![keys::changing(), secrets::changing()]),
+        (
+            Right::Administer,
+            WhileSealed::Refuses,
+            vec![secrets::destroying(), backups::administering()],
+        ),
+        (Right::Administer, WhileSealed::Answers, vec![sealing::changing()]),
     ];
     let open = OpenApiRouter::with_openapi(describe::whole())
         .routes(routes!(open::healthz))
@@ -60,10 +70,10 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         .merge(pages::router());
     groups
         .into_iter()
-        .flat_map(|(right, group)| group.into_iter().map(move |one| (right, one)))
-        .fold(open, |all, (right, one)| {
+        .flat_map(|(right, sealed, group)| group.into_iter().map(move |one| (right, sealed, one)))
+        .fold(open, |all, (right, sealed, one)| {
             let one = match house {
-                Some(house) => behind(house, right, one),
+                Some(house) => behind(house, (right, sealed), one),
                 None => one,
             };
             all.merge(one)
@@ -72,8 +82,12 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
 
 /// Authenticated and entitled first, then, where something changes, read and protected from
 /// repeats.
-fn behind(house: &Arc<House>, right: Right, routes: Routes) -> Routes {
-    let needs = Needs { house: Arc::clone(house), right };
+fn behind(
+    house: &Arc<House>,
+    (right, while_sealed): (Right, WhileSealed),
+    routes: Routes,
+) -> Routes {
+    let needs = Needs { house: Arc::clone(house), right, while_sealed };
     routes
         .route_layer(from_fn_with_state(Arc::clone(house), change))
         .route_layer(from_fn_with_state(needs, guard))

@@ -6,8 +6,12 @@ mod doors;
 mod frame;
 mod keys;
 mod rights;
+mod sealing;
 mod secrets;
 mod trail;
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -19,11 +23,12 @@ use uuid::Uuid;
 use super::trace::Peer;
 use super::*;
 use crate::client::{Role, Tier};
-use crate::kms::{Master, Masters};
+use crate::kms;
 use crate::ledger;
 use crate::roster::NewClient;
-use crate::store::{AssetClass, ClientKeyRow, MasterKind, Settings as StoreSettings, Target};
+use crate::store::{AssetClass, ClientKeyRow, Settings as StoreSettings, Target};
 use crate::telemetry::Metrics;
+use crate::vault::Hooks;
 
 /// Searched for in every answer.
 const CANARY: &str = "canary-polygon-key-0123456789";
@@ -49,7 +54,7 @@ async fn face() -> Face {
     face_with(600).await
 }
 
-fn no_backups(folder: &std::path::Path) -> backup::Settings {
+fn no_backups(folder: &Path) -> backup::Settings {
     backup::Settings {
         folder: folder.join("backups"),
         every: None,
@@ -66,11 +71,8 @@ async fn face_with(requests_per_minute: u64) -> Face {
     store.seed_symbols(&[("SPY", AssetClass::Etf), ("AAPL", AssetClass::Stock)]).await.unwrap();
     let catalogue = Arc::new(Catalogue::build(&[]).unwrap());
     let installation = Uuid::from_u128(7);
-    let key = crate::secret::Key::copy_of(&[3; 32]);
-    let master = Arc::new(Masters::of(Master::local(MasterKind::File, key)));
-    let (store_2, clock_2) = (store.clone(), clock.clone());
-    let vault = Vault::open_house(store_2, clock_2, catalogue.clone(), master, installation);
-    let vault = Arc::new(vault.await.unwrap());
+    let base = (store.clone(), clock.clone(), installation);
+    let (vault, warden) = unsealed(folder.path(), base, catalogue.clone()).await;
     let metrics = Metrics::new(clock.clone(), []);
     let roster = Arc::new(Roster::new(store.clone(), clock.clone(), metrics));
     let opening = ledger::Opening {
@@ -100,6 +102,7 @@ async fn face_with(requests_per_minute: u64) -> Face {
         store: store.clone(),
         roster: roster.clone(),
         vault,
+        warden,
         ledger,
         catalogue,
         backups: no_backups(folder.path()),
@@ -116,6 +119,25 @@ async fn face_with(requests_per_minute: u64) -> Face {
     });
     let router = admin.router();
     Face { admin, router, clock, store, roster, writer, folder }
+}
+
+/// A vault whose master key is a file, open.
+async fn unsealed(
+    folder: &Path,
+    (store, clock, installation): (Store, Clock, Uuid),
+    catalogue: Arc<Catalogue>,
+) -> (Arc<Vault>, Arc<Warden>) {
+    let path = folder.join("master.key");
+    std::fs::write(&path, [3; 32]).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let vault = Vault::sealed(store.clone(), clock.clone(), catalogue, installation);
+    let vault = Arc::new(vault);
+    let hooks = Hooks { cut: Box::new(|| Box::pin(async { true })), ring: Box::new(|_| {}) };
+    let settings = kms::Settings::File { path };
+    let warden = Warden::new(vault.clone(), settings, (store, clock, installation), hooks);
+    let warden = Arc::new(warden);
+    warden.start().await.unwrap();
+    (vault, warden)
 }
 
 impl Face {

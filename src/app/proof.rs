@@ -17,14 +17,19 @@ pub(crate) async fn prove_master_key(
     config: &Config,
     clock: Clock,
 ) -> Result<(usize, usize), StartError> {
-    let store = Store::open(&config.store, clock).await?;
-    let proof = prove(config, &store).await;
+    let store = Store::open(&config.store, clock.clone()).await?;
+    let proof = prove(config, &store, &clock).await;
     store.close().await;
     proof
 }
 
-async fn prove(config: &Config, store: &Store) -> Result<(usize, usize), StartError> {
+async fn prove(
+    config: &Config,
+    store: &Store,
+    clock: &Clock,
+) -> Result<(usize, usize), StartError> {
     let Some(installation) = store.installation().await? else { return Ok((0, 0)) };
-    let masters = Arc::new(Masters::of(kms::open(&config.kms).await?));
+    let ground = kms::Ground { store, clock, installation: installation.id };
+    let masters = Arc::new(Masters::of(kms::open(&config.kms, &ground, None).await?));
     Ok(Vault::prove(store, masters, installation.id).await?)
 }

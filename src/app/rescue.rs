@@ -5,9 +5,10 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::StartError;
+use super::{Mode, StartError};
 use super::background::protect_memory;
 use super::lock::DataLock;
+use super::setup::AskPassphrase;
 use crate::backup::{self, Step, Unlock, Verdict};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -37,21 +38,31 @@ pub async fn prove(config: &Config, clock: Clock, rescue: Rescue) -> Result<Verd
     Ok(backup::verify(file, unlock, (&config.data_dir, &clock)).await?)
 }
 
-/// Brings a backup into this installation. `step` is told how far it is.
+/// Brings a backup into this installation, asking for the passphrase of its own master key where it
+/// is held by one. `step` is told how far it is.
 pub async fn restore(
     config: &Config,
     clock: Clock,
-    rescue: Rescue,
+    (rescue, ask): (Rescue, AskPassphrase),
     step: &(dyn Fn(Step) + Sync),
 ) -> Result<Verdict, StartError> {
     net::install_provider();
-    let _lock = DataLock::take(&config.data_dir)?;
+    let lock = DataLock::take(&config.data_dir)?;
     protect_memory(config);
     let replace = rescue.replace;
     let (file, unlock) = open(rescue)?;
     let store = Store::open(&config.store, clock.clone()).await?;
-    kms::create_if_missing(&config.kms)?;
-    let master = kms::open(&config.kms).await?;
+    let ground = kms::Ground { store: &store, clock: &clock, installation: uuid::Uuid::nil() };
+    let typed = match &config.kms {
+        kms::Settings::Passphrase { source: None } => Some(ask()?),
+        kms::Settings::Passphrase { source: Some(_) }
+        | kms::Settings::File { .. }
+        | kms::Settings::AwsKms(_)
+        | kms::Settings::VaultTransit(_) => None,
+    };
+    let again = typed.as_ref().map(|typed| SecretBytes::copy_of(typed.expose()));
+    kms::create_if_missing(&config.kms, &ground, again).await?;
+    let master = kms::open(&config.kms, &ground, typed).await?;
     let target = backup::Target {
         store: &store,
         master: &master,
@@ -68,8 +79,35 @@ pub async fn restore(
         }
     };
     let restored = backup::restore(file, unlock, target, &steps).await;
+    let has_admin = store.count_active_admins().await.is_ok_and(|admins| admins > 0);
     store.close().await;
-    Ok(restored?)
+    drop(lock);
+    let restored = restored?;
+    if has_admin {
+        write_down(config, clock, &restored).await;
+    }
+    Ok(restored)
+}
+
+/// A security record, at the beginning of this node's new chain. The house stands without it too:
+/// whatever keeps it from starting is told by the start that somebody waits for. (Without an admin
+/// a start would make one, whose key nobody would see.)
+async fn write_down(config: &Config, clock: Clock, restored: &Verdict) {
+    let running = match super::start(config.clone(), clock, Mode::SocketOnly).await {
+        Ok(running) => running,
+        Err(fault) => {
+            tracing::warn!(%fault, "the restored house did not start to write its restore down");
+            return;
+        }
+    };
+    running.ledger.found(serde_json::json!({
+        "restored": {
+            "backup_of": crate::clock::rfc3339(restored.created_at_ms),
+            "secrets": restored.secrets, "versions": restored.values,
+            "records": restored.records, "faults": restored.faults,
+        },
+    }));
+    running.stop().await;
 }
 
 fn open(rescue: Rescue) -> Result<(File, Unlock), StartError> {

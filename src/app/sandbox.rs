@@ -50,6 +50,10 @@ pub(super) async fn open(
     let Some(mut sandbox) = sandbox else { return Ok(None) };
     let Some(key) = sandbox.key.take() else { return Ok(Some(sandbox)) };
     let fields = vec![(String::from("api_key"), key)];
+    if rooms.vault.is_sealed() {
+        tracing::warn!("the sandbox stays closed: the vault is sealed at this start");
+        return Ok(Some(sandbox));
+    }
     // A row that somebody has edited closes the sandbox alone; the house starts.
     if let Err(fault) = seal(rooms, fields).await {
         tracing::error!(%fault, "integrity: the sandbox's secret could not be sealed anew");

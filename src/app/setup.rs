@@ -2,17 +2,19 @@
 //! key, the installation, the first admin key and the core symbols. Safe to run again: says what
 //! stood.
 
-use std::sync::Arc;
-
 use uuid::Uuid;
 
 use super::StartError;
 use crate::client::{Role, Tier};
+use crate::clock::Clock;
 use crate::config::Config;
-use crate::kms::{self, Masters};
+use crate::kms;
 use crate::roster::{NewClient, Roster};
 use crate::secret::SecretBytes;
 use crate::store::{AssetClass, ClientKeyRow, Store};
+
+/// Asks somebody for the passphrase of a master key that is about to be made.
+pub type AskPassphrase = Box<dyn FnOnce() -> Result<SecretBytes, StartError> + Send>;
 
 /// What was done and what was found.
 pub struct Setup {
@@ -40,19 +42,28 @@ const CORE_SYMBOLS: [(&str, AssetClass); 8] = [
 
 pub(super) async fn run(
     config: &Config,
-    store: &Store,
-    roster: &Roster,
-) -> Result<(Uuid, Arc<Masters>, Setup), StartError> {
+    (store, clock, roster): (&Store, &Clock, &Roster),
+    ask: Option<AskPassphrase>,
+) -> Result<(Uuid, Setup), StartError> {
     let mut steps = Vec::new();
     let mut step = |what: String, stood: bool| steps.push(Step { what, stood });
     let known = store.installation().await?;
     step(format!("database: {}", store.describe()), known.is_some());
 
     // A new master key beside an old database would close every secret in it for good.
-    let made = known.is_none() && kms::create_if_missing(&config.kms)?;
-    let kms::Settings::File { path } = &config.kms;
-    let masters = Arc::new(Masters::of(kms::open(&config.kms).await?));
-    step(format!("master key: {}", path.display()), !made);
+    let mut made = false;
+    if known.is_none() {
+        let ground = kms::Ground { store, clock, installation: Uuid::nil() };
+        let typed = match (&config.kms, ask) {
+            (kms::Settings::Passphrase { source: None }, Some(ask)) => Some(ask()?),
+            _ => None,
+        };
+        made = kms::create_if_missing(&config.kms, &ground, typed).await?;
+    }
+    if matches!(config.kms, kms::Settings::File { .. }) {
+        kms::check(&config.kms)?;
+    }
+    step(format!("master key: {}", config.kms.describe()), !made);
 
     let stood = known.is_some();
     let installation = match known {
@@ -70,7 +81,7 @@ pub(super) async fn run(
 
     let seeded = if stood { 0 } else { store.seed_symbols(&CORE_SYMBOLS).await? };
     step(String::from("core symbols"), seeded == 0);
-    Ok((installation.id, masters, Setup { steps, admin_key }))
+    Ok((installation.id, Setup { steps, admin_key }))
 }
 
 async fn first_admin_key(roster: &Roster) -> Result<SecretBytes, StartError> {

@@ -3,6 +3,7 @@
 //! for it.
 
 mod checks;
+mod master;
 
 use clap::Args;
 use serde_json::{Value, json};

@@ -5,8 +5,10 @@
 use std::time::Duration;
 
 use super::failure::Failure;
-use super::link;
-use crate::app::{self, Mode, Rescue, RestoreStep, Running, Setup, StartError, Verdict};
+use super::{link, passphrase};
+use crate::app::{
+    self, AskPassphrase, Mode, Rescue, RestoreStep, Running, Setup, StartError, Verdict,
+};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::Target;
@@ -76,13 +78,22 @@ fn keep_first_key(running: Running) -> Result<Offline, Failure> {
     Ok(Offline(running))
 }
 
+/// Asks for a passphrase only where a master key is made that needs one.
 pub(super) fn initialise(config: &Config) -> Result<Setup, Failure> {
     // A running server has done all of it.
     if link::answers(&config.socket)? {
         let what = format!("installation in {}, served at present", config.data_dir.display());
         return Ok(Setup { steps: vec![app::Step { what, stood: true }], admin_key: None });
     }
-    runtime()?.block_on(app::initialise(config, Clock::system())).map_err(failure)
+    let ask = ask_new_passphrase();
+    runtime()?.block_on(app::initialise(config, Clock::system(), ask)).map_err(failure)
+}
+
+fn ask_new_passphrase() -> AskPassphrase {
+    Box::new(|| {
+        let typed = passphrase::new();
+        typed.map_err(|failure| StartError::Room(failure.line().to_owned()))
+    })
 }
 
 /// No server may run meanwhile: it would go on in a house that is not there any more.
@@ -98,7 +109,8 @@ pub(super) fn restore_backup(
         )));
     }
     let clock = Clock::system();
-    runtime()?.block_on(app::restore(config, clock, rescue, told)).map_err(failure)
+    let ask = ask_new_passphrase();
+    runtime()?.block_on(app::restore(config, clock, (rescue, ask), told)).map_err(failure)
 }
 
 pub(super) fn prove_backup(config: &Config, rescue: Rescue) -> Result<Verdict, Failure> {

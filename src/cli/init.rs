@@ -19,7 +19,8 @@ impl Init {
     pub(super) fn run(self, ground: &Ground) -> Result<(), Failure> {
         let config = ground.config()?;
         let output = ground.output(self.print);
-        let progress = Progress::of("setting up");
+        // A prompt and a moving line do not share a terminal.
+        let progress = (!config.kms.needs_typing()).then(|| Progress::of("setting up"));
         let setup = house::initialise(&config)?;
         drop(progress);
         let admin_key = setup.admin_key.as_ref().and_then(|key| key.expose_str());

@@ -51,6 +51,9 @@ fn every_command_of_the_trip_parses() {
         "sealgate audit tail -n 5 --follow",
         "sealgate audit query --kind usage --status 200 --limit 7",
         "sealgate audit verify --json",
+        "sealgate seal",
+        "sealgate unseal --json",
+        "sealgate unseal --passphrase --url https://gate.example",
     ];
     for line in lines {
         assert!(parsed(line).is_ok(), "{line}: {}", parsed(line).err().unwrap());

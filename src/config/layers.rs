@@ -58,6 +58,13 @@ impl Layers {
         self.origins.get(key)
     }
 
+    /// Was it given, and as something else than it is anyway?
+    pub(super) fn is_changed(&self, key: &str) -> bool {
+        let default = SETTINGS.iter().find(|setting| setting.key == key);
+        let default = default.and_then(Setting::default_value);
+        self.origins.contains_key(key) && self.values.get(key) != default.as_ref()
+    }
+
     pub(super) fn providers(&self) -> &BTreeMap<String, Table> {
         &self.providers
     }

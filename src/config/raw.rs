@@ -82,6 +82,17 @@ pub(super) enum RawSecret {
 pub(super) struct RawMasterKey {
     pub(super) kind: String,
     pub(super) path: String,
+    pub(super) passphrase: RawSecret,
+    pub(super) key: String,
+    pub(super) region: String,
+    pub(super) profile: String,
+    pub(super) endpoint: String,
+    pub(super) address: String,
+    pub(super) mount: String,
+    pub(super) namespace: String,
+    pub(super) token: RawSecret,
+    pub(super) ca_file: String,
+    pub(super) cache_seconds: u64,
 }
 
 #[derive(Deserialize)]

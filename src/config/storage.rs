@@ -1,5 +1,5 @@
-//! Where things are kept: data folder, database, master key. A password
-//! in the database's URL is wrapped as soon as it is read and never
+//! Where things are kept: data folder, database. A password in the
+//! database's URL is wrapped as soon as it is read and never
 //! shown.
 
 use std::path::{Path, PathBuf};
@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::fault::Fault;
 use super::ground::Ground;
-use super::raw::{RawBackup, RawMasterKey, RawSecret};
+use super::raw::{RawBackup, RawSecret};
 use crate::secret::SecretBytes;
-use crate::{backup, kms, store};
+use crate::{backup, store};
 
 pub(super) fn data_dir(ground: &Ground<'_>, text: &str) -> Result<PathBuf, Fault> {
     let path = ground.path(text);
@@ -98,21 +98,4 @@ pub(super) fn backup(
     };
     let every = (raw.every_hours > 0).then(|| Duration::from_secs(raw.every_hours * 3600));
     Ok(backup::Settings { folder, every, keep: raw.keep, recipients: raw.recipients.clone() })
-}
-
-pub(super) fn master_key(ground: &Ground<'_>, raw: &RawMasterKey) -> Result<kms::Settings, Fault> {
-    if raw.kind != "file" {
-        let what = format!(
-            "this version does not have {:?} yet; use \"file\" and keep master_key.path on a disk \
-             that only this service reads",
-            raw.kind
-        );
-        return Err(ground.fault("master_key.kind", what));
-    }
-    let path = ground.path(&raw.path);
-    if raw.path.is_empty() || path.is_dir() {
-        let what = format!("{:?} is not the path of a file", raw.path);
-        return Err(ground.fault("master_key.path", what));
-    }
-    Ok(kms::Settings::File { path })
 }

@@ -229,12 +229,13 @@ fn what_is_not_built_yet_says_so_and_what_to_use() {
             "audit.durability: this version does not have \"strict\" yet; use \"journal\"",
         ),
         (
-            "[master_key]\nkind = \"aws-kms\"",
-            "master_key.kind: this version does not have \"aws-kms\" yet; use \"file\"",
+            "[master_key]\nkind = \"shamir\"",
+            "master_key.kind: this version does not have \"shamir\" yet; use file, passphrase, \
+             aws-kms or vault-transit",
         ),
         (
-            "[master_key]\nkind = \"shamir\"",
-            "master_key.kind: this version does not have \"shamir\" yet; use \"file\"",
+            "[master_key]\nkind = \"pkcs11\"",
+            "master_key.kind: this version does not have \"pkcs11\"",
         ),
         (
             "[[browser.origins]]\norigin = \"https://a.example\"",
@@ -480,7 +481,7 @@ fn relative_paths_count_from_the_settings_file() {
     assert_eq!(config.socket, inner.join("data/sealgate.sock"));
     assert_eq!(config.ledger.folder, inner.join("data/journal"));
     assert_eq!(config.ledger.budget_bytes, 256 << 20);
-    let kms::Settings::File { path } = &config.kms;
+    let kms::Settings::File { path } = &config.kms else { panic!("another kind") };
     assert_eq!(*path, inner.join("keys/master.key"));
     match &config.store.target {
         store::Target::Sqlite(path) => assert_eq!(*path, inner.join("db/x.db")),
@@ -488,6 +489,68 @@ fn relative_paths_count_from_the_settings_file() {
     }
     let without = load(None, &environment).ok().unwrap().config;
     assert_eq!((without.file, without.data_dir), (None, folder.path().join("data")));
+}
+
+#[test]
+fn each_kind_of_master_key_takes_what_belongs_to_it_and_nothing_else() {
+    let cases = [
+        ("kind = \"passphrase\"\npath = \"x\"", "master_key.path: belongs to kind = file, and"),
+        ("mount = \"x\"", "master_key.mount: belongs to kind = vault-transit, and the kind is"),
+        ("kind = \"passphrase\"\ncache_seconds = 5", "master_key.cache_seconds: belongs to kind"),
+        (
+            "kind = \"passphrase\"\npassphrase = \"correct horse\"",
+            "master_key.passphrase: does not belong into the settings file; give { file",
+        ),
+        ("kind = \"vault-transit\"", "master_key.key: is missing; name the transit engine's key"),
+        ("kind = \"vault-transit\"\nkey = \"a b\"", "master_key.key: takes letters, digits,"),
+        ("kind = \"vault-transit\"\nkey = \"a\"", "master_key.token: is missing; give { file"),
+        (
+            "kind = \"vault-transit\"\nkey = \"a\"\ntoken = { file = \"t\" }\n\
+             address = \"http://vault.example:8200\"",
+            "master_key.address: must be https://HOST, with no user",
+        ),
+        (
+            "kind = \"vault-transit\"\nkey = \"a\"\ntoken = { file = \"t\" }\n\
+             address = \"https://u:p@vault.example\"",
+            "master_key.address: must be https://HOST, with no user",
+        ),
+    ];
+    for (text, start) in cases {
+        let line = refused(&format!("[master_key]\n{text}"));
+        assert!(line.starts_with(start), "{line}");
+    }
+    let text = "[master_key]\nkind = \"passphrase\"";
+    let typed = config(text, &[]).kms;
+    assert!(matches!(typed, kms::Settings::Passphrase { source: None }));
+    let given = config(text, &[("SEALGATE_MASTER_KEY__PASSPHRASE", "correct horse")]).kms;
+    assert!(matches!(given, kms::Settings::Passphrase { source: Some(kms::Source::Given(_)) }));
+    let text = "[master_key]\nkind = \"passphrase\"\npassphrase = { file = \"p\" }";
+    let filed = config(text, &[]).kms;
+    assert!(matches!(filed, kms::Settings::Passphrase { source: Some(kms::Source::File(_)) }));
+    let text = "[master_key]\nkind = \"vault-transit\"\nkey = \"a\"\ntoken = { file = \"t\" }\n\
+                address = \"https://vault.example:8200/\"\ncache_seconds = 60";
+    let kms::Settings::VaultTransit(transit) = config(text, &[]).kms else { panic!("other") };
+    assert_eq!(transit.address, "https://vault.example:8200");
+    assert_eq!((transit.mount.as_str(), transit.cache.as_secs()), ("transit", 60));
+}
+
+#[cfg(feature = "aws-kms")]
+#[test]
+fn a_key_of_aws_needs_a_name_and_takes_an_endpoint() {
+    let line = refused("[master_key]\nkind = \"aws-kms\"");
+    assert!(line.starts_with("master_key.key: is missing; name the key's id, its ARN"), "{line}");
+    let text = "[master_key]\nkind = \"aws-kms\"\nkey = \"alias/x\"\nregion = \"eu-central-1\"\n\
+                endpoint = \"http://127.0.0.1:5000\"";
+    let kms::Settings::AwsKms(aws) = config(text, &[]).kms else { panic!("other") };
+    assert_eq!(aws.endpoint.as_deref(), Some("http://127.0.0.1:5000"));
+    assert_eq!((aws.key_id.as_str(), aws.profile), ("alias/x", None));
+}
+
+#[cfg(not(feature = "aws-kms"))]
+#[test]
+fn a_kind_that_this_program_was_built_without_is_refused() {
+    let line = refused("[master_key]\nkind = \"aws-kms\"\nkey = \"alias/x\"");
+    assert!(line.starts_with("master_key.kind: this program was built without aws-kms"), "{line}");
 }
 
 #[test]

@@ -27,6 +27,19 @@ pub(crate) enum KmsError {
         path: PathBuf,
         cause: String,
     },
+    /// Nobody has typed the passphrase, and the settings name no place of it.
+    NeedsPassphrase,
+    WrongPassphrase,
+    ShortPassphrase {
+        least: usize,
+    },
+    /// A passphrase was typed where none opens anything.
+    NoPassphraseHere,
+    /// No master key was made yet.
+    NotSetUp,
+    /// This program was built without that kind.
+    #[cfg(not(feature = "aws-kms"))]
+    NotBuilt,
     /// Wrapped by a master key that is not at hand.
     OtherMaster(MasterId),
     /// The KMS does not answer at present; it is worth trying again.
@@ -53,11 +66,23 @@ impl KmsError {
             | Self::WrongSize { .. }
             | Self::Unreadable { .. }
             | Self::Unwritable { .. }
+            | Self::NeedsPassphrase
+            | Self::WrongPassphrase
+            | Self::ShortPassphrase { .. }
+            | Self::NoPassphraseHere
+            | Self::NotSetUp
             | Self::Away { .. }
             | Self::Denied { .. }
             | Self::Store(_) => true,
+            #[cfg(not(feature = "aws-kms"))]
+            Self::NotBuilt => true,
             Self::OtherMaster(_) | Self::Crypto(_) => false,
         }
+    }
+
+    /// Is it of those that a house waits for, sealed, instead of not starting at all?
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self, Self::NeedsPassphrase | Self::Away { .. } | Self::Denied { .. })
     }
 }
 
@@ -87,6 +112,27 @@ impl fmt::Display for KmsError {
             Self::Unwritable { path, cause } => {
                 write!(formatter, "cannot create the master key {}: {cause}", path.display())
             }
+            Self::NeedsPassphrase => formatter.write_str(
+                "the master key is held by a passphrase that nobody has typed; run `sealgate unseal`, \
+                 or set master_key.passphrase",
+            ),
+            Self::WrongPassphrase => formatter
+                .write_str("this passphrase opens no master key; nothing was changed, try again"),
+            Self::ShortPassphrase { least } => write!(
+                formatter,
+                "a passphrase of fewer than {least} characters is guessed too soon; choose several \
+                 random words"
+            ),
+            Self::NoPassphraseHere => formatter
+                .write_str("the master key is not held by a passphrase; unseal without one"),
+            Self::NotSetUp => formatter.write_str(
+                "this installation has no master key that a passphrase opens; run `sealgate init`, \
+                 or set master_key to the kind that it was made with",
+            ),
+            #[cfg(not(feature = "aws-kms"))]
+            Self::NotBuilt => formatter.write_str(
+                "this program was built without AWS KMS; build it with `--features aws-kms`",
+            ),
             Self::OtherMaster(id) => write!(
                 formatter,
                 "it was wrapped by another master key ({} {}); set master_key to that one",

@@ -1,8 +1,8 @@
 //! Ending well: everybody who serves a connection follows one signal to stop, and whoever sends
-//! it can wait until the last one is gone. Following costs a connection one load of an atomic per
-//! turn.
+//! it can wait until the last one is gone. Another signal cuts the connections of the moment and
+//! no later one. Following costs a connection two loads of atomics per turn.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Duration;
@@ -16,9 +16,12 @@ pub(crate) struct Drain(Arc<Inner>);
 #[derive(Default)]
 struct Inner {
     draining: AtomicBool,
+    /// How often connections were cut.
+    cuts: AtomicU64,
     followers: AtomicUsize,
     wakers: Mutex<Vec<Option<Waker>>>,
     begun: Notify,
+    cut: Notify,
     moved: Notify,
 }
 
@@ -26,12 +29,41 @@ struct Inner {
 pub(crate) struct Follower {
     drain: Drain,
     place: Option<usize>,
+    /// Cuts of before this connection do not concern it.
+    cuts: u64,
 }
 
 impl Drain {
     pub(crate) fn follow(&self) -> Follower {
         self.0.followers.fetch_add(1, Ordering::AcqRel);
-        Follower { drain: self.clone(), place: None }
+        let cuts = self.cuts();
+        Follower { drain: self.clone(), place: None, cuts }
+    }
+
+    /// Tells every follower of now to end at once. From any thread.
+    pub(crate) fn cut(&self) {
+        self.0.cuts.fetch_add(1, Ordering::SeqCst);
+        self.0.cut.notify_waiters();
+        for waker in self.wakers().iter().flatten() {
+            waker.wake_by_ref();
+        }
+    }
+
+    /// How often connections were cut so far.
+    pub(crate) fn cuts(&self) -> u64 {
+        self.0.cuts.load(Ordering::SeqCst)
+    }
+
+    /// Waits until they were cut more often than that; says how often.
+    pub(crate) async fn cut_after(&self, cuts: u64) -> u64 {
+        loop {
+            let cut = self.0.cut.notified();
+            let now = self.cuts();
+            if now != cuts {
+                return now;
+            }
+            cut.await;
+        }
     }
 
     /// Tells every follower. From any thread.
@@ -93,6 +125,11 @@ impl Follower {
         }
         self.drain.0.draining.load(Ordering::SeqCst)
     }
+
+    /// Must this connection end at once? The ear is that of `is_draining`.
+    pub(crate) fn is_cut(&self) -> bool {
+        self.drain.0.cuts.load(Ordering::SeqCst) != self.cuts
+    }
 }
 
 impl Drop for Follower {
@@ -127,5 +164,29 @@ mod tests {
         drain.begun().await;
         assert_eq!(drain.finished(Duration::from_secs(5)).await, 0);
         task.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_cut_ends_whoever_follows_now_and_nobody_later() {
+        let drain = Drain::default();
+        let mut follower = drain.follow();
+        let task = tokio::spawn(async move {
+            std::future::poll_fn(|context| {
+                assert!(!follower.is_draining(context));
+                if follower.is_cut() {
+                    std::task::Poll::Ready(())
+                } else {
+                    std::task::Poll::Pending
+                }
+            })
+            .await;
+        });
+        assert_eq!(drain.finished(Duration::from_millis(20)).await, 1);
+        assert_eq!(drain.cuts(), 0);
+        drain.cut();
+        assert_eq!(drain.cut_after(0).await, 1);
+        assert_eq!(drain.finished(Duration::from_secs(5)).await, 0);
+        task.await.unwrap();
+        assert!(!drain.follow().is_cut());
     }
 }

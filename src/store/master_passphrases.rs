@@ -40,7 +40,6 @@ const INSERT: &str = "INSERT INTO master_passphrases
 const REPLACE: &str = "UPDATE master_passphrases
     SET wrapped = $2, salt = $3, memory_kib = $4, passes = $5, lanes = $6, updated_at = $7
     WHERE master_id = $1 AND wrapped = $8";
-const DELETE: &str = "DELETE FROM master_passphrases WHERE master_id = $1";
 
 impl Store {
     pub(crate) async fn insert_master_passphrase(&self, row: &PassphraseRow) -> Result<(), Error> {
@@ -90,7 +89,9 @@ impl Store {
     }
 
     /// False if there is none of that id. What it wrapped does not open any more.
+    #[cfg(test)]
     pub(crate) async fn delete_master_passphrase(&self, master_id: &str) -> Result<bool, Error> {
+        const DELETE: &str = "DELETE FROM master_passphrases WHERE master_id = $1";
         let mut tx = self.begin().await?;
         let deleted = changing!(&mut tx, sqlx::query(DELETE).bind(master_id))?;
         tx.commit().await?;

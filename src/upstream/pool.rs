@@ -110,6 +110,11 @@ impl Pool {
         Ok(self.lease(provider, Sender::H1(sender)))
     }
 
+    /// A connection whose last sender is dropped closes by itself.
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
     fn lease(&self, provider: &Arc<str>, sender: Sender) -> Lease {
         Lease { sender: Some(sender), provider: Arc::clone(provider), pool: self.clone() }
     }

@@ -75,6 +75,16 @@ impl Keyring {
         Self { inner: Arc::clone(&self.inner) }
     }
 
+    pub(super) fn masters(&self) -> Arc<Masters> {
+        Arc::clone(&self.inner.masters)
+    }
+
+    /// Tells whether anybody holds a key of it still, and holds none itself.
+    pub(super) fn watch(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        let inner = Arc::downgrade(&self.inner);
+        move || inner.strong_count() > 0
+    }
+
     pub(super) fn installation(&self) -> Uuid {
         self.inner.installation
     }

@@ -3,7 +3,7 @@
 //! kept. Must never let an opened value outlive its snapshot, calls under way aside.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwapOption;
 use uuid::Uuid;
@@ -131,6 +131,22 @@ impl Snapshot {
             {
                 kept.store(None);
             }
+        }
+    }
+
+    /// Tells whether anybody holds a prepared version or a kept value of it still, and holds none
+    /// itself.
+    pub(super) fn watch(&self) -> impl Fn() -> bool + Send + Sync + use<> {
+        let entries = self.by_provider.values().flatten().map(Arc::downgrade);
+        let entries: Vec<Weak<Entry>> = entries.collect();
+        let kept = self.by_provider.values().flatten().filter_map(|entry| match &entry.state {
+            Usable::Yes { kept, .. } => Some(Arc::downgrade(&kept.load_full()?.placed)),
+            Usable::No(_) => None,
+        });
+        let kept: Vec<Weak<Placed>> = kept.collect();
+        move || {
+            entries.iter().any(|entry| entry.strong_count() > 0)
+                || kept.iter().any(|placed| placed.strong_count() > 0)
         }
     }
 

@@ -140,6 +140,8 @@ async fn the_drill_a_house_is_lost_and_comes_back_under_another_master_key() {
             .unwrap()
     };
     assert_eq!(call(&after), call(&records), "the first call of the lost house is in the trail");
+    let security = found.json(&["audit", "query", "--kind", "security", "--json"]);
+    assert!(security.to_string().contains("\"restored\""), "{security}");
     let scratch = std::fs::read_dir(found.data()).unwrap();
     let names = scratch.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert!(!names.into_iter().any(|name| name.starts_with("scratch")), "scratch stays behind");
@@ -272,7 +274,8 @@ async fn dying_child() {
         }
     };
     let clock = sealgate::clock::Clock::system();
-    sealgate::app::restore(&config, clock, rescue, &step).await.unwrap();
+    let ask = Box::new(|| panic!("this master key has no passphrase"));
+    sealgate::app::restore(&config, clock, (rescue, ask), &step).await.unwrap();
     panic!("it lived");
 }
 

@@ -9,6 +9,9 @@ mod database;
 mod logs;
 mod outpost;
 mod raw;
+#[cfg(feature = "aws-kms")]
+mod relay;
+mod transit;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,6 +25,9 @@ pub(crate) use self::binary::{Ground, Server, one_line, send_signal};
 pub(crate) use self::canary::Canary;
 pub(crate) use self::database::{Database, Kind};
 pub(crate) use self::outpost::{Channel, Outpost, Speaks};
+#[cfg(feature = "aws-kms")]
+pub(crate) use self::relay::Relay;
+pub(crate) use self::transit::{TOKEN, Transit};
 
 /// 2026-01-15T12:00:00Z, where every test's clock begins.
 pub(crate) const NOON_MS: i64 = 1_768_478_400_000;
@@ -104,6 +110,21 @@ impl House {
             scribe,
             keys,
         }
+    }
+
+    /// Ends the house and opens it again, on what it left; its ports are others then.
+    pub(crate) async fn restart(&mut self) {
+        self.running.take().expect("it runs").stop().await;
+        let running = boot(self.path(), &self.clock, false).await;
+        let key = self.keys.lock().unwrap_or_else(PoisonError::into_inner)[0].clone();
+        self.admin = Admin::new(running.admin_address().unwrap(), &key, self.scribe.clone());
+        self.running = Some(running);
+    }
+
+    /// The same client key, at the present address.
+    pub(crate) fn holder(&self, client: &Client) -> Client {
+        let (id, key) = (client.id.clone(), client.key.clone());
+        Client::new(self.proxy_address(), id, key, self.scribe.clone())
     }
 
     pub(crate) fn running(&self) -> &Running {
@@ -215,13 +236,21 @@ fn settings(folder: &Path, provider: &Outpost, database: &Database, more: &str) 
     format!(
         "data_dir = \"data\"\nproxy.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n\
          proxy.workers = 2\nsandbox.listen = \"127.0.0.1:0\"\n\
-         master_key = {{ kind = \"file\", path = \"keys/master.key\" }}\n\
-         {}{}\n{}{}",
+         {}{}{}\n{}{}",
+        master_key(more),
         database.settings(),
         more,
         provider.settings("acme", &ca_file, bearer),
         provider.settings("quill", &ca_file, query),
     )
+}
+
+/// A file, unless the test says otherwise.
+fn master_key(more: &str) -> &'static str {
+    match more.contains("master_key") {
+        true => "",
+        false => "master_key = { kind = \"file\", path = \"keys/master.key\" }\n",
+    }
 }
 
 async fn boot(folder: &Path, clock: &Clock, sandbox: bool) -> Running {

@@ -4,6 +4,9 @@
 //! whole.
 
 #[cfg(test)]
+#[cfg(feature = "aws-kms")]
+mod aws_kms;
+#[cfg(test)]
 mod backup;
 #[cfg(test)]
 mod bad_input;
@@ -23,6 +26,8 @@ mod protocols;
 mod rewriting;
 #[cfg(test)]
 mod sdk;
+#[cfg(test)]
+mod sealing;
 #[cfg(test)]
 mod standing;
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::*;
 const NOBODY: &str = "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001";
 
 /// Route by route: may admin, operator, auditor, user, guest?
-const TABLE: [(&str, &str, [bool; 5]); 19] = [
+const TABLE: [(&str, &str, [bool; 5]); 21] = [
     ("GET", "/api/v1/admin/api-keys", [true, true, true, false, false]),
     ("POST", "/api/v1/admin/api-keys", [true, true, false, false, false]),
     ("GET", "/api/v1/admin/api-keys/{id}", [true, true, true, false, false]),
@@ -29,6 +29,8 @@ const TABLE: [(&str, &str, [bool; 5]); 19] = [
     ("GET", "/api/v1/admin/audit", [true, true, true, false, false]),
     ("GET", "/api/v1/admin/audit/verify", [true, false, true, false, false]),
     ("GET", "/api/v1/admin/symbols", [true, true, true, false, false]),
+    ("POST", "/api/v1/admin/seal", [true, false, false, false, false]),
+    ("POST", "/api/v1/admin/unseal", [true, false, false, false, false]),
 ];
 
 #[tokio::test]

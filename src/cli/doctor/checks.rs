@@ -8,10 +8,10 @@ use std::path::Path;
 
 use super::super::failure::one_line;
 use super::super::link;
+use super::master;
 use crate::app;
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::kms::{self, KmsError};
 use crate::secret;
 use crate::store::{Store, Target};
 
@@ -39,7 +39,6 @@ impl Check {
     }
 }
 
-const MASTER_KEY: &str = "master key";
 const SANDBOX: &str = "sandbox";
 
 pub(super) async fn all(config: &Config, clock: &Clock) -> Vec<Check> {
@@ -47,7 +46,7 @@ pub(super) async fn all(config: &Config, clock: &Clock) -> Vec<Check> {
     let mut checks = vec![
         clock_is_set(clock),
         data_folder(&config.data_dir),
-        master_key(config, clock).await,
+        master::check(config, clock).await,
         memory(config),
         database(config, clock).await,
         server(config, running),
@@ -105,7 +104,7 @@ fn sandbox(config: &Config, running: bool) -> Check {
 }
 
 /// Opening a SQLite database that is not there would make it.
-fn database_stands(config: &Config) -> bool {
+pub(super) fn database_stands(config: &Config) -> bool {
     match &config.store.target {
         Target::Sqlite(path) => path.exists(),
         Target::Postgres(_) => true,
@@ -150,58 +149,6 @@ fn data_folder(folder: &Path) -> Check {
             Check::red(NAME, detail, "give the folder to the user that the server runs as")
         }
     }
-}
-
-/// There, private, whole, and the one that this database was made with.
-async fn master_key(config: &Config, clock: &Clock) -> Check {
-    let file = master_key_file(&config.kms);
-    if !file.ok || !database_stands(config) {
-        return file;
-    }
-    let remedy = "bring the right file back from its safe copy, or set master_key.path to it";
-    match app::prove_master_key(config, clock.clone()).await {
-        Ok((0, _)) => Check::green(MASTER_KEY, format!("{}; nothing is sealed yet", file.detail)),
-        Ok((stored, opened)) if stored == opened => Check::green(
-            MASTER_KEY,
-            format!("{}; opens all {stored} key-encryption keys", file.detail),
-        ),
-        Ok((stored, opened)) => {
-            let detail =
-                format!("opens {opened} of {stored} key-encryption keys; rows were altered");
-            Check::red(MASTER_KEY, detail, "bring the database back from its backup; see the log")
-        }
-        Err(fault) => Check::red(MASTER_KEY, fault.to_string(), remedy),
-    }
-}
-
-fn master_key_file(settings: &kms::Settings) -> Check {
-    const NAME: &str = MASTER_KEY;
-    let kms::Settings::File { path } = settings;
-    let place = path.display();
-    let (fault, remedy) = match kms::check(settings) {
-        Ok(()) => return Check::green(NAME, format!("{place}, whole and private")),
-        Err(KmsError::Missing(_)) => {
-            let remedy = "bring it back from its safe copy; on a new installation, run \
-                          `sealgate init`";
-            return Check::red(NAME, format!("{place} is not there"), remedy);
-        }
-        Err(KmsError::TooOpen { mode, .. }) => {
-            let detail = format!("{place} has mode {mode:04o}: others can read it");
-            return Check::red(NAME, detail, format!("run: chmod 600 {place}"));
-        }
-        Err(fault @ KmsError::WrongSize { .. }) => (fault, "bring it back from its safe copy"),
-        Err(fault @ (KmsError::Unreadable { .. } | KmsError::Unwritable { .. })) => {
-            (fault, "run this as the user that the server runs as")
-        }
-        Err(
-            fault @ (KmsError::Crypto(_)
-            | KmsError::OtherMaster(_)
-            | KmsError::Away { .. }
-            | KmsError::Denied { .. }
-            | KmsError::Store(_)),
-        ) => (fault, "bring it back from its safe copy"),
-    };
-    Check::red(NAME, fault.to_string(), remedy)
 }
 
 /// As the server would get it, had it this shell's limits.
@@ -290,22 +237,6 @@ mod tests {
         assert!(data_folder(&data).ok);
         std::fs::write(folder.path().join("file"), "").unwrap();
         assert!(!data_folder(&folder.path().join("file")).ok);
-    }
-
-    #[test]
-    fn a_master_key_is_there_whole_and_private() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("master.key");
-        let settings = kms::Settings::File { path: path.clone() };
-        assert!(master_key_file(&settings).remedy.unwrap().contains("run `sealgate init`"));
-        std::fs::write(&path, [7; 32]).unwrap();
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
-        let open = master_key_file(&settings);
-        assert_eq!(open.remedy, Some(format!("run: chmod 600 {}", path.display())));
-        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
-        assert!(master_key_file(&settings).ok);
-        std::fs::write(&path, [7; 31]).unwrap();
-        assert!(!master_key_file(&settings).ok);
     }
 
     #[test]

@@ -30,7 +30,8 @@ impl Ground {
         let settings = format!(
             "data_dir = \"data\"\nproxy.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n\
              sandbox.listen = \"127.0.0.1:0\"\n\
-             master_key = {{ kind = \"file\", path = \"keys/master.key\" }}\n{more}"
+             {}{more}",
+            super::master_key(more)
         );
         std::fs::write(folder.path().join("sealgate.toml"), settings).unwrap();
         Self { folder }
@@ -121,7 +122,7 @@ pub(crate) fn send_signal(process: u32, name: &str) {
 }
 
 impl Server {
-    fn of(mut command: Command) -> Self {
+    pub(crate) fn of(mut command: Command) -> Self {
         let mut child = command.spawn().unwrap();
         let (sender, lines) = mpsc::channel();
         for stream in [

@@ -1,0 +1,63 @@
+//! What the house does when the vault is sealed or unsealed: cuts the calls under way, and tells
+//! the trail and the figures. Must never keep a call alive that it waits for, and never count
+//! one as gone that is still there.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::ledger::Ledger;
+use crate::limiter::Limiter;
+use crate::net::Drain;
+use crate::telemetry::Metrics;
+use crate::vault::{Bell, Hooks, Vault};
+
+/// How long calls may take to notice that they were cut.
+const CUT_WITHIN: Duration = Duration::from_secs(10);
+const LOOK_EVERY: Duration = Duration::from_millis(5);
+
+pub(super) fn hooks(
+    vault: &Arc<Vault>,
+    (limiter, drain): (&Arc<Limiter>, &Drain),
+    (ledger, metrics): (&Ledger, &Metrics),
+) -> Hooks {
+    let (limiter, drain) = (Arc::clone(limiter), drain.clone());
+    let (vault, ledger, metrics) = (Arc::clone(vault), ledger.clone(), metrics.clone());
+    Hooks {
+        cut: Box::new(move || {
+            let (limiter, drain) = (Arc::clone(&limiter), drain.clone());
+            Box::pin(async move { cut(&limiter, &drain).await })
+        }),
+        ring: Box::new(move |bell| match bell {
+            Bell::Sealed(reason) => {
+                metrics.alert_raised("sealed");
+                ledger.found(serde_json::json!({"alert": "sealed", "finding": reason}));
+            }
+            Bell::Unsealed { by_itself } => {
+                if by_itself {
+                    let finding = "the holder of the master key is back: the vault is unsealed";
+                    ledger.found(serde_json::json!({"alert": "sealed", "resolved": finding}));
+                }
+                tell_findings(&vault, &ledger, &metrics);
+            }
+        }),
+    }
+}
+
+/// What was found closed is an alert: a security record and a counter.
+pub(super) fn tell_findings(vault: &Vault, ledger: &Ledger, metrics: &Metrics) {
+    for finding in vault.findings() {
+        metrics.alert_raised("integrity");
+        ledger.found(serde_json::json!({"alert": "integrity", "finding": finding}));
+    }
+}
+
+/// True once no call is under way. Nothing is admitted meanwhile: the vault is sealed.
+async fn cut(limiter: &Limiter, drain: &Drain) -> bool {
+    drain.cut();
+    let gone = async {
+        while limiter.in_flight() > 0 {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    };
+    tokio::time::timeout(CUT_WITHIN, gone).await.is_ok()
+}

@@ -1,0 +1,156 @@
+//! The check of the master key, by its kind: is it at its place and private, does whoever holds it
+//! wrap and unwrap for us? A KMS is asked with a random key of no use. Must never open a
+//! secret, and never ask for a passphrase.
+
+use std::os::unix::fs::PermissionsExt;
+
+use uuid::Uuid;
+
+use super::checks::{Check, database_stands};
+use crate::app;
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::kms::{self, KmsError, Settings, Source};
+
+const NAME: &str = "master key";
+const COPY: &str = "bring it back from its safe copy";
+
+/// At its place, and the one that this database was made with.
+pub(super) async fn check(config: &Config, clock: &Clock) -> Check {
+    let place = place(&config.kms).await;
+    if !place.ok || config.kms.needs_typing() || !database_stands(config) {
+        return place;
+    }
+    let remedy = "bring the right one back from its safe copy, or set master_key to where it is";
+    match app::prove_master_key(config, clock.clone()).await {
+        Ok((0, _)) => Check::green(NAME, format!("{}; nothing is sealed yet", place.detail)),
+        Ok((stored, opened)) if stored == opened => {
+            Check::green(NAME, format!("{}; opens all {stored} key-encryption keys", place.detail))
+        }
+        Ok((stored, opened)) => {
+            let detail =
+                format!("opens {opened} of {stored} key-encryption keys; rows were altered");
+            Check::red(NAME, detail, "bring the database back from its backup; see the log")
+        }
+        Err(fault) => Check::red(NAME, fault.to_string(), remedy),
+    }
+}
+
+async fn place(settings: &Settings) -> Check {
+    let fault = match settings {
+        Settings::File { path } => match kms::check(settings) {
+            Ok(()) => {
+                return Check::green(NAME, format!("{}, whole and private", path.display()));
+            }
+            Err(fault) => fault,
+        },
+        Settings::Passphrase { source } => return passphrase(source.as_ref()),
+        Settings::AwsKms(_) | Settings::VaultTransit(_) => {
+            // Any id does for a proof: nothing that is wrapped here is kept.
+            match kms::open_remote(settings, Uuid::nil()).await {
+                Ok(_) => {
+                    let detail = format!("{} wraps and unwraps", settings.describe());
+                    return Check::green(NAME, detail);
+                }
+                Err(fault) => fault,
+            }
+        }
+    };
+    let remedy = remedy(&fault);
+    Check::red(NAME, fault.to_string(), remedy)
+}
+
+fn passphrase(source: Option<&Source>) -> Check {
+    let path = match source {
+        None => {
+            let detail = "a passphrase that is typed: each start is sealed until `sealgate unseal`";
+            return Check::green(NAME, detail);
+        }
+        Some(Source::Given(_)) => {
+            return Check::green(NAME, "a passphrase from the environment");
+        }
+        Some(Source::File(path)) => path,
+    };
+    let place = path.display();
+    match std::fs::metadata(path) {
+        Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
+            let mode = metadata.permissions().mode() & 0o7777;
+            let detail =
+                format!("the passphrase file {place} has mode {mode:04o}: others can read it");
+            Check::red(NAME, detail, format!("run: chmod 600 {place}"))
+        }
+        Ok(_) => Check::green(NAME, format!("a passphrase in {place}, private")),
+        Err(error) => {
+            let remedy = "write the passphrase there, or set master_key.passphrase to its place";
+            Check::red(NAME, format!("the passphrase file {place}: {error}"), remedy)
+        }
+    }
+}
+
+fn remedy(fault: &KmsError) -> String {
+    let words = match fault {
+        KmsError::Missing(_) => {
+            "bring it back from its safe copy; on a new installation, run `sealgate init`"
+        }
+        KmsError::TooOpen { path, .. } => return format!("run: chmod 600 {}", path.display()),
+        KmsError::Unreadable { .. } | KmsError::Unwritable { .. } => {
+            "run this as the user that the server runs as"
+        }
+        KmsError::Away { .. } => {
+            "check network, address and time-outs on the way to it; a running server lives on for \
+             master_key.cache_seconds, then it is sealed until the KMS is back"
+        }
+        KmsError::Denied { .. } => {
+            "grant the right to encrypt and to decrypt with this key, see that the key is enabled, and \
+             that credentials or token are valid; docs/master-key.md has the policies"
+        }
+        KmsError::WrongSize { .. }
+        | KmsError::NeedsPassphrase
+        | KmsError::WrongPassphrase
+        | KmsError::ShortPassphrase { .. }
+        | KmsError::NoPassphraseHere
+        | KmsError::NotSetUp
+        | KmsError::OtherMaster(_)
+        | KmsError::Crypto(_)
+        | KmsError::Store(_) => COPY,
+        #[cfg(not(feature = "aws-kms"))]
+        KmsError::NotBuilt => "build it with `--features aws-kms`",
+    };
+    words.to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_master_key_is_there_whole_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("master.key");
+        let settings = Settings::File { path: path.clone() };
+        assert!(place(&settings).await.remedy.unwrap().contains("run `sealgate init`"));
+        std::fs::write(&path, [7; 32]).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o640)).unwrap();
+        let open = place(&settings).await;
+        assert_eq!(open.remedy, Some(format!("run: chmod 600 {}", path.display())));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+        assert!(place(&settings).await.ok);
+        std::fs::write(&path, [7; 31]).unwrap();
+        assert!(!place(&settings).await.ok);
+    }
+
+    #[tokio::test]
+    async fn a_passphrase_file_is_there_and_private() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("passphrase");
+        let settings = Settings::Passphrase { source: Some(Source::File(path.clone())) };
+        assert!(!place(&settings).await.ok);
+        std::fs::write(&path, "correct horse").unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o644)).unwrap();
+        let open = place(&settings).await;
+        assert_eq!(open.remedy, Some(format!("run: chmod 600 {}", path.display())));
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).unwrap();
+        assert!(place(&settings).await.ok);
+        assert!(place(&Settings::Passphrase { source: None }).await.ok);
+    }
+}

@@ -1,0 +1,217 @@
+//! The kind `passphrase`: a random master key in the database, in an envelope under what Argon2id
+//! makes of the passphrase. So a new passphrase, or a costlier Argon2id, replaces one row and
+//! nothing below it. Must never keep a passphrase, and never say how nearly it was right.
+
+use super::local::{LocalKey, hex};
+use super::{Ground, KmsError};
+use crate::crypto::{
+    self, Aad, CryptoError, Effort, Layer, Parent, SALT_BYTES, label, random_bytes,
+};
+use crate::secret::{Key, SecretBytes};
+use crate::store::{MasterKind, PassphraseRow};
+
+/// In characters; Argon2id makes a guess slow, not a short list of guesses long.
+const SHORTEST: usize = 12;
+/// More rows than a change of passphrase leaves; a bound, because each costs a guess.
+const MOST_ROWS: usize = 8;
+
+/// Tries the passphrase on every master key that has one, the newest first.
+pub(super) async fn open(
+    ground: &Ground<'_>,
+    passphrase: SecretBytes,
+) -> Result<LocalKey, KmsError> {
+    let rows = ground.store.master_passphrases().await?;
+    if rows.is_empty() {
+        return Err(KmsError::NotSetUp);
+    }
+    let opening = move || {
+        let mut fault = KmsError::WrongPassphrase;
+        for row in rows.into_iter().take(MOST_ROWS) {
+            match unwrapped(&row, &passphrase) {
+                Ok(key) => {
+                    let raised = raised(&row, &key, &passphrase)?;
+                    return Ok((key, row, raised));
+                }
+                // Another passphrase is at once another key.
+                Err(CryptoError::WrongParent) => {}
+                Err(other) => fault = KmsError::Crypto(other),
+            }
+        }
+        Err(fault)
+    };
+    let (key, row, raised) = apart(opening).await?;
+    if let Some(raised) = raised {
+        let raised = PassphraseRow { updated_at: ground.clock.unix_ms(), ..raised };
+        // It opens as it is too; the next time will do.
+        match ground.store.replace_master_passphrase(&raised, &row.wrapped).await {
+            Ok(_) => tracing::info!("the passphrase costs more per guess from now on"),
+            Err(fault) => tracing::warn!(%fault, "the cost of a guess could not be raised"),
+        }
+    }
+    Ok(LocalKey::new(MasterKind::Passphrase, key))
+}
+
+/// Makes a master key that this passphrase opens; false if there is one already.
+pub(super) async fn create_if_missing(
+    ground: &Ground<'_>,
+    passphrase: SecretBytes,
+) -> Result<bool, KmsError> {
+    if !ground.store.master_passphrases().await?.is_empty() {
+        return Ok(false);
+    }
+    let characters = passphrase.expose_str().map_or(passphrase.len(), |text| text.chars().count());
+    if characters < SHORTEST {
+        return Err(KmsError::ShortPassphrase { least: SHORTEST });
+    }
+    let now_ms = ground.clock.unix_ms();
+    let row = apart(move || {
+        let key = Key::fill_with(crypto::fill_random)?;
+        let id = hex(&crypto::key_id(&key, label::MASTER_KEY_ID));
+        Ok(wrapped(&id, &key, &passphrase, now_ms)?)
+    });
+    ground.store.insert_master_passphrase(&row.await?).await?;
+    Ok(true)
+}
+
+/// Argon2id fills memory for a good part of a second.
+async fn apart<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, KmsError> + Send + 'static,
+) -> Result<T, KmsError> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| KmsError::Crypto(CryptoError::TooLarge))?
+}
+
+fn unwrapped(row: &PassphraseRow, passphrase: &SecretBytes) -> Result<Key, CryptoError> {
+    let effort = effort(row);
+    let stretched = crypto::stretch(passphrase, &row.salt, effort)?;
+    let aad = aad(&row.master_id, &row.salt, effort);
+    let opened = crypto::open(parent(&stretched), Layer::MasterKey, &aad, &row.wrapped)?;
+    let key = Key::from_slice(opened.expose()).ok_or(CryptoError::Malformed)?;
+    let is_named_right = hex(&crypto::key_id(&key, label::MASTER_KEY_ID)) == row.master_id;
+    if is_named_right { Ok(key) } else { Err(CryptoError::NotAuthentic) }
+}
+
+/// The same key under what a guess should cost today; None where it does already.
+fn raised(
+    row: &PassphraseRow,
+    key: &Key,
+    passphrase: &SecretBytes,
+) -> Result<Option<PassphraseRow>, CryptoError> {
+    if !effort(row).is_outdated() {
+        return Ok(None);
+    }
+    wrapped(&row.master_id, key, passphrase, row.created_at).map(Some)
+}
+
+fn wrapped(
+    master_id: &str,
+    key: &Key,
+    passphrase: &SecretBytes,
+    created_at: i64,
+) -> Result<PassphraseRow, CryptoError> {
+    let effort = Effort::PRESENT;
+    let salt: [u8; SALT_BYTES] = random_bytes()?;
+    let stretched = crypto::stretch(passphrase, &salt, effort)?;
+    let aad = aad(master_id, &salt, effort);
+    Ok(PassphraseRow {
+        master_id: master_id.to_owned(),
+        wrapped: crypto::seal(parent(&stretched), Layer::MasterKey, &aad, key.expose())?,
+        salt: salt.to_vec(),
+        memory_kib: effort.memory_kib,
+        passes: effort.passes,
+        lanes: effort.lanes,
+        created_at,
+        updated_at: created_at,
+    })
+}
+
+fn parent(stretched: &Key) -> Parent<'_> {
+    Parent { id: crypto::key_id(stretched, label::PASSPHRASE_ID), key: stretched }
+}
+
+fn effort(row: &PassphraseRow) -> Effort {
+    Effort { memory_kib: row.memory_kib, passes: row.passes, lanes: row.lanes }
+}
+
+fn aad(master_id: &str, salt: &[u8], effort: Effort) -> Aad {
+    Aad::new("master-key")
+        .with(master_id.as_bytes())
+        .with(salt)
+        .with_number(u64::from(effort.memory_kib))
+        .with_number(u64::from(effort.passes))
+        .with_number(u64::from(effort.lanes))
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::clock::Clock;
+    use crate::store::{Settings, Store, Target};
+
+    const PASSPHRASE: &[u8] = b"correct horse battery";
+
+    async fn store(folder: &tempfile::TempDir, clock: &Clock) -> Store {
+        let target = Target::Sqlite(folder.path().join("test.db"));
+        Store::open(&Settings { target }, clock.clone()).await.unwrap()
+    }
+
+    async fn opened(ground: &Ground<'_>, passphrase: &[u8]) -> Result<String, KmsError> {
+        open(ground, SecretBytes::copy_of(passphrase)).await.map(|key| key.id().id)
+    }
+
+    #[tokio::test]
+    async fn the_right_passphrase_opens_and_every_other_is_wrong() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::settable(1));
+        let store = store(&folder, &clock).await;
+        let ground = Ground { store: &store, clock: &clock, installation: Uuid::nil() };
+        let none = opened(&ground, PASSPHRASE).await.unwrap_err();
+        assert!(matches!(none, KmsError::NotSetUp), "{none}");
+        let short = create_if_missing(&ground, SecretBytes::copy_of(b"too short")).await;
+        assert!(matches!(short, Err(KmsError::ShortPassphrase { .. })));
+        assert!(create_if_missing(&ground, SecretBytes::copy_of(PASSPHRASE)).await.unwrap());
+        assert!(
+            !create_if_missing(&ground, SecretBytes::copy_of(b"another one, long")).await.unwrap()
+        );
+        let row = store.master_passphrases().await.unwrap().remove(0);
+        assert_eq!(opened(&ground, PASSPHRASE).await.unwrap(), row.master_id);
+        for wrong in [&b""[..], b"correct horse batterz", b"correct horse battery "] {
+            let fault = opened(&ground, wrong).await.unwrap_err();
+            assert!(matches!(fault, KmsError::WrongPassphrase), "{fault}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cheap_guess_becomes_dear_at_the_next_opening() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::settable(1));
+        let store = store(&folder, &clock).await;
+        let ground = Ground { store: &store, clock: &clock, installation: Uuid::nil() };
+        let cheap = Effort { memory_kib: 19 * 1024, passes: 2, lanes: 1 };
+        let key = Key::copy_of(&[5; 32]);
+        let id = hex(&crypto::key_id(&key, label::MASTER_KEY_ID));
+        let passphrase = SecretBytes::copy_of(PASSPHRASE);
+        let stretched = crypto::stretch(&passphrase, &[9; 16], cheap).unwrap();
+        let aad = aad(&id, &[9; 16], cheap);
+        let row = PassphraseRow {
+            master_id: id.clone(),
+            wrapped: crypto::seal(parent(&stretched), Layer::MasterKey, &aad, key.expose())
+                .unwrap(),
+            salt: vec![9; 16],
+            memory_kib: cheap.memory_kib,
+            passes: cheap.passes,
+            lanes: cheap.lanes,
+            created_at: 1,
+            updated_at: 1,
+        };
+        store.insert_master_passphrase(&row).await.unwrap();
+        assert_eq!(opened(&ground, PASSPHRASE).await.unwrap(), id);
+        let dear = store.master_passphrases().await.unwrap().remove(0);
+        assert_eq!(effort(&dear), Effort::PRESENT);
+        assert_ne!(dear.salt, row.salt);
+        assert_eq!(opened(&ground, PASSPHRASE).await.unwrap(), id);
+        let edited = PassphraseRow { passes: 2, ..dear.clone() };
+        assert!(store.replace_master_passphrase(&edited, &dear.wrapped).await.unwrap());
+        assert!(opened(&ground, PASSPHRASE).await.is_err());
+    }
+}
