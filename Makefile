@@ -13,7 +13,7 @@ endif
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
-run: ## build, then serve with the built-in sandbox provider; data in ./data (PROFILE=dev builds faster)
+run: ## build, then serve with the built-in sandbox provider; data in ./data, master key in ./keys (PROFILE=dev builds faster)
 	cargo run --all-features $(BUILD) -- serve --sandbox
 
 test: ## every test, on throw-away PostgreSQL and Redis; installs what is missing
@@ -35,5 +35,5 @@ fmt: ## format the sources
 ci: ## everything that must hold before a change is accepted
 	.ci/run
 
-clean: ## remove what was built; ./data stays
+clean: ## remove what was built; ./data and ./keys stay
 	cargo clean

@@ -86,7 +86,8 @@ pub(crate) struct Timeouts {
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     providers: BTreeMap<Arc<str>, Arc<Provider>>,
-    header_slots: Vec<String>,
+    /// In the order of their names.
+    header_slots: Vec<http::HeaderName>,
     query_slots: Vec<String>,
 }
 
@@ -145,6 +146,8 @@ impl Catalogue {
             slots.sort_unstable();
             slots.dedup();
         }
+        // Settings are checked: a name that is none would not have come this far.
+        let header_slots = header_slots.iter().filter_map(|slot| slot.parse().ok()).collect();
         let providers =
             providers.into_iter().map(|provider| (Arc::clone(&provider.id), provider)).collect();
         Self { providers, header_slots, query_slots }
@@ -158,9 +161,11 @@ impl Catalogue {
         self.providers.values()
     }
 
-    /// Is this lower-case header name a place for credentials, at any provider?
-    pub(crate) fn is_header_slot(&self, name: &str) -> bool {
-        self.header_slots.binary_search_by(|slot| slot.as_str().cmp(name)).is_ok()
+    /// The catalogue's copy of this lower-case name, if it is a place for credentials at any
+    /// provider.
+    pub(crate) fn header_slot(&self, name: &str) -> Option<&http::HeaderName> {
+        let at = self.header_slots.binary_search_by(|slot| slot.as_str().cmp(name)).ok()?;
+        self.header_slots.get(at)
     }
 
     /// Is this decoded, lower-case query name a place for credentials, at any provider?

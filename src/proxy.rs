@@ -20,6 +20,7 @@ use hyper_util::server::conn::auto;
 use crate::corridor::{Corridor, House, Raw};
 use crate::ledger::Lane;
 use crate::net::{Accepted, Binding, Deadlines, Drain, PeerStream, ServerTls, TlsFiles};
+use crate::secret;
 use crate::upstream::{Origins, Upstream};
 
 #[derive(Clone, Debug)]
@@ -77,6 +78,7 @@ impl Proxy {
             let (house, origins, drain) = (Arc::clone(&house), Arc::clone(&origins), drain.clone());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let serve = move || {
+                secret::spare_buffers();
                 runtime.block_on(async move {
                     let deadlines = Deadlines::new(house.clock.clone());
                     tokio::spawn(deadlines.clone().tick());

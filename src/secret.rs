@@ -11,6 +11,7 @@ use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
 pub use self::memory::{Locked, Protection, prepare, protection};
+pub(crate) use self::memory::{spare_buffers, spare_nothing, wiping_all};
 
 pub(crate) use self::kept::KeptBytes;
 pub(crate) use self::needle::{Needle, Needles, begun_at};

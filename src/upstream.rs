@@ -10,9 +10,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Request, Uri, Version};
+use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use hyper::body::Incoming;
 
-use self::pool::{Lease, Pool};
+use self::pool::{Lease, Pool, Unsent};
 pub(crate) use self::reply::{Reply, ReplyBody, ReplyFault};
 use crate::clock::Clock;
 use crate::inject::{BodyFault, Outbound, OutboundBody};
@@ -92,14 +93,18 @@ impl Upstream {
 
     /// The provider's answer, whatever its status.
     pub(crate) async fn send(&self, outbound: Outbound, now_ns: u64) -> Result<Reply, Refusal> {
-        let (provider, request) = outbound.into_parts();
+        let (provider, mut request) = outbound.into_parts();
         let wants_h2 = request.body().is_empty() || is_grpc(request.headers());
-        let Some((lease, age)) = self.pool.take(&provider.id, wants_h2, now_ns) else {
+        let Some((mut lease, age)) = self.pool.take(&provider.id, wants_h2, now_ns) else {
             // Boxed, like the second try: what is rare must not swell every call.
             return Box::pin(self.send_afresh(&provider, request, wants_h2)).await;
         };
         let again = if age >= DOUBTFUL_AFTER { Again::of(&request) } else { None };
-        let failed = match self.send_once(&provider, lease, request).await {
+        if lease.is_h2() {
+            for_h2(&provider, &mut request)?;
+        }
+        let sending = lease.send(request);
+        let failed = match self.sent(&provider, lease, sending).await {
             Ok(reply) => return Ok(reply),
             Err(failed) => failed,
         };
@@ -114,11 +119,15 @@ impl Upstream {
     async fn send_afresh(
         &self,
         provider: &Arc<Provider>,
-        request: Request<OutboundBody>,
+        mut request: Request<OutboundBody>,
         wants_h2: bool,
     ) -> Result<Reply, Refusal> {
-        let lease = self.connect(provider, wants_h2).await?;
-        self.send_once(provider, lease, request).await.map_err(|failed| failed.refusal)
+        let mut lease = self.connect(provider, wants_h2).await?;
+        if lease.is_h2() {
+            for_h2(provider, &mut request)?;
+        }
+        let sending = lease.send(request);
+        self.sent(provider, lease, sending).await.map_err(|failed| failed.refusal)
     }
 
     async fn connect(&self, provider: &Arc<Provider>, wants_h2: bool) -> Result<Lease, Refusal> {
@@ -140,15 +149,13 @@ impl Upstream {
         lease.map_err(|fault| unreachable(provider, &fault.to_string()))
     }
 
-    async fn send_once(
+    /// Awaits what was handed over before: what is awaited holds nothing of the request.
+    async fn sent(
         &self,
         provider: &Arc<Provider>,
         mut lease: Lease,
-        request: Request<OutboundBody>,
+        sending: impl Future<Output = Result<Response<Incoming>, Unsent>>,
     ) -> Result<Reply, Failed> {
-        let request = if lease.is_h2() { for_h2(provider, request) } else { Ok(request) };
-        let request = request.map_err(|refusal| Failed { refusal, again: None })?;
-        let sending = lease.send(request);
         match self.deadlines.within(provider.timeouts.first_byte, sending).await {
             Ok(Ok(response)) => {
                 let patience = self.deadlines.patience(provider.timeouts.idle);
@@ -195,10 +202,7 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// HTTP/2 names scheme and authority beside the path, and wants no Host header.
-fn for_h2(
-    provider: &Provider,
-    mut request: Request<OutboundBody>,
-) -> Result<Request<OutboundBody>, Refusal> {
+fn for_h2(provider: &Provider, request: &mut Request<OutboundBody>) -> Result<(), Refusal> {
     request.headers_mut().remove(http::header::HOST);
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = Some(if provider.base.scheme.is_tls() { Scheme::HTTPS } else { Scheme::HTTP });
@@ -206,7 +210,7 @@ fn for_h2(
         Authority::from_maybe_shared(bytes::Bytes::copy_from_slice(provider.host.as_bytes())).ok();
     *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Refusal::internal())?;
     *request.version_mut() = Version::HTTP_2;
-    Ok(request)
+    Ok(())
 }
 
 /// Undoes `for_h2`, so that a second try may take either kind of connection.

@@ -5,10 +5,10 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
-use super::{Mode, StartError};
 use super::background::protect_memory;
 use super::lock::DataLock;
 use super::setup::AskPassphrase;
+use super::{Mode, StartError};
 use crate::backup::{self, Step, Unlock, Verdict};
 use crate::clock::Clock;
 use crate::config::Config;

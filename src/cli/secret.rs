@@ -48,6 +48,8 @@ const MEMBERS: &[Column] = &[
     ("versions", "versions"),
 ];
 
+const STEPS: &[Column] = &[("STEP", "name"), ("OK", "ok"), ("MS", "ms"), ("DETAIL", "detail")];
+
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Store a secret; its value is read from standard input or a prompt
@@ -66,6 +68,8 @@ pub(super) enum Command {
         #[command(flatten)]
         changes: Changes,
     },
+    /// Check a secret: does it open, does it have the provider's format; exit 1 if not
+    Validate(One),
     /// Stop using a secret, at once; `secret set --active true` brings it back
     Disable(One),
     /// Destroy a secret for good
@@ -150,6 +154,7 @@ impl Command {
                 let body = changes.body()?;
                 one.show(ground, async |link, path| link.put(&path, Some(body)).await)
             }
+            Self::Validate(one) => one.validate(ground),
             Self::Disable(one) => {
                 let body = json!({ "active": false });
                 one.show(ground, async |link, path| link.put(&path, Some(body)).await)
@@ -250,6 +255,25 @@ impl One {
     ) -> Result<(), Failure> {
         let secret = self.call(ground, work)?;
         ground.output(self.reach.print).record(&secret, MEMBERS)
+    }
+}
+
+impl One {
+    fn validate(&self, ground: &Ground) -> Result<(), Failure> {
+        let check = async |link: &Link, path| link.post(&format!("{path}/validate"), None).await;
+        let report = self.call(ground, check)?;
+        let output = ground.output(self.reach.print);
+        if self.reach.print.json {
+            output.value(&report)?;
+        } else {
+            output.list(&json!({ "items": report.get("steps") }), STEPS)?;
+        }
+        match report.get("ok").and_then(Value::as_bool) {
+            Some(true) => Ok(()),
+            Some(false) | None => {
+                Err(Failure::new(format!("{} is not in order; see the steps", self.secret)))
+            }
+        }
     }
 }
 

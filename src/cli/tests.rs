@@ -44,6 +44,8 @@ fn every_command_of_the_trip_parses() {
         "sealgate secret list --json",
         "sealgate secret show polygon/default",
         "sealgate secret set polygon --active true",
+        "sealgate secret set polygon/default --rename backup",
+        "sealgate secret validate polygon/default --json",
         "sealgate secret disable polygon --name backup",
         "sealgate secret destroy polygon --yes",
         "sealgate provider list",

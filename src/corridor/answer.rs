@@ -61,13 +61,13 @@ impl Body for AnswerBody {
     }
 }
 
-const OURS: [HeaderName; 4] = [
+static OURS: [HeaderName; 4] = [
     HeaderName::from_static("x-sealgate-ratelimit-limit"),
     HeaderName::from_static("x-sealgate-ratelimit-remaining"),
     HeaderName::from_static("x-sealgate-ratelimit-used"),
     HeaderName::from_static("x-sealgate-ratelimit-reset"),
 ];
-const PLAIN: [HeaderName; 4] = [
+static PLAIN: [HeaderName; 4] = [
     HeaderName::from_static("x-ratelimit-limit"),
     HeaderName::from_static("x-ratelimit-remaining"),
     HeaderName::from_static("x-ratelimit-used"),
@@ -92,41 +92,38 @@ pub(super) fn put_figures(headers: &mut HeaderMap, figures: Figures) {
     }
 }
 
-/// Four numbers as header values that share one buffer.
+/// Four numbers as header values that share one buffer. Formatting costs several times this, and
+/// these stand in every answer.
+#[expect(clippy::cast_possible_truncation, reason = "a remainder of ten")]
 fn numbers(values: [u64; 4]) -> [Option<HeaderValue>; 4] {
-    let mut text = Vec::with_capacity(4 * MOST_DIGITS);
-    let ends = values.map(|value| {
-        put_digits(&mut text, value);
-        text.len()
+    let mut digits = [0; 4 * MOST_DIGITS];
+    let mut free = digits.len();
+    let starts = values.map(|value| {
+        let mut rest = value;
+        loop {
+            free = free.saturating_sub(1);
+            if let Some(digit) = digits.get_mut(free) {
+                // Less than ten, so it fits.
+                *digit = b'0' + (rest % 10) as u8;
+            }
+            rest /= 10;
+            if rest == 0 {
+                return free;
+            }
+        }
     });
-    let text = Bytes::from(text);
-    let mut start = 0;
-    ends.map(|end| {
-        let digits = text.slice(start..end);
-        start = end;
-        HeaderValue::from_maybe_shared(digits).ok()
+    // The last number was written first.
+    let text = Bytes::copy_from_slice(digits.get(free..).unwrap_or_default());
+    let mut end = text.len();
+    starts.map(|start| {
+        let number = text.slice(start - free..end);
+        end = start - free;
+        HeaderValue::from_maybe_shared(number).ok()
     })
 }
 
 /// Of a `u64`.
 const MOST_DIGITS: usize = 20;
-
-/// Formatting costs several times this, and these stand in every answer.
-fn put_digits(text: &mut Vec<u8>, value: u64) {
-    let mut digits = [b'0'; MOST_DIGITS];
-    let mut rest = value;
-    let mut used = 0;
-    for digit in digits.iter_mut().rev() {
-        // Less than ten, so it fits.
-        *digit += u8::try_from(rest % 10).unwrap_or_default();
-        rest /= 10;
-        used += 1;
-        if rest == 0 {
-            break;
-        }
-    }
-    text.extend_from_slice(digits.get(MOST_DIGITS - used..).unwrap_or_default());
-}
 
 /// Methods of HTTP that go to providers; any other but TRACE, TRACK and CONNECT does too.
 const FORWARDED: &str = "GET,HEAD,POST,PUT,PATCH,DELETE,OPTIONS";

@@ -117,12 +117,18 @@ impl<'r> Inbound<'r> {
 
     /// One pass decides on every header; the second takes out what may not go on.
     fn clean_headers(&mut self, catalogue: &Catalogue) -> Result<(), Refusal> {
+        let headers = &self.parts.headers;
         let mut dropped: Vec<HeaderName> = Vec::with_capacity(8);
-        for (name, value) in &self.parts.headers {
-            if catalogue.is_header_slot(name.as_str()) {
+        let mut nominates = false;
+        let mut asks_for_trailers = false;
+        for (name, value) in headers {
+            if let Some(slot) = catalogue.header_slot(name.as_str()) {
                 self.presented.note_header(value.as_bytes())?;
-                dropped.push(name.clone());
+                // The catalogue's own copy of the name: cloning the request's costs an allocation.
+                dropped.push(slot.clone());
             } else if is_ours_or_hop_by_hop(name.as_str()) {
+                nominates |= *name == CONNECTION;
+                asks_for_trailers |= *name == TE;
                 dropped.push(name.clone());
             }
         }
@@ -130,21 +136,23 @@ impl<'r> Inbound<'r> {
         let misplaces = |(name, value): (&HeaderName, &HeaderValue)| {
             (self.presented.stands_in(value.as_bytes())
                 || credential::is_ours(name.as_str().as_bytes()))
-                && !catalogue.is_header_slot(name.as_str())
+                && catalogue.header_slot(name.as_str()).is_none()
         };
-        if self.parts.headers.iter().any(misplaces) {
+        if headers.iter().any(misplaces) {
             return Err(misplaced());
         }
-        let nominated = self.parts.headers.get_all(CONNECTION).iter();
-        let nominated = nominated.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        dropped.extend(nominated.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));
+        if nominates {
+            let values = headers.get_all(CONNECTION).iter();
+            let names = values.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+            dropped.extend(names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));
+        }
+        let wants_trailers = asks_for_trailers && headers.get_all(TE).iter().any(names_trailers);
         self.secret = self
             .parts
             .headers
             .get(X_SEALGATE_SECRET)
             .and_then(|value| value.to_str().ok())
             .map(str::to_owned);
-        let wants_trailers = self.parts.headers.get_all(TE).iter().any(names_trailers);
         for name in dropped {
             self.parts.headers.remove(name);
         }

@@ -43,9 +43,9 @@ pub(super) struct Rewriter {
 }
 
 impl Rewriter {
-    /// None where the provider has nothing to rewrite.
-    pub(super) fn new(place: &Place<'_>) -> Option<Self> {
-        if place.provider.rewrite.members.is_empty() {
+    /// None where the provider has nothing to rewrite, or the answer is no plain JSON.
+    pub(super) fn new(place: &Place<'_>, is_plain_json: impl FnOnce() -> bool) -> Option<Self> {
+        if place.provider.rewrite.members.is_empty() || !is_plain_json() {
             return None;
         }
         let plain = place.public_base();
@@ -211,7 +211,7 @@ mod tests {
     fn named_members_are_rewritten_wherever_the_chunks_are_cut() {
         let provider = provider();
         for step in 1..BODY.len() {
-            let mut rewriter = Rewriter::new(&place(&provider)).unwrap();
+            let mut rewriter = Rewriter::new(&place(&provider), || true).unwrap();
             let mut out = Vec::new();
             for chunk in BODY.as_bytes().chunks(step) {
                 out.extend_from_slice(&rewriter.next(Bytes::copy_from_slice(chunk)));

@@ -15,7 +15,7 @@ use super::rewrite::{self, Place, Rewriter};
 use super::trace::Trace;
 use crate::ledger::Record;
 use crate::limiter::Admission;
-use crate::secret::{Needle, Needles};
+use crate::secret::{self, Needle, Needles};
 use crate::upstream::{Reply, ReplyBody, ReplyFault};
 
 const BLANK: u8 = b'*';
@@ -44,8 +44,7 @@ pub(super) fn scrub(
     drop_hop_by_hop(&mut head.headers);
     rewrite_headers(&mut head.headers, place);
     blank_headers(&mut head.headers, &needles);
-    let is_plain_json = is_plain_json(&head.headers);
-    let rewriter = if is_plain_json { Rewriter::new(place) } else { None };
+    let rewriter = Rewriter::new(place, || is_plain_json(&head.headers));
     if rewriter.is_some() && !body.is_end_stream() {
         head.headers.remove(CONTENT_LENGTH);
     }
@@ -179,6 +178,8 @@ impl Passing {
 fn blank(bytes: &mut [u8], needle: &Needle) {
     while let Some(at) = needle.find(bytes) {
         tracing::warn!("a provider sent its key back; it was blanked");
+        // The buffer that it came in is not ours to blank; it is wiped when it is freed.
+        secret::spare_nothing();
         if let Some(stretch) = bytes.get_mut(at..at + needle.len()) {
             stretch.fill(BLANK);
         }

@@ -25,11 +25,36 @@ pub(crate) fn random_bytes<const N: usize>() -> Result<[u8; N], CryptoError> {
 
 /// A salt, compared with the one drawn before.
 pub(super) fn fresh_salt() -> Result<[u8; 32], CryptoError> {
-    let salt: [u8; 32] = random_bytes()?;
-    let mut last = LAST_DRAW.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    differing(random_bytes()?, &LAST_DRAW)
+}
+
+fn differing(salt: [u8; 32], last: &Mutex<[u8; 32]>) -> Result<[u8; 32], CryptoError> {
+    let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     if *last == salt {
         return Err(CryptoError::NoRandomness);
     }
     *last = salt;
     Ok(salt)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_draw_that_repeats_the_last_one_is_refused() {
+        let last = Mutex::new([0; 32]);
+        // A source that gives nothing but zeros repeats what was there before the first draw.
+        assert_eq!(differing([0; 32], &last), Err(CryptoError::NoRandomness));
+        assert_eq!(differing([1; 32], &last), Ok([1; 32]));
+        assert_eq!(differing([1; 32], &last), Err(CryptoError::NoRandomness));
+        assert_eq!(differing([2; 32], &last), Ok([2; 32]));
+    }
+
+    #[test]
+    fn what_is_sealed_with_goes_through_that_check() {
+        fresh_salt().unwrap();
+        // Which salt it is cannot be told: another test may have drawn since.
+        assert!(*LAST_DRAW.lock().unwrap() != [0; 32]);
+    }
 }

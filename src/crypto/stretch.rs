@@ -2,7 +2,8 @@
 //! Must never run with less than the least that is said here: a row that somebody edited
 //! must not make guessing cheap, nor take all memory.
 
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use zeroize::Zeroizing;
 
 use super::CryptoError;
 use crate::secret::{Key, SecretBytes};
@@ -51,14 +52,14 @@ pub(crate) fn stretch(
         return Err(CryptoError::Malformed);
     }
     let params = Params::new(effort.memory_kib, effort.passes, effort.lanes, Some(32));
-    let argon = Argon2::new(
-        Algorithm::Argon2id,
-        Version::V0x13,
-        params.map_err(|_| CryptoError::Malformed)?,
-    );
+    let params = params.map_err(|_| CryptoError::Malformed)?;
+    // Wiped, because the key is made of the last blocks in it.
+    let mut memory = Zeroizing::new(vec![Block::default(); params.block_count()]);
+    let argon = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
     Key::fill_with(|key| {
-        let made = argon.hash_password_into(passphrase.expose(), salt, key);
-        made.map_err(|_| CryptoError::TooLarge)
+        let blocks = memory.as_mut_slice();
+        let made = argon.hash_password_into_with_memory(passphrase.expose(), salt, key, blocks);
+        made.map_err(|_| CryptoError::Malformed)
     })
 }
 

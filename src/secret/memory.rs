@@ -5,6 +5,7 @@
 //! weaker memory, and says so through `protection`.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::num::NonZeroUsize;
 use std::ops::{Deref, DerefMut};
 use std::os::fd::{FromRawFd, OwnedFd};
@@ -281,6 +282,34 @@ fn secret_file() -> Option<OwnedFd> {
 /// file shows keys that were sent long ago.
 struct Wiping;
 
+/// Blocks up to this size are wiped on every thread.
+const SMALL_BYTES: usize = 4096;
+
+thread_local! {
+    /// Of the threads that carry traffic, which free two read buffers a call: wiping those would
+    /// cost a tenth of the call, and what they hold is what clients sent and providers answered.
+    static SPARES_BUFFERS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// From now on this thread leaves large blocks as they are when it frees them, outside of
+/// `wiping_all`.
+pub(crate) fn spare_buffers() {
+    SPARES_BUFFERS.set(true);
+}
+
+/// A key has come in on this thread by a way that nobody expects one: nothing is spared any more.
+pub(crate) fn spare_nothing() {
+    SPARES_BUFFERS.set(false);
+}
+
+/// Whatever `act` frees is wiped, whatever its size.
+pub(crate) fn wiping_all<R>(act: impl FnOnce() -> R) -> R {
+    let spares = SPARES_BUFFERS.replace(false);
+    let result = act();
+    SPARES_BUFFERS.set(spares);
+    result
+}
+
 #[global_allocator]
 static WIPING: Wiping = Wiping;
 
@@ -301,7 +330,9 @@ unsafe impl GlobalAlloc for Wiping {
     unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
         // SAFETY: the block is the caller's, as long as its layout says, until it is given back.
         unsafe {
-            wipe(block, layout.size());
+            if layout.size() <= SMALL_BYTES || !SPARES_BUFFERS.get() {
+                wipe(block, layout.size());
+            }
             System.dealloc(block, layout);
         }
     }

@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use crate::clock::Clock;
 use crate::inject::OutboundBody;
 use crate::net::Stream;
+use crate::secret;
 
 /// Beyond this many, idle connections to one provider are closed.
 const MOST_IDLE: usize = 256;
@@ -98,7 +99,7 @@ impl Pool {
                 .max_header_list_size(HEAD_BYTES)
                 .handshake(TokioIo::new(stream))
                 .await?;
-            tokio::spawn(connection);
+            tokio::spawn(driven(connection));
             self.lock().entry(Arc::clone(provider)).or_default().h2.push(sender.clone());
             return Ok(self.lease(provider, Sender::H2(sender)));
         }
@@ -106,7 +107,7 @@ impl Pool {
             .max_buf_size(BUFFER_BYTES)
             .handshake(TokioIo::new(stream))
             .await?;
-        tokio::spawn(connection);
+        tokio::spawn(driven(connection));
         Ok(self.lease(provider, Sender::H1(sender)))
     }
 
@@ -137,7 +138,14 @@ impl Pool {
     }
 }
 
-type Unsent = (hyper::Error, Option<Request<OutboundBody>>);
+/// A connection's own work, until it closes. Its buffers have held keys: they are wiped with it.
+async fn driven<C: Future + Unpin>(mut connection: C) {
+    // How it ended is told to the calls that it carried.
+    let _ended = (&mut connection).await;
+    secret::wiping_all(|| drop(connection));
+}
+
+pub(super) type Unsent = (hyper::Error, Option<Request<OutboundBody>>);
 
 impl Lease {
     pub(super) fn is_h2(&self) -> bool {

@@ -177,3 +177,39 @@ async fn another_master_key_opens_no_house() {
     );
     assert!(matches!(opened.await, Err(VaultError::OtherMasterKey)));
 }
+
+#[tokio::test]
+async fn a_change_under_way_does_not_open_a_vault_that_was_sealed_meanwhile() {
+    let house = house().await;
+    house.vault.add(new("polygon", "default", "polygon-key-0123456789")).await.unwrap();
+    let changing = house.vault.changing.lock().await;
+    let mut reloading = Box::pin(house.vault.reload_locked(&changing));
+    let is_under_way = std::future::poll_fn(|context| {
+        std::task::Poll::Ready(reloading.as_mut().poll(context).is_pending())
+    });
+    assert!(is_under_way.await);
+    let remains = house.vault.seal();
+    reloading.await.unwrap();
+    assert!(house.vault.is_sealed());
+    assert!(remains.gone(Duration::from_millis(30)).await);
+    drop(changing);
+    let refused = house.vault.add(new("massive", "default", "massive-key-0123456789")).await;
+    assert!(matches!(refused, Err(VaultError::Sealed)));
+    assert_eq!(opened(&house, "polygon", None), Err(Reason::Sealed));
+    house.vault.unseal(masters(3)).await.unwrap();
+    assert!(opened(&house, "polygon", None).is_ok());
+}
+
+#[tokio::test]
+async fn what_a_call_under_way_holds_is_seen_until_it_lets_go() {
+    const SHORT: Duration = Duration::from_millis(30);
+    let house = house().await;
+    house.vault.add(new("polygon", "default", "polygon-key-0123456789")).await.unwrap();
+    let permit = permit(&house, "polygon", None);
+    let selected = house.vault.select(&permit).ok().unwrap();
+    let remains = house.vault.seal();
+    assert!(!remains.gone(SHORT).await);
+    drop(selected);
+    assert!(remains.gone(SHORT).await);
+    assert!(house.vault.seal().gone(SHORT).await, "sealed already, nothing is held");
+}

@@ -25,6 +25,7 @@ pub(crate) struct NewSecret {
 #[derive(Default)]
 #[expect(clippy::option_option, reason = "the outer one is 'sent', the inner one is 'null'")]
 pub(crate) struct SecretPatch {
+    pub(crate) name: Option<String>,
     pub(crate) active: Option<bool>,
     pub(crate) owner: Option<Option<String>>,
     pub(crate) labels: Option<Vec<(String, String)>>,
@@ -73,6 +74,9 @@ pub(crate) enum VaultError {
 impl SecretPatch {
     pub(super) fn lay_over(self, row: &mut SecretRow) {
         row.active = self.active.unwrap_or(row.active);
+        if let Some(name) = self.name {
+            row.name = name;
+        }
         if let Some(owner) = self.owner {
             row.owner = owner;
         }

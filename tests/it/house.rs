@@ -24,7 +24,7 @@ pub(crate) use self::actor::{Admin, Answer, Client, Scribe};
 pub(crate) use self::binary::{Ground, Server, one_line, send_signal};
 pub(crate) use self::canary::Canary;
 pub(crate) use self::database::{Database, Kind};
-pub(crate) use self::outpost::{Channel, Outpost, Speaks};
+pub(crate) use self::outpost::{Certificate, Channel, Outpost, Speaks};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::relay::Relay;
 pub(crate) use self::transit::{TOKEN, Transit};

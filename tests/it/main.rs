@@ -15,11 +15,15 @@ mod crash;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod destinations;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod limits;
 #[cfg(test)]
 mod memory;
+#[cfg(test)]
+mod papers;
 #[cfg(test)]
 mod protocols;
 #[cfg(test)]

@@ -133,10 +133,12 @@ fn a_passphrase_that_is_typed_makes_each_start_a_sealed_one() {
     }
 }
 
-mod a_transit_engine_that_goes_away_seals_the_house_and_opens_it_when_it_is_back {
+mod away_and_back {
     use super::*;
 
-    async fn run(database: Kind) {
+    async fn a_transit_engine_that_goes_away_seals_the_house_and_opens_it_when_it_is_back(
+        database: Kind,
+    ) {
         let transit = Transit::open().await;
         let folder = tempfile::tempdir().unwrap();
         let token = folder.path().join("token");
@@ -185,12 +187,16 @@ mod a_transit_engine_that_goes_away_seals_the_house_and_opens_it_when_it_is_back
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn on_sqlite() {
-        run(Kind::Sqlite).await;
+        a_transit_engine_that_goes_away_seals_the_house_and_opens_it_when_it_is_back(Kind::Sqlite)
+            .await;
     }
 
     #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
     async fn on_postgres() {
-        run(Kind::Postgres).await;
+        a_transit_engine_that_goes_away_seals_the_house_and_opens_it_when_it_is_back(
+            Kind::Postgres,
+        )
+        .await;
     }
 }
 

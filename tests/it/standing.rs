@@ -251,6 +251,27 @@ fn the_command_line_and_the_running_server_share_one_installation() {
     server.stop();
 }
 
+#[test]
+fn a_secret_is_renamed_and_validated_from_the_command_line() {
+    let ground = Ground::new("");
+    ground.json(&["init", "--json"]);
+    for name in ["default", "backup"] {
+        let add = ["secret", "add", "polygon", "--name", name, "--no-validate"];
+        let key = "0123456789abcdefghijABCDEFGHIJ01\n";
+        assert!(ground.run_with_input(&add, key).status.success());
+    }
+    let renamed = ground.json(&["secret", "set", "polygon", "--rename", "desk", "--json"]);
+    assert_eq!(renamed["name"], "desk");
+    let line = ground.fails(&["secret", "set", "polygon/desk", "--rename", "backup"]);
+    assert!(line.contains("conflict"), "{line}");
+    let report = ground.json(&["secret", "validate", "polygon/desk", "--json"]);
+    assert_eq!(report["ok"], true);
+    let by_id = ground.run(&["secret", "validate", renamed["id"].as_str().unwrap()]);
+    let told = String::from_utf8(by_id.stdout).unwrap();
+    assert!(by_id.status.success() && told.contains("format"), "{told}");
+    ground.fails(&["secret", "validate", "polygon/default"]);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doctor_turns_red_for_a_provider_that_holds_a_secret_and_is_not_reached() {
     let provider = Outpost::open(Speaks::Both).await;

@@ -27,6 +27,8 @@ use crate::store::{ClientKeyRow, KeyPreview};
     request_body = NewClientKey,
     responses((status = 201, description = "Made. `key` is shown this once.", body = ClientKeyShown)))]
 pub(in super::super) async fn create(call: Call, sent: Sent) -> Result<Answer, Refused> {
+    // A secret to which this key will be bound keeps its name meanwhile.
+    let _turn = call.house.key_changes.lock().await;
     let row = read(&call, &sent).await?;
     may_grant(&call.caller, &Grant::of(&row), &call.house.tiers)?;
     let act = Act::begin(&call, "", None, &alterable(&row))?;

@@ -74,7 +74,7 @@ fn read(call: &Call, sent: &Sent) -> Result<NewSecret, Refused> {
     let provider = provider.value().unwrap_or_default();
     let fields = fields.value().unwrap_or_default();
     let new = NewSecret {
-        name: name(&mut members),
+        name: name(&mut members).value().unwrap_or_else(|| String::from("default")),
         expires_at_ms: future(&mut members, call).value(),
         owner: members.text_up_to("owner", LONGEST_OWNER).value(),
         labels: members.pairs("labels").value().unwrap_or_default(),
@@ -91,14 +91,15 @@ fn read(call: &Call, sent: &Sent) -> Result<NewSecret, Refused> {
 }
 
 /// Printable ASCII, because callers of the proxy say it in a header.
-fn name(members: &mut Members) -> String {
-    let name = members.text_up_to("name", LONGEST_NAME).value();
-    let name = name.unwrap_or_else(|| String::from("default"));
-    let is_sayable = name.bytes().all(|byte| (0x20..0x7f).contains(&byte)) && name.trim() == name;
-    if !is_sayable {
-        members.fault("name", "must be printable ASCII without spaces around it");
+pub(super) fn name(members: &mut Members) -> Patch<String> {
+    let patch = members.text_up_to("name", LONGEST_NAME);
+    if let Patch::Set(name) = &patch {
+        let is_printable = name.bytes().all(|byte| (0x20..0x7f).contains(&byte));
+        if !is_printable || name.trim() != name {
+            members.fault("name", "must be printable ASCII without spaces around it");
+        }
     }
-    name
+    patch
 }
 
 pub(super) fn future(members: &mut Members, call: &Call) -> Patch<i64> {

@@ -10,19 +10,25 @@ use utoipa::ToSchema;
 use super::super::act::Act;
 use super::super::answer::Answer;
 use super::super::call::{Call, identified};
+use super::super::house::House;
 use super::super::members::Patch;
 use super::super::refused::Refused;
 use super::super::sent::Sent;
-use super::add::{LONGEST_OWNER, future};
+use super::add::{LONGEST_OWNER, future, name};
 use super::view::{Secret, alterable};
 use super::{WHAT, refusal_of, shown};
 use crate::clock::rfc3339;
-use crate::vault::SecretPatch;
+use crate::vault::{SecretPatch, SecretView};
+
+/// Client keys in one look.
+const PAGE: u32 = 500;
 
 /// The body of `PUT …/secrets/{id}`: only what is sent changes, null clears.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "stands in the description alone; `read` reads it")]
 pub(super) struct SecretChange {
+    /// Unique within the provider. Refused while client keys are bound to the old name.
+    name: Option<String>,
     #[schema(format = DateTime)]
     expires_at: Option<String>,
     owner: Option<String>,
@@ -44,11 +50,21 @@ pub(in super::super) async fn change(
     let before = shown(&call, id).await?;
     let patch = read(&call, &sent)?;
     let wanted = serde_json::json!({
+        "name": patch.name,
         "active": patch.active,
         "owner": patch.owner,
         "expires_at": patch.expires_at_ms.map(|time| time.map(rfc3339)),
     });
     let act = Act::begin(&call, &before.provider, Some(alterable(&before)), &wanted)?;
+    // Nobody is bound to the old name while it is looked at and changed.
+    let _bindings_stand = call.house.key_changes.lock().await;
+    if let Some(name) = &patch.name
+        && *name != before.name
+        && let Some(bound) = bound_to(&call.house, &before).await?
+    {
+        let detail = format!("The client key {bound} is bound to this name; bind it anew first.");
+        return Err(act.refused(Refused::conflict(detail)));
+    }
     match call.house.vault.set(id, patch).await {
         Ok(Some(secret)) => {
             act.done(200, Some(&alterable(&secret)));
@@ -61,10 +77,11 @@ pub(in super::super) async fn change(
 
 fn read(call: &Call, sent: &Sent) -> Result<SecretPatch, Refused> {
     let mut members = sent.members()?;
-    members.fixed("name", "add the secret anew under the other name");
+    let name = name(&mut members);
     members.fixed("fields", "a new value is not taken here");
     let active = members.flag("active");
     let patch = SecretPatch {
+        name: members.unclearable("name", name),
         active: members.unclearable("active", active),
         owner: patched(members.text_up_to("owner", LONGEST_OWNER)),
         labels: patched(members.pairs("labels")).map(Option::unwrap_or_default),
@@ -72,6 +89,25 @@ fn read(call: &Call, sent: &Sent) -> Result<SecretPatch, Refused> {
     };
     members.finish()?;
     Ok(patch)
+}
+
+/// The first client key that is bound to this secret, which happens by name.
+async fn bound_to(house: &House, secret: &SecretView) -> Result<Option<String>, Refused> {
+    let mut after = None;
+    loop {
+        let page = house.store.client_keys_page(after, PAGE).await.map_err(Refused::internal)?;
+        let is_bound = |(provider, name): &(String, String)| {
+            *provider == secret.provider && *name == secret.name
+        };
+        let found = page.iter().find(|listed| listed.key.secrets.iter().any(is_bound));
+        if let Some(found) = found {
+            return Ok(Some(format!("{:?} ({})", found.key.name, found.key.id)));
+        }
+        match page.last() {
+            Some(last) => after = Some(last.key.id),
+            None => return Ok(None),
+        }
+    }
 }
 
 #[expect(

@@ -37,8 +37,6 @@ async fn a_secret_is_added_changed_checked_and_destroyed_and_never_shown() {
     assert_eq!(changed.json["labels"], json!({"plan": "pro"}));
     assert_eq!(changed.json["active"], false);
     face.send("PUT", &target, &admin, Some(json!({"active": true}))).await.is(200);
-    let got = face.send("PUT", &target, &admin, Some(json!({"name": "other"}))).await.is(422);
-    assert_eq!(got.faults(), ["name: cannot be changed; add the secret anew under the other name"]);
 
     let report = face.send("POST", &format!("{target}/validate"), &admin, None).await.is(200);
     assert_eq!(report.json["ok"], true);
@@ -84,6 +82,42 @@ async fn a_key_can_be_bound_to_a_secret_that_is_there() {
     let body = json!({"name": "n", "secrets": {"polygon": "desk"}});
     let made = face.send("POST", "/api/v1/admin/api-keys", &admin, Some(body)).await.is(201);
     assert_eq!(made.json["secrets"], json!({"polygon": "desk"}));
+}
+
+#[tokio::test]
+async fn a_secret_takes_another_name_unless_it_is_taken_or_somebody_is_bound_to_the_old_one() {
+    let face = face().await;
+    let admin = face.admin_key().await;
+    let made = face.send("POST", SECRETS, &admin, polygon("one")).await.is(201);
+    face.send("POST", SECRETS, &admin, polygon("two")).await.is(201);
+    let target = format!("{SECRETS}/{}", made.text_of("id"));
+    let rename = |name: Value| face.send("PUT", &target, &admin, Some(json!({"name": name})));
+    let changed = rename(json!("three")).await.is(200);
+    assert_eq!((&changed.json["name"], &changed.json["version"]), (&json!("three"), &json!(1)));
+    assert_eq!(face.get(&target, &admin).await.is(200).json["name"], "three");
+    let report = face.send("POST", &format!("{target}/validate"), &admin, None).await.is(200);
+    assert_eq!(report.json["ok"], true, "the value opens under the new name");
+    assert_eq!(rename(json!("two")).await.is(409).json["code"], "conflict");
+    rename(json!("three")).await.is(200);
+    for bad in [json!(""), json!(null), json!(7), json!("ü"), json!(" x"), json!("x".repeat(101))]
+    {
+        assert!(rename(bad.clone()).await.is(422).faults()[0].starts_with("name: "), "{bad}");
+    }
+    let keys = "/api/v1/admin/api-keys";
+    let body = json!({"name": "batch", "secrets": {"polygon": "three"}});
+    let bound = face.send("POST", keys, &admin, Some(body)).await.is(201);
+    let got = rename(json!("four")).await.is(409);
+    assert!(got.text.contains("batch"), "{}", got.text);
+    let free = json!({"secrets": null});
+    let key = format!("{keys}/{}", bound.text_of("id"));
+    face.send("PUT", &key, &admin, Some(free)).await.is(200);
+    rename(json!("four")).await.is(200);
+    let trail = face.get("/api/v1/admin/audit?kind=change", &admin).await.is(200);
+    let detail = &trail.json["items"][0]["detail"];
+    assert_eq!(
+        (&detail["before"]["name"], &detail["after"]["name"]),
+        (&json!("three"), &json!("four"))
+    );
 }
 
 #[tokio::test]

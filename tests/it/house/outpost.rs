@@ -56,11 +56,23 @@ pub(crate) enum Speaks {
     Both,
 }
 
+/// What the provider shows for itself; signed by its own authority in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Certificate {
+    Right,
+    Expired,
+    OtherName,
+}
+
 type Reply = Response<Channel>;
 
 impl Outpost {
     pub(crate) async fn open(speaks: Speaks) -> Self {
-        let (ca_pem, acceptor) = identity(speaks);
+        Self::with(speaks, Certificate::Right).await
+    }
+
+    pub(crate) async fn with(speaks: Speaks, certificate: Certificate) -> Self {
+        let (ca_pem, acceptor) = identity(speaks, certificate);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stage = Arc::new(Stage {
@@ -141,14 +153,21 @@ impl Seen {
     }
 }
 
-fn identity(speaks: Speaks) -> (String, tokio_rustls::TlsAcceptor) {
+fn identity(speaks: Speaks, wanted: Certificate) -> (String, tokio_rustls::TlsAcceptor) {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
     let mut above = CertificateParams::default();
     above.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     let authority = CertifiedIssuer::self_signed(above, KeyPair::generate().unwrap()).unwrap();
-    let leaf = CertificateParams::new(vec![String::from("localhost"), String::from("127.0.0.1")]);
+    let names = match wanted {
+        Certificate::Right | Certificate::Expired => ["localhost", "127.0.0.1"],
+        Certificate::OtherName => ["elsewhere.example", "127.0.0.2"],
+    };
+    let mut leaf = CertificateParams::new(names.map(String::from)).unwrap();
+    if wanted == Certificate::Expired {
+        leaf.not_after = rcgen::date_time_ymd(2024, 1, 1);
+    }
     let key = KeyPair::generate().unwrap();
-    let certificate = leaf.unwrap().signed_by(&key, &authority).unwrap();
+    let certificate = leaf.signed_by(&key, &authority).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
