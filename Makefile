@@ -14,7 +14,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
 run: ## build, then serve with the built-in sandbox provider; data in ./data, master key in ./keys (PROFILE=dev builds faster)
-	cargo run --all-features $(BUILD) -- serve --sandbox
+	cargo run --features aws-kms $(BUILD) -- serve --sandbox
 
 test: ## every test, on throw-away PostgreSQL and Redis; installs what is missing
 	.ci/test
@@ -27,7 +27,8 @@ lint: ## format, law of the house, clippy, documentation, licences, unused depen
 
 bench: ## cost per request beside nginx, interleaved
 	.ci/install bench
-	cargo bench --all-features --bench proxy -- --bar 0.90 --h2 --more
+	cargo bench --features aws-kms --bench proxy -- --bar 0.90 --h2 --more
+	cargo bench --bench vault -- --bar 0.5
 
 fmt: ## format the sources
 	cargo fmt

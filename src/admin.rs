@@ -13,6 +13,7 @@ mod describe;
 mod frame;
 mod guard;
 mod house;
+mod keks;
 mod keys;
 mod local;
 mod members;

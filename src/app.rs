@@ -4,6 +4,7 @@
 
 mod background;
 mod fault;
+mod keys;
 mod lock;
 mod proof;
 mod rescue;
@@ -18,7 +19,7 @@ use std::time::Duration;
 
 use tracing::Instrument as _;
 
-use self::background::protect_memory;
+use self::background::{protect_memory, workers};
 pub use self::fault::StartError;
 use self::lock::DataLock;
 pub(crate) use self::proof::prove_master_key;
@@ -63,6 +64,8 @@ pub struct Running {
     /// Looks after the certificates; ends with the house.
     refreshing: tokio::task::JoinHandle<()>,
     backups: tokio::task::JoinHandle<()>,
+    /// Looks after the key hierarchy; a job that is cut goes on at the next start.
+    tending: tokio::task::JoinHandle<()>,
     /// Watches over the holder of the master key; ends with the house.
     keeping: tokio::task::JoinHandle<()>,
     ledger: Ledger,
@@ -131,6 +134,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     let base = (store.clone(), clock.clone(), installation);
     let vault = Vault::sealed(store.clone(), clock.clone(), Arc::clone(&catalogue), installation);
     let vault = Arc::new(vault.keeping_opened(&config.vault));
+    vault.master_lies_in(config.master_place());
     tokio::spawn(Arc::clone(&vault).tend());
     let workers = workers(&config, mode);
     let opening = Opening {
@@ -153,9 +157,11 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     warden.start().await?;
     let rooms =
         Rooms { clock, store, metrics, roster, vault, warden, drain, catalogue, limiter, ledger };
-    watch::tell_findings(&rooms.vault, &rooms.ledger, &rooms.metrics);
+    let asked = (&rooms.ledger, &rooms.metrics);
+    watch::tell_findings(&rooms.vault, asked.0, asked.1);
+    let tending = keys::tend(&rooms.vault, asked, lock.node(), config.vault.clone());
     let emulator = sandbox::open(sandbox, &rooms).await?;
-    rooms.open_doors(config, mode, (lanes, emulator, lock, writer, setup)).await
+    rooms.open_doors(config, mode, (lanes, emulator, lock, [writer, tending], setup)).await
 }
 
 /// Every keeper of the house.
@@ -173,14 +179,15 @@ struct Rooms {
     ledger: Ledger,
 }
 
-type Carried = (Vec<Lane>, Option<sandbox::Sandbox>, DataLock, tokio::task::JoinHandle<()>, Setup);
+type Carried =
+    (Vec<Lane>, Option<sandbox::Sandbox>, DataLock, [tokio::task::JoinHandle<()>; 2], Setup);
 
 impl Rooms {
     async fn open_doors(
         self,
         config: Config,
         mode: Mode,
-        (lanes, sandbox, lock, writer, setup): Carried,
+        (lanes, sandbox, lock, [writer, tending], setup): Carried,
     ) -> Result<Running, StartError> {
         let (proxy, binding) = match mode {
             Mode::SocketOnly => (None, None),
@@ -214,6 +221,7 @@ impl Rooms {
             admin: tokio::spawn(serving),
             refreshing,
             backups,
+            tending,
             keeping: tokio::spawn(keeping),
             ledger: self.ledger,
             writer,
@@ -337,14 +345,6 @@ fn meter(metrics: &Metrics) -> crate::ledger::Meter {
     })
 }
 
-fn workers(config: &Config, mode: Mode) -> usize {
-    match (mode, config.proxy.workers) {
-        (Mode::SocketOnly, _) => 1,
-        (Mode::Serve { .. }, 0) => std::thread::available_parallelism().map_or(1, Into::into),
-        (Mode::Serve { .. }, set) => set,
-    }
-}
-
 /// With port 0 and no URL set, the settings cannot know how clients reach us: it is the port given.
 fn public_url(settings: &proxy::Settings, bound: SocketAddr) -> String {
     if !settings.public_url.is_empty() {
@@ -388,6 +388,7 @@ impl Running {
         }
         self.refreshing.abort();
         self.backups.abort();
+        self.tending.abort();
         self.keeping.abort();
         self.ledger.stop();
         if self.writer.await.is_err() {

@@ -15,7 +15,9 @@ mod healthcheck;
 mod house;
 mod init;
 mod input;
+mod kek;
 mod link;
+mod master_key;
 mod openapi;
 mod output;
 mod passphrase;
@@ -70,6 +72,12 @@ enum Command {
     /// Secrets: the credentials of providers
     #[command(subcommand)]
     Secret(secret::Command),
+    /// The keys that seal secrets: their generations, new ones, moving to them
+    #[command(subcommand)]
+    Kek(kek::Command),
+    /// The key above them all: moving to another one
+    #[command(subcommand)]
+    MasterKey(master_key::Command),
     /// The catalogue of providers
     #[command(subcommand)]
     Provider(provider::Command),
@@ -148,6 +156,8 @@ pub fn main() -> ExitCode {
 fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Failure> {
     let cli = Cli::try_parse_from(arguments)?;
     let ground = Ground { environment: Environment::of_process(), named: cli.config };
+    #[cfg(feature = "failpoints")]
+    process::arm(ground.environment.failpoint());
     match cli.command {
         Command::Serve(serve) => serve.run(&ground),
         Command::Init(init) => init.run(&ground),
@@ -156,6 +166,8 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Fa
         Command::Config(command) => command.run(&ground),
         Command::Client(command) => command.run(&ground),
         Command::Secret(command) => command.run(&ground),
+        Command::Kek(command) => command.run(&ground),
+        Command::MasterKey(command) => command.run(&ground),
         Command::Provider(command) => command.run(&ground),
         Command::Audit(command) => command.run(&ground),
         Command::Backup(command) => command.run(&ground),

@@ -14,6 +14,7 @@ mod limits;
 mod listeners;
 mod master_key;
 mod nearest;
+mod previous;
 mod raw;
 mod setting;
 mod show;
@@ -54,6 +55,8 @@ pub struct Config {
     pub providers: Vec<(String, toml::Table)>,
     pub(crate) store: store::Settings,
     pub(crate) kms: kms::Settings,
+    /// The master key that `kms` takes over from.
+    pub(crate) kms_previous: Option<kms::Settings>,
     pub vault: vault::Settings,
     pub limiter: limiter::Settings,
     /// For monthly quotas.
@@ -66,6 +69,13 @@ pub struct Config {
     pub sandbox: SocketAddr,
     pub proxy: proxy::Settings,
     pub admin: admin::Settings,
+}
+
+impl Config {
+    /// Where the master key is, and where it was before.
+    pub(crate) fn master_place(&self) -> kms::Place {
+        kms::Place { settings: self.kms.clone(), previous: self.kms_previous.clone() }
+    }
 }
 
 /// The settings, and how each came to be.
@@ -123,7 +133,9 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
     })?;
     limits::not_yet(ground, &raw)?;
     let data_dir = storage::data_dir(ground, &raw.data_dir)?;
+    let former = raw.master_key.previous.clone();
     let kms = master_key::master_key(ground, raw.master_key)?;
+    let kms_previous = previous::previous(ground, &former, &kms)?;
     let limiter = limits::limits(ground, &raw.limits)?;
     let time_zone = limits::time_zone(ground, &raw.limits)?;
     let proxy = listeners::proxy(ground, &raw.proxy)?;
@@ -146,6 +158,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         providers: providers(ground)?,
         store: storage::database(ground, raw.database.url, &data_dir)?,
         kms,
+        kms_previous,
         vault: vault::Settings {
             kek_max_age_days: raw.vault.kek_max_age_days,
             keep_opened: Duration::from_secs(raw.vault.keep_opened_seconds),

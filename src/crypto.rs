@@ -37,6 +37,8 @@ pub(crate) enum Layer {
     Value,
     /// A master key, sealed under what a passphrase was stretched to.
     MasterKey,
+    /// The list of what a category holds, sealed under its key-encryption key.
+    Inventory,
 }
 
 impl Layer {
@@ -46,6 +48,7 @@ impl Layer {
             Self::DataKey => 2,
             Self::Value => 3,
             Self::MasterKey => 4,
+            Self::Inventory => 5,
         }
     }
 }

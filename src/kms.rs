@@ -7,7 +7,9 @@ mod aws;
 mod fault;
 mod file;
 mod local;
+mod masters;
 mod passphrase;
+mod rotation;
 mod settings;
 mod transit;
 
@@ -15,6 +17,8 @@ use uuid::Uuid;
 
 pub(crate) use self::fault::KmsError;
 use self::local::LocalKey;
+pub(crate) use self::masters::Masters;
+pub(crate) use self::rotation::{Place, Target, gather, settle, stage};
 pub(crate) use self::settings::{AwsSettings, Settings, Source, TransitSettings};
 use self::transit::Transit;
 use crate::clock::Clock;
@@ -46,12 +50,6 @@ pub(crate) enum Master {
     #[cfg(feature = "aws-kms")]
     AwsKms(Box<aws::AwsKms>),
     VaultTransit(Box<Transit>),
-}
-
-/// The master key that wraps what is new, and those that still open what they wrapped before.
-pub(crate) struct Masters {
-    active: Master,
-    former: Vec<Master>,
 }
 
 impl Context<'_> {
@@ -134,38 +132,6 @@ impl Master {
         let wrapped = self.wrap(&context, &key).await?;
         self.unwrap(&context, &self.id(), &wrapped).await?;
         Ok(())
-    }
-}
-
-impl Masters {
-    pub(crate) fn of(active: Master) -> Self {
-        Self { active, former: Vec::new() }
-    }
-
-    /// Keeps another one at hand, for what it wrapped.
-    #[cfg(test)]
-    #[must_use]
-    pub(crate) fn beside(mut self, former: Master) -> Self {
-        self.former.push(former);
-        self
-    }
-
-    pub(crate) fn active(&self) -> &Master {
-        &self.active
-    }
-
-    /// By whichever of them wrapped it.
-    pub(crate) async fn unwrap(
-        &self,
-        context: &Context<'_>,
-        wrapped_by: &MasterId,
-        wrapped: &[u8],
-    ) -> Result<Key, KmsError> {
-        let mut all = std::iter::once(&self.active).chain(&self.former);
-        match all.find(|master| master.holds(wrapped_by)) {
-            Some(master) => master.unwrap(context, wrapped_by, wrapped).await,
-            None => Err(KmsError::OtherMaster(wrapped_by.clone())),
-        }
     }
 }
 

@@ -6,6 +6,7 @@ pub mod secret;
 pub mod clock;
 mod telemetry;
 mod refusal;
+mod failpoint;
 // mechanism
 mod crypto;
 mod net;

@@ -178,11 +178,17 @@ impl Provider {
     /// Everything a secret of this provider may be sent to and where it is placed, in one canonical
     /// text each. Sealed inside the secret; what is not in the sealed list is not served.
     pub(crate) fn destinations(&self) -> Vec<String> {
-        let mut list = vec![format!("to {}", self.base.canonical())];
+        let mut list = self.destinations_of_calls();
         list.extend(self.websocket.as_ref().map(|base| format!("to {}", base.canonical())));
-        list.extend(self.inject.iter().map(|placement| format!("at {}", placement.canonical())));
         list.sort_unstable();
         list.dedup();
+        list
+    }
+
+    /// The part of them that a plain call reaches: a socket's new address closes no call.
+    pub(crate) fn destinations_of_calls(&self) -> Vec<String> {
+        let mut list = vec![format!("to {}", self.base.canonical())];
+        list.extend(self.inject.iter().map(|placement| format!("at {}", placement.canonical())));
         list
     }
 

@@ -73,6 +73,9 @@ impl From<store::Error> for RosterError {
             | store::Error::Damaged { .. }
             | store::Error::Contradiction { .. }
             | store::Error::Duplicate { .. }
+            | store::Error::Stale
+            | store::Error::LeaseLost
+            | store::Error::Worn
             | store::Error::Unreachable { .. }
             | store::Error::Failed { .. }) => Self::Store(other),
         }

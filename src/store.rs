@@ -12,7 +12,10 @@ mod dialect;
 mod error;
 mod idempotency;
 mod installation;
+mod inventories;
 mod keks;
+mod key_jobs;
+mod key_moves;
 mod master_passphrases;
 mod migrate;
 mod postgres;
@@ -33,11 +36,14 @@ pub(crate) use self::client_keys::Touch;
 use self::dialect::{Pools, Tx, reading};
 pub(crate) use self::error::Error;
 pub(crate) use self::idempotency::{Claim, IdempotentCall};
-pub(crate) use self::keks::{KekRow, KekState, MasterId, MasterKind};
+pub(crate) use self::inventories::InventoryRow;
+pub(crate) use self::keks::{KekRow, KekState, MOST_WRAPS, MasterId, MasterKind};
+pub(crate) use self::key_jobs::{JobKind, JobRow, JobState, JobStep};
+pub(crate) use self::key_moves::{Remastered, Resealed, Rewrapped};
 pub(crate) use self::master_passphrases::PassphraseRow;
 pub(crate) use self::record_blocks::RecordBlock;
 pub(crate) use self::secret_versions::{Former, VersionRow, VersionState};
-pub(crate) use self::secrets::{SecretRow, StoredSecret};
+pub(crate) use self::secrets::{Loaded, SecretRow, StoredSecret};
 pub(crate) use self::symbols::{AssetClass, SymbolRow};
 use crate::clock::Clock;
 
@@ -124,6 +130,15 @@ impl Store {
             }
             Pools::Postgres(pool) => pool.close().await,
         }
+    }
+
+    /// Does what somebody with the database's password could do.
+    #[cfg(test)]
+    pub(crate) async fn tamper(&self, sql: &'static str) -> u64 {
+        let mut tx = self.begin().await.unwrap();
+        let changed = dialect::changing!(&mut tx, sqlx::query(sql)).unwrap();
+        tx.commit().await.unwrap();
+        changed
     }
 
     async fn begin(&self) -> Result<Tx, Error> {

@@ -2,21 +2,32 @@
 //! this room makes an `Opened`. In memory lie prepared envelopes and expanded keys, and for a short
 //! time the values that calls are using. Nothing here answers with a value, whatever the role.
 
+mod changes;
 mod fields;
+mod hierarchy;
+mod inventory;
+mod jobs;
 mod keyring;
 mod proof;
+mod rekey;
 mod remains;
+mod remaster;
+mod rewrap;
 mod snapshot;
+mod stock;
+mod verify;
 mod view;
 mod warden;
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
 pub(crate) use self::fields::{Fresh, Placed};
+pub(crate) use self::hierarchy::{Happening, KekView, Teller};
 use self::keyring::Keyring;
 pub(crate) use self::proof::prove;
 pub(crate) use self::remains::Remains;
@@ -26,12 +37,13 @@ pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, Vers
 pub(crate) use self::warden::{Bell, Hooks, UnsealError, Warden};
 use crate::clock::{Clock, Moment};
 use crate::crypto::{self, label};
-use crate::kms::{KmsError, Master, Masters};
+use crate::kms::{KmsError, Master, Masters, Place};
 use crate::policy::Permit;
 use crate::provider::{Catalogue, Provider};
 use crate::refusal::{FieldFault, Reason, Refusal};
 use crate::secret::SecretBytes;
-use crate::store::{Former, KekRow, SecretRow, Store, StoredSecret, VersionRow, VersionState};
+pub(crate) use crate::store::{JobKind, JobRow, JobState};
+use crate::store::{KekRow, KekState, Store, StoredSecret, VersionState};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -60,6 +72,10 @@ pub(crate) struct Vault {
     times_unsealed: Mutex<u64>,
     /// One change at a time: each reloads what the next one builds on.
     changing: tokio::sync::Mutex<()>,
+    teller: OnceLock<Teller>,
+    master_place: OnceLock<Place>,
+    /// There is a job to look after.
+    wake: tokio::sync::Notify,
 }
 
 struct Unsealed {
@@ -69,6 +85,10 @@ struct Unsealed {
     time: u64,
     /// What did not open when it was prepared, in words for operators.
     findings: Vec<String>,
+    /// The inventories that this was built from, to see when another node has changed something.
+    epochs: HashMap<String, u64>,
+    /// Secrets whose rows were deleted by nobody that we know of, with their categories.
+    missing: Vec<(Uuid, String)>,
 }
 
 impl Vault {
@@ -88,6 +108,9 @@ impl Vault {
             opened: ArcSwapOption::empty(),
             times_unsealed: Mutex::new(0),
             changing: tokio::sync::Mutex::new(()),
+            teller: OnceLock::new(),
+            master_place: OnceLock::new(),
+            wake: tokio::sync::Notify::new(),
         }
     }
 
@@ -137,6 +160,13 @@ impl Vault {
         masters.active().prove(self.installation).await
     }
 
+    /// Who is told what happens to keys without anybody having asked for it.
+    pub(crate) fn tell_to(&self, teller: Teller) {
+        if self.teller.set(teller).is_err() {
+            tracing::error!("the vault was given two tellers; the first one is told");
+        }
+    }
+
     /// How long an opened value serves further calls; without this each call opens its own.
     #[must_use]
     pub(crate) fn keeping_opened(mut self, settings: &Settings) -> Self {
@@ -150,9 +180,10 @@ impl Vault {
         masters: Arc<Masters>,
         installation: Uuid,
     ) -> Result<(usize, usize), VaultError> {
-        let stored = store.keks().await?.rows.len();
+        let stored = store.keks().await?.rows;
+        let living = stored.iter().filter(|kek| kek.state != KekState::Destroyed).count();
         let opened = Keyring::load(store, masters, installation).await?.len();
-        Ok((stored, opened))
+        Ok((living, opened))
     }
 
     pub(crate) fn is_sealed(&self) -> bool {
@@ -198,51 +229,31 @@ impl Vault {
         }
     }
 
-    /// Checks an already stored secret's shape: opens it, judges it, wipes it.
-    pub(crate) fn check_stored(&self, id: Uuid) -> Result<Option<Vec<FieldFault>>, VaultError> {
-        let unsealed = self.opened.load_full().ok_or(VaultError::Sealed)?;
-        let Some(selected) = unsealed.snapshot.by_id(id) else { return Ok(None) };
-        let provider =
-            self.catalogue.get(selected.provider()).ok_or(VaultError::UnknownProvider)?;
-        let opened = selected.open_afresh().map_err(VaultError::Crypto)?;
-        Ok(Some(faults(provider, &opened.copies(provider))))
-    }
-
-    pub(crate) async fn add(&self, new: NewSecret) -> Result<SecretView, VaultError> {
-        let provider =
-            self.catalogue.get(&new.provider).ok_or(VaultError::UnknownProvider)?.clone();
-        let faults = faults(&provider, &new.fields);
-        if !faults.is_empty() {
-            return Err(VaultError::BadFields(faults));
-        }
-        let changing = self.changing.lock().await;
-        let unsealed = self.opened.load_full().ok_or(VaultError::Sealed)?;
-        let (secret, version) = self.seal_new(&unsealed.keyring, &provider, new).await?;
-        self.store.insert_secret(&secret, &version).await?;
-        self.reload_locked(&changing).await?;
-        self.show(secret.id).await?.ok_or(VaultError::Vanished)
-    }
-
-    /// A new value that takes over at once; the former one is destroyed.
-    pub(crate) async fn replace(
+    /// Checks a stored secret as it lies in the database: opens it, judges its shape, wipes it.
+    /// None where there is no such secret, or no version of it is active.
+    pub(crate) async fn check_stored(
         &self,
         id: Uuid,
-        fields: Vec<(String, SecretBytes)>,
-        by: &str,
-    ) -> Result<Option<SecretView>, VaultError> {
-        let changing = self.changing.lock().await;
-        let unsealed = self.opened.load_full().ok_or(VaultError::Sealed)?;
+    ) -> Result<Option<Vec<FieldFault>>, VaultError> {
         let Some(stored) = self.store.secret(id).await? else { return Ok(None) };
         let provider = self.catalogue.get(&stored.secret.provider);
         let provider = provider.ok_or(VaultError::UnknownProvider)?;
-        let number = stored.versions.iter().map(|version| version.version).max().unwrap_or(0) + 1;
-        let data_key = unsealed.keyring.unwrap_data_key(&stored.secret)?;
-        let version =
-            self.seal_version(&unsealed.keyring, &stored.secret, (provider, number, &fields), by)?;
-        let fingerprint = fields::fingerprint(&data_key, &fields);
-        self.store.insert_active_version(&version, &fingerprint, Former::Destroy).await?;
-        self.reload_locked(&changing).await?;
-        self.show(id).await
+        let opened = self.open_stored(&stored)?;
+        Ok(opened.map(|opened| faults(provider, &opened.copies(provider))))
+    }
+
+    /// From the row alone, with nothing prepared but the hierarchy.
+    pub(crate) fn open_stored(&self, stored: &StoredSecret) -> Result<Option<Fresh>, VaultError> {
+        let keyring = self.unsealed()?.keyring.share();
+        let mut versions = stored.versions.iter();
+        let active = versions.rfind(|version| version.state == VersionState::Active);
+        let Some((version, envelope)) = active.and_then(|v| Some((v, v.envelope.as_ref()?))) else {
+            return Ok(None);
+        };
+        let data_key = keyring.unwrap_data_key(&stored.secret)?;
+        let sealed = (version.version, &version.destinations, envelope.as_slice());
+        let prepared = fields::prepare(self.installation, &data_key, &stored.secret, sealed)?;
+        Ok(Some(fields::open(&prepared)?))
     }
 
     /// A key-encryption key wrapped by another master key, for a backup.
@@ -268,72 +279,8 @@ impl Vault {
         Ok(self.store.secret(id).await?.as_ref().map(SecretView::of))
     }
 
-    pub(crate) async fn set(
-        &self,
-        id: Uuid,
-        patch: SecretPatch,
-    ) -> Result<Option<SecretView>, VaultError> {
-        let changing = self.changing.lock().await;
-        let Some(stored) = self.store.secret(id).await? else { return Ok(None) };
-        let mut row = stored.secret;
-        patch.lay_over(&mut row);
-        row.updated_at = self.clock.unix_ms();
-        self.store.update_secret(&row).await?;
-        self.reload_locked(&changing).await?;
-        self.show(id).await
-    }
-
-    /// Every envelope and the data key are overwritten: the value is gone for good.
-    pub(crate) async fn destroy(&self, id: Uuid) -> Result<bool, VaultError> {
-        let changing = self.changing.lock().await;
-        let destroyed = self.store.destroy_secret(id).await?;
-        self.reload_locked(&changing).await?;
-        Ok(destroyed)
-    }
-
-    async fn seal_new(
-        &self,
-        keyring: &Keyring,
-        provider: &Provider,
-        new: NewSecret,
-    ) -> Result<(SecretRow, VersionRow), VaultError> {
-        let kek = keyring.active_kek(&self.store, &self.clock, &provider.category).await?;
-        let id = Uuid::now_v7();
-        let now_ms = self.clock.unix_ms();
-        let (data_key, wrapped) = kek.new_data_key(self.installation, &provider.id, id)?;
-        let secret = SecretRow {
-            id,
-            provider: provider.id.to_string(),
-            name: new.name,
-            category: provider.category.clone(),
-            owner: new.owner,
-            labels: new.labels,
-            expires_at: new.expires_at_ms,
-            active: true,
-            kek_id: kek.id(),
-            data_key: wrapped,
-            fingerprint: fields::fingerprint(&data_key, &new.fields),
-            created_at: now_ms,
-            created_by: new.created_by.clone(),
-            updated_at: now_ms,
-        };
-        let sealed =
-            fields::seal(self.installation, &data_key, &secret, 1, (provider, &new.fields))?;
-        let version = version_row(&secret, 1, sealed, (now_ms, &new.created_by));
-        Ok((secret, version))
-    }
-
-    fn seal_version(
-        &self,
-        keyring: &Keyring,
-        secret: &SecretRow,
-        (provider, number, fields): (&Provider, u32, &[(String, SecretBytes)]),
-        by: &str,
-    ) -> Result<VersionRow, VaultError> {
-        let data_key = keyring.unwrap_data_key(secret)?;
-        let sealed =
-            fields::seal(self.installation, &data_key, secret, number, (provider, fields))?;
-        Ok(version_row(secret, number, sealed, (self.clock.unix_ms(), by)))
+    fn unsealed(&self) -> Result<Arc<Unsealed>, VaultError> {
+        self.opened.load_full().ok_or(VaultError::Sealed)
     }
 
     async fn reload_locked(
@@ -342,8 +289,12 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let Some(unsealed) = self.opened.load_full() else { return Ok(()) };
         let (keyring, time) = (unsealed.keyring.share(), unsealed.time);
+        let known = unsealed.findings.clone();
         drop(unsealed);
         let prepared = self.prepared(keyring, time).await?;
+        for finding in prepared.findings.iter().filter(|finding| !known.contains(finding)) {
+            self.tell(Happening::Integrity(finding.clone()));
+        }
         let latest = self.time();
         // Sealed meanwhile, it stays sealed.
         if *latest == time {
@@ -353,34 +304,26 @@ impl Vault {
     }
 
     async fn prepared(&self, keyring: Keyring, time: u64) -> Result<Unsealed, VaultError> {
-        let loaded = self.store.secrets().await?;
-        let snapshot = Snapshot::prepare(&keyring, &self.catalogue, &loaded.rows);
+        keyring.refresh(&self.store).await?;
+        let stock = self.take_stock(&keyring).await?;
+        let judge = |stored: &StoredSecret| stock.judge(stored);
+        let snapshot = Snapshot::prepare(&keyring, &self.catalogue, &stock.loaded.rows, &judge);
         let mut findings: Vec<String> =
-            loaded.contradictions.iter().map(ToString::to_string).collect();
+            stock.loaded.contradictions.iter().map(ToString::to_string).collect();
         findings.extend(snapshot.findings());
-        Ok(Unsealed { keyring, snapshot, time, findings })
+        findings.extend(stock.findings.iter().cloned());
+        let (epochs, missing) = (stock.epochs(), stock.missing());
+        Ok(Unsealed { keyring, snapshot, time, findings, epochs, missing })
     }
 
     fn time(&self) -> std::sync::MutexGuard<'_, u64> {
         self.times_unsealed.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
 
-fn version_row(
-    secret: &SecretRow,
-    version: u32,
-    sealed: fields::Sealed,
-    (now_ms, by): (i64, &str),
-) -> VersionRow {
-    VersionRow {
-        secret_id: secret.id,
-        version,
-        state: VersionState::Active,
-        envelope: Some(sealed.envelope),
-        destinations: sealed.destinations,
-        created_at: now_ms,
-        created_by: by.to_owned(),
-        last_used_at: None,
+    fn tell(&self, happening: Happening) {
+        if let Some(teller) = self.teller.get() {
+            teller(happening);
+        }
     }
 }
 

@@ -49,6 +49,11 @@ impl Answer {
         Self::of(StatusCode::CREATED, resource)
     }
 
+    /// Begun, not done.
+    pub(super) fn accepted(resource: &impl Serialize) -> Result<Self, Refused> {
+        Self::of(StatusCode::ACCEPTED, resource)
+    }
+
     /// The one time that this value leaves the house.
     #[must_use]
     pub(super) fn showing_once(mut self, name: &'static str, value: SecretBytes) -> Self {

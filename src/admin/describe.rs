@@ -14,6 +14,7 @@ use utoipa::openapi::OpenApi as Description;
     tags(
         (name = "Client keys", description = "What callers of the proxy hold."),
         (name = "Secrets", description = "What providers are called with. No call answers a value."),
+        (name = "Key hierarchy", description = "The keys that seal secrets: generations and jobs."),
         (name = "Providers", description = "The catalogue."),
         (name = "Audit", description = "The trail of calls, look-ups and changes, and its proof."),
         (name = "Symbols", description = "Tracked symbols."),

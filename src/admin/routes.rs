@@ -18,7 +18,9 @@ use super::frame::frame;
 use super::guard::{Needs, WhileSealed, guard};
 use super::house::House;
 use super::refused::Refused;
-use super::{audit, backups, describe, keys, open, pages, providers, sealing, secrets, symbols};
+use super::{
+    audit, backups, describe, keks, keys, open, pages, providers, sealing, secrets, symbols,
+};
 use crate::client::Right;
 
 type Routes = OpenApiRouter<Arc<House>>;
@@ -43,12 +45,13 @@ pub(super) fn description() -> Value {
 
 /// The layers need the house; the description alone does not.
 fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
-    let groups: [(Right, WhileSealed, Vec<Routes>); 6] = [
+    let groups: [(Right, WhileSealed, Vec<Routes>); 7] = [
         (
             Right::ReadMetadata,
             WhileSealed::Refuses,
             vec![keys::reading(), secrets::reading(), providers::reading(), symbols::reading()],
         ),
+        (Right::ReadMetadata, WhileSealed::Answers, vec![keks::reading()]),
         (
             Right::ReadUsageTrail,
             WhileSealed::Answers,
@@ -59,7 +62,12 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         (
             Right::Administer,
             WhileSealed::Refuses,
-            vec![secrets::destroying(), backups::administering()],
+            vec![
+                backups::administering(),
+                keks::changing(),
+                keks::master::changing(),
+                secrets::destroying(),
+            ],
         ),
         (Right::Administer, WhileSealed::Answers, vec![sealing::changing()]),
     ];

@@ -6,6 +6,7 @@ mod add;
 mod change;
 mod destroy;
 mod list;
+mod reseal;
 mod validate;
 mod view;
 
@@ -34,6 +35,7 @@ pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(add::add))
         .routes(routes!(change::change))
         .routes(routes!(validate::validate))
+        .routes(routes!(reseal::reseal))
 }
 
 /// For admins: what cannot be undone.
@@ -46,7 +48,7 @@ async fn shown(call: &Call, id: Uuid) -> Result<SecretView, Refused> {
     found.ok_or_else(|| Refused::not_found(WHAT))
 }
 
-fn refusal_of(error: VaultError) -> Refused {
+pub(super) fn refusal_of(error: VaultError) -> Refused {
     match error {
         VaultError::UnknownProvider => Refusal::invalid_field(
             "provider",
@@ -63,12 +65,23 @@ fn refusal_of(error: VaultError) -> Refused {
             let detail = "Sealgate is sealed; an administrator has to unseal it.";
             Refusal::new(Reason::Sealed, detail).into()
         }
+        VaultError::JobRuns | VaultError::Worn | VaultError::Stale | VaultError::Tampered => {
+            Refused::conflict(capital(&error.to_string()))
+        }
         VaultError::Vanished
+        | VaultError::UnknownCategory
         | VaultError::OtherMasterKey
         | VaultError::Store(_)
         | VaultError::Crypto(_)
         | VaultError::Kms(_) => Refused::internal(error),
     }
+}
+
+/// Details are sentences; lines of the command line begin small.
+fn capital(line: &str) -> String {
+    let mut letters = line.chars();
+    let first = letters.next().map(|first| first.to_uppercase().to_string());
+    format!("{}{}.", first.unwrap_or_default(), letters.as_str().trim_end_matches('.'))
 }
 
 /// The member of the body in which the field stood.

@@ -35,6 +35,18 @@ described! {
     VersionState { Pending, Active, Retiring, Retired, Destroyed }
 }
 described! {
+    /// Where a generation of a key-encryption key stands.
+    GenerationState { Active, Retired, Destroyed }
+}
+described! {
+    /// Work on the key hierarchy.
+    JobKind { Rewrap, Rekey, MasterKey }
+}
+described! {
+    /// How far a job is.
+    JobState { Running, Done, Failed }
+}
+described! {
     /// What a record is about.
     RecordKind { Usage, Access, Change, Security }
 }

@@ -1,5 +1,5 @@
-//! What the house does beside its calls: the memory that it asks for at its start, the backups that
-//! it makes by schedule.
+//! What the house does beside its calls: the memory and the threads that it takes at its start, the
+//! backups that it makes by schedule.
 //! Must never keep the house from starting.
 
 use std::sync::Arc;
@@ -17,6 +17,15 @@ pub(super) fn protect_memory(config: &Config) {
     match protection.remedy() {
         None => tracing::debug!("{}", protection.sentence()),
         Some(remedy) => tracing::warn!(remedy, "{}", protection.sentence()),
+    }
+}
+
+/// Threads that carry traffic.
+pub(super) fn workers(config: &Config, mode: Mode) -> usize {
+    match (mode, config.proxy.workers) {
+        (Mode::SocketOnly, _) => 1,
+        (Mode::Serve { .. }, 0) => std::thread::available_parallelism().map_or(1, Into::into),
+        (Mode::Serve { .. }, set) => set,
     }
 }
 

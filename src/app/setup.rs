@@ -51,9 +51,11 @@ pub(super) async fn run(
     step(format!("database: {}", store.describe()), known.is_some());
 
     // A new master key beside an old database would close every secret in it for good.
+    // Beside the one that it takes over from, it closes nothing.
     let mut made = false;
-    if known.is_none() {
-        let ground = kms::Ground { store, clock, installation: Uuid::nil() };
+    if known.is_none() || config.kms_previous.is_some() {
+        let installation = known.as_ref().map_or(Uuid::nil(), |known| known.id);
+        let ground = kms::Ground { store, clock, installation };
         let typed = match (&config.kms, ask) {
             (kms::Settings::Passphrase { source: None }, Some(ask)) => Some(ask()?),
             _ => None,

@@ -116,7 +116,8 @@ async fn rewrap_with(
     master: &Master,
     (columns, row): (&[String], &mut [Cell]),
 ) -> Result<(), Fault> {
-    let Some(kek) = kek(columns, row) else { return Ok(()) };
+    let kek = kek(columns, row).filter(|kek| kek.state != KekState::Destroyed);
+    let Some(kek) = kek else { return Ok(()) };
     match vault.wrap_for(&kek, master).await {
         Ok(wrapped) => put_wrapped(columns, row, (wrapped, &master.id())),
         Err(fault @ crate::vault::VaultError::Sealed) => return Err(fault.into()),

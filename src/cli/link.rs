@@ -134,6 +134,11 @@ fn built(builder: reqwest::ClientBuilder) -> Result<reqwest::Client, Failure> {
 }
 
 impl Link {
+    /// Does it speak to an app that ends with this command?
+    pub(super) fn is_offline(&self) -> bool {
+        self.offline.is_some()
+    }
+
     pub(super) async fn get(&self, path: &str) -> Result<Value, Failure> {
         self.call(Method::GET, path, None).await
     }

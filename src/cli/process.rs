@@ -15,6 +15,24 @@ pub(super) fn keep_out_of_core_files() -> Result<(), Failure> {
     setrlimit(Resource::RLIMIT_CORE, 0, 0).map_err(|errno| fault("RLIMIT_CORE", errno))
 }
 
+/// Where this process is to be killed, if a test has asked for it: as by `kill -9`, with nothing
+/// flushed and nothing dropped.
+#[cfg(feature = "failpoints")]
+pub(super) fn arm(place: Option<&str>) {
+    use nix::sys::signal::{Signal, kill};
+    use nix::unistd::Pid;
+    fn die() {
+        // It cannot fail, and nothing comes after it.
+        let _sent = kill(Pid::this(), Signal::SIGKILL);
+        loop {
+            std::thread::park();
+        }
+    }
+    if let Some(place) = place {
+        crate::failpoint::arm(place, die);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use nix::sys::resource::getrlimit;

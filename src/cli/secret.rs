@@ -70,6 +70,8 @@ pub(super) enum Command {
     },
     /// Check a secret: does it open, does it have the provider's format; exit 1 if not
     Validate(One),
+    /// Allow the provider's present destinations, where the catalogue or the settings changed them
+    Reseal(One),
     /// Stop using a secret, at once; `secret set --active true` brings it back
     Disable(One),
     /// Destroy a secret for good
@@ -155,6 +157,8 @@ impl Command {
                 one.show(ground, async |link, path| link.put(&path, Some(body)).await)
             }
             Self::Validate(one) => one.validate(ground),
+            Self::Reseal(one) => one
+                .show(ground, async |link, path| link.post(&format!("{path}/reseal"), None).await),
             Self::Disable(one) => {
                 let body = json!({ "active": false });
                 one.show(ground, async |link, path| link.put(&path, Some(body)).await)

@@ -64,6 +64,12 @@ impl Environment {
         self.text(URL).filter(|text| !text.is_empty())
     }
 
+    /// `SEALGATE_TEST_FAILPOINT`: where a test wants this process to be killed.
+    #[cfg(feature = "failpoints")]
+    pub fn failpoint(&self) -> Option<&str> {
+        self.text("SEALGATE_TEST_FAILPOINT")
+    }
+
     /// `SEALGATE_CONFIG`: the settings file.
     pub(super) fn settings_file(&self) -> Option<PathBuf> {
         self.variables.get(CONFIG).filter(|value| !value.is_empty()).map(PathBuf::from)

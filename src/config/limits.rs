@@ -53,7 +53,6 @@ pub(super) fn not_yet(ground: &Ground<'_>, raw: &Raw) -> Result<(), Fault> {
         ("limits.time_zone", raw.limits.time_zone != "UTC"),
         ("auth.free_failures_per_minute", raw.auth.free_failures_per_minute != 1000),
         ("audit.retention_days", raw.audit.retention_days != 90),
-        ("vault.kek_max_age_days", raw.vault.kek_max_age_days != 365),
     ];
     match unbuilt.iter().find(|(_, is_set)| *is_set) {
         Some((key, _)) => {

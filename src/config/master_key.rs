@@ -39,7 +39,12 @@ pub(super) fn master_key(ground: &Ground<'_>, raw: RawMasterKey) -> Result<Setti
             return Err(ground.fault(&key, what));
         }
     }
-    match kind {
+    of_kind(ground, raw)
+}
+
+/// What the kind demands of its members, wherever they stand.
+pub(super) fn of_kind(ground: &Ground<'_>, raw: RawMasterKey) -> Result<Settings, Fault> {
+    match raw.kind.as_str() {
         "file" => file(ground, &raw),
         "passphrase" => {
             let source = source(ground, "master_key.passphrase", raw.passphrase)?;

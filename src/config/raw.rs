@@ -82,6 +82,7 @@ pub(super) enum RawSecret {
 pub(super) struct RawMasterKey {
     pub(super) kind: String,
     pub(super) path: String,
+    pub(super) previous: toml::Table,
     pub(super) passphrase: RawSecret,
     pub(super) key: String,
     pub(super) region: String,
@@ -93,6 +94,33 @@ pub(super) struct RawMasterKey {
     pub(super) token: RawSecret,
     pub(super) ca_file: String,
     pub(super) cache_seconds: u64,
+}
+
+impl RawMasterKey {
+    /// Every member as it is where nobody gave it.
+    pub(super) fn nothing() -> toml::Table {
+        let texts = [
+            "kind",
+            "path",
+            "passphrase",
+            "key",
+            "region",
+            "profile",
+            "endpoint",
+            "address",
+            "namespace",
+            "token",
+            "ca_file",
+        ];
+        let mut table = toml::Table::new();
+        for text in texts {
+            table.insert(text.to_owned(), toml::Value::String(String::new()));
+        }
+        table.insert(String::from("mount"), toml::Value::String(String::from("transit")));
+        table.insert(String::from("cache_seconds"), toml::Value::Integer(86_400));
+        table.insert(String::from("previous"), toml::Value::Table(toml::Table::new()));
+        table
+    }
 }
 
 #[derive(Deserialize)]

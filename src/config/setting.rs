@@ -150,6 +150,13 @@ pub(super) const SETTINGS: &[Setting] = &[
         "the file of kind = \"file\"; keep a copy of it apart from the database's backups",
     ),
     setting(
+        "master_key.previous",
+        Kind::Table,
+        "{}",
+        "the master key that this one takes over from, by the same members, until `sealgate \
+         master-key rotate` is done",
+    ),
+    setting(
         "master_key.passphrase",
         Kind::Secret,
         "\"\"",
@@ -192,9 +199,9 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting(
         "vault.kek_max_age_days",
-        number(1, CENTURY_DAYS),
+        number(0, CENTURY_DAYS),
         "365",
-        "key-encryption keys rotate and rewrap by themselves at this age",
+        "key-encryption keys rotate and rewrap by themselves at this age; 0: never",
     ),
     setting(
         "vault.keep_opened_seconds",

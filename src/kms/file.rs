@@ -4,13 +4,14 @@
 
 use std::io::{Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::KmsError;
 use super::local::LocalKey;
 use crate::crypto::{self, CryptoError};
+use crate::failpoint;
 use crate::secret::Key;
-use crate::store::MasterKind;
+use crate::store::{MasterId, MasterKind};
 
 /// Reads the master key that is there.
 pub(super) fn load(path: &Path) -> Result<LocalKey, KmsError> {
@@ -36,6 +37,79 @@ pub(super) fn create_if_missing(path: &Path) -> Result<bool, KmsError> {
         Failed::Crypto(fault) => KmsError::Crypto(fault),
     })?;
     Ok(true)
+}
+
+/// The new key of a rotation: made beside the present one, or the one that was made before a kill.
+pub(super) fn stage(path: &Path) -> Result<LocalKey, KmsError> {
+    let staged = named(path, "new");
+    create_if_missing(&staged)?;
+    load(&staged)
+}
+
+/// What a rotation has left beside the present one: the new key, and former ones. One that cannot
+/// be read is passed over; a row that needs it says so.
+pub(super) fn beside(path: &Path) -> Vec<LocalKey> {
+    let Some(name) = path.file_name().map(|name| name.to_string_lossy().into_owned()) else {
+        return Vec::new();
+    };
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let Ok(entries) = std::fs::read_dir(folder.unwrap_or_else(|| Path::new("."))) else {
+        return Vec::new();
+    };
+    let (new, old) = (format!("{name}.new"), format!("{name}.old-"));
+    let is_ours = |file: &str| file == new || file.starts_with(&old);
+    let mut keys = Vec::new();
+    for entry in entries.flatten() {
+        if is_ours(&entry.file_name().to_string_lossy()) {
+            match load(&entry.path()) {
+                Ok(key) => keys.push(key),
+                Err(fault) => tracing::warn!(%fault, "a former master key is passed over"),
+            }
+        }
+    }
+    keys
+}
+
+/// The staged key takes the place of the present one, which keeps a name of its own; where that was
+/// is told. At every moment a whole key lies at `path`. Does nothing where it was done before.
+pub(super) fn place(path: &Path, from: &MasterId, to: &MasterId) -> Result<PathBuf, KmsError> {
+    let failed = |cause: std::io::Error| KmsError::Unwritable {
+        path: path.to_owned(),
+        cause: cause.to_string(),
+    };
+    // Enough of its id to tell files apart.
+    let short: String = from.id.chars().take(8).collect();
+    let old = named(path, &format!("old-{short}"));
+    if load(path)?.id() == *to {
+        return Ok(old);
+    }
+    if !old.exists() {
+        std::fs::hard_link(path, &old).map_err(failed)?;
+        sync_folder(path).map_err(failed)?;
+    }
+    failpoint::pass(failpoint::place::MASTER_KEPT);
+    let staged = named(path, "new");
+    if load(&staged)?.id() != *to {
+        return Err(KmsError::OtherMaster(to.clone()));
+    }
+    std::fs::rename(&staged, path).map_err(failed)?;
+    sync_folder(path).map_err(failed)?;
+    Ok(old)
+}
+
+/// `master.key` becomes `master.key.new`: beside it, whatever its own name is.
+fn named(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".");
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+fn sync_folder(path: &Path) -> std::io::Result<()> {
+    match path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        Some(folder) => std::fs::File::open(folder)?.sync_all(),
+        None => Ok(()),
+    }
 }
 
 enum Failed {

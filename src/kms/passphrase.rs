@@ -8,7 +8,7 @@ use crate::crypto::{
     self, Aad, CryptoError, Effort, Layer, Parent, SALT_BYTES, label, random_bytes,
 };
 use crate::secret::{Key, SecretBytes};
-use crate::store::{MasterKind, PassphraseRow};
+use crate::store::{MasterId, MasterKind, PassphraseRow};
 
 /// In characters; Argon2id makes a guess slow, not a short list of guesses long.
 const SHORTEST: usize = 12;
@@ -48,6 +48,49 @@ pub(super) async fn open(
             Err(fault) => tracing::warn!(%fault, "the cost of a guess could not be raised"),
         }
     }
+    Ok(LocalKey::new(MasterKind::Passphrase, key))
+}
+
+/// Every master key that this passphrase opens, the newest first: two while a rotation is under
+/// way.
+pub(super) async fn open_all(
+    ground: &Ground<'_>,
+    passphrase: SecretBytes,
+) -> Result<Vec<LocalKey>, KmsError> {
+    let again = SecretBytes::copy_of(passphrase.expose());
+    let newest = open(ground, passphrase).await?;
+    let id = newest.id().id;
+    let rows = ground.store.master_passphrases().await?;
+    let opening = move || {
+        let others = rows.iter().filter(|row| row.master_id != id).take(MOST_ROWS);
+        Ok(others.filter_map(|row| unwrapped(row, &again).ok()).collect::<Vec<Key>>())
+    };
+    let others = apart(opening).await?.into_iter();
+    let others = others.map(|key| LocalKey::new(MasterKind::Passphrase, key));
+    Ok(std::iter::once(newest).chain(others).collect())
+}
+
+/// A new master key that the same passphrase opens, beside the present one; the one that was made
+/// before a kill is taken up. A passphrase that opens nothing yet is refused: it would be mistyped.
+pub(super) async fn stage(
+    ground: &Ground<'_>,
+    passphrase: SecretBytes,
+    present: &MasterId,
+) -> Result<LocalKey, KmsError> {
+    let again = SecretBytes::copy_of(passphrase.expose());
+    let newest = open(ground, passphrase).await?;
+    if newest.id() != *present {
+        return Ok(newest);
+    }
+    let now_ms = ground.clock.unix_ms();
+    let (key, row) = apart(move || {
+        let key = Key::fill_with(crypto::fill_random)?;
+        let id = hex(&crypto::key_id(&key, label::MASTER_KEY_ID));
+        let row = wrapped(&id, &key, &again, now_ms)?;
+        Ok((key, row))
+    })
+    .await?;
+    ground.store.insert_master_passphrase(&row).await?;
     Ok(LocalKey::new(MasterKind::Passphrase, key))
 }
 

@@ -69,6 +69,8 @@ pub(crate) const ARCHIVED: &[Archived] = &[
     Archived { name: "keks", key: &["id"], page: 500 },
     Archived { name: "secrets", key: &["id"], page: 500 },
     Archived { name: "secret_versions", key: &["secret_id", "version"], page: 50 },
+    Archived { name: "inventories", key: &["category"], page: 50 },
+    Archived { name: "key_jobs", key: &["id"], page: 500 },
     Archived { name: "symbols", key: &["id"], page: 500 },
     // A block may be a mebibyte.
     Archived { name: "record_blocks", key: &["node", "first_sequence"], page: 8 },

@@ -20,6 +20,12 @@ pub(crate) enum Error {
     Duplicate { table: String },
     /// The change would leave no active admin key.
     LastAdmin,
+    /// The row was read before somebody else changed it; read again and repeat.
+    Stale,
+    /// Somebody else works on this job now.
+    LeaseLost,
+    /// The key-encryption key has wrapped as often as one may.
+    Worn,
     /// The database does not answer now; the same call may succeed later.
     Unreachable { fault: String },
     /// The database refused the statement.
@@ -54,6 +60,16 @@ impl fmt::Display for Error {
             Self::LastAdmin => f.write_str(
                 "This is the last active admin key; without it nobody could administer Sealgate. \
                  Create another admin key first.",
+            ),
+            Self::Stale => f.write_str(
+                "The row was changed by somebody else at the same moment. Repeat the call.",
+            ),
+            Self::LeaseLost => f.write_str(
+                "Another node has taken this job over, because this one was silent for too long.",
+            ),
+            Self::Worn => f.write_str(
+                "The category's key-encryption key has wrapped 2^31 data keys and wraps no more. \
+                 Run `sealgate kek rotate`, then `sealgate kek rewrap`.",
             ),
             Self::Unreachable { fault } => write!(
                 f,

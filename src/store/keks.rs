@@ -5,7 +5,7 @@
 use uuid::Uuid;
 
 use super::columns::{Place, signed, words};
-use super::dialect::{Tx, changing, reading};
+use super::dialect::{Tx, changing, reading, within};
 use super::secrets::Loaded;
 use super::{Error, Store};
 
@@ -15,6 +15,8 @@ words! {
         Active = "active",
         /// Unwraps what is old.
         Retired = "retired",
+        /// Nothing hangs on it any more; the key itself is gone.
+        Destroyed = "destroyed",
     }
 }
 
@@ -73,7 +75,16 @@ const RETIRE: &str = "UPDATE keks SET state = 'retired' WHERE category = $1 AND 
 const INSERT: &str = "INSERT INTO keks
     (id, category, generation, wrapped, master_kind, master_id, state, wraps, created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-const COUNT_WRAP: &str = "UPDATE keks SET wraps = wraps + 1 WHERE id = $1";
+const COUNT_WRAP: &str = "UPDATE keks SET wraps = wraps + 1
+    WHERE id = $1 AND state = 'active' AND wraps < $2";
+const WRAPS: &str = "SELECT wraps FROM keks WHERE id = $1";
+const DESTROY: &str = "UPDATE keks SET state = 'destroyed', wrapped = $1
+    WHERE id = $2 AND state = 'retired'
+    AND NOT EXISTS (SELECT 1 FROM secrets WHERE kek_id = $2)
+    AND NOT EXISTS (SELECT 1 FROM inventories WHERE kek_id = $2)";
+
+/// No key-encryption key wraps more than this.
+pub(crate) const MOST_WRAPS: u64 = 1 << 31;
 
 impl Store {
     /// One that comes as active retires the category's former one. `Error::Duplicate` if this
@@ -84,7 +95,7 @@ impl Store {
             KekState::Active => {
                 changing!(&mut tx, sqlx::query(RETIRE).bind(kek.category.as_str()))?;
             }
-            KekState::Retired => {}
+            KekState::Retired | KekState::Destroyed => {}
         }
         changing!(
             &mut tx,
@@ -114,18 +125,40 @@ impl Store {
         raw.map(from_raw).transpose()
     }
 
-    /// False if there is no such key.
-    #[cfg(test)]
-    pub(crate) async fn count_wrap(&self, kek_id: Uuid) -> Result<bool, Error> {
+    /// Overwrites a retired key on which nothing hangs any more. False if something does.
+    pub(crate) async fn destroy_kek(&self, id: Uuid) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
-        let counted = count_wrap(&mut tx, kek_id).await?;
+        let destroyed = changing!(
+            &mut tx,
+            sqlx::query(DESTROY).bind([0_u8; 0].as_slice()).bind(id.to_string())
+        )?;
         tx.commit().await?;
-        Ok(counted)
+        self.forget_journal().await;
+        Ok(destroyed > 0)
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn count_wrap(&self, kek_id: Uuid) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        count_wrap(&mut tx, kek_id).await?;
+        Ok(tx.commit().await?)
     }
 }
 
-pub(super) async fn count_wrap(tx: &mut Tx, kek_id: Uuid) -> Result<bool, Error> {
-    Ok(changing!(tx, sqlx::query(COUNT_WRAP).bind(kek_id.to_string()))? > 0)
+/// `Error::Stale` if the key is not active any more, `Error::Worn` if it has wrapped enough.
+pub(super) async fn count_wrap(tx: &mut Tx, kek_id: Uuid) -> Result<(), Error> {
+    let id = kek_id.to_string();
+    let counted =
+        changing!(tx, sqlx::query(COUNT_WRAP).bind(id.as_str()).bind(signed(MOST_WRAPS)))?;
+    if counted > 0 {
+        return Ok(());
+    }
+    let wraps: Option<i64> =
+        within!(tx, db => sqlx::query_scalar(WRAPS).bind(id).fetch_optional(db))?;
+    match wraps {
+        Some(wraps) if wraps >= signed(MOST_WRAPS) => Err(Error::Worn),
+        Some(_) | None => Err(Error::Stale),
+    }
 }
 
 fn from_raw(raw: RawKek) -> Result<KekRow, Error> {

@@ -89,7 +89,6 @@ impl Store {
     }
 
     /// False if there is none of that id. What it wrapped does not open any more.
-    #[cfg(test)]
     pub(crate) async fn delete_master_passphrase(&self, master_id: &str) -> Result<bool, Error> {
         const DELETE: &str = "DELETE FROM master_passphrases WHERE master_id = $1";
         let mut tx = self.begin().await?;

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::columns::{Place, words};
 use super::dialect::{Tx, changing};
-use super::{Error, Store};
+use super::{Error, InventoryRow, Store, secrets};
 
 words! {
     VersionState {
@@ -87,6 +87,7 @@ impl Store {
         version: &VersionRow,
         fingerprint: &str,
         former: Former,
+        inventory: Option<&InventoryRow>,
     ) -> Result<bool, Error> {
         let id = version.secret_id.to_string();
         let retire = match former {
@@ -94,6 +95,7 @@ impl Store {
             Former::Destroy => DESTROY_FORMER,
         };
         let mut tx = self.begin().await?;
+        secrets::noted(&mut tx, inventory).await?;
         // The secret's row first: it makes two rotations at once run one after the other.
         let found = changing!(
             &mut tx,

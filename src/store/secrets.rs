@@ -9,9 +9,9 @@ use uuid::Uuid;
 #[cfg(test)]
 use super::columns::ABOVE_ALL_IDS;
 use super::columns::{Place, pairs_json};
-use super::dialect::{Pools, changing, reading};
+use super::dialect::{Pools, Tx, changing, reading};
 use super::secret_versions::{self, RawVersion, VersionRow};
-use super::{Error, Store, keks};
+use super::{Error, InventoryRow, Store, inventories, keks};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SecretRow {
@@ -61,7 +61,7 @@ impl<T> Loaded<T> {
 }
 
 #[derive(sqlx::FromRow)]
-struct RawSecret {
+pub(super) struct RawSecret {
     id: String,
     provider: String,
     name: String,
@@ -88,6 +88,8 @@ macro_rules! select {
     };
 }
 
+pub(super) use select;
+
 macro_rules! select_versions {
     ($rest:literal) => {
         concat!(
@@ -109,13 +111,16 @@ const DELETE: &str = "DELETE FROM secrets WHERE id = $1";
 
 impl Store {
     /// The secret and its first version; also counts the wrap of its data key.
-    /// `Error::Duplicate` if the provider has a secret of this name.
+    /// `Error::Duplicate` if the provider has a secret of this name, `Error::Stale` if the key or
+    /// the inventory are not the present ones any more.
     pub(crate) async fn insert_secret(
         &self,
         secret: &SecretRow,
         version: &VersionRow,
+        inventory: Option<&InventoryRow>,
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
+        noted(&mut tx, inventory).await?;
         changing!(
             &mut tx,
             sqlx::query(INSERT)
@@ -191,8 +196,13 @@ impl Store {
 
     /// Changes name, owner, labels, expiry and `active`; provider, category and key material are
     /// bound to the sealed values and stay. False if there is no such secret.
-    pub(crate) async fn update_secret(&self, secret: &SecretRow) -> Result<bool, Error> {
+    pub(crate) async fn update_secret(
+        &self,
+        secret: &SecretRow,
+        inventory: Option<&InventoryRow>,
+    ) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
+        noted(&mut tx, inventory).await?;
         let changed = changing!(
             &mut tx,
             sqlx::query(UPDATE)
@@ -210,9 +220,14 @@ impl Store {
 
     /// Overwrites every envelope and the data key, then deletes the rows, all in one transaction.
     /// False if there is no such secret.
-    pub(crate) async fn destroy_secret(&self, id: Uuid) -> Result<bool, Error> {
+    pub(crate) async fn destroy_secret(
+        &self,
+        id: Uuid,
+        inventory: Option<&InventoryRow>,
+    ) -> Result<bool, Error> {
         let id = id.to_string();
         let mut tx = self.begin().await?;
+        noted(&mut tx, inventory).await?;
         secret_versions::destroy_all(&mut tx, &id).await?;
         changing!(&mut tx, sqlx::query(WIPE).bind([0_u8; 0].as_slice()).bind(id.as_str()))?;
         let deleted = changing!(&mut tx, sqlx::query(DELETE).bind(id.as_str()))?;
@@ -247,6 +262,14 @@ impl Store {
     }
 }
 
+/// The category's list in its next epoch, as part of the change; None where a test keeps none.
+pub(super) async fn noted(tx: &mut Tx, inventory: Option<&InventoryRow>) -> Result<(), Error> {
+    match inventory {
+        Some(next) => inventories::put(tx, next).await,
+        None => Ok(()),
+    }
+}
+
 /// Each secret with its versions. Versions of a secret that is not among them are left aside: it
 /// was deleted between the two statements.
 fn join(
@@ -265,7 +288,7 @@ fn join(
     })
 }
 
-fn from_raw(raw: RawSecret) -> Result<SecretRow, Error> {
+pub(super) fn from_raw(raw: RawSecret) -> Result<SecretRow, Error> {
     let place = Place { table: "secrets", row: &raw.id };
     Ok(SecretRow {
         id: place.id("id", &raw.id)?,

@@ -19,7 +19,6 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use uuid::Uuid;
 
 use super::client_key_hashes::KeyPreview;
-use super::dialect::changing;
 use super::idempotency::*;
 use super::installation::Installation;
 use super::symbols::BackfillStatus;
@@ -68,10 +67,7 @@ impl Bed {
 
     /// Does what somebody with the database's password could do.
     async fn tamper(&self, sql: &'static str) -> u64 {
-        let mut tx = self.store.begin().await.unwrap();
-        let changed = changing!(&mut tx, sqlx::query(sql)).unwrap();
-        tx.commit().await.unwrap();
-        changed
+        self.store.tamper(sql).await
     }
 
     fn file(&self) -> PathBuf {

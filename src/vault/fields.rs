@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::{Provider, crypto, label};
 use crate::crypto::{Aad, CryptoError, Layer, Parent, Prepared};
 use crate::secret::{KeptBytes, Key, Needles, SecretBytes};
-use crate::store::SecretRow;
+use crate::store::{SecretRow, VersionRow};
 
 /// A fresh envelope and the digest of its destinations.
 pub(super) struct Sealed {
@@ -52,6 +52,16 @@ impl Fresh {
         None
     }
 
+    /// Every field, whatever the provider calls its own today.
+    fn all(&self) -> Option<Vec<(String, SecretBytes)>> {
+        let (count, mut reader) = Fields::begin(self.plaintext.expose())?;
+        let mut field = || {
+            let name = std::str::from_utf8(reader.sized_short()?).ok()?;
+            Some((name.to_owned(), SecretBytes::copy_of(reader.sized_long()?)))
+        };
+        (0..count).map(|_| field()).collect()
+    }
+
     pub(super) fn copies(&self, provider: &Provider) -> Vec<(String, SecretBytes)> {
         let copy = |name: &String| Some((name.clone(), SecretBytes::copy_of(self.field(name)?)));
         provider.fields.iter().filter_map(|field| copy(&field.name)).collect()
@@ -67,11 +77,40 @@ pub(super) fn open(prepared: &Prepared) -> Result<Fresh, CryptoError> {
     Ok(Fresh { plaintext })
 }
 
-/// Is everything that the provider reaches today in the list that was sealed?
+/// Is everything that a call to the provider reaches today in the list that was sealed? Whoever
+/// opens a socket asks the same of the socket's address.
 pub(super) fn covers(opened: &Fresh, provider: &Provider) -> bool {
     let Some(sealed) = destinations_of(opened.plaintext.expose()) else { return false };
     let covered = |wanted: &String| sealed.contains(&wanted.as_bytes());
-    provider.destinations().iter().all(covered)
+    provider.destinations_of_calls().iter().all(covered)
+}
+
+/// The same value and the same destinations under another data key.
+pub(super) fn rekeyed(
+    installation: Uuid,
+    (former, fresh): (&Key, &Key),
+    secret: &SecretRow,
+    version: &VersionRow,
+) -> Result<Option<Vec<u8>>, CryptoError> {
+    let Some(envelope) = &version.envelope else { return Ok(None) };
+    let sealed = (version.version, &version.destinations, envelope.as_slice());
+    let opened = open(&prepare(installation, former, secret, sealed)?)?;
+    let aad = aad(installation, secret, version.version, &version.destinations);
+    crypto::seal(parent(fresh), Layer::Value, &aad, opened.plaintext.expose()).map(Some)
+}
+
+/// The same value for the provider's present destinations.
+pub(super) fn resealed(
+    installation: Uuid,
+    data_key: &Key,
+    secret: &SecretRow,
+    (version, provider): (&VersionRow, &Provider),
+) -> Result<Option<Sealed>, CryptoError> {
+    let Some(envelope) = &version.envelope else { return Ok(None) };
+    let sealed = (version.version, &version.destinations, envelope.as_slice());
+    let opened = open(&prepare(installation, data_key, secret, sealed)?)?;
+    let fields = opened.all().ok_or(CryptoError::Malformed)?;
+    seal(installation, data_key, secret, version.version, (provider, &fields)).map(Some)
 }
 
 pub(super) fn seal(
@@ -85,8 +124,7 @@ pub(super) fn seal(
     let destinations = digest(&list);
     let plaintext = write(&list, fields)?;
     let aad = aad(installation, secret, version, &destinations);
-    let parent = Parent { id: crypto::key_id(data_key, label::DATA_KEY_ID), key: data_key };
-    let envelope = crypto::seal(parent, Layer::Value, &aad, plaintext.expose())?;
+    let envelope = crypto::seal(parent(data_key), Layer::Value, &aad, plaintext.expose())?;
     Ok(Sealed { envelope, destinations })
 }
 
@@ -97,19 +135,23 @@ pub(super) fn prepare(
     (version, destinations, envelope): (u32, &[u8; 32], &[u8]),
 ) -> Result<Prepared, CryptoError> {
     let aad = aad(installation, secret, version, destinations);
-    let parent = Parent { id: crypto::key_id(data_key, label::DATA_KEY_ID), key: data_key };
-    crypto::prepare(parent, Layer::Value, &aad, envelope)
+    crypto::prepare(parent(data_key), Layer::Value, &aad, envelope)
 }
 
-/// Tells an operator which key is in, and cannot be guessed without the data key.
-pub(super) fn fingerprint(data_key: &Key, fields: &[(String, SecretBytes)]) -> String {
+fn parent(data_key: &Key) -> Parent<'_> {
+    Parent { id: crypto::key_id(data_key, label::DATA_KEY_ID), key: data_key }
+}
+
+/// Tells an operator which key is in, and cannot be guessed without the category's own key. It
+/// stays the same when data keys change; equal values of two secrets do not show.
+pub(super) fn fingerprint(key: &Key, secret_id: Uuid, fields: &[(String, SecretBytes)]) -> String {
     let mut sorted: Vec<_> = fields.iter().collect();
     sorted.sort_by(|left, right| left.0.cmp(&right.0));
-    let mut parts: Vec<&[u8]> = vec![label::FINGERPRINT];
+    let mut parts: Vec<&[u8]> = vec![label::FINGERPRINT, secret_id.as_bytes()];
     for (name, value) in sorted {
         parts.extend([name.as_bytes(), &[0], value.expose(), &[0]]);
     }
-    let mac = crypto::hmac_sha256(data_key, &parts);
+    let mac = crypto::hmac_sha256(key, &parts);
     mac.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use arc_swap::ArcSwap;
 use uuid::Uuid;
 
 use super::{VaultError, crypto};
@@ -20,9 +21,15 @@ pub(super) struct Keyring {
 }
 
 struct Inner {
-    masters: Arc<Masters>,
+    masters: ArcSwap<Masters>,
     installation: Uuid,
-    keks: Mutex<HashMap<Uuid, Arc<Kek>>>,
+    keks: Mutex<HashMap<Uuid, Held>>,
+}
+
+#[derive(Clone)]
+struct Held {
+    kek: Arc<Kek>,
+    active: bool,
 }
 
 /// One unwrapped key-encryption key.
@@ -30,7 +37,6 @@ pub(super) struct Kek {
     id: Uuid,
     category: String,
     generation: u32,
-    active: bool,
     key: Key,
 }
 
@@ -43,19 +49,22 @@ impl Keyring {
         installation: Uuid,
     ) -> Result<Self, VaultError> {
         let loaded = store.keks().await?;
+        let masters = ArcSwap::from(masters);
         let keyring =
             Self { inner: Arc::new(Inner { masters, installation, keks: Mutex::default() }) };
         let mut closed = Vec::new();
-        for row in &loaded.rows {
+        let mut living = 0;
+        for row in loaded.rows.iter().filter(|row| row.state != KekState::Destroyed) {
+            living += 1;
             match keyring.unwrap_kek(row).await {
-                Ok(kek) => keyring.keep(kek),
+                Ok(kek) => keyring.keep(Arc::new(kek), row.state),
                 Err(fault) if fault.is_of_the_master() => return Err(fault.into()),
                 Err(fault) => closed.push((row, fault)),
             }
         }
         let foreign =
             closed.iter().filter(|(_, fault)| matches!(fault, KmsError::OtherMaster(_))).count();
-        if foreign > 0 && foreign == loaded.rows.len() {
+        if foreign > 0 && foreign == living {
             // One cause, and one line: the caller's.
             return Err(VaultError::OtherMasterKey);
         }
@@ -66,6 +75,53 @@ impl Keyring {
         Ok(keyring)
     }
 
+    /// Takes over what other nodes, or a job, have changed: new generations, other states. What is
+    /// open already is not unwrapped again.
+    pub(super) async fn refresh(&self, store: &Store) -> Result<(), VaultError> {
+        for row in store.keks().await?.rows {
+            let known = self.lock().get(&row.id).map(|held| Arc::clone(&held.kek));
+            match (row.state, known) {
+                (KekState::Destroyed, _) => {
+                    self.lock().remove(&row.id);
+                }
+                (KekState::Active | KekState::Retired, Some(kek)) => self.keep(kek, row.state),
+                (KekState::Active | KekState::Retired, None) => match self.unwrap_kek(&row).await {
+                    Ok(kek) => self.keep(Arc::new(kek), row.state),
+                    Err(fault) if fault.is_of_the_master() => return Err(fault.into()),
+                    Err(fault) => tracing::error!(kek = %row.id, category = row.category, %fault,
+                        "integrity: a key-encryption key does not open"),
+                },
+            }
+        }
+        Ok(())
+    }
+
+    /// The next generation of a category. `VaultError::Stale` if another node was faster.
+    pub(super) async fn rotate(
+        &self,
+        store: &Store,
+        clock: &Clock,
+        (category, former): (&str, u32),
+    ) -> Result<u32, VaultError> {
+        let row = self.wrap_new(category, former + 1, clock).await?;
+        match store.insert_kek(&row).await {
+            Ok(()) => {}
+            Err(store::Error::Duplicate { .. }) => return Err(VaultError::Stale),
+            Err(fault) => return Err(fault.into()),
+        }
+        self.refresh(store).await?;
+        Ok(row.generation)
+    }
+
+    pub(super) fn masters(&self) -> Arc<Masters> {
+        self.inner.masters.load_full()
+    }
+
+    /// From now on these wrap and unwrap.
+    pub(super) fn set_masters(&self, masters: Arc<Masters>) {
+        self.inner.masters.store(masters);
+    }
+
     /// How many generations open.
     pub(super) fn len(&self) -> usize {
         self.lock().len()
@@ -73,10 +129,6 @@ impl Keyring {
 
     pub(super) fn share(&self) -> Self {
         Self { inner: Arc::clone(&self.inner) }
-    }
-
-    pub(super) fn masters(&self) -> Arc<Masters> {
-        Arc::clone(&self.inner.masters)
     }
 
     /// Tells whether anybody holds a key of it still, and holds none itself.
@@ -107,12 +159,8 @@ impl Keyring {
         }
         let stored = store.active_kek(category).await?.ok_or(VaultError::Vanished)?;
         let kek = self.unwrap_kek(&stored).await?;
-        self.keep(kek);
+        self.keep(Arc::new(kek), stored.state);
         self.known_active(category).ok_or(VaultError::Vanished)
-    }
-
-    pub(super) fn holds(&self, kek: Uuid) -> bool {
-        self.lock().contains_key(&kek)
     }
 
     /// From memory where it is there, so that a backup needs no KMS.
@@ -121,8 +169,7 @@ impl Keyring {
         row: &KekRow,
         master: &Master,
     ) -> Result<Vec<u8>, VaultError> {
-        let known = self.lock().get(&row.id).cloned();
-        let kek = match known {
+        let kek = match self.known(row.id) {
             Some(kek) => kek,
             None => Arc::new(self.unwrap_kek(row).await?),
         };
@@ -131,10 +178,9 @@ impl Keyring {
     }
 
     pub(super) fn unwrap_data_key(&self, secret: &SecretRow) -> Result<Key, CryptoError> {
-        let kek = self.lock().get(&secret.kek_id).cloned().ok_or(CryptoError::WrongParent)?;
+        let kek = self.known(secret.kek_id).ok_or(CryptoError::WrongParent)?;
         let aad = data_key_aad(self.inner.installation, &kek, &secret.provider, secret.id);
-        let parent = Parent { id: kek.id.into_bytes(), key: &kek.key };
-        let opened = crypto::open(parent, Layer::DataKey, &aad, &secret.data_key)?;
+        let opened = crypto::open(kek.parent(), Layer::DataKey, &aad, &secret.data_key)?;
         Key::from_slice(opened.expose()).ok_or(CryptoError::Malformed)
     }
 
@@ -146,7 +192,8 @@ impl Keyring {
     ) -> Result<KekRow, VaultError> {
         let key = Key::fill_with(crypto::fill_random)?;
         let id = Uuid::now_v7();
-        let master = self.inner.masters.active();
+        let masters = self.masters();
+        let master = masters.active();
         let wrapped = master.wrap(&self.context(category, generation, id), &key).await?;
         Ok(KekRow {
             id,
@@ -162,31 +209,30 @@ impl Keyring {
 
     async fn unwrap_kek(&self, row: &KekRow) -> Result<Kek, KmsError> {
         let context = self.context(&row.category, row.generation, row.id);
-        let key = self.inner.masters.unwrap(&context, &row.master, &row.wrapped).await?;
-        Ok(Kek {
-            id: row.id,
-            category: row.category.clone(),
-            generation: row.generation,
-            active: row.state == KekState::Active,
-            key,
-        })
+        let key = self.masters().unwrap(&context, &row.master, &row.wrapped).await?;
+        Ok(Kek { id: row.id, category: row.category.clone(), generation: row.generation, key })
     }
 
     fn context<'a>(&self, category: &'a str, generation: u32, id: Uuid) -> Context<'a> {
         Context { installation: self.inner.installation, category, generation, id }
     }
 
-    fn known_active(&self, category: &str) -> Option<Arc<Kek>> {
+    pub(super) fn known_active(&self, category: &str) -> Option<Arc<Kek>> {
         let keks = self.lock();
-        let active = keks.values().filter(|kek| kek.active && kek.category == category);
-        active.max_by_key(|kek| kek.generation).cloned()
+        let active = keks.values().filter(|held| held.active && held.kek.category == category);
+        active.map(|held| &held.kek).max_by_key(|kek| kek.generation).cloned()
     }
 
-    fn keep(&self, kek: Kek) {
-        self.lock().insert(kek.id, Arc::new(kek));
+    pub(super) fn known(&self, id: Uuid) -> Option<Arc<Kek>> {
+        self.lock().get(&id).map(|held| Arc::clone(&held.kek))
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Arc<Kek>>> {
+    fn keep(&self, kek: Arc<Kek>, state: KekState) {
+        let active = state == KekState::Active;
+        self.lock().insert(kek.id, Held { kek, active });
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Held>> {
         self.inner.keks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -204,10 +250,23 @@ impl Kek {
         secret_id: Uuid,
     ) -> Result<(Key, Vec<u8>), CryptoError> {
         let data_key = Key::fill_with(crypto::fill_random)?;
-        let aad = data_key_aad(installation, self, provider, secret_id);
-        let parent = Parent { id: self.id.into_bytes(), key: &self.key };
-        let wrapped = crypto::seal(parent, Layer::DataKey, &aad, data_key.expose())?;
+        let wrapped = self.wrap(installation, (provider, secret_id), &data_key)?;
         Ok((data_key, wrapped))
+    }
+
+    /// The envelope of a data key under this key.
+    pub(super) fn wrap(
+        &self,
+        installation: Uuid,
+        (provider, secret_id): (&str, Uuid),
+        data_key: &Key,
+    ) -> Result<Vec<u8>, CryptoError> {
+        let aad = data_key_aad(installation, self, provider, secret_id);
+        crypto::seal(self.parent(), Layer::DataKey, &aad, data_key.expose())
+    }
+
+    pub(super) fn parent(&self) -> Parent<'_> {
+        Parent { id: self.id.into_bytes(), key: &self.key }
     }
 }
 

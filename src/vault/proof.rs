@@ -6,11 +6,12 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
+use super::inventory::{Inventory, Verdict};
 use super::keyring::Keyring;
-use super::{StoredSecret, VaultError, VersionRow, fields};
+use super::{KekState, StoredSecret, VaultError, fields};
 use crate::kms::Masters;
 use crate::secret::Key;
-use crate::store::Store;
+use crate::store::{Store, VersionRow};
 
 /// What was opened, and one line for each thing that was not.
 #[derive(Debug, Default)]
@@ -32,7 +33,11 @@ pub(crate) async fn prove(
     let contradictions = keks.contradictions.iter().chain(&secrets.contradictions);
     let mut proof =
         Proof { faults: contradictions.map(ToString::to_string).collect(), ..Proof::default() };
-    for row in keks.rows.iter().filter(|row| !keyring.holds(row.id)) {
+    for row in keks
+        .rows
+        .iter()
+        .filter(|row| row.state != KekState::Destroyed && keyring.known(row.id).is_none())
+    {
         let line = format!("key {} of category {} does not open", row.id, row.category);
         proof.faults.push(line);
     }
@@ -52,7 +57,34 @@ pub(crate) async fn prove(
             }
         }
     }
+    lists(store, &keyring, &secrets.rows, &mut proof.faults).await?;
     Ok(proof)
+}
+
+/// The sealed lists of what each category holds: do they open, and are the rows as they say?
+async fn lists(
+    store: &Store,
+    keyring: &Keyring,
+    secrets: &[StoredSecret],
+    faults: &mut Vec<String>,
+) -> Result<(), VaultError> {
+    let listed = store.inventories().await?;
+    faults.extend(listed.contradictions.iter().map(ToString::to_string));
+    for row in &listed.rows {
+        let Ok(inventory) = Inventory::open(keyring, row) else {
+            faults.push(format!("the list of category {} does not open", row.category));
+            continue;
+        };
+        let of_it = secrets.iter().filter(|stored| stored.secret.category == row.category);
+        for stored in of_it.filter(|stored| inventory.judge(stored) != Verdict::AsLeft) {
+            let (name, provider) = (&stored.secret.name, &stored.secret.provider);
+            faults.push(format!("secret {name} of {provider} is not as it was left"));
+        }
+        let is_there = |id| secrets.iter().any(|stored| stored.secret.id == id);
+        let missing = inventory.missing(&is_there).map(|id| format!("secret {id} is missing"));
+        faults.extend(missing);
+    }
+    Ok(())
 }
 
 fn opens(

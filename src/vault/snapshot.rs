@@ -9,14 +9,17 @@ use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
 use super::keyring::Keyring;
-use super::{Fresh, Placed, Provider, StoredSecret, VersionRow, fields};
+use super::{Fresh, Placed, Provider, StoredSecret, fields};
 use crate::crypto::{CryptoError, Prepared};
 use crate::provider::Catalogue;
 use crate::refusal::{Reason, Refusal};
-use crate::store::VersionState;
+use crate::store::{VersionRow, VersionState};
 
 pub(super) const DAMAGED: &str = "The stored secret does not open: its row was changed outside Sealgate, or \
      its key is another. Restore it from a backup or enter the provider's key again.";
+pub(super) const TAMPERED: &str = "The stored secret is not as Sealgate left it: its rows were changed, or put back to \
+     an earlier state, outside Sealgate. Destroy it and enter the provider's key again, or restore \
+     a backup.";
 const NEW_TARGET: &str = "The secret was sealed for other destinations than this provider has now. If the \
      change is meant, allow it with `sealgate secret reseal`, or enter the provider's key again.";
 const NONE_STORED: &str =
@@ -69,10 +72,14 @@ impl Snapshot {
         keyring: &Keyring,
         catalogue: &Catalogue,
         secrets: &[StoredSecret],
+        is_as_left: &dyn Fn(&StoredSecret) -> bool,
     ) -> Self {
         let mut by_provider: HashMap<String, Vec<Arc<Entry>>> = HashMap::new();
         for stored in secrets {
-            let entry = entry(keyring, catalogue, stored);
+            let mut entry = entry(keyring, catalogue, stored);
+            if !is_as_left(stored) {
+                entry.state = Usable::No(TAMPERED);
+            }
             by_provider.entry(entry.provider.clone()).or_default().push(Arc::new(entry));
         }
         for entries in by_provider.values_mut() {
@@ -116,7 +123,7 @@ impl Snapshot {
     /// Every secret whose stored bytes do not open, and why.
     pub(super) fn findings(&self) -> impl Iterator<Item = String> {
         self.by_provider.values().flatten().filter_map(|entry| match entry.state {
-            Usable::No(why) if why == DAMAGED => {
+            Usable::No(why) if why == DAMAGED || why == TAMPERED => {
                 Some(format!("secret {} of {}: {why}", entry.name, entry.provider))
             }
             Usable::No(_) | Usable::Yes { .. } => None,
@@ -149,11 +156,6 @@ impl Snapshot {
                 || kept.iter().any(|placed| placed.strong_count() > 0)
         }
     }
-
-    pub(super) fn by_id(&self, id: Uuid) -> Option<Selected> {
-        let mut entries = self.by_provider.values().flatten();
-        entries.find(|entry| entry.id == id).map(|entry| Selected(Arc::clone(entry)))
-    }
 }
 
 impl Selected {
@@ -163,10 +165,6 @@ impl Selected {
 
     pub(crate) fn version(&self) -> u32 {
         self.0.version
-    }
-
-    pub(super) fn provider(&self) -> &str {
-        &self.0.provider
     }
 
     /// The snapshot has already compared the sealed list of destinations with this provider's.
@@ -187,14 +185,6 @@ impl Selected {
                 Ok(Opened { entry: Arc::clone(&self.0), state, now_ns, keep_ns })
             }
             Usable::Yes { .. } | Usable::No(_) => Err(CryptoError::NotAuthentic),
-        }
-    }
-
-    /// The fields themselves, for whoever judges them.
-    pub(super) fn open_afresh(&self) -> Result<Fresh, CryptoError> {
-        match &self.0.state {
-            Usable::Yes { prepared, .. } => fields::open(prepared),
-            Usable::No(_) => Err(CryptoError::NotAuthentic),
         }
     }
 }

@@ -2,7 +2,9 @@
 //! other. Every row that could be swapped, moved or edited is.
 //! Must never be the only proof of the envelope itself: that is in `crypto`.
 
+mod hierarchy;
 mod interop;
+mod inventory;
 
 use super::*;
 use crate::client::{Client, Role, Tier};
@@ -12,8 +14,9 @@ use crate::secret::Key;
 use crate::store::{MasterKind, Settings as StoreSettings, Target};
 
 struct House {
-    vault: Vault,
+    vault: Arc<Vault>,
     store: Store,
+    clock: Clock,
     catalogue: Arc<Catalogue>,
     _folder: tempfile::TempDir,
 }
@@ -32,9 +35,29 @@ async fn house() -> House {
     let store = Store::open(&StoreSettings { target }, clock.clone()).await.unwrap();
     let catalogue = Arc::new(Catalogue::build(&[]).unwrap());
     let installation = Uuid::now_v7();
-    let vault =
-        Vault::open_house(store.clone(), clock, catalogue.clone(), masters(3), installation);
-    House { vault: vault.await.unwrap(), store, catalogue, _folder: folder }
+    let vault = Vault::open_house(
+        store.clone(),
+        clock.clone(),
+        catalogue.clone(),
+        masters(3),
+        installation,
+    );
+    House { vault: Arc::new(vault.await.unwrap()), store, clock, catalogue, _folder: folder }
+}
+
+impl House {
+    /// The same house as another process sees it.
+    async fn another_node(&self) -> Vault {
+        let catalogue = Catalogue::build(&[]).unwrap();
+        self.node_with(catalogue).await
+    }
+
+    async fn node_with(&self, catalogue: Catalogue) -> Vault {
+        let (store, clock) = (self.store.clone(), self.clock.clone());
+        let installation = self.vault.installation;
+        let opened = Vault::open_house(store, clock, Arc::new(catalogue), masters(3), installation);
+        opened.await.unwrap()
+    }
 }
 
 fn permit(house: &House, provider: &str, secret: Option<&str>) -> Permit {
@@ -68,9 +91,12 @@ fn new(provider: &str, name: &str, value: &str) -> NewSecret {
 }
 
 fn opened(house: &House, provider: &str, secret: Option<&str>) -> Result<Vec<u8>, Reason> {
-    let permit = permit(house, provider, secret);
-    let selected = house.vault.select(&permit).map_err(|refusal| refusal.reason)?;
-    let opened = house.vault.open(&permit, &selected, NOW).map_err(|refusal| refusal.reason)?;
+    opened_by(&house.vault, &permit(house, provider, secret))
+}
+
+fn opened_by(vault: &Vault, permit: &Permit) -> Result<Vec<u8>, Reason> {
+    let selected = vault.select(permit).map_err(|refusal| refusal.reason)?;
+    let opened = vault.open(permit, &selected, NOW).map_err(|refusal| refusal.reason)?;
     let mut value = Vec::new();
     let looked_at = opened.placed(|fields| {
         value = fields.field("api_key").unwrap().to_vec();

@@ -63,6 +63,15 @@ pub(crate) enum VaultError {
     Sealed,
     /// What was just written is not there any more.
     Vanished,
+    /// Somebody else was faster; what was read has to be read again.
+    Stale,
+    /// The rows are not as they were left; what was edited is not taken over.
+    Tampered,
+    /// The category's key-encryption key has wrapped as often as one may.
+    Worn,
+    /// Another piece of work on the key hierarchy is under way.
+    JobRuns,
+    UnknownCategory,
     /// The master key at hand is not the one that this house was made with.
     OtherMasterKey,
     Store(store::Error),
@@ -72,16 +81,16 @@ pub(crate) enum VaultError {
 }
 
 impl SecretPatch {
-    pub(super) fn lay_over(self, row: &mut SecretRow) {
+    pub(super) fn lay_over(&self, row: &mut SecretRow) {
         row.active = self.active.unwrap_or(row.active);
-        if let Some(name) = self.name {
-            row.name = name;
+        if let Some(name) = &self.name {
+            row.name.clone_from(name);
         }
-        if let Some(owner) = self.owner {
-            row.owner = owner;
+        if let Some(owner) = &self.owner {
+            row.owner.clone_from(owner);
         }
-        if let Some(labels) = self.labels {
-            row.labels = labels;
+        if let Some(labels) = &self.labels {
+            row.labels.clone_from(labels);
         }
         if let Some(expires_at) = self.expires_at_ms {
             row.expires_at = expires_at;
@@ -119,11 +128,14 @@ impl From<store::Error> for VaultError {
     fn from(fault: store::Error) -> Self {
         match fault {
             store::Error::Duplicate { .. } => Self::Duplicate,
+            store::Error::Stale => Self::Stale,
+            store::Error::Worn => Self::Worn,
             other @ (store::Error::Open { .. }
             | store::Error::Newer { .. }
             | store::Error::Damaged { .. }
             | store::Error::Contradiction { .. }
             | store::Error::LastAdmin
+            | store::Error::LeaseLost
             | store::Error::Unreachable { .. }
             | store::Error::Failed { .. }) => Self::Store(other),
         }
@@ -152,6 +164,21 @@ impl std::fmt::Display for VaultError {
             Self::Vanished => {
                 formatter.write_str("the row was removed while it was being worked on; try again")
             }
+            Self::Stale => formatter.write_str(
+                "the row was changed by somebody else at the same moment; repeat the call",
+            ),
+            Self::Tampered => formatter.write_str(
+                "the stored rows are not as Sealgate left them; destroy the secret and enter the \
+                 provider's key again, or restore a backup",
+            ),
+            Self::Worn => store::Error::Worn.fmt(formatter),
+            Self::JobRuns => formatter.write_str(
+                "another job on the key hierarchy is running; `sealgate kek status` shows how far it \
+                 is, and one runs at a time",
+            ),
+            Self::UnknownCategory => formatter.write_str(
+                "this category has no key-encryption key yet; it gets one with its first secret",
+            ),
             Self::OtherMasterKey => formatter.write_str(
                 "the master key is not the one that this database was made with; bring the right file \
                  back, or set master_key.path to where it lies",

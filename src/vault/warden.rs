@@ -248,8 +248,11 @@ impl Warden {
     async fn open(&self, typed: Option<SecretBytes>) -> Result<(), VaultError> {
         let ground =
             kms::Ground { store: &self.store, clock: &self.clock, installation: self.installation };
-        let master = kms::open(&self.settings, &ground, typed).await?;
-        self.vault.unseal(Arc::new(Masters::of(master))).await?;
+        let masters = match self.vault.master_place() {
+            Some(place) => kms::gather(place, &ground, typed).await?,
+            None => Masters::of(kms::open(&self.settings, &ground, typed).await?),
+        };
+        self.vault.unseal(Arc::new(masters)).await?;
         *self.standing() = Standing::Open { proved_ns: self.clock.monotonic_ns() };
         Ok(())
     }

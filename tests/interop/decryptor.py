@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """A second reader of Sealgate's envelopes, written from docs/envelope.md alone, with nothing of Sealgate's in it.
 
-Reads one JSON object a line on standard input: the master key and the three rows that lead to one value (numbers
+Reads one JSON object a line on standard input: the master key, the three rows that lead to one value, and its inventory (numbers
 as numbers, ids as UUIDs, bytes in hexadecimal):
 
   {"installation": "...", "master": "...",
    "kek":     {"id": "...", "category": "...", "generation": 1, "wrapped": "..."},
+   "inventory": {"epoch": 1, "sealed": "..."},
    "secret":  {"id": "...", "category": "...", "provider": "...", "data_key": "..."},
    "version": {"version": 1, "destinations": "...", "envelope": "..."}}
 
@@ -25,7 +26,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA512
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-KEY_ENCRYPTION_KEY, DATA_KEY, VALUE = 1, 2, 3
+KEY_ENCRYPTION_KEY, DATA_KEY, VALUE, INVENTORY = 1, 2, 3, 5
 HEADER, TAG, STEP = 103, 16, 64
 MOST = (1 << 20) + 64
 
@@ -103,9 +104,9 @@ def digest_of(destinations):
     return hashlib.sha256(b"sealgate/v1/destinations" + listed).digest()
 
 
-def fingerprint(data_key, fields):
+def fingerprint(key, secret_id, fields):
     told = b"".join(name + b"\0" + value + b"\0" for name, value in sorted(fields))
-    return hmac.new(data_key, b"sealgate/v1/fingerprint" + told, hashlib.sha256).digest()[:8].hex()
+    return hmac.new(key, b"sealgate/v1/fingerprint" + secret_id + told, hashlib.sha256).digest()[:8].hex()
 
 
 def open_chain(line):
@@ -119,6 +120,11 @@ def open_chain(line):
     master_id = key_id(master, b"sealgate/v1/master-key-id")
     key = open_envelope(master, master_id, KEY_ENCRYPTION_KEY, aad, bytes.fromhex(kek["wrapped"]))
     demand(len(key) == 32, "key-encryption key")
+
+    category, inventory = kek["category"].encode(), line["inventory"]
+    aad = associated(b"inventory", house, category, kek_id, inventory["epoch"])
+    listed = open_envelope(key, kek_id, INVENTORY, aad, bytes.fromhex(inventory["sealed"]))
+    demand(len(listed) % 48 == 32, "inventory")
 
     aad = associated(b"data-key", house, kek["category"].encode(), kek_id, kek["generation"], provider, secret_id)
     data_key = open_envelope(key, kek_id, DATA_KEY, aad, bytes.fromhex(secret["data_key"]))
@@ -134,7 +140,7 @@ def open_chain(line):
     return {
         "destinations": [text.decode() for text in destinations],
         "fields": {name.decode(): value.hex() for name, value in fields},
-        "fingerprint": fingerprint(data_key, fields),
+        "fingerprint": fingerprint(listed[:32], secret_id, fields),
     }
 
 

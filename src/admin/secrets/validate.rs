@@ -43,7 +43,7 @@ pub(in super::super) async fn validate(
     sent.members()?.finish()?;
     shown(&call, id).await?;
     let started_ns = call.house.clock.monotonic_ns();
-    let checked = call.house.vault.check_stored(id);
+    let checked = call.house.vault.check_stored(id).await;
     let ms = call.house.clock.monotonic_ns().saturating_sub(started_ns) / 1_000_000;
     let mut steps = taken(checked, ms)?;
     steps.push(Step {

@@ -146,7 +146,7 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
 }
 
 /// Every route of the description, in the order of the alphabet.
-const ROUTES: [&str; 27] = [
+const ROUTES: [&str; 34] = [
     "DELETE /api/v1/admin/api-keys/{id}",
     "DELETE /api/v1/admin/secrets/{id}",
     "GET /api/v1/admin/api-keys",
@@ -155,6 +155,8 @@ const ROUTES: [&str; 27] = [
     "GET /api/v1/admin/audit",
     "GET /api/v1/admin/audit/verify",
     "GET /api/v1/admin/backups",
+    "GET /api/v1/admin/keks",
+    "GET /api/v1/admin/keks/jobs/{id}",
     "GET /api/v1/admin/providers",
     "GET /api/v1/admin/providers/{id}",
     "GET /api/v1/admin/secrets",
@@ -168,8 +170,13 @@ const ROUTES: [&str; 27] = [
     "POST /api/v1/admin/api-keys",
     "POST /api/v1/admin/api-keys/{id}/rotate",
     "POST /api/v1/admin/backups",
+    "POST /api/v1/admin/keks/rekey",
+    "POST /api/v1/admin/keks/rewrap",
+    "POST /api/v1/admin/keks/rotate",
+    "POST /api/v1/admin/master-key/rotate",
     "POST /api/v1/admin/seal",
     "POST /api/v1/admin/secrets",
+    "POST /api/v1/admin/secrets/{id}/reseal",
     "POST /api/v1/admin/secrets/{id}/validate",
     "POST /api/v1/admin/unseal",
     "PUT /api/v1/admin/api-keys/{id}",

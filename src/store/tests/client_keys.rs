@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::*;
 use crate::client::{Role, Tier};
 use crate::store::dialect::Lock;
+use crate::store::dialect::changing;
 
 pub(super) fn client_key(name: &str, role: Role) -> ClientKeyRow {
     ClientKeyRow {

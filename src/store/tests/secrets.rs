@@ -60,7 +60,7 @@ async fn stored(store: &Store, name: &str) -> StoredSecret {
     };
     let secret = secret(&kek, name);
     let first = version(secret.id, 1, VersionState::Active);
-    store.insert_secret(&secret, &first).await.unwrap();
+    store.insert_secret(&secret, &first, None).await.unwrap();
     StoredSecret { secret, versions: vec![first] }
 }
 
@@ -80,8 +80,8 @@ async fn a_new_generation_retires_the_former(bed: Bed) {
     assert_eq!(error, Error::Duplicate { table: String::from("keks") });
     assert_eq!(bed.store.active_kek("ai").await.unwrap(), Some(second.clone()), "untouched");
 
-    assert!(bed.store.count_wrap(second.id).await.unwrap());
-    assert!(!bed.store.count_wrap(Uuid::now_v7()).await.unwrap());
+    bed.store.count_wrap(second.id).await.unwrap();
+    assert_eq!(bed.store.count_wrap(Uuid::now_v7()).await.unwrap_err(), Error::Stale);
     assert_eq!(bed.store.active_kek("ai").await.unwrap().unwrap().wraps, 1);
 }
 
@@ -97,7 +97,7 @@ async fn a_secret_comes_back_with_its_versions(bed: Bed) {
         ..secret(&kek, "second")
     };
     let first = version(secret.id, 1, VersionState::Active);
-    bed.store.insert_secret(&secret, &first).await.unwrap();
+    bed.store.insert_secret(&secret, &first, None).await.unwrap();
     let second = version(secret.id, 2, VersionState::Pending);
     bed.store.insert_version(&second).await.unwrap();
     let full = StoredSecret { secret, versions: vec![first, second] };
@@ -122,7 +122,7 @@ async fn of_equal_names_at_once_exactly_one_wins(bed: Bed) {
         let store = bed.reopen().await.unwrap();
         let secret = secret(&kek, "wanted");
         let first = version(secret.id, 1, VersionState::Active);
-        inserting.spawn(async move { store.insert_secret(&secret, &first).await });
+        inserting.spawn(async move { store.insert_secret(&secret, &first, None).await });
     }
     let answers = inserting.join_all().await;
     assert_eq!(answers.iter().filter(|answer| answer.is_ok()).count(), 1, "{answers:?}");
@@ -134,7 +134,7 @@ async fn of_equal_names_at_once_exactly_one_wins(bed: Bed) {
 
     let other = bed.store.secret_by_name("polygon", "wanted").await.unwrap().unwrap().secret;
     let renamed = SecretRow { name: String::from("default"), ..other };
-    assert_eq!(bed.store.update_secret(&renamed).await.unwrap_err(), duplicate);
+    assert_eq!(bed.store.update_secret(&renamed, None).await.unwrap_err(), duplicate);
 }
 
 async fn a_change_leaves_key_material_alone(bed: Bed) {
@@ -148,33 +148,36 @@ async fn a_change_leaves_key_material_alone(bed: Bed) {
         data_key: vec![1],
         ..secret.clone()
     };
-    assert!(bed.store.update_secret(&sent).await.unwrap());
+    assert!(bed.store.update_secret(&sent, None).await.unwrap());
     let kept = SecretRow { provider: secret.provider, data_key: secret.data_key, ..sent };
     assert_eq!(bed.store.secret(secret.id).await.unwrap().unwrap().secret, kept);
-    assert!(!bed.store.update_secret(&SecretRow { id: Uuid::now_v7(), ..kept }).await.unwrap());
+    assert!(
+        !bed.store.update_secret(&SecretRow { id: Uuid::now_v7(), ..kept }, None).await.unwrap()
+    );
 }
 
 async fn a_new_active_version_retires_the_former(bed: Bed) {
     let StoredSecret { secret, versions } = stored(&bed.store, "default").await;
     let second = version(secret.id, 2, VersionState::Active);
-    assert!(bed.store.insert_active_version(&second, "f2", Former::Keep).await.unwrap());
+    assert!(bed.store.insert_active_version(&second, "f2", Former::Keep, None).await.unwrap());
     let first = VersionRow { state: VersionState::Retired, ..versions[0].clone() };
     let now = bed.store.secret(secret.id).await.unwrap().unwrap();
     assert_eq!(now.versions, [first.clone(), second.clone()]);
     assert_eq!(now.secret.fingerprint, "f2");
 
     let third = version(secret.id, 3, VersionState::Active);
-    assert!(bed.store.insert_active_version(&third, "f3", Former::Destroy).await.unwrap());
+    assert!(bed.store.insert_active_version(&third, "f3", Former::Destroy, None).await.unwrap());
     let gone = VersionRow { state: VersionState::Destroyed, envelope: None, ..second };
     let now = bed.store.secret(secret.id).await.unwrap().unwrap();
     assert_eq!(now.versions, [first, gone, third]);
 
     let taken = version(secret.id, 3, VersionState::Active);
-    let error = bed.store.insert_active_version(&taken, "f4", Former::Keep).await.unwrap_err();
+    let error =
+        bed.store.insert_active_version(&taken, "f4", Former::Keep, None).await.unwrap_err();
     assert_eq!(error, Error::Duplicate { table: String::from("secret_versions") });
     assert_eq!(bed.store.secret(secret.id).await.unwrap(), Some(now), "all of it was undone");
     let absent = version(Uuid::now_v7(), 1, VersionState::Active);
-    assert!(!bed.store.insert_active_version(&absent, "f", Former::Keep).await.unwrap());
+    assert!(!bed.store.insert_active_version(&absent, "f", Former::Keep, None).await.unwrap());
 }
 
 async fn of_two_rotations_at_once_one_gets_the_number(bed: Bed) {
@@ -184,7 +187,7 @@ async fn of_two_rotations_at_once_one_gets_the_number(bed: Bed) {
         let store = bed.store.clone();
         let second = version(id, 2, VersionState::Active);
         rotating.spawn(async move {
-            store.insert_active_version(&second, &format!("f{number}"), Former::Keep).await
+            store.insert_active_version(&second, &format!("f{number}"), Former::Keep, None).await
         });
     }
     let answers = rotating.join_all().await;
@@ -208,8 +211,8 @@ async fn a_destroyed_secret_is_gone_with_all_its_versions(bed: Bed) {
     let kept = stored(&bed.store, "kept").await;
     let id = stored(&bed.store, "default").await.secret.id;
     bed.store.insert_version(&version(id, 2, VersionState::Pending)).await.unwrap();
-    assert!(bed.store.destroy_secret(id).await.unwrap());
-    assert!(!bed.store.destroy_secret(id).await.unwrap());
+    assert!(bed.store.destroy_secret(id, None).await.unwrap());
+    assert!(!bed.store.destroy_secret(id, None).await.unwrap());
     assert_eq!(bed.store.secret(id).await.unwrap(), None);
     assert_eq!(bed.store.secrets().await.unwrap().rows, [kept]);
     assert_eq!(bed.tamper("DELETE FROM secret_versions").await, 1, "only the kept one's");
@@ -280,17 +283,17 @@ async fn no_byte_of_a_destroyed_envelope_stays_in_the_files() {
         let bytes = files.map(|file| std::fs::read(file).unwrap()).concat();
         bytes.windows(MARK.len()).filter(|window| *window == MARK).count()
     };
-    bed.store.insert_active_version(&marked(2), "f2", Former::Keep).await.unwrap();
+    bed.store.insert_active_version(&marked(2), "f2", Former::Keep, None).await.unwrap();
     assert!(times_found() > 0);
     bed.store
-        .insert_active_version(&version(id, 3, VersionState::Active), "f3", Former::Destroy)
+        .insert_active_version(&version(id, 3, VersionState::Active), "f3", Former::Destroy, None)
         .await
         .unwrap();
     assert_eq!(times_found(), 0, "after a rotation that destroys the former");
 
-    bed.store.insert_active_version(&marked(4), "f4", Former::Keep).await.unwrap();
+    bed.store.insert_active_version(&marked(4), "f4", Former::Keep, None).await.unwrap();
     assert!(times_found() > 0);
-    assert!(bed.store.destroy_secret(id).await.unwrap());
+    assert!(bed.store.destroy_secret(id, None).await.unwrap());
     assert_eq!(times_found(), 0, "after the secret was destroyed");
     assert!(bed.store.secret(kept).await.unwrap().is_some());
 }

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::store::KekRow;
+use crate::store::{InventoryRow, KekRow, SecretRow, VersionRow};
+use crate::vault::inventory::Inventory;
 
 const CHAINS: usize = 1000;
 
@@ -43,6 +44,7 @@ async fn chains(count: usize) -> Vec<(Value, Value)> {
     }
     let keks = house.store.keks().await.unwrap().rows;
     let unsealed = house.vault.opened.load_full().unwrap();
+    let lists = house.store.inventories().await.unwrap().rows;
     let mut chains = Vec::new();
     for _ in 0..count {
         let [long, provider] = crypto::random_bytes::<2>().unwrap();
@@ -54,8 +56,11 @@ async fn chains(count: usize) -> Vec<(Value, Value)> {
         new.fields = ["api_key", "key_id"]
             .map(|name| (name.to_owned(), SecretBytes::new([name.as_bytes(), &value].concat())))
             .into();
+        let list = lists.iter().find(|list| list.category == provider.category).unwrap();
+        let inventory = Inventory::open(&unsealed.keyring, list).unwrap();
+        let kek = unsealed.keyring.known_active(&provider.category).unwrap();
         let (secret, version) =
-            house.vault.seal_new(&unsealed.keyring, &provider, new).await.unwrap();
+            house.vault.seal_new(&kek, (&provider, &new), &inventory.fingerprint_key).unwrap();
         let kek = keks.iter().find(|kek| kek.id == secret.kek_id).unwrap();
         let answer = json!({
             "destinations": provider.destinations(),
@@ -65,12 +70,16 @@ async fn chains(count: usize) -> Vec<(Value, Value)> {
             },
             "fingerprint": secret.fingerprint,
         });
-        chains.push((line(&house, kek, (&secret, &version)), answer));
+        chains.push((line(&house, (kek, list), (&secret, &version)), answer));
     }
     chains
 }
 
-fn line(house: &House, kek: &KekRow, (secret, version): (&SecretRow, &VersionRow)) -> Value {
+fn line(
+    house: &House,
+    (kek, list): (&KekRow, &InventoryRow),
+    (secret, version): (&SecretRow, &VersionRow),
+) -> Value {
     json!({
         "installation": house.vault.installation.to_string(),
         "master": hex(&[3; 32]),
@@ -78,6 +87,7 @@ fn line(house: &House, kek: &KekRow, (secret, version): (&SecretRow, &VersionRow
             "id": kek.id.to_string(), "category": kek.category, "generation": kek.generation,
             "wrapped": hex(&kek.wrapped),
         },
+        "inventory": { "epoch": list.epoch, "sealed": hex(&list.sealed) },
         "secret": {
             "id": secret.id.to_string(), "category": secret.category, "provider": secret.provider,
             "data_key": hex(&secret.data_key),

@@ -89,6 +89,16 @@ impl Ground {
     }
 }
 
+#[cfg(feature = "failpoints")]
+impl Ground {
+    /// A server that kills itself where it passes this place, as often as is said behind a colon.
+    pub(crate) fn serve_until(&self, place: &str) -> Server {
+        let mut command = self.command(&["serve"]);
+        command.env("SEALGATE_TEST_FAILPOINT", place);
+        Server::of(command)
+    }
+}
+
 /// Exit 1 and one line on standard error, nothing on standard output.
 pub(crate) fn one_line(mut command: Command) -> String {
     let output = finish(command.spawn().unwrap());

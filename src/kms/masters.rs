@@ -1,0 +1,65 @@
+//! The master keys at hand: one that wraps what is new, and those that still open what they wrapped
+//! before, while one takes over from the other.
+//! Must never wrap under any but the active one.
+
+use std::sync::Arc;
+
+use super::{Context, KmsError, Master};
+use crate::secret::Key;
+use crate::store::MasterId;
+
+pub(crate) struct Masters {
+    active: Arc<Master>,
+    former: Vec<Arc<Master>>,
+}
+
+impl Masters {
+    pub(crate) fn of(active: Master) -> Self {
+        Self { active: Arc::new(active), former: Vec::new() }
+    }
+
+    /// Keeps another one at hand, for what it wrapped.
+    #[must_use]
+    pub(crate) fn beside(mut self, former: Master) -> Self {
+        self.former.push(Arc::new(former));
+        self
+    }
+
+    /// This one wraps from now on; all the others stay at hand.
+    pub(crate) fn under(&self, active: Arc<Master>) -> Self {
+        let id = active.id();
+        let former = self.all().filter(|master| master.id() != id).cloned().collect();
+        Self { active, former }
+    }
+
+    /// This one and no other.
+    pub(crate) fn alone(active: Arc<Master>) -> Self {
+        Self { active, former: Vec::new() }
+    }
+
+    pub(crate) fn active(&self) -> &Master {
+        &self.active
+    }
+
+    /// The one of this name, if it is at hand.
+    pub(crate) fn find(&self, id: &MasterId) -> Option<Arc<Master>> {
+        self.all().find(|master| master.id() == *id).cloned()
+    }
+
+    /// By whichever of them wrapped it.
+    pub(crate) async fn unwrap(
+        &self,
+        context: &Context<'_>,
+        wrapped_by: &MasterId,
+        wrapped: &[u8],
+    ) -> Result<Key, KmsError> {
+        match self.all().find(|master| master.holds(wrapped_by)) {
+            Some(master) => master.unwrap(context, wrapped_by, wrapped).await,
+            None => Err(KmsError::OtherMaster(wrapped_by.clone())),
+        }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Arc<Master>> {
+        std::iter::once(&self.active).chain(&self.former)
+    }
+}

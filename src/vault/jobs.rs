@@ -1,0 +1,210 @@
+//! What looks after the hierarchy in the background: takes over jobs that nobody works on, rotates
+//! what has grown old, warns of what wears, and sees what other nodes have changed. A job holds a
+//! lease, so that one node works on it; a killed one is taken up where it stood. Must never hold up
+//! a call.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use super::hierarchy::HOUSE;
+use super::{Happening, Settings, Vault, VaultError};
+use crate::kms::KmsError;
+use crate::store::{
+    self, InventoryRow, JobKind, JobRow, JobState, JobStep, KekRow, KekState, MOST_WRAPS,
+};
+
+/// How often to look; a change of another node is seen within this time.
+const EVERY: Duration = Duration::from_secs(1);
+/// How long a job may be silent before another node takes it over.
+const LEASE_MS: i64 = 60_000;
+/// A generation that has wrapped this often is spoken of, and replaced where that is automatic.
+const WEARING: u64 = MOST_WRAPS / 2;
+const DAY_MS: i64 = 86_400_000;
+
+/// Who works on which job.
+#[derive(Clone, Copy)]
+pub(super) struct Work<'a> {
+    pub(super) job: &'a JobRow,
+    pub(super) node: &'a str,
+}
+
+/// How a job ended.
+pub(super) struct Outcome {
+    pub(super) state: JobState,
+    pub(super) sentence: String,
+}
+
+impl Vault {
+    /// Runs as long as the house. `node` is this process's own name, the same after a restart.
+    pub(crate) async fn tend_keys(self: Arc<Self>, node: String, settings: Settings) {
+        let mut warned: HashSet<Uuid> = HashSet::new();
+        let mut said = String::new();
+        loop {
+            let fault = match self.look_after(&node, &settings, &mut warned).await {
+                Ok(()) => String::new(),
+                Err(fault) => fault.to_string(),
+            };
+            if !fault.is_empty() && fault != said {
+                tracing::error!(fault, "the key hierarchy cannot be looked after; trying on");
+            }
+            said = fault;
+            tokio::select! {
+                () = self.wake.notified() => {}
+                () = tokio::time::sleep(EVERY) => {}
+            }
+        }
+    }
+
+    async fn look_after(
+        &self,
+        node: &str,
+        settings: &Settings,
+        warned: &mut HashSet<Uuid>,
+    ) -> Result<(), VaultError> {
+        if self.is_sealed() {
+            return Ok(());
+        }
+        self.see_other_nodes().await?;
+        if let Some(job) = self.store.running_job().await? {
+            return self.work_on(&job, node).await;
+        }
+        let keks = self.store.keks().await?.rows;
+        for kek in keks.iter().filter(|kek| kek.state == KekState::Active) {
+            if kek.wraps >= WEARING && warned.insert(kek.id) {
+                self.tell(Happening::Wearing {
+                    category: kek.category.clone(),
+                    generation: kek.generation,
+                    wraps: kek.wraps,
+                });
+            }
+        }
+        if settings.kek_max_age_days > 0 {
+            self.renew(&keks, settings.kek_max_age_days).await?;
+        }
+        Ok(())
+    }
+
+    /// Rotates what is due, and rewraps where a rotation of ours has not been followed by it.
+    async fn renew(&self, keks: &[KekRow], max_age_days: u32) -> Result<(), VaultError> {
+        let oldest = self.clock.unix_ms() - i64::from(max_age_days) * DAY_MS;
+        let mut is_due = false;
+        for kek in keks.iter().filter(|kek| kek.state == KekState::Active) {
+            let why = if kek.created_at <= oldest {
+                "it has reached vault.kek_max_age_days"
+            } else if kek.wraps >= WEARING {
+                "it has wrapped half of what one key may"
+            } else {
+                continue;
+            };
+            let category = kek.category.clone();
+            for view in self.rotate_keks(Some(&category)).await? {
+                let generation = view.generation;
+                self.tell(Happening::Rotated { category: category.clone(), generation, why });
+            }
+            is_due = true;
+        }
+        // Rotated, and killed before the job was stored: the old generation is still there.
+        let left_over = keks.iter().filter(|kek| kek.state == KekState::Retired);
+        let left_over = left_over.filter(|kek| kek.created_at <= oldest || kek.wraps >= WEARING);
+        if left_over.count() > 0 && !is_due {
+            let newest = keks.iter().map(|kek| kek.created_at).max().unwrap_or(0);
+            let job = self.store.latest_job().await?;
+            is_due = job.is_none_or(|job| job.created_at < newest);
+        }
+        if is_due {
+            match self.start_job(JobKind::Rewrap, HOUSE, None).await {
+                Ok(job) => self.tell(Happening::Began(job)),
+                // Somebody was faster; his job moves the same rows.
+                Err(VaultError::JobRuns) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(())
+    }
+
+    /// A change that another node has made shows in its category's epoch.
+    async fn see_other_nodes(&self) -> Result<(), VaultError> {
+        let rows = self.store.inventories().await?.rows;
+        let changed = |row: &InventoryRow| {
+            let unsealed = self.opened.load();
+            let known = unsealed.as_ref().and_then(|u| u.epochs.get(&row.category).copied());
+            known != Some(row.epoch)
+        };
+        if rows.iter().any(changed) {
+            let changing = self.changing.lock().await;
+            self.reload_locked(&changing).await?;
+        }
+        Ok(())
+    }
+
+    async fn work_on(&self, job: &JobRow, node: &str) -> Result<(), VaultError> {
+        if job.kind == JobKind::MasterKey && !self.can_remaster(job) {
+            return Ok(());
+        }
+        let now_ms = self.clock.unix_ms();
+        if !self.store.claim_job(job.id, node, (now_ms, now_ms + LEASE_MS)).await? {
+            return Ok(());
+        }
+        let work = Work { job, node };
+        let done = match job.kind {
+            JobKind::Rewrap => self.rewrap(work).await,
+            JobKind::Rekey => self.rekey(work).await,
+            JobKind::MasterKey => self.remaster(work).await,
+        };
+        let outcome = match done {
+            Ok(outcome) => outcome,
+            Err(fault) if is_passing(&fault) => return Err(fault),
+            Err(fault) => Outcome { state: JobState::Failed, sentence: fault.to_string() },
+        };
+        let end = (outcome.state, outcome.sentence.as_str());
+        if self.store.finish_job(job.id, node, end).await?
+            && let Some(job) = self.store.job(job.id).await?
+        {
+            self.tell(Happening::Ended(job));
+        }
+        let changing = self.changing.lock().await;
+        self.reload_locked(&changing).await
+    }
+
+    /// The progress of one more row, to be stored with it.
+    pub(super) fn step<'a>(&self, work: Work<'a>, after: Uuid) -> JobStep<'a> {
+        let lease_until = self.clock.unix_ms() + LEASE_MS;
+        JobStep { job: work.job.id, holder: work.node, after, lease_until }
+    }
+
+    /// Holds on to the job while something takes long that moves no row.
+    pub(super) async fn keep_lease(&self, work: Work<'_>) -> Result<(), VaultError> {
+        let now_ms = self.clock.unix_ms();
+        let lease = (now_ms, now_ms + LEASE_MS);
+        if self.store.claim_job(work.job.id, work.node, lease).await? {
+            Ok(())
+        } else {
+            Err(VaultError::Store(store::Error::LeaseLost))
+        }
+    }
+}
+
+/// Will the same job go on where it stands, once this is over?
+fn is_passing(fault: &VaultError) -> bool {
+    match fault {
+        VaultError::Sealed
+        | VaultError::Stale
+        | VaultError::Store(store::Error::Unreachable { .. } | store::Error::LeaseLost)
+        | VaultError::Kms(KmsError::Away { .. }) => true,
+        VaultError::Store(_)
+        | VaultError::Kms(_)
+        | VaultError::Crypto(_)
+        | VaultError::UnknownProvider
+        | VaultError::Duplicate
+        | VaultError::BadFields(_)
+        | VaultError::Vanished
+        | VaultError::Tampered
+        | VaultError::Worn
+        | VaultError::JobRuns
+        | VaultError::UnknownCategory
+        | VaultError::OtherMasterKey => false,
+    }
+}

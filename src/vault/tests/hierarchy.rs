@@ -1,0 +1,258 @@
+//! Generations, and the jobs that move what hangs on them.
+
+use std::time::Duration;
+
+use super::*;
+use crate::store::{self, InventoryRow, JobState, JobStep, KekState, Rewrapped};
+
+const VALUE: &str = "polygon-key-0123456789";
+const DAY: Duration = Duration::from_hours(24);
+
+fn settings(kek_max_age_days: u32) -> Settings {
+    let keep_opened = Duration::ZERO;
+    Settings { kek_max_age_days, keep_opened, locked_memory_bytes: 0 }
+}
+
+/// A house with this many secrets of polygon, each with a value of its own.
+async fn filled(count: usize) -> (House, Vec<Uuid>) {
+    let house = house().await;
+    let mut ids = Vec::new();
+    for number in 0..count {
+        let new = new("polygon", &format!("s{number}"), &format!("{VALUE}{number}"));
+        ids.push(house.vault.add(new).await.unwrap().id);
+    }
+    (house, ids)
+}
+
+fn all_open(house: &House, count: usize) {
+    for number in 0..count {
+        let value = opened(house, "polygon", Some(&format!("s{number}"))).unwrap();
+        assert_eq!(value, format!("{VALUE}{number}").as_bytes());
+    }
+}
+
+/// What was told since the house was made.
+fn listen(house: &House) -> Arc<Mutex<Vec<Happening>>> {
+    let heard = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&heard);
+    house.vault.tell_to(Box::new(move |happening| told.lock().unwrap().push(happening)));
+    heard
+}
+
+/// Tends until the job that runs has ended.
+async fn ended(house: &House) -> JobRow {
+    let tending = tokio::spawn(Arc::clone(&house.vault).tend_keys(String::from("a"), settings(0)));
+    let job = loop {
+        let job = house.vault.latest_job().await.unwrap().unwrap();
+        if job.state != JobState::Running {
+            break job;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    };
+    tending.abort();
+    job
+}
+
+async fn states(house: &House) -> Vec<(u32, KekState, u64)> {
+    let keks = house.vault.keks().await.unwrap();
+    keks.iter().map(|kek| (kek.generation, kek.state, kek.secrets)).collect()
+}
+
+#[tokio::test]
+async fn a_new_generation_takes_what_is_new_and_rewrapping_brings_the_rest() {
+    let (house, ids) = filled(5).await;
+    let rotated = house.vault.rotate_keks(Some("market-data")).await.unwrap();
+    assert_eq!(rotated.len(), 1);
+    let unknown = house.vault.rotate_keks(Some("nothing")).await;
+    assert!(matches!(unknown, Err(VaultError::UnknownCategory)));
+    house.vault.add(new("polygon", "s5", &format!("{VALUE}5"))).await.unwrap();
+    assert_eq!(states(&house).await, [(1, KekState::Retired, 5), (2, KekState::Active, 1)]);
+    all_open(&house, 6);
+
+    let before = house.store.secret(ids[0]).await.unwrap().unwrap();
+    house.vault.start_job(JobKind::Rewrap, "test", None).await.unwrap();
+    let job = ended(&house).await;
+    assert_eq!((job.state, job.done, job.total), (JobState::Done, 5, 5), "{job:?}");
+    assert_eq!(states(&house).await, [(1, KekState::Destroyed, 0), (2, KekState::Active, 6)]);
+    let after = house.store.secret(ids[0]).await.unwrap().unwrap();
+    assert_ne!(before.secret.data_key, after.secret.data_key);
+    assert_eq!(before.versions, after.versions, "no value was touched");
+    all_open(&house, 6);
+    assert!(house.store.keks().await.unwrap().rows[0].wrapped.is_empty());
+    assert_eq!(house.vault.findings(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_damaged_row_keeps_its_old_generation_and_is_named() {
+    let (house, _) = filled(3).await;
+    house.vault.rotate_keks(None).await.unwrap();
+    house.store.tamper("UPDATE secrets SET data_key = x'00' WHERE name = 's1'").await;
+    house.vault.start_job(JobKind::Rewrap, "test", None).await.unwrap();
+    let job = ended(&house).await;
+    assert_eq!((job.state, job.done), (JobState::Failed, 2), "{job:?}");
+    let outcome = job.outcome.unwrap();
+    assert!(outcome.contains("polygon/s1 has a data key that does not open"), "{outcome}");
+    assert_eq!(states(&house).await, [(1, KekState::Retired, 1), (2, KekState::Active, 2)]);
+    assert!(opened(&house, "polygon", Some("s0")).is_ok());
+    assert_eq!(opened(&house, "polygon", Some("s1")), Err(Reason::NoSecret));
+}
+
+#[tokio::test]
+async fn a_value_that_does_not_open_keeps_the_old_generation_though_its_data_key_moved() {
+    let (house, ids) = filled(2).await;
+    house.vault.rotate_keks(None).await.unwrap();
+    house.store.replace_envelope(ids[1], 1, &[1; 200], &[0; 32]).await.unwrap();
+    house.vault.start_job(JobKind::Rewrap, "test", None).await.unwrap();
+    let job = ended(&house).await;
+    assert_eq!((job.state, job.done), (JobState::Failed, 2), "{job:?}");
+    assert_eq!(states(&house).await, [(1, KekState::Retired, 0), (2, KekState::Active, 2)]);
+}
+
+#[tokio::test]
+async fn rekeying_changes_every_key_and_envelope_and_no_value() {
+    let (house, ids) = filled(4).await;
+    let fields = vec![(String::from("api_key"), SecretBytes::copy_of(b"polygon-key-new-9876543"))];
+    house.vault.replace(ids[3], fields, "test").await.unwrap();
+    let before = house.store.secrets().await.unwrap().rows;
+    house.vault.start_job(JobKind::Rekey, "test", None).await.unwrap();
+    let job = ended(&house).await;
+    assert_eq!((job.state, job.done, job.total), (JobState::Done, 4, 4), "{job:?}");
+    let after = house.store.secrets().await.unwrap().rows;
+    for (before, after) in before.iter().zip(&after) {
+        assert_ne!(before.secret.data_key, after.secret.data_key);
+        assert_eq!(before.secret.fingerprint, after.secret.fingerprint);
+        for (before, after) in before.versions.iter().zip(&after.versions) {
+            assert_eq!(before.envelope.is_some(), after.envelope.is_some());
+            assert!(before.envelope.is_none() || before.envelope != after.envelope);
+        }
+    }
+    all_open(&house, 3);
+    assert_eq!(opened(&house, "polygon", Some("s3")).unwrap(), b"polygon-key-new-9876543");
+    assert_eq!(house.vault.findings(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn one_job_runs_in_the_house_and_another_node_takes_it_when_its_holder_is_late() {
+    let (house, ids) = filled(1).await;
+    house.vault.rotate_keks(None).await.unwrap();
+    let job = house.vault.start_job(JobKind::Rewrap, "test", None).await.unwrap();
+    let second = house.vault.start_job(JobKind::Rekey, "test", None).await;
+    assert!(matches!(second, Err(VaultError::JobRuns)));
+
+    let now = house.clock.unix_ms();
+    assert!(house.store.claim_job(job.id, "a", (now, now + 60_000)).await.unwrap());
+    assert!(!house.store.claim_job(job.id, "b", (now, now + 60_000)).await.unwrap());
+    assert!(house.store.claim_job(job.id, "a", (now, now + 60_000)).await.unwrap(), "a restart");
+    let late = now + 60_001;
+    assert!(house.store.claim_job(job.id, "b", (late, late + 60_000)).await.unwrap());
+
+    // The one that was late moves nothing any more.
+    let stored = house.store.secret(ids[0]).await.unwrap().unwrap();
+    let kek_id = house.store.active_kek("market-data").await.unwrap().unwrap().id;
+    let row = Rewrapped { former: &stored.secret, kek_id, data_key: &[1] };
+    let step = JobStep { job: job.id, holder: "a", after: ids[0], lease_until: late };
+    let moved = house.store.rewrap_secret(&row, &step).await;
+    assert_eq!(moved, Err(store::Error::LeaseLost));
+    assert_eq!(house.store.secret(ids[0]).await.unwrap().unwrap(), stored);
+    // Nor does anybody over a row that was changed since it was read.
+    let edited = store::SecretRow { data_key: vec![9], ..stored.secret.clone() };
+    let row = Rewrapped { former: &edited, ..row };
+    let step = JobStep { holder: "b", ..step };
+    assert_eq!(house.store.rewrap_secret(&row, &step).await, Err(store::Error::Stale));
+}
+
+#[tokio::test]
+async fn wraps_are_counted_spoken_of_and_stopped() {
+    let (house, _) = filled(2).await;
+    let heard = listen(&house);
+    assert_eq!(house.vault.keks().await.unwrap()[0].wraps, 2);
+    house.store.tamper("UPDATE keks SET wraps = 1073741824").await;
+    let tending = tokio::spawn(Arc::clone(&house.vault).tend_keys(String::from("a"), settings(0)));
+    let wearing = |told: &Happening| matches!(told, Happening::Wearing { wraps: 1073741824, .. });
+    for _ in 0..500 {
+        if heard.lock().unwrap().iter().any(wearing) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tending.abort();
+    assert_eq!(heard.lock().unwrap().iter().filter(|told| wearing(told)).count(), 1);
+
+    house.store.tamper("UPDATE keks SET wraps = 2147483647").await;
+    house.vault.add(new("polygon", "last", VALUE)).await.unwrap();
+    let refused = house.vault.add(new("polygon", "one-more", VALUE)).await;
+    assert!(matches!(refused, Err(VaultError::Worn)));
+    all_open(&house, 2);
+    house.vault.rotate_keks(None).await.unwrap();
+    house.vault.add(new("polygon", "one-more", VALUE)).await.unwrap();
+}
+
+#[tokio::test]
+async fn an_old_generation_is_rotated_and_rewrapped_by_itself_unless_told_never() {
+    for (max_age_days, expected) in [(0, 1), (365, 2)] {
+        let (house, _) = filled(3).await;
+        let heard = listen(&house);
+        house.clock.advance(DAY * 366);
+        let tending = tokio::spawn(
+            Arc::clone(&house.vault).tend_keys(String::from("a"), settings(max_age_days)),
+        );
+        for _ in 0..400 {
+            let ended = |told: &Happening| matches!(told, Happening::Ended(_));
+            if heard.lock().unwrap().iter().any(ended) || max_age_days == 0 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if max_age_days == 0 {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+        }
+        tending.abort();
+        let states = states(&house).await;
+        assert_eq!(states.last(), Some(&(expected, KekState::Active, 3)), "{states:?}");
+        assert_eq!(states.len(), usize::try_from(expected).unwrap());
+        all_open(&house, 3);
+    }
+}
+
+#[tokio::test]
+async fn a_rotation_by_age_that_was_killed_before_its_rewrap_is_followed_by_it() {
+    let (house, _) = filled(2).await;
+    house.clock.advance(DAY * 366);
+    house.vault.rotate_keks(None).await.unwrap();
+    let tending =
+        tokio::spawn(Arc::clone(&house.vault).tend_keys(String::from("a"), settings(365)));
+    for _ in 0..500 {
+        if states(&house).await[0].1 == KekState::Destroyed {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tending.abort();
+    assert_eq!(states(&house).await, [(1, KekState::Destroyed, 0), (2, KekState::Active, 2)]);
+}
+
+#[tokio::test]
+async fn of_two_nodes_each_sees_what_the_other_has_changed() {
+    let (house, ids) = filled(1).await;
+    let other = Arc::new(house.another_node().await);
+    house.vault.rotate_keks(None).await.unwrap();
+    // The other one still has the former generation as the active one.
+    other.add(new("polygon", "s1", &format!("{VALUE}1"))).await.unwrap();
+    assert_eq!(states(&house).await, [(1, KekState::Retired, 1), (2, KekState::Active, 1)]);
+    let tending = tokio::spawn(Arc::clone(&house.vault).tend_keys(String::from("a"), settings(0)));
+    for _ in 0..500 {
+        if opened(&house, "polygon", Some("s1")).is_ok() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tending.abort();
+    all_open(&house, 2);
+    let fields = vec![(String::from("api_key"), SecretBytes::copy_of(b"polygon-key-new-9876543"))];
+    house.vault.replace(ids[0], fields, "test").await.unwrap();
+    // An inventory that both have read is written by one of them.
+    let row = house.store.inventory("market-data").await.unwrap().unwrap();
+    let next = InventoryRow { epoch: row.epoch + 1, ..row.clone() };
+    house.store.put_inventory(&next).await.unwrap();
+    assert_eq!(house.store.put_inventory(&next).await, Err(store::Error::Stale));
+}
