@@ -61,13 +61,9 @@ pub struct Running {
     emulator: Option<Emulator>,
     stop_admin: tokio::sync::oneshot::Sender<()>,
     admin: tokio::task::JoinHandle<()>,
-    /// Looks after the certificates; ends with the house.
-    refreshing: tokio::task::JoinHandle<()>,
-    backups: tokio::task::JoinHandle<()>,
-    /// Looks after the key hierarchy; a job that is cut goes on at the next start.
-    tending: tokio::task::JoinHandle<()>,
-    /// Watches over the holder of the master key; ends with the house.
-    keeping: tokio::task::JoinHandle<()>,
+    /// Look after the certificates, the backups, the keys and the holder of the master key; end with
+    /// the house, and a job on the keys that is cut goes on at the next start.
+    background: [tokio::task::JoinHandle<()>; 4],
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
     store: Store,
@@ -219,10 +215,7 @@ impl Rooms {
             emulator: sandbox.map(|sandbox| sandbox.emulator),
             stop_admin,
             admin: tokio::spawn(serving),
-            refreshing,
-            backups,
-            tending,
-            keeping: tokio::spawn(keeping),
+            background: [refreshing, backups, tending, tokio::spawn(keeping)],
             ledger: self.ledger,
             writer,
             store: self.store,
@@ -267,12 +260,14 @@ impl Rooms {
     fn admin_parts(&self, config: &Config) -> admin::Parts {
         let (metrics, ledger) = (self.metrics.clone(), self.ledger.clone());
         let limiter = Arc::clone(&self.limiter);
+        let vault = Arc::clone(&self.vault);
         let figures = Arc::new(move || {
             let (taken, _made) = ledger.fill();
             metrics.seats_in_use(taken);
             metrics.in_flight(u64::try_from(limiter.in_flight()).unwrap_or(u64::MAX));
             metrics.refusals_summed(ledger.refusals_summed());
             metrics.ledger_degraded(ledger.degraded().is_some());
+            metrics.sealed(vault.is_sealed());
             metrics.encode()
         });
         let (store, warden, ledger) =
@@ -386,10 +381,7 @@ impl Running {
         if let Some(emulator) = self.emulator {
             emulator.stop().await;
         }
-        self.refreshing.abort();
-        self.backups.abort();
-        self.tending.abort();
-        self.keeping.abort();
+        self.background.iter().for_each(tokio::task::JoinHandle::abort);
         self.ledger.stop();
         if self.writer.await.is_err() {
             tracing::error!("the ledger's writer ended in a panic");

@@ -45,13 +45,18 @@ pub(super) fn description() -> Value {
 
 /// The layers need the house; the description alone does not.
 fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
-    let groups: [(Right, WhileSealed, Vec<Routes>); 7] = [
+    let groups: [(Right, WhileSealed, Vec<Routes>); 6] = [
         (
             Right::ReadMetadata,
             WhileSealed::Refuses,
-            vec![keys::reading(), secrets::reading(), providers::reading(), symbols::reading()],
+            vec![
+                keks::reading(),
+                keys::reading(),
+                secrets::reading(),
+                providers::reading(),
+                symbols::reading(),
+            ],
         ),
-        (Right::ReadMetadata, WhileSealed::Answers, vec![keks::reading()]),
         (
             Right::ReadUsageTrail,
             WhileSealed::Answers,

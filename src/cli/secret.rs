@@ -68,10 +68,10 @@ pub(super) enum Command {
         #[command(flatten)]
         changes: Changes,
     },
-    /// Check a secret: does it open, does it have the provider's format; exit 1 if not
-    Validate(One),
     /// Allow the provider's present destinations, where the catalogue or the settings changed them
     Reseal(One),
+    /// Check a secret: does it open, does it have the provider's format; exit 1 if not
+    Validate(One),
     /// Stop using a secret, at once; `secret set --active true` brings it back
     Disable(One),
     /// Destroy a secret for good
@@ -156,9 +156,9 @@ impl Command {
                 let body = changes.body()?;
                 one.show(ground, async |link, path| link.put(&path, Some(body)).await)
             }
-            Self::Validate(one) => one.validate(ground),
             Self::Reseal(one) => one
                 .show(ground, async |link, path| link.post(&format!("{path}/reseal"), None).await),
+            Self::Validate(one) => one.validate(ground),
             Self::Disable(one) => {
                 let body = json!({ "active": false });
                 one.show(ground, async |link, path| link.put(&path, Some(body)).await)

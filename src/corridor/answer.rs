@@ -94,7 +94,6 @@ pub(super) fn put_figures(headers: &mut HeaderMap, figures: Figures) {
 
 /// Four numbers as header values that share one buffer. Formatting costs several times this, and
 /// these stand in every answer.
-#[expect(clippy::cast_possible_truncation, reason = "a remainder of ten")]
 fn numbers(values: [u64; 4]) -> [Option<HeaderValue>; 4] {
     let mut digits = [0; 4 * MOST_DIGITS];
     let mut free = digits.len();

@@ -51,6 +51,7 @@ struct Figures {
     refusals_summed: AtomicU64,
     seats_in_use: AtomicU64,
     ledger_degraded: AtomicBool,
+    sealed: AtomicBool,
     alerts: Mutex<Vec<(&'static str, u64)>>,
 }
 
@@ -87,6 +88,7 @@ impl Metrics {
             refusals_summed: AtomicU64::new(0),
             seats_in_use: AtomicU64::new(0),
             ledger_degraded: AtomicBool::new(false),
+            sealed: AtomicBool::new(false),
             alerts: Mutex::new(Vec::new()),
         });
         let mut registry = Registry::with_prefix("sealgate");
@@ -127,6 +129,10 @@ impl Metrics {
     /// Records wait in the journal because the database does not take them.
     pub(crate) fn ledger_degraded(&self, degraded: bool) {
         self.figures.ledger_degraded.store(degraded, Ordering::Relaxed);
+    }
+
+    pub(crate) fn sealed(&self, sealed: bool) {
+        self.figures.sealed.store(sealed, Ordering::Relaxed);
     }
 
     pub(crate) fn alert_raised(&self, kind: &'static str) {
@@ -215,7 +221,9 @@ impl Collector for Figures {
         gauge(&mut encoder, "ledger_seats_in_use", "Records not yet in the database.", seats)?;
         let degraded = u64::from(self.ledger_degraded.load(Ordering::Relaxed));
         let help = "1 while records wait in the journal because the database does not take them.";
-        gauge(&mut encoder, "ledger_degraded", help, degraded)
+        gauge(&mut encoder, "ledger_degraded", help, degraded)?;
+        let sealed = u64::from(self.sealed.load(Ordering::Relaxed));
+        gauge(&mut encoder, "vault_sealed", "1 while no key is open in memory.", sealed)
     }
 }
 
@@ -318,12 +326,14 @@ mod tests {
         metrics.seats_in_use(7);
         metrics.refusals_summed(9);
         metrics.ledger_degraded(true);
+        metrics.sealed(true);
         metrics.alert_raised("integrity");
         metrics.alert_raised("integrity");
         let page = metrics.clone().encode();
         check(&page, "sealgate_ledger_seats_in_use 7");
         check(&page, "sealgate_refusals_summed_total 9");
         check(&page, "sealgate_ledger_degraded 1");
+        check(&page, "sealgate_vault_sealed 1");
         check(&page, "sealgate_alerts_total{kind=\"integrity\"} 2");
         check(&page, "sealgate_uptime_seconds 1.5");
         check(

@@ -123,6 +123,8 @@ impl Vault {
         (masters, to): (&Masters, &Master),
         kek: &KekRow,
     ) -> Result<(), VaultError> {
+        // Sealed meanwhile, the job lets go of its keys.
+        drop(self.unsealed()?);
         let context = Context {
             installation: self.installation,
             category: &kek.category,

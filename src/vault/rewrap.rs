@@ -99,6 +99,8 @@ impl Vault {
         work: Work<'_>,
         secret: &SecretRow,
     ) -> Result<(), VaultError> {
+        // Sealed meanwhile, the job lets go of its keys; it goes on when the vault is open again.
+        drop(self.unsealed()?);
         let kek = keyring.known_active(&secret.category).ok_or(VaultError::UnknownCategory)?;
         let data_key = keyring.unwrap_data_key(secret)?;
         let meaning = (secret.provider.as_str(), secret.id);

@@ -35,6 +35,7 @@ on_both! {
         }
         let figures = house.admin.bare(Method::GET, "/metrics").send().await.text();
         assert!(figures.contains("sealgate_calls_in_flight 0"), "{figures}");
+        assert!(figures.contains("sealgate_vault_sealed 1"), "{figures}");
 
         client.get("/acme/x").send().await.is_refusal(503, "sealed");
         client.get("/nowhere/x").send().await.is_refusal(404, "unknown_provider");
