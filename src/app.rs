@@ -61,8 +61,8 @@ pub struct Running {
     emulator: Option<Emulator>,
     stop_admin: tokio::sync::oneshot::Sender<()>,
     admin: tokio::task::JoinHandle<()>,
-    /// Look after the certificates, the backups, the keys and the holder of the master key; end with
-    /// the house, and a job on the keys that is cut goes on at the next start.
+    /// Look after the certificates, the backups, the keys and the holder of the master key; end
+    /// with the house, and a job on the keys that is cut goes on at the next start.
     background: [tokio::task::JoinHandle<()>; 4],
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
