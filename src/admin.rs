@@ -5,6 +5,7 @@
 mod act;
 mod answer;
 mod audit;
+mod backups;
 mod call;
 mod caller;
 mod change;
@@ -46,6 +47,7 @@ use tokio::sync::{Mutex, Semaphore};
 use self::house::{House, MOST_CHANGES};
 use self::pages::Pages;
 use self::rate::Rate;
+use crate::backup;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::limiter;
@@ -83,6 +85,7 @@ pub(crate) struct Parts {
     pub(crate) catalogue: Arc<Catalogue>,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(crate) tiers: limiter::Settings,
+    pub(crate) backups: backup::Settings,
     pub(crate) figures: Figures,
     pub(crate) readiness: Readiness,
 }
@@ -105,6 +108,7 @@ impl Admin {
             ledger: parts.ledger,
             catalogue: parts.catalogue,
             tiers: parts.tiers,
+            backups: parts.backups,
             figures: parts.figures,
             readiness: parts.readiness,
             pages,

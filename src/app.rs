@@ -2,10 +2,12 @@
 //! die. The one place that knows all rooms; nothing is decided here that a room could
 //! decide.
 
+mod background;
 mod fault;
 mod keys;
 mod lock;
 mod proof;
+mod rescue;
 mod sandbox;
 mod setup;
 mod watch;
@@ -17,12 +19,15 @@ use std::time::Duration;
 
 use tracing::Instrument as _;
 
+use self::background::{protect_memory, workers};
 pub use self::fault::StartError;
 use self::lock::DataLock;
 pub(crate) use self::proof::prove_master_key;
+pub use self::rescue::{Opener, Rescue, prove, restore};
 pub use self::setup::{AskPassphrase, Setup, Step};
 pub(crate) use self::ways::reach;
 use crate::admin::{self, Admin, Doors, LocalSocket, Part};
+pub use crate::backup::{Step as RestoreStep, Verdict};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::corridor;
@@ -34,7 +39,7 @@ use crate::provider::Catalogue;
 use crate::proxy::{self, Proxy};
 use crate::refusal::Reason;
 use crate::roster::Roster;
-use crate::secret::{self, SecretBytes};
+use crate::secret::SecretBytes;
 use crate::store::Store;
 use crate::telemetry::{self, Metrics};
 use crate::vault::{Vault, Warden};
@@ -56,9 +61,9 @@ pub struct Running {
     emulator: Option<Emulator>,
     stop_admin: tokio::sync::oneshot::Sender<()>,
     admin: tokio::task::JoinHandle<()>,
-    /// Look after the certificates, the keys and the holder of the master key; end with the house,
-    /// and a job on the keys that is cut goes on at the next start.
-    background: [tokio::task::JoinHandle<()>; 3],
+    /// Look after the certificates, the backups, the keys and the holder of the master key; end
+    /// with the house, and a job on the keys that is cut goes on at the next start.
+    background: [tokio::task::JoinHandle<()>; 4],
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
     store: Store,
@@ -114,15 +119,6 @@ async fn ground(
     let (installation, setup) = setup::run(config, base, ask).await?;
     let ground = Ground { clock, store, metrics, roster, installation, setup };
     Ok((ground, lock))
-}
-
-/// Weaker memory is no reason not to start, but one to say so.
-fn protect_memory(config: &Config) {
-    let protection = secret::prepare(config.vault.locked_memory_bytes);
-    match protection.remedy() {
-        None => tracing::debug!("{}", protection.sentence()),
-        Some(remedy) => tracing::warn!(remedy, "{}", protection.sentence()),
-    }
 }
 
 /// Starts the house on the current runtime; the proxy's threads are its own.
@@ -200,6 +196,7 @@ impl Rooms {
         let certificates =
             [proxy.as_ref().and_then(Proxy::certificate), binding.as_ref().and_then(Binding::tls)];
         let refreshing = tokio::spawn(refresh(certificates.into_iter().flatten().collect()));
+        let backups = tokio::spawn(self.schedule(&config, mode));
         let keeping = Arc::clone(&self.warden).keep().instrument(telemetry::job("warden"));
         let admin_address = binding.as_ref().map(Binding::address);
         let network = binding.and_then(|mut binding| binding.take());
@@ -218,7 +215,7 @@ impl Rooms {
             emulator: sandbox.map(|sandbox| sandbox.emulator),
             stop_admin,
             admin: tokio::spawn(serving),
-            background: [refreshing, tending, tokio::spawn(keeping)],
+            background: [refreshing, backups, tending, tokio::spawn(keeping)],
             ledger: self.ledger,
             writer,
             store: self.store,
@@ -289,6 +286,7 @@ impl Rooms {
             ledger: self.ledger.clone(),
             catalogue: Arc::clone(&self.catalogue),
             tiers: config.limiter.clone(),
+            backups: config.backup.clone(),
             figures,
             readiness,
         }
@@ -340,14 +338,6 @@ fn meter(metrics: &Metrics) -> crate::ledger::Meter {
             metrics.call(&tally.provider, tally.status, *duration_ns);
         }
     })
-}
-
-fn workers(config: &Config, mode: Mode) -> usize {
-    match (mode, config.proxy.workers) {
-        (Mode::SocketOnly, _) => 1,
-        (Mode::Serve { .. }, 0) => std::thread::available_parallelism().map_or(1, Into::into),
-        (Mode::Serve { .. }, set) => set,
-    }
 }
 
 /// With port 0 and no URL set, the settings cannot know how clients reach us: it is the port given.

@@ -4,6 +4,7 @@
 //! for a failure.
 
 mod audit;
+mod backup;
 mod client;
 mod completions;
 mod config;
@@ -83,6 +84,9 @@ enum Command {
     /// The trail of every request and change
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Encrypted snapshots of everything: make, prove, bring back
+    #[command(subcommand)]
+    Backup(backup::Command),
     /// Cut every call under way and drop every key; the proxy answers 503 until it is unsealed
     Seal(seal::Seal),
     /// Take the master key up again; asks for its passphrase where it is held by one
@@ -166,6 +170,7 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Fa
         Command::MasterKey(command) => command.run(&ground),
         Command::Provider(command) => command.run(&ground),
         Command::Audit(command) => command.run(&ground),
+        Command::Backup(command) => command.run(&ground),
         Command::Seal(seal) => seal.run(&ground),
         Command::Unseal(unseal) => unseal.run(&ground),
         Command::Emulate(emulate) => emulate.run(&ground),

@@ -33,7 +33,7 @@ use self::ground::Ground;
 use self::layers::Layers;
 use self::raw::Raw;
 use crate::provider::Catalogue;
-use crate::{admin, kms, ledger, limiter, net, proxy, store, telemetry, vault};
+use crate::{admin, backup, kms, ledger, limiter, net, proxy, store, telemetry, vault};
 
 /// The settings file in the current folder that is read where no other is named.
 const FILE_NAME: &str = "sealgate.toml";
@@ -64,6 +64,7 @@ pub struct Config {
     /// Failed authentications of one address in a minute that are answered at once.
     pub free_failures_per_minute: u64,
     pub ledger: ledger::Settings,
+    pub backup: backup::Settings,
     /// Where `serve --sandbox` runs its stand-in provider; port 0: any.
     pub sandbox: SocketAddr,
     pub proxy: proxy::Settings,
@@ -171,6 +172,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
             retention_days: raw.audit.retention_days,
             budget_bytes: raw.audit.journal_bytes,
         },
+        backup: storage::backup(ground, &raw.backup, &data_dir)?,
         sandbox: raw.sandbox.listen,
         proxy,
         admin,

@@ -69,7 +69,6 @@ impl Context<'_> {
 
 impl Master {
     /// Of 32 bytes that are at hand.
-    #[cfg(test)]
     pub(crate) fn local(kind: crate::store::MasterKind, key: Key) -> Self {
         Self::Local(LocalKey::new(kind, key))
     }

@@ -26,6 +26,8 @@ mod ledger;
 mod inject;
 mod upstream;
 mod corridor;
+// around
+mod backup;
 // doors
 mod emulator;
 mod proxy;

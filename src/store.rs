@@ -3,6 +3,7 @@
 //! Not found is `Ok(None)`, a row that contradicts the model is an error that names it.
 //! Must never show a password, and must never put a value into the text of a statement.
 
+mod archive;
 mod client_key_hashes;
 mod client_key_row;
 mod client_keys;
@@ -28,6 +29,7 @@ mod tests;
 
 use std::sync::Arc;
 
+pub(crate) use self::archive::{ARCHIVED, Archived, Cell, Loading};
 pub(crate) use self::client_key_hashes::{KeyPreview, NextDigest};
 pub(crate) use self::client_key_row::ClientKeyRow;
 pub(crate) use self::client_keys::Touch;
@@ -73,10 +75,25 @@ impl Store {
     /// data folder's lock.
     pub(crate) async fn open(settings: &Settings, clock: Clock) -> Result<Self, Error> {
         let (pools, place) = match &settings.target {
-            Target::Sqlite(path) => sqlite::open(path).await?,
+            Target::Sqlite(path) => sqlite::open(path, None).await?,
             Target::Postgres(url) => postgres::open(url).await?,
         };
         Ok(Self { pools, clock, place: place.into() })
+    }
+
+    /// A new SQLite file with the schema of an earlier program, for what that program has written.
+    pub(crate) async fn create_at(
+        path: &std::path::Path,
+        schema: i64,
+        clock: Clock,
+    ) -> Result<Self, Error> {
+        let (pools, place) = sqlite::open(path, Some(schema)).await?;
+        Ok(Self { pools, clock, place: place.into() })
+    }
+
+    /// The newest schema that this program knows.
+    pub(crate) fn newest_schema() -> i64 {
+        migrate::newest()
     }
 
     /// What it is and where, for people; never the password.

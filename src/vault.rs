@@ -8,6 +8,7 @@ mod hierarchy;
 mod inventory;
 mod jobs;
 mod keyring;
+mod proof;
 mod rekey;
 mod remains;
 mod remaster;
@@ -28,6 +29,7 @@ use uuid::Uuid;
 pub(crate) use self::fields::{Fresh, Placed};
 pub(crate) use self::hierarchy::{Happening, KekView, Teller};
 use self::keyring::Keyring;
+pub(crate) use self::proof::prove;
 pub(crate) use self::remains::Remains;
 use self::snapshot::Snapshot;
 pub(crate) use self::snapshot::{Opened, Selected};
@@ -35,13 +37,13 @@ pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, Vers
 pub(crate) use self::warden::{Bell, Hooks, UnsealError, Warden};
 use crate::clock::{Clock, Moment};
 use crate::crypto::{self, label};
-use crate::kms::{KmsError, Masters, Place};
+use crate::kms::{KmsError, Master, Masters, Place};
 use crate::policy::Permit;
 use crate::provider::{Catalogue, Provider};
 use crate::refusal::{FieldFault, Reason, Refusal};
 use crate::secret::SecretBytes;
 pub(crate) use crate::store::{JobKind, JobRow, JobState};
-use crate::store::{KekState, Store, StoredSecret, VersionState};
+use crate::store::{KekRow, KekState, Store, StoredSecret, VersionState};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -252,6 +254,20 @@ impl Vault {
         let sealed = (version.version, &version.destinations, envelope.as_slice());
         let prepared = fields::prepare(self.installation, &data_key, &stored.secret, sealed)?;
         Ok(Some(fields::open(&prepared)?))
+    }
+
+    /// A key-encryption key wrapped by another master key, for a backup.
+    pub(crate) async fn wrap_for(
+        &self,
+        kek: &KekRow,
+        master: &Master,
+    ) -> Result<Vec<u8>, VaultError> {
+        let unsealed = self.opened.load_full().ok_or(VaultError::Sealed)?;
+        unsealed.keyring.wrap_for(kek, master).await
+    }
+
+    pub(crate) fn installation(&self) -> Uuid {
+        self.installation
     }
 
     pub(crate) async fn list(&self) -> Result<Vec<SecretView>, VaultError> {

@@ -94,6 +94,8 @@ mod law {
         // storage
         ("sqlx", In(&["store"])),
         ("memmap2", In(&["ledger"])),
+        ("age", In(&["backup"])),
+        ("zstd", In(&["backup"])),
         // shared snapshots without locks
         ("arc-swap", In(KEEPERS)),
         ("papaya", In(KEEPERS)),

@@ -9,6 +9,7 @@ use tokio::sync::{Mutex, Semaphore};
 use super::open::{Figures, Readiness};
 use super::pages::Pages;
 use super::rate::Rate;
+use crate::backup;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::limiter;
@@ -27,6 +28,7 @@ pub(super) struct House {
     pub(super) catalogue: Arc<Catalogue>,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(super) tiers: limiter::Settings,
+    pub(super) backups: backup::Settings,
     pub(super) figures: Figures,
     pub(super) readiness: Readiness,
     pub(super) rate: Rate,

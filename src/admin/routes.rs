@@ -18,7 +18,9 @@ use super::frame::frame;
 use super::guard::{Needs, WhileSealed, guard};
 use super::house::House;
 use super::refused::Refused;
-use super::{audit, describe, keks, keys, open, pages, providers, sealing, secrets, symbols};
+use super::{
+    audit, backups, describe, keks, keys, open, pages, providers, sealing, secrets, symbols,
+};
 use crate::client::Right;
 
 type Routes = OpenApiRouter<Arc<House>>;
@@ -65,7 +67,12 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         (
             Right::Administer,
             WhileSealed::Refuses,
-            vec![keks::changing(), keks::master::changing(), secrets::destroying()],
+            vec![
+                backups::administering(),
+                keks::changing(),
+                keks::master::changing(),
+                secrets::destroying(),
+            ],
         ),
         (Right::Administer, WhileSealed::Answers, vec![sealing::changing()]),
     ];

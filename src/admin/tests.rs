@@ -54,6 +54,15 @@ async fn face() -> Face {
     face_with(600).await
 }
 
+fn no_backups(folder: &Path) -> backup::Settings {
+    backup::Settings {
+        folder: folder.join("backups"),
+        every: None,
+        keep: 1,
+        recipients: Vec::new(),
+    }
+}
+
 async fn face_with(requests_per_minute: u64) -> Face {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::settable(1_768_487_400_000);
@@ -96,6 +105,7 @@ async fn face_with(requests_per_minute: u64) -> Face {
         warden,
         ledger,
         catalogue,
+        backups: no_backups(folder.path()),
         tiers: limiter::Settings {
             enabled: true,
             window_seconds: 3600,

@@ -13,7 +13,7 @@ use crate::net::{ListenError, TlsError};
 use crate::provider::BadProvider;
 use crate::roster::RosterError;
 use crate::vault::VaultError;
-use crate::{ledger, store};
+use crate::{backup, ledger, store};
 
 /// A cause, already in words.
 #[derive(Debug)]
@@ -74,6 +74,7 @@ from_rooms!(
     ListenError,
     TlsError,
     EmulatorError,
+    backup::Fault,
     BadProvider,
     CryptoError,
     std::io::Error,

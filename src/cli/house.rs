@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::failure::Failure;
 use super::{link, passphrase};
-use crate::app::{self, Mode, Running, Setup, StartError};
+use crate::app::{
+    self, AskPassphrase, Mode, Rescue, RestoreStep, Running, Setup, StartError, Verdict,
+};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::store::Target;
@@ -83,11 +85,36 @@ pub(super) fn initialise(config: &Config) -> Result<Setup, Failure> {
         let what = format!("installation in {}, served at present", config.data_dir.display());
         return Ok(Setup { steps: vec![app::Step { what, stood: true }], admin_key: None });
     }
-    let ask = Box::new(|| {
+    let ask = ask_new_passphrase();
+    runtime()?.block_on(app::initialise(config, Clock::system(), ask)).map_err(failure)
+}
+
+fn ask_new_passphrase() -> AskPassphrase {
+    Box::new(|| {
         let typed = passphrase::new();
         typed.map_err(|failure| StartError::Room(failure.line().to_owned()))
-    });
-    runtime()?.block_on(app::initialise(config, Clock::system(), ask)).map_err(failure)
+    })
+}
+
+/// No server may run meanwhile: it would go on in a house that is not there any more.
+pub(super) fn restore_backup(
+    config: &Config,
+    rescue: Rescue,
+    told: &(dyn Fn(RestoreStep) + Sync),
+) -> Result<Verdict, Failure> {
+    if link::answers(&config.socket)? {
+        return Err(Failure::new(format!(
+            "a server runs in {}; stop it, then restore",
+            config.data_dir.display()
+        )));
+    }
+    let clock = Clock::system();
+    let ask = ask_new_passphrase();
+    runtime()?.block_on(app::restore(config, clock, (rescue, ask), told)).map_err(failure)
+}
+
+pub(super) fn prove_backup(config: &Config, rescue: Rescue) -> Result<Verdict, Failure> {
+    runtime()?.block_on(app::prove(config, Clock::system(), rescue)).map_err(failure)
 }
 
 /// Runs until a signal says stop; a second one ends at once what the drain would still wait for.

@@ -2,6 +2,8 @@
 //! while none does, a remote server where its URL is given. Must never send a key over a network in
 //! clear, and never follow a redirect with it.
 
+use std::fs::File;
+use std::io::Write;
 use std::net::IpAddr;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -13,11 +15,14 @@ use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::house::{self, Offline};
+use super::progress::Transfer;
 use super::{Ground, Reach};
 use crate::config::Config;
 
 /// Longer than any answer takes, adding a secret included: its provider is asked first.
 const PATIENCE: Duration = Duration::from_secs(120);
+/// A backup may be large and its way slow.
+const DOWNLOAD_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 const PAGE: usize = 1_000;
 /// More pages than a list for people can have; ends a server that never ends.
 const MOST_PAGES: usize = 10_000;
@@ -194,6 +199,40 @@ impl Link {
         if status.is_success() { Ok(body) } else { Err(Failure::answered(status.as_u16(), &body)) }
     }
 
+    /// An answer that is no JSON, into a file as it comes; yields its bytes. One that breaks off is
+    /// a failure.
+    pub(super) async fn download(
+        &self,
+        path: &str,
+        body: Value,
+        file: &mut File,
+        transfer: &Transfer,
+    ) -> Result<u64, Failure> {
+        let url = self
+            .base
+            .join(path.trim_start_matches('/'))
+            .map_err(|_| Failure::new(format!("{path:?} is no path")))?;
+        let broken = |error: reqwest::Error| {
+            Failure::new(format!("{} broke off: {}; try again", self.place(), causes(&error)))
+        };
+        let request = self.client.post(url).timeout(DOWNLOAD_PATIENCE).json(&body);
+        let mut answer = request.send().await.map_err(broken)?;
+        let status = answer.status();
+        if !status.is_success() {
+            let bytes = answer.bytes().await.map_err(broken)?;
+            let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+            return Err(Failure::answered(status.as_u16(), &body));
+        }
+        let mut bytes = 0;
+        while let Some(piece) = answer.chunk().await.map_err(broken)? {
+            file.write_all(&piece)
+                .map_err(|error| Failure::new(format!("cannot write: {error}")))?;
+            bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+            transfer.add(piece.len());
+        }
+        Ok(bytes)
+    }
+
     fn place(&self) -> String {
         match self.base.host_str() {
             Some("local") => String::from("the local server"),
@@ -229,7 +268,7 @@ pub(super) fn encoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{Read, Write};
+    use std::io::Read;
     use std::os::unix::net::UnixListener;
 
     use super::*;

@@ -5,7 +5,7 @@
 use std::io::IsTerminal;
 use std::time::Duration;
 
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 /// Turns while the work goes on; vanishes when dropped.
 pub(super) struct Progress(ProgressBar);
@@ -19,6 +19,12 @@ impl Progress {
             bar.set_draw_target(ProgressDrawTarget::hidden());
         }
         Self(bar)
+    }
+}
+
+impl Progress {
+    pub(super) fn say(&self, text: &'static str) {
+        self.0.set_message(text);
     }
 }
 
@@ -41,6 +47,36 @@ impl Bar {
 }
 
 impl Drop for Bar {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+/// Counts bytes whose end nobody knows.
+pub(super) struct Transfer(ProgressBar);
+
+impl Transfer {
+    pub(super) fn of(text: &'static str) -> Self {
+        let bar = ProgressBar::no_length().with_message(text);
+        let style =
+            ProgressStyle::with_template("{spinner} {msg}  {bytes}  {bytes_per_sec}  {elapsed}");
+        if let Ok(style) = style {
+            bar.set_style(style);
+        }
+        if std::io::stderr().is_terminal() {
+            bar.enable_steady_tick(Duration::from_millis(120));
+        } else {
+            bar.set_draw_target(ProgressDrawTarget::hidden());
+        }
+        Self(bar)
+    }
+
+    pub(super) fn add(&self, bytes: usize) {
+        self.0.inc(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+}
+
+impl Drop for Transfer {
     fn drop(&mut self) {
         self.0.finish_and_clear();
     }

@@ -20,6 +20,7 @@ pub(super) struct Raw {
     pub(super) auth: RawAuth,
     pub(super) audit: RawAudit,
     pub(super) egress: RawEgress,
+    pub(super) backup: RawBackup,
     pub(super) sandbox: RawSandbox,
     pub(super) browser: RawBrowser,
 }
@@ -170,6 +171,15 @@ pub(super) struct RawAudit {
 pub(super) struct RawEgress {
     pub(super) allow_private_networks: bool,
     pub(super) ca_file: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBackup {
+    pub(super) folder: String,
+    pub(super) every_hours: u64,
+    pub(super) keep: usize,
+    pub(super) recipients: Vec<String>,
 }
 
 #[derive(Deserialize)]

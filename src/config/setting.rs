@@ -282,6 +282,25 @@ pub(super) const SETTINGS: &[Setting] = &[
     ),
     setting("egress.ca_file", Kind::Path, "\"\"", "extra trust anchors, PEM"),
     setting(
+        "backup.folder",
+        Kind::Path,
+        "\"\"",
+        "where the house keeps the backups that it makes; empty: backups in data_dir",
+    ),
+    setting(
+        "backup.every_hours",
+        number(0, 8_760),
+        "0",
+        "a backup by itself so often; 0: none; needs backup.recipients",
+    ),
+    setting("backup.keep", number(1, 100_000), "14", "so many of the newest backups stay"),
+    setting(
+        "backup.recipients",
+        Kind::Texts,
+        "[]",
+        "who can open them: public keys of age (\"age1…\"); `sealgate backup keygen` makes a pair",
+    ),
+    setting(
         "sandbox.listen",
         Kind::Address,
         "\"127.0.0.1:8090\"",

@@ -4,12 +4,13 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::fault::Fault;
 use super::ground::Ground;
-use super::raw::RawSecret;
+use super::raw::{RawBackup, RawSecret};
 use crate::secret::SecretBytes;
-use crate::store;
+use crate::{backup, store};
 
 pub(super) fn data_dir(ground: &Ground<'_>, text: &str) -> Result<PathBuf, Fault> {
     let path = ground.path(text);
@@ -73,4 +74,28 @@ pub(super) fn redis_url(ground: &Ground<'_>, raw: RawSecret) -> Result<(), Fault
         return Ok(());
     }
     Err(ground.fault(KEY, "must begin with redis:// or rediss:// and name a host"))
+}
+
+pub(super) fn backup(
+    ground: &Ground<'_>,
+    raw: &RawBackup,
+    data_dir: &Path,
+) -> Result<backup::Settings, Fault> {
+    const KEY: &str = "backup.recipients";
+    if !raw.recipients.is_empty()
+        && let Err(fault) = backup::Lock::recipients(&raw.recipients)
+    {
+        return Err(ground.fault(KEY, fault.to_string()));
+    }
+    if raw.every_hours > 0 && raw.recipients.is_empty() {
+        let what = "is empty, so nobody could open the backups of backup.every_hours; make a pair of \
+                    keys with `sealgate backup keygen` and name its public one";
+        return Err(ground.fault(KEY, what));
+    }
+    let folder = match raw.folder.as_str() {
+        "" => data_dir.join("backups"),
+        named => ground.path(named),
+    };
+    let every = (raw.every_hours > 0).then(|| Duration::from_secs(raw.every_hours * 3600));
+    Ok(backup::Settings { folder, every, keep: raw.keep, recipients: raw.recipients.clone() })
 }

@@ -166,7 +166,7 @@ impl Ledger {
         let mut verified = Verified { records: 0, first_bad: None };
         for node in &nodes {
             let least = if *node == self.0.node { head } else { Link::genesis(node) };
-            let (records, bad) = self.verify_node(node, &least).await?;
+            let (records, bad) = verify_node(store, node, &least).await?;
             verified.records += records;
             verified.first_bad = verified.first_bad.or(bad);
         }
@@ -177,39 +177,50 @@ impl Ledger {
         }
         Ok(verified)
     }
+}
 
-    async fn verify_node(
-        &self,
-        node: &str,
-        least: &Link,
-    ) -> Result<(u64, Option<Bad>), store::Error> {
-        let mut link = Link::genesis(node);
-        let verified = |link: &Link| link.next_sequence - 1;
-        loop {
-            let store = self.0.sink.store();
-            let from = link.next_sequence;
-            let blocks = match store.record_blocks_from(node, from, BLOCKS_A_READ).await {
-                Ok(blocks) => blocks,
-                Err(store::Error::Contradiction { .. }) => {
-                    return Ok((verified(&link), Some(Bad::here(node, &link, UNREADABLE_ROW))));
-                }
-                Err(error) => return Err(error),
-            };
-            if blocks.is_empty() {
-                break;
+/// Every chain of a database that no ledger runs on. What was cut off its end only the journal
+/// knows.
+pub(crate) async fn verify_stored(store: &store::Store) -> Result<Verified, store::Error> {
+    let mut verified = Verified { records: 0, first_bad: None };
+    for node in &store.record_nodes().await? {
+        let (records, bad) = verify_node(store, node, &Link::genesis(node)).await?;
+        verified.records += records;
+        verified.first_bad = verified.first_bad.or(bad);
+    }
+    Ok(verified)
+}
+
+async fn verify_node(
+    store: &store::Store,
+    node: &str,
+    least: &Link,
+) -> Result<(u64, Option<Bad>), store::Error> {
+    let mut link = Link::genesis(node);
+    let verified = |link: &Link| link.next_sequence - 1;
+    loop {
+        let from = link.next_sequence;
+        let blocks = match store.record_blocks_from(node, from, BLOCKS_A_READ).await {
+            Ok(blocks) => blocks,
+            Err(store::Error::Contradiction { .. }) => {
+                return Ok((verified(&link), Some(Bad::here(node, &link, UNREADABLE_ROW))));
             }
-            for block in &blocks {
-                match block::verify(block, &link) {
-                    Ok(after) => link = after,
-                    Err(bad) => return Ok((verified(&link), Some(bad))),
-                }
+            Err(error) => return Err(error),
+        };
+        if blocks.is_empty() {
+            break;
+        }
+        for block in &blocks {
+            match block::verify(block, &link) {
+                Ok(after) => link = after,
+                Err(bad) => return Ok((verified(&link), Some(bad))),
             }
         }
-        let is_cut = link.next_sequence < least.next_sequence
-            || (link.next_sequence == least.next_sequence && link.hash != least.hash);
-        let bad = is_cut.then(|| Bad::here(node, &link, CUT_TAIL));
-        Ok((verified(&link), bad))
     }
+    let is_cut = link.next_sequence < least.next_sequence
+        || (link.next_sequence == least.next_sequence && link.hash != least.hash);
+    let bad = is_cut.then(|| Bad::here(node, &link, CUT_TAIL));
+    Ok((verified(&link), bad))
 }
 
 /// Searches a block from its end; `left` of its records are to be looked at. Answers how many are

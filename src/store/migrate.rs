@@ -17,8 +17,12 @@ const NEWEST: &str = "SELECT MAX(version) FROM _sqlx_migrations";
 
 /// Must be called within a transaction that holds the write lock from its start: the driver itself
 /// takes no lock on SQLite, and two processes would both run the first step.
-pub(super) async fn sqlite(connection: &mut SqliteConnection, place: &str) -> Result<(), Error> {
-    if let Err(error) = SQLITE.run_direct(None, &mut *connection, false).await {
+pub(super) async fn sqlite(
+    connection: &mut SqliteConnection,
+    place: &str,
+    schema: Option<i64>,
+) -> Result<(), Error> {
+    if let Err(error) = SQLITE.run_direct(schema, &mut *connection, false).await {
         // Where even this fails, the first error says more.
         let found = sqlx::query_scalar(NEWEST).fetch_one(connection).await.unwrap_or(None);
         return Err(explain(error, place, found, &SQLITE));
@@ -34,6 +38,10 @@ pub(super) async fn postgres(connection: &mut PgConnection, place: &str) -> Resu
         return Err(explain(error, place, found, &POSTGRES));
     }
     Ok(())
+}
+
+pub(super) fn newest() -> i64 {
+    SQLITE.iter().map(|step| step.version).max().unwrap_or(0)
 }
 
 fn explain(error: MigrateError, place: &str, found: Option<i64>, migrator: &Migrator) -> Error {

@@ -24,7 +24,8 @@ const MAGIC: &[u8] = b"SQLite format 3\0";
 const RESTORE: &str = "It was left as it is; restore it from a backup, or name another file.";
 const PERMISSIONS: &str = "Check owner, permissions and free space of the file and its folder.";
 
-pub(super) async fn open(path: &Path) -> Result<(Pools, String), Error> {
+/// `schema`: no further than this step.
+pub(super) async fn open(path: &Path, schema: Option<i64>) -> Result<(Pools, String), Error> {
     let place = format!("SQLite at {}", path.display());
     let refused =
         |(fault, remedy): (String, _)| Error::Open { place: place.clone(), fault, remedy };
@@ -40,7 +41,7 @@ pub(super) async fn open(path: &Path) -> Result<(Pools, String), Error> {
     let mut first = connect_first(&options).await.map_err(|error| refused(explain(&error)))?;
     let mut tx =
         first.begin_with("BEGIN IMMEDIATE").await.map_err(|error| refused(explain(&error)))?;
-    migrate::sqlite(&mut tx, &place).await?;
+    migrate::sqlite(&mut tx, &place, schema).await?;
     tx.commit().await.map_err(|error| refused(explain(&error)))?;
 
     // A connection here is a thread and an open file: kept for good, and nothing to ping.

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{VaultError, crypto};
 use crate::clock::Clock;
 use crate::crypto::{Aad, CryptoError, Layer, Parent};
-use crate::kms::{Context, KmsError, Masters};
+use crate::kms::{Context, KmsError, Master, Masters};
 use crate::secret::Key;
 use crate::store::{self, KekRow, KekState, SecretRow, Store};
 
@@ -161,6 +161,20 @@ impl Keyring {
         let kek = self.unwrap_kek(&stored).await?;
         self.keep(Arc::new(kek), stored.state);
         self.known_active(category).ok_or(VaultError::Vanished)
+    }
+
+    /// From memory where it is there, so that a backup needs no KMS.
+    pub(super) async fn wrap_for(
+        &self,
+        row: &KekRow,
+        master: &Master,
+    ) -> Result<Vec<u8>, VaultError> {
+        let kek = match self.known(row.id) {
+            Some(kek) => kek,
+            None => Arc::new(self.unwrap_kek(row).await?),
+        };
+        let context = self.context(&kek.category, kek.generation, kek.id);
+        Ok(master.wrap(&context, &kek.key).await?)
     }
 
     pub(super) fn unwrap_data_key(&self, secret: &SecretRow) -> Result<Key, CryptoError> {

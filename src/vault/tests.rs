@@ -21,7 +21,6 @@ struct House {
     _folder: tempfile::TempDir,
 }
 
-const MASTER: [u8; 32] = [3; 32];
 const NOW: Moment = Moment { unix_ms: 1_800_000_000_000, monotonic_ns: 1 };
 
 fn masters(byte: u8) -> Arc<Masters> {

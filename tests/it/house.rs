@@ -21,7 +21,7 @@ use sealgate::clock::Clock;
 use sealgate::config::{self, Environment};
 
 pub(crate) use self::actor::{Admin, Answer, Client, Scribe};
-pub(crate) use self::binary::{Ground, Server, one_line};
+pub(crate) use self::binary::{Ground, Server, one_line, send_signal};
 pub(crate) use self::canary::Canary;
 pub(crate) use self::database::{Database, Kind};
 pub(crate) use self::outpost::{Certificate, Channel, Outpost, Speaks};

@@ -7,6 +7,8 @@
 #[cfg(feature = "aws-kms")]
 mod aws_kms;
 #[cfg(test)]
+mod backup;
+#[cfg(test)]
 mod bad_input;
 #[cfg(test)]
 mod crash;

@@ -20,50 +20,19 @@ struct Region {
 
 #[test]
 fn a_secret_that_was_used_is_nowhere_when_its_calls_have_ended() {
-    let near = Runtime::new().unwrap();
-    let far = Runtime::new().unwrap();
-    let provider = far.block_on(Outpost::open(Speaks::Both));
-    let ground = ground(&provider);
-    let canary = Canary::hatch();
-    ground.json(&["init", "--json"]);
-    let made = ground.json(&["client", "create", "caller", "--tier", "unlimited", "--json"]);
-    let key = made["key"].as_str().unwrap().to_owned();
-    let server = ground.serve_telling_all();
-    // Through the running server, so that its own way from the socket to the vault is searched too.
-    for provider in ["acme", "quill"] {
-        let add = ["secret", "add", provider, "--no-validate", "--json"];
-        let added = ground.run_with_input(&add, &format!("{}\n", canary.plain()));
-        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
-    }
-    near.block_on(calls(&server, &key));
-    let seen = provider.seen();
-    assert!(seen.iter().filter(|seen| canary.form_in(&seen.bytes()).is_some()).count() >= CALLS);
+    let site = Site::open();
+    site.near.block_on(calls(&site.server, &site.key));
+    let seen = site.provider.seen();
+    let with_key = seen.iter().filter(|seen| site.canary.form_in(&seen.bytes()).is_some());
+    assert!(with_key.count() >= CALLS);
+    let Site { ground, server, canary, provider, near, far, .. } = site;
     // Both sides hang up: what is left now is what the process has kept.
     drop(near);
     drop(provider);
     drop(far);
     settle();
-
-    let memory = File::open(format!("/proc/{}/mem", server.process()));
-    if !nix::unistd::geteuid().is_root() {
-        let refused = memory.err().map(|fault| fault.kind());
-        assert_eq!(refused, Some(std::io::ErrorKind::PermissionDenied), "its memory is open to us");
-        return;
-    }
-    let memory = memory.unwrap();
-    let master = std::fs::read(ground.path().join("keys/master.key")).unwrap();
-    let regions = regions(server.process());
-    let secret = regions.iter().filter(|region| region.is_kept_out_of_dumps()).count();
-    assert!(secret > 0, "no memory is kept out of dumps");
-    let mut searched = 0;
-    for region in regions.iter().filter(|region| !region.is_kept_out_of_dumps()) {
-        let bytes = read(&memory, region);
-        searched += bytes.len();
-        let place = format!("memory at {:x} to {:x}", region.start, region.end);
-        canary.is_nowhere_in(&place, &bytes);
-        assert!(memchr::memmem::find(&bytes, &master).is_none(), "the master key is in {place}");
-    }
-    assert!(searched > 1 << 20, "only {searched} bytes could be read");
+    let passed_over = search(&ground, &server, &canary, Region::is_kept_out_of_dumps);
+    assert!(passed_over.is_none_or(|regions| regions > 0), "no memory is kept out of dumps");
     for (path, bytes) in files_below(ground.path()) {
         canary.is_nowhere_in(&path.display().to_string(), &bytes);
     }
@@ -73,6 +42,83 @@ fn a_secret_that_was_used_is_nowhere_when_its_calls_have_ended() {
     for (path, bytes) in files_below(ground.path()) {
         canary.is_nowhere_in(&path.display().to_string(), &bytes);
     }
+}
+
+#[test]
+fn sealed_it_holds_nothing_anywhere_and_unsealed_it_serves_again() {
+    let site = Site::open();
+    site.near.block_on(calls(&site.server, &site.key));
+    // Nobody hangs up: a seal does that.
+    let sealed = site.ground.run(&["seal"]);
+    assert!(sealed.status.success(), "{}", String::from_utf8_lossy(&sealed.stderr));
+    settle();
+    search(&site.ground, &site.server, &site.canary, |_| false);
+    let unsealed = site.ground.run(&["unseal"]);
+    assert!(unsealed.status.success(), "{}", String::from_utf8_lossy(&unsealed.stderr));
+    site.near.block_on(calls(&site.server, &site.key));
+}
+
+/// The real binary with the canary in it, a provider and a caller.
+struct Site {
+    ground: Ground,
+    server: Server,
+    canary: Canary,
+    key: String,
+    provider: Outpost,
+    near: Runtime,
+    far: Runtime,
+}
+
+impl Site {
+    fn open() -> Self {
+        let near = Runtime::new().unwrap();
+        let far = Runtime::new().unwrap();
+        let provider = far.block_on(Outpost::open(Speaks::Both));
+        let ground = ground(&provider);
+        let canary = Canary::hatch();
+        ground.json(&["init", "--json"]);
+        let made = ground.json(&["client", "create", "caller", "--tier", "unlimited", "--json"]);
+        let key = made["key"].as_str().unwrap().to_owned();
+        let server = ground.serve_telling_all();
+        // Through the running server, so that its own way from the socket to the vault is searched
+        // too.
+        for provider in ["acme", "quill"] {
+            let add = ["secret", "add", provider, "--no-validate", "--json"];
+            let added = ground.run_with_input(&add, &format!("{}\n", canary.plain()));
+            assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+        }
+        Self { ground, server, canary, key, provider, near, far }
+    }
+}
+
+/// Looks for the canary and for the master key in everything that can be read, but for what is
+/// passed over; yields how many regions that were. None where nobody but root may read.
+fn search(
+    ground: &Ground,
+    server: &Server,
+    canary: &Canary,
+    pass_over: fn(&Region) -> bool,
+) -> Option<usize> {
+    let memory = File::open(format!("/proc/{}/mem", server.process()));
+    if !nix::unistd::geteuid().is_root() {
+        let refused = memory.err().map(|fault| fault.kind());
+        assert_eq!(refused, Some(std::io::ErrorKind::PermissionDenied), "its memory is open to us");
+        return None;
+    }
+    let memory = memory.unwrap();
+    let master = std::fs::read(ground.path().join("keys/master.key")).unwrap();
+    let (passed_over, regions): (Vec<_>, Vec<_>) =
+        regions(server.process()).into_iter().partition(pass_over);
+    let mut searched = 0;
+    for region in &regions {
+        let bytes = read(&memory, region);
+        searched += bytes.len();
+        let place = format!("memory at {:x} to {:x}", region.start, region.end);
+        canary.is_nowhere_in(&place, &bytes);
+        assert!(memchr::memmem::find(&bytes, &master).is_none(), "the master key is in {place}");
+    }
+    assert!(searched > 1 << 20, "only {searched} bytes could be read");
+    Some(passed_over.len())
 }
 
 /// Two providers, one with the key in a header, one in the query and a header.

@@ -82,7 +82,7 @@ fn line(
 ) -> Value {
     json!({
         "installation": house.vault.installation.to_string(),
-        "master": hex(&MASTER),
+        "master": hex(&[3; 32]),
         "kek": {
             "id": kek.id.to_string(), "category": kek.category, "generation": kek.generation,
             "wrapped": hex(&kek.wrapped),

@@ -125,7 +125,7 @@ fn finish(child: Child) -> Output {
 }
 
 /// `kill -NAME`; the system's own word for it needs no further crate feature.
-fn send_signal(process: u32, name: &str) {
+pub(crate) fn send_signal(process: u32, name: &str) {
     let (name, process) = (format!("-{name}"), process.to_string());
     let status = Command::new("kill").args([name, process]).status().unwrap();
     assert!(status.success());

@@ -1,0 +1,49 @@
+//! What the house does beside its calls: the memory and the threads that it takes at its start, the
+//! backups that it makes by schedule.
+//! Must never keep the house from starting.
+
+use std::sync::Arc;
+
+use tracing::Instrument as _;
+
+use super::{Mode, Rooms};
+use crate::backup::{self, Schedule};
+use crate::config::Config;
+use crate::{secret, telemetry};
+
+/// Weaker memory is no reason not to start, but one to say so.
+pub(super) fn protect_memory(config: &Config) {
+    let protection = secret::prepare(config.vault.locked_memory_bytes);
+    match protection.remedy() {
+        None => tracing::debug!("{}", protection.sentence()),
+        Some(remedy) => tracing::warn!(remedy, "{}", protection.sentence()),
+    }
+}
+
+/// Threads that carry traffic.
+pub(super) fn workers(config: &Config, mode: Mode) -> usize {
+    match (mode, config.proxy.workers) {
+        (Mode::SocketOnly, _) => 1,
+        (Mode::Serve { .. }, 0) => std::thread::available_parallelism().map_or(1, Into::into),
+        (Mode::Serve { .. }, set) => set,
+    }
+}
+
+impl Rooms {
+    /// One command's app is not there long enough to keep a schedule.
+    pub(super) fn schedule(&self, config: &Config, mode: Mode) -> impl Future<Output = ()> + use<> {
+        let mut settings = config.backup.clone();
+        if mode == Mode::SocketOnly {
+            settings.every = None;
+        }
+        backup::run_schedule(Schedule {
+            settings,
+            store: self.store.clone(),
+            vault: Arc::clone(&self.vault),
+            ledger: self.ledger.clone(),
+            clock: self.clock.clone(),
+            metrics: self.metrics.clone(),
+        })
+        .instrument(telemetry::job("backup"))
+    }
+}

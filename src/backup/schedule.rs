@@ -1,0 +1,86 @@
+//! Backups by schedule: one when the newest is old enough, the oldest thrown away, and a word when
+//! none could be made for too long.
+//! Must never let a fault end it: the next turn tries again.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+
+use super::{Lock, Settings, Shelf, Source};
+use crate::clock::Clock;
+use crate::ledger::Ledger;
+use crate::store::Store;
+use crate::telemetry::Metrics;
+use crate::vault::Vault;
+
+/// A look into a folder; often enough that a changed clock is soon noticed.
+const TURN: Duration = Duration::from_secs(5);
+/// So many times the interval without a backup is an alert.
+const OVERDUE: i64 = 2;
+
+/// Everything that the schedule needs for as long as the house runs.
+pub(crate) struct Schedule {
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    pub(crate) vault: Arc<Vault>,
+    pub(crate) ledger: Ledger,
+    pub(crate) clock: Clock,
+    pub(crate) metrics: Metrics,
+}
+
+/// Until it is dropped.
+pub(crate) async fn run(schedule: Schedule) {
+    let Some(every) = schedule.settings.every else { return };
+    let every_ms = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
+    let begun_ms = schedule.clock.unix_ms();
+    let mut told = false;
+    loop {
+        let fault = schedule.turn(every_ms).await.err();
+        if let Some(fault) = &fault {
+            tracing::error!(%fault, "a scheduled backup was not made");
+        }
+        let newest = schedule.newest_ms().unwrap_or(begun_ms).max(begun_ms);
+        let age_ms = schedule.clock.unix_ms().saturating_sub(newest);
+        let overdue = age_ms > every_ms.saturating_mul(OVERDUE);
+        if overdue && !told {
+            let why = fault.map_or_else(String::new, |fault| fault.to_string());
+            schedule.metrics.alert_raised("backup_overdue");
+            schedule.ledger.found(json!({
+                "alert": "backup_overdue", "finding": "no backup was made for too long",
+                "hours": age_ms / 3_600_000, "fault": why,
+            }));
+        }
+        told = overdue;
+        tokio::time::sleep(TURN).await;
+    }
+}
+
+impl Schedule {
+    async fn turn(&self, every_ms: i64) -> Result<(), super::Fault> {
+        let now_ms = self.clock.unix_ms();
+        if self.newest_ms().is_some_and(|newest| now_ms < newest.saturating_add(every_ms)) {
+            return Ok(());
+        }
+        let shelf = Shelf::new(&self.settings.folder);
+        let lock = Lock::recipients(&self.settings.recipients)?;
+        let source = Source {
+            store: &self.store,
+            vault: &self.vault,
+            ledger: &self.ledger,
+            clock: &self.clock,
+        };
+        let made = shelf.add(source, lock).await?;
+        let thrown_away = shelf.prune(self.settings.keep)?;
+        tracing::info!(file = made.name, bytes = made.bytes, thrown_away, "a backup was made");
+        self.ledger.found(json!({
+            "backup": made.name, "bytes": made.bytes, "thrown_away": thrown_away,
+        }));
+        Ok(())
+    }
+
+    fn newest_ms(&self) -> Option<i64> {
+        let shelved = Shelf::new(&self.settings.folder).list().ok()?;
+        Some(shelved.first()?.created_at_ms)
+    }
+}

@@ -1,0 +1,384 @@
+//! Backups of the real binary: made while it serves, brought back elsewhere, cut, edited, and a
+//! restore that is killed at every step.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::house::{
+    Canary, Database, Ground, House, Kind, Outpost, Plan, Server, Speaks, send_signal,
+};
+
+const STEPS: [&str; 5] = ["Unpacked", "Proven", "Emptied", "Loaded", "Committed"];
+
+/// A provider with the canary as its key, and a folder for what is carried from house to house.
+struct Site {
+    provider: Outpost,
+    canary: Canary,
+    carried: tempfile::TempDir,
+}
+
+impl Site {
+    async fn new() -> Self {
+        let provider = Outpost::open(Speaks::Both).await;
+        let site =
+            Self { provider, canary: Canary::hatch(), carried: tempfile::tempdir().unwrap() };
+        std::fs::write(site.path("outpost.pem"), &site.provider.ca_pem).unwrap();
+        site
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.carried.path().join(name)
+    }
+
+    fn text(&self, name: &str) -> String {
+        self.path(name).to_str().unwrap().to_owned()
+    }
+
+    /// An empty installation that knows the provider.
+    fn ground(&self, more: &str) -> Ground {
+        let bearer =
+            "[{ at = \"header\", name = \"Authorization\", value = \"Bearer {api_key}\" }]";
+        let provider = self.provider.settings("acme", &self.path("outpost.pem"), bearer);
+        Ground::new(&format!("{more}\n{provider}"))
+    }
+
+    /// Set up, the canary in it, a client key handed out.
+    fn furnish(&self, ground: &Ground) -> String {
+        ground.json(&["init", "--json"]);
+        let key = format!("{}\n", self.canary.plain());
+        let add = ["secret", "add", "acme", "--no-validate", "--json"];
+        let added = ground.run_with_input(&add, &key);
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+        let made = ground.json(&["client", "create", "caller", "--tier", "unlimited", "--json"]);
+        made["key"].as_str().unwrap().to_owned()
+    }
+
+    /// The pair of keys, once.
+    fn recipient(&self, ground: &Ground) -> String {
+        let output = ground.run(&["backup", "keygen", "--to", &self.text("identity")]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    }
+
+    fn back_up(&self, ground: &Ground, name: &str) {
+        let recipient = self.recipient(ground);
+        let to = self.text(name);
+        ground.json(&["backup", "create", "--to", &to, "--recipient", &recipient, "--json"]);
+        let bytes = std::fs::read(self.path(name)).unwrap();
+        assert!(bytes.starts_with(b"age-encryption.org/v1\n"));
+        self.canary.is_nowhere_in("a backup", &bytes);
+    }
+
+    fn restored(&self, ground: &Ground, name: &str, more: &[&str]) -> Value {
+        let (file, identity) = (self.text(name), self.text("identity"));
+        let mut arguments = vec!["backup", "restore", &file, "--identity", &identity, "--json"];
+        arguments.extend_from_slice(more);
+        ground.json(&arguments)
+    }
+
+    /// The house serves the old client key with the real key, and its trail holds.
+    async fn assert_serves(&self, ground: &Ground, key: &str) {
+        let server = ground.serve(&[]);
+        assert_eq!(call(&server, key).await, 200);
+        let seen = self.provider.last();
+        let sent = seen.header("authorization").unwrap().to_owned();
+        assert_eq!(sent, format!("Bearer {}", self.canary.plain()));
+        server.stop();
+        let verified = ground.json(&["audit", "verify", "--json"]);
+        assert_eq!((&verified["ok"], &verified["first_bad"]), (&json!(true), &json!(null)));
+    }
+}
+
+async fn call(server: &Server, key: &str) -> u16 {
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let url = format!("{}/acme/x", server.proxy);
+    http.get(url).header("x-api-key", key).send().await.unwrap().status().as_u16()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_drill_a_house_is_lost_and_comes_back_under_another_master_key() {
+    let site = Site::new().await;
+    let lost = site.ground("");
+    let key = site.furnish(&lost);
+    let server = lost.serve(&[]);
+    assert_eq!(call(&server, &key).await, 200);
+    // Even a house whose master key is lost while it runs can be saved.
+    let old_master = std::fs::read(lost.path().join("keys/master.key")).unwrap();
+    std::fs::remove_file(lost.path().join("keys/master.key")).unwrap();
+    site.back_up(&lost, "backup.age");
+    let records = lost.json(&["audit", "query", "--limit", "1000", "--json"]);
+    server.stop();
+    let proof = lost.json(&[
+        "backup",
+        "verify",
+        &site.text("backup.age"),
+        "--identity",
+        &site.text("identity"),
+        "--json",
+    ]);
+    assert_eq!(
+        (&proof["secrets"], &proof["versions"], &proof["faults"]),
+        (&json!(1), &json!(1), &json!([]))
+    );
+    drop(lost);
+
+    let found = site.ground("");
+    let told = site.restored(&found, "backup.age", &[]);
+    assert_eq!((&told["installation"], &told["versions"]), (&proof["installation"], &json!(1)));
+    assert!(told["records"].as_u64().unwrap() > 0);
+    assert_ne!(std::fs::read(found.path().join("keys/master.key")).unwrap(), old_master);
+    site.assert_serves(&found, &key).await;
+    let after = found.json(&["audit", "query", "--limit", "1000", "--json"]);
+    let call = |records: &Value| {
+        let items = records["items"].as_array().unwrap().iter();
+        items
+            .filter(|item| item["kind"] == "usage")
+            .map(|item| item["id"].clone())
+            .next_back()
+            .unwrap()
+    };
+    assert_eq!(call(&after), call(&records), "the first call of the lost house is in the trail");
+    let security = found.json(&["audit", "query", "--kind", "security", "--json"]);
+    assert!(security.to_string().contains("\"restored\""), "{security}");
+    let scratch = std::fs::read_dir(found.data()).unwrap();
+    let names = scratch.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    assert!(!names.into_iter().any(|name| name.starts_with("scratch")), "scratch stays behind");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_one_database_comes_back_in_the_other() {
+    let site = Site::new().await;
+    let first = site.ground("");
+    let key = site.furnish(&first);
+    site.back_up(&first, "of-sqlite.age");
+    let database = Database::fresh(Kind::Postgres, site.carried.path()).await;
+    let second = site.ground(&database.settings());
+    site.restored(&second, "of-sqlite.age", &[]);
+    site.assert_serves(&second, &key).await;
+    // New rows get new numbers there, and nothing collides.
+    second.json(&["client", "create", "another", "--json"]);
+    std::fs::remove_file(site.path("identity")).unwrap();
+    site.back_up(&second, "of-postgres.age");
+    let third = site.ground("");
+    site.restored(&third, "of-postgres.age", &[]);
+    site.assert_serves(&third, &key).await;
+    let clients = third.json(&["client", "list", "--json"]);
+    assert_eq!(clients["items"].as_array().unwrap().len(), 3);
+    database.drop_it().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_house_that_holds_something_is_replaced_only_when_that_is_meant() {
+    let site = Site::new().await;
+    let first = site.ground("");
+    let key = site.furnish(&first);
+    site.back_up(&first, "backup.age");
+    let (file, identity) = (site.text("backup.age"), site.text("identity"));
+    let restore = ["backup", "restore", &file, "--identity", &identity];
+    let second = site.ground("");
+    let own_key = site.furnish(&second);
+    assert!(second.fails(&restore).contains("--replace"));
+    site.assert_serves(&second, &own_key).await;
+    let server = second.serve(&[]);
+    assert!(second.fails(&restore).contains("a server runs in"));
+    server.stop();
+    site.restored(&second, "backup.age", &["--replace"]);
+    site.assert_serves(&second, &key).await;
+    let server = second.serve(&[]);
+    assert_eq!(call(&server, &own_key).await, 401);
+    server.stop();
+    // What `init` makes by itself is nothing that could be lost.
+    let third = site.ground("");
+    third.json(&["init", "--json"]);
+    site.restored(&third, "backup.age", &[]);
+    site.assert_serves(&third, &key).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_passphrase_opens_what_was_made_for_it_and_nothing_else_does() {
+    let site = Site::new().await;
+    let first = site.ground("");
+    let key = site.furnish(&first);
+    std::fs::write(site.path("phrase"), "correct horse battery\n").unwrap();
+    std::fs::write(site.path("wrong"), "correct horse batterie\n").unwrap();
+    let (file, phrase, wrong) = (site.text("p.age"), site.text("phrase"), site.text("wrong"));
+    first.json(&["backup", "create", "--to", &file, "--passphrase-file", &phrase, "--json"]);
+    let again = ["backup", "create", "--to", &file, "--passphrase-file", &phrase];
+    assert!(first.fails(&again).contains("is there already"));
+    let second = site.ground("");
+    let restore = |with: &str| {
+        second.command(&["backup", "restore", &file, "--passphrase-file", with]).output().unwrap()
+    };
+    let refused = restore(&wrong);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("does not open"), "{refused:?}");
+    site.recipient(&first);
+    let stranger = ["backup", "verify", &file, "--identity", &site.text("identity")];
+    assert!(second.fails(&stranger).contains("was made for a passphrase"));
+    assert!(restore(&phrase).status.success());
+    site.assert_serves(&second, &key).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_that_was_cut_or_edited_is_refused_and_changes_nothing() {
+    let site = Site::new().await;
+    let first = site.ground("");
+    let key = site.furnish(&first);
+    site.back_up(&first, "backup.age");
+    let whole = std::fs::read(site.path("backup.age")).unwrap();
+    let second = site.ground("");
+    let (file, identity) = (site.text("broken.age"), site.text("identity"));
+    let restore = ["backup", "restore", &file, "--identity", &identity];
+    let mut broken = Vec::new();
+    for part in 0..12 {
+        let at = whole.len() * part / 12;
+        broken.push(whole[..at].to_vec());
+        let mut edited = whole.clone();
+        edited[at] ^= 1 << (part % 8);
+        broken.push(edited);
+    }
+    broken.push(whole[..whole.len() - 1].to_vec());
+    broken.push([&whole[..], b"x"].concat());
+    for bytes in broken {
+        std::fs::write(&file, &bytes).unwrap();
+        let told = second.fails(&restore);
+        assert!(told.contains("damaged") || told.contains("does not open"), "{told}");
+    }
+    std::fs::write(&file, &whole).unwrap();
+    site.restored(&second, "broken.age", &[]);
+    site.assert_serves(&second, &key).await;
+}
+
+/// Run by the test below, in a process of its own that dies where it is told to.
+#[tokio::test]
+#[ignore = "needs a house and a word where to die"]
+#[expect(clippy::disallowed_methods, reason = "its parent says here what to do")]
+async fn dying_child() {
+    let told = |name: &str| std::env::var(name).unwrap();
+    let (folder, at) = (PathBuf::from(told("DIE_IN")), told("DIE_AT"));
+    let environment = sealgate::config::Environment::of(&folder, &[]);
+    let config = sealgate::config::load(None, &environment).unwrap().config;
+    let identity = std::fs::read(told("DIE_WITH")).unwrap();
+    let rescue = sealgate::app::Rescue {
+        file: PathBuf::from(told("DIE_FOR")),
+        opener: sealgate::app::Opener::Identity(sealgate::secret::SecretBytes::new(identity)),
+        replace: true,
+    };
+    let step = |step: sealgate::app::RestoreStep| {
+        if format!("{step:?}") == at {
+            send_signal(std::process::id(), "KILL");
+            loop {
+                std::thread::park();
+            }
+        }
+    };
+    let clock = sealgate::clock::Clock::system();
+    let ask = Box::new(|| panic!("this master key has no passphrase"));
+    sealgate::app::restore(&config, clock, (rescue, ask), &step).await.unwrap();
+    panic!("it lived");
+}
+
+fn die(site: &Site, ground: &Path, at: &str) {
+    let status = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "backup::dying_child", "--ignored"])
+        .env("DIE_IN", ground)
+        .env("DIE_AT", at)
+        .env("DIE_FOR", site.path("backup.age"))
+        .env("DIE_WITH", site.path("identity"))
+        .output()
+        .unwrap()
+        .status;
+    use std::os::unix::process::ExitStatusExt;
+    assert_eq!(status.signal(), Some(9), "{at}: {status}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_is_killed_at_any_step_leaves_the_old_house_or_the_new_one() {
+    let site = Site::new().await;
+    let first = site.ground("");
+    let key = site.furnish(&first);
+    site.back_up(&first, "backup.age");
+    for at in STEPS {
+        // Into an empty installation: it stays empty, and the next restore succeeds.
+        let empty = site.ground("");
+        die(&site, empty.path(), at);
+        let more: &[&str] = if at == "Committed" { &["--replace"] } else { &[] };
+        if at == "Committed" {
+            site.assert_serves(&empty, &key).await;
+        }
+        site.restored(&empty, "backup.age", more);
+        site.assert_serves(&empty, &key).await;
+        // Over another house: it is still that one, or wholly the backup's.
+        let other = site.ground("");
+        let own_key = site.furnish(&other);
+        die(&site, other.path(), at);
+        site.assert_serves(&other, if at == "Committed" { &key } else { &own_key }).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn backups_are_made_by_schedule_and_an_alert_tells_when_none_is() {
+    let site = Site::new().await;
+    let recipient = site.recipient(&site.ground(""));
+    let settings = format!(
+        "[backup]\nevery_hours = 1\nkeep = 2\nfolder = \"kept\"\nrecipients = [\"{recipient}\"]\n"
+    );
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let kept = house.path().join("kept");
+    let count = || std::fs::read_dir(&kept).map_or(0, Iterator::count);
+    for expected in [1, 2, 2] {
+        wait(|| count() == expected && newest(&kept) >= house.clock.unix_ms()).await;
+        house.clock.advance(std::time::Duration::from_secs(3600));
+    }
+    let listed = house.admin.get("/api/v1/admin/backups").send().await.json();
+    assert!(listed["items"].as_array().unwrap().len() <= 2, "{listed}");
+    let made = house.admin.post("/api/v1/admin/backups").json(&json!({})).send().await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let refused = house.admin.post("/api/v1/admin/backups");
+    let refused = refused.json(&json!({"recipients": ["x"]})).send().await;
+    assert_eq!(refused.status, 422, "{}", refused.text());
+    // A file where the folder was: none can be made any more.
+    std::fs::remove_dir_all(&kept).unwrap();
+    std::fs::write(&kept, "in the way").unwrap();
+    house.clock.advance(std::time::Duration::from_secs(4 * 3600));
+    let overdue = "/api/v1/admin/audit?kind=security&limit=1000";
+    for _ in 0..100 {
+        if house.admin.get(overdue).send().await.text().contains("backup_overdue") {
+            house.leave().await;
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    panic!("no record says that backups are overdue");
+}
+
+async fn wait(until: impl Fn() -> bool) {
+    for _ in 0..200 {
+        if until() {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    panic!("it did not happen within 20 s");
+}
+
+/// The time in the newest file's name, to the millisecond.
+fn newest(kept: &Path) -> i64 {
+    let names = std::fs::read_dir(kept).map(|entries| {
+        let name = |entry: std::io::Result<std::fs::DirEntry>| entry.unwrap().file_name();
+        entries.map(name).max().unwrap_or_default().into_string().unwrap()
+    });
+    let Ok(name) = names else { return 0 };
+    let Some(time) = name.strip_prefix("sealgate-").and_then(|rest| rest.strip_suffix("Z.age"))
+    else {
+        return 0;
+    };
+    let time = jiff::civil::DateTime::strptime("%Y%m%dT%H%M%S", &time[..15]).unwrap();
+    let zoned = time.to_zoned(jiff::tz::TimeZone::UTC).unwrap();
+    zoned.timestamp().as_millisecond() + time_ms(&name)
+}
+
+fn time_ms(name: &str) -> i64 {
+    name[name.len() - 8..name.len() - 5].parse().unwrap()
+}
