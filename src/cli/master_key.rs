@@ -14,8 +14,8 @@ const ROTATE: &str = "/api/v1/admin/master-key/rotate";
 pub(super) enum Command {
     /// Move to a new master key of the same kind, or to the one that the settings name now
     ///
-    /// To move to another kind, write the new one in [master_key] and the present one in
-    /// [master_key.previous], restart the server, and run this. Afterwards strike the latter.
+    /// To move to another kind, write the new one in `[master_key]` and the present one in
+    /// `[master_key.previous]`, restart the server, and run this. Afterwards strike the latter.
     Rotate(Long),
 }
 
