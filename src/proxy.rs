@@ -81,7 +81,8 @@ impl Proxy {
                 secret::spare_buffers();
                 runtime.block_on(async move {
                     let deadlines = Deadlines::new(house.clock.clone());
-                    tokio::spawn(deadlines.clone().tick());
+                    let roster = Arc::clone(&house.roster);
+                    tokio::spawn(deadlines.clone().tick(move || roster.endings()));
                     let upstream = Upstream::new(origins, deadlines, house.clock.clone());
                     let corridor = Arc::new(Corridor::new(house, lane, upstream));
                     match Accepted::new(socket, tls) {

@@ -49,6 +49,11 @@ impl Trace {
         self.client = Some(Arc::clone(client));
     }
 
+    /// Goes on with the answer.
+    pub(super) fn take_caller(&mut self) -> Option<Arc<Client>> {
+        self.client.take()
+    }
+
     /// Takes the call's place in the journal and gives it its id; both go with it from here on.
     pub(super) fn seat(
         &mut self,

@@ -91,7 +91,9 @@ const INSERT: &str = "INSERT INTO client_keys (id, name, role, tier, scopes, all
 const UPDATE: &str = "UPDATE client_keys SET name = $1, role = $2, tier = $3, scopes = $4,
     allowed_ips = $5, allowed_origins = $6, description = $7, owner = $8, expires_at = $9,
     quota_limit = $10, monthly_quota = $11, max_concurrent = $12, secrets = $13, active = $14,
-    updated_at = $15 WHERE id = $16";
+    updated_at = $15,
+    expiry_warned = CASE WHEN expires_at IS NOT DISTINCT FROM $9 THEN expiry_warned END
+    WHERE id = $16";
 const TOUCH: &str = "UPDATE client_keys SET request_count = request_count + $1,
     last_used_at = $2, last_used_endpoint = $3, last_used_address = $4
     WHERE id = $5 AND (last_used_at IS NULL OR last_used_at <= $2)";
@@ -244,7 +246,7 @@ pub(super) async fn touch(tx: &mut Tx, touches: &[Touch]) -> Result<(), Error> {
     Ok(())
 }
 
-async fn insert(tx: &mut Tx, key: &ClientKeyRow) -> Result<(), Error> {
+pub(super) async fn insert(tx: &mut Tx, key: &ClientKeyRow) -> Result<(), Error> {
     changing!(
         tx,
         sqlx::query(INSERT)
@@ -298,7 +300,7 @@ async fn update(tx: &mut Tx, key: &ClientKeyRow) -> Result<bool, Error> {
     Ok(changed > 0)
 }
 
-async fn delete(tx: &mut Tx, id: Uuid) -> Result<bool, Error> {
+pub(super) async fn delete(tx: &mut Tx, id: Uuid) -> Result<bool, Error> {
     const DELETE: &str = "DELETE FROM client_keys WHERE id = $1";
     Ok(changing!(tx, sqlx::query(DELETE).bind(id.to_string()))? > 0)
 }

@@ -1,0 +1,203 @@
+//! Client keys on the real house, seen from both faces: keys of older systems, where a key may come
+//! from, what is known of its use, and its end.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::house::{House, Plan, on_both};
+
+const KEYS: &str = "/api/v1/admin/api-keys";
+
+fn hash(key: &str) -> String {
+    use sha2::Digest;
+    sha2::Sha256::digest(key).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn shown(house: &House, id: &str) -> Value {
+    house.admin.get(&format!("{KEYS}/{id}")).send().await.json()
+}
+
+on_both! {
+    async fn a_key_of_an_older_system_passes_once_it_is_imported(house: House) {
+        let old = "old/system+key==.of.any-shape";
+        let stranger = house.client().await;
+        let call = async |name: &str, value: &str| {
+            stranger.bare("/acme/x").header(name, value).send().await
+        };
+        call("x-api-key", old).await.is_refusal(401, "unauthorized");
+        let keys = json!({"keys": [
+            {"key_hash": hash(old), "name": "charts", "tier": "premium"},
+            {"key_hash": hash("other"), "name": "revoked", "active": false},
+        ]});
+        let done = house.admin.post(&format!("{KEYS}/import")).json(&keys).send().await;
+        assert_eq!(done.status, 200, "{}", done.text());
+        assert_eq!(done.json()["imported"], 2);
+        assert_eq!(call("x-api-key", old).await.status, 200);
+        assert_eq!(call("authorization", &format!("Bearer {old}")).await.status, 200);
+        let seen = house.provider.last();
+        assert!(!String::from_utf8_lossy(&seen.bytes()).contains(old));
+        call("apikey", old).await.is_refusal(401, "unauthorized");
+        call("authorization", &format!("Token {old}")).await.is_refusal(401, "unauthorized");
+        call("x-api-key", "other").await.is_refusal(401, "unauthorized");
+        // Beside a key of ours any other value is none, as before.
+        let both = stranger.get("/acme/x").header("authorization", format!("Bearer {old}"));
+        assert_eq!(both.send().await.status, 200);
+        // Anywhere else it would go on to the provider.
+        let leaked = stranger.bare("/acme/x").header("x-api-key", old).header("x-note", old);
+        leaked.send().await.is_refusal(400, "bad_request");
+
+        let id = done.json()["items"][0]["id"].as_str().unwrap().to_owned();
+        let told = async || shown(&house, &id).await["request_count"].as_u64().unwrap();
+        for _ in 0..60 {
+            if told().await >= 2 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let row = shown(&house, &id).await;
+        assert!(row["request_count"].as_u64().unwrap() >= 2, "{row}");
+        assert_eq!(row["last_used_endpoint"], "/x");
+        assert_eq!(row["last_used_address"], "127.0.0.1");
+        assert_eq!(row["key_preview"], Value::Null);
+        house.leave().await;
+    }
+}
+
+#[tokio::test]
+async fn a_key_with_networks_and_origins_passes_from_there_alone() {
+    let settings = String::from("proxy.trusted_proxies = [\"127.0.0.1\"]\n");
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let networks = json!({"allowed_ips": ["192.0.2.0/24", "2001:db8::/32"]});
+    let client = house.client_with(networks).await;
+    for (from, status) in [
+        ("192.0.2.9", 200),
+        ("::ffff:192.0.2.9", 200),
+        ("2001:db8::9", 200),
+        ("198.51.100.1, 192.0.2.9", 200),
+        ("192.0.2.9, 198.51.100.1", 403),
+        ("2001:db9::9", 403),
+    ] {
+        let answer = client.get("/acme/x").header("x-forwarded-for", from).send().await;
+        assert_eq!(answer.status, status, "{from}: {}", answer.text());
+    }
+    client.get("/acme/x").send().await.is_refusal(403, "forbidden");
+    let page = house.client_with(json!({"allowed_origins": ["https://app.example"]})).await;
+    for (origin, status) in [("https://app.example", 200), ("https://evil.example", 403)] {
+        let answer = page.get("/acme/x").header("origin", origin).send().await;
+        assert_eq!(answer.status, status, "{origin}");
+    }
+    page.get("/acme/x").send().await.is_refusal(403, "forbidden");
+    // Changed, it counts from the next call on.
+    let target = format!("{KEYS}/{}", page.id);
+    let freed = house.admin.put(&target).json(&json!({"allowed_origins": null})).send().await;
+    assert_eq!(freed.status, 200);
+    assert_eq!(page.get("/acme/x").send().await.status, 200);
+    house.leave().await;
+}
+
+on_both! {
+    async fn the_end_of_a_key_is_warned_of_three_times_and_then_it_is_put_away(house: House) {
+        let client = house.client_with(json!({"expires_at": "2026-02-24T12:00:00Z"})).await;
+        let day = Duration::from_secs(24 * 60 * 60);
+        let warnings = async || {
+            let trail = house.admin.get("/api/v1/admin/audit?kind=security").send().await.json();
+            let of_clients = |item: &Value| item["actor"]["name"] == "clients";
+            trail["items"].as_array().unwrap().iter().filter(|item| of_clients(item)).count()
+        };
+        assert_eq!(client.get("/acme/x").send().await.status, 200);
+        // 40 days are left at first; then 30, 29, 7, 1 and none.
+        for (days, expected) in [(10, 1), (1, 1), (22, 2), (6, 3), (1, 4)] {
+            house.clock.advance(day * days);
+            for _ in 0..50 {
+                if warnings().await >= expected {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            assert_eq!(warnings().await, expected, "after {days} days more");
+        }
+        client.get("/acme/x").send().await.is_refusal(401, "unauthorized");
+        assert_eq!(shown(&house, &client.id).await["state"], "expired");
+        let figures = house.admin.get("/metrics").send().await.text();
+        assert!(figures.contains("client_expiring"), "{figures}");
+        house.leave().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_streams_of_a_revoked_key_end_within_a_second() {
+    let house = House::open().await;
+    let (revoked, kept) = (house.client().await, house.client().await);
+    let mut streams = Vec::new();
+    for client in [&revoked, &revoked.over_http2(), &kept] {
+        streams.push(client.get("/acme/events?n=9").open().await);
+    }
+    house.provider.release(3);
+    for stream in &mut streams {
+        let event = tokio::time::timeout(Duration::from_secs(5), stream.next()).await;
+        assert!(event.expect("no event").is_some());
+    }
+    // A new name takes nothing away.
+    let target = format!("{KEYS}/{}", revoked.id);
+    let renamed = house.admin.put(&target).json(&json!({"name": "renamed"})).send().await;
+    assert_eq!(renamed.status, 200);
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    let answer = house.admin.put(&target).json(&json!({"active": false})).send().await;
+    assert_eq!(answer.status, 200);
+    let mut kept = streams.pop().unwrap();
+    for mut stream in streams {
+        let ended = tokio::time::timeout(Duration::from_secs(1), stream.try_next()).await;
+        assert!(ended.expect("still open after a second").is_err(), "it was cut, not finished");
+    }
+    house.provider.release(1);
+    let event = tokio::time::timeout(Duration::from_secs(5), kept.next()).await;
+    assert!(event.expect("another key's stream goes on").is_some());
+    drop(kept);
+    house.provider.release(99);
+    house.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_forwarded_once_a_revocation_was_acknowledged() {
+    let house = House::open().await;
+    let client = std::sync::Arc::new(house.client().await);
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let mut callers = Vec::new();
+    for _ in 0..200 {
+        let (client, stop) = (client.clone(), stop.clone());
+        callers.push(tokio::spawn(async move {
+            let (mut passed, mut refused, mut cut) = (0, 0, 0);
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                match client.get("/acme/x").try_send().await.map(|answer| answer.status) {
+                    Ok(200) => passed += 1,
+                    Ok(401) => refused += 1,
+                    Ok(other) => panic!("{other}"),
+                    // An answer that was under way.
+                    Err(_) => cut += 1,
+                }
+            }
+            (passed, refused, cut)
+        }));
+    }
+    house.provider.wait_for(500).await;
+    let target = format!("{KEYS}/{}", client.id);
+    let answer = house.admin.put(&target).json(&json!({"active": false})).send().await;
+    assert_eq!(answer.status, 200);
+    // What left before may still be on its way to the provider; nothing leaves after.
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let forwarded = house.provider.seen().len();
+    tokio::time::sleep(Duration::from_millis(1000)).await;
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (mut passed, mut refused, mut cut) = (0, 0, 0);
+    for caller in callers {
+        let told = caller.await.unwrap();
+        passed += told.0;
+        refused += told.1;
+        cut += told.2;
+    }
+    assert_eq!(house.provider.seen().len(), forwarded);
+    assert!(passed >= 200 && refused >= 200, "{passed} passed, {refused} were refused");
+    assert!((passed..=passed + cut).contains(&forwarded), "{passed} passed, {cut} were cut");
+    house.leave().await;
+}
