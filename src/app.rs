@@ -5,6 +5,7 @@
 mod background;
 mod expiry;
 mod fault;
+mod feed;
 mod keys;
 mod lock;
 mod proof;
@@ -65,7 +66,7 @@ pub struct Running {
     admin: tokio::task::JoinHandle<()>,
     /// Look after the certificates, the backups, the keys and the holder of the master key; end
     /// with the house, and a job on the keys that is cut goes on at the next start.
-    background: [tokio::task::JoinHandle<()>; 5],
+    background: [tokio::task::JoinHandle<()>; 6],
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
     store: Store,
@@ -117,7 +118,7 @@ async fn ground(
     let metrics = Metrics::new(clock.clone(), Reason::ALL.iter().map(|reason| reason.code()));
     let store = Store::open(&config.store, clock.clone()).await?;
     let roster = Roster::open(store.clone(), clock.clone(), metrics.clone()).await?;
-    let roster = Arc::new(roster);
+    let roster = Arc::new(roster.slowing_beyond(config.free_failures_per_minute));
     let base = (&store, &clock, &*roster);
     let (installation, setup) = setup::run(config, base, ask).await?;
     let ground = Ground { clock, store, metrics, roster, installation, setup };
@@ -202,6 +203,8 @@ impl Rooms {
         let backups = tokio::spawn(self.schedule(&config, mode));
         let expiring = expiry::Expiry::of(&self).tend();
         let expiring = tokio::spawn(expiring.instrument(telemetry::job("expiry")));
+        let feed = feed::follow(self.store.clone(), Arc::clone(&self.roster));
+        let feed = tokio::spawn(feed.instrument(telemetry::job("feed")));
         let keeping = Arc::clone(&self.warden).keep().instrument(telemetry::job("warden"));
         let admin_address = binding.as_ref().map(Binding::address);
         let network = binding.and_then(|mut binding| binding.take());
@@ -220,7 +223,7 @@ impl Rooms {
             emulator: sandbox.map(|sandbox| sandbox.emulator),
             stop_admin,
             admin: tokio::spawn(serving),
-            background: [refreshing, backups, tending, expiring, tokio::spawn(keeping)],
+            background: [refreshing, backups, tending, expiring, feed, tokio::spawn(keeping)],
             ledger: self.ledger,
             writer,
             store: self.store,

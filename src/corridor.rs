@@ -124,7 +124,7 @@ impl Corridor {
         let house = &*self.house;
         let Raw { parts, body, address } = raw;
         let inbound = clean::clean(parts, body.as_ref(), house)?;
-        let client = self.authenticate(&inbound, trace).await?;
+        let client = self.authenticate(&inbound, *address, trace).await?;
         let permit = self.authorize(&inbound, &client, *address)?;
         let (mut head, host_form) = inbound.into_head();
         let moment = trace.seat(&self.lane, &permit, &mut head)?;
@@ -160,6 +160,7 @@ impl Corridor {
     async fn authenticate(
         &self,
         inbound: &Inbound<'_>,
+        address: IpAddr,
         trace: &mut Trace,
     ) -> Result<Arc<Client>, Refusal> {
         let found = match (inbound.open_credentials(), inbound.credential()) {
@@ -171,7 +172,10 @@ impl Corridor {
             // Boxed, so that ordinary calls do not carry the room for it.
             (_, _) => Box::pin(self.authenticate_open(inbound)).await?,
         };
-        let client = found.ok_or_else(Refusal::unauthorized)?;
+        let Some(client) = found else {
+            Box::pin(self.house.roster.slow_down(address)).await;
+            return Err(Refusal::unauthorized());
+        };
         trace.caller(&client);
         Ok(client)
     }

@@ -3,15 +3,18 @@
 //! from a row that was read before a change that has been acknowledged.
 
 mod compiled;
+mod failures;
 mod fault;
 mod table;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use uuid::Uuid;
 
 pub(crate) use self::compiled::client as compiled;
+use self::failures::Failures;
 pub(crate) use self::fault::RosterError;
 use self::table::{Entry, Now, Table};
 use crate::client::{Client, State};
@@ -24,6 +27,9 @@ use crate::telemetry::{AuthFailure, Metrics};
 /// An unknown digest is not looked up again for this long, unless a key is made meanwhile.
 const UNKNOWN_FOR_NS: u64 = 5_000_000_000;
 
+/// Of one address in a minute, unless the settings say otherwise.
+const FREE_FAILURES: u64 = 1000;
+
 pub(crate) struct Roster {
     store: Store,
     clock: Clock,
@@ -33,6 +39,7 @@ pub(crate) struct Roster {
     has_imported: AtomicBool,
     /// Moves whenever somebody may hold a client key that has ended.
     endings: AtomicU64,
+    failures: Failures,
 }
 
 /// Where a credential stood.
@@ -76,7 +83,20 @@ impl Roster {
             table: Table::new(),
             has_imported,
             endings: AtomicU64::new(0),
+            failures: Failures::new(FREE_FAILURES),
         })
+    }
+
+    /// With another number of failures in a minute that are answered at once.
+    #[must_use]
+    pub(crate) fn slowing_beyond(mut self, free_failures_per_minute: u64) -> Self {
+        self.failures = Failures::new(free_failures_per_minute);
+        self
+    }
+
+    /// Before a failed authentication is answered: waits where this address has had too many.
+    pub(crate) async fn slow_down(&self, address: IpAddr) {
+        self.failures.slow_down(address, self.clock.monotonic_ns()).await;
     }
 
     /// The client key of these bytes, if it is one that may be used now. A malformed key costs no
@@ -185,6 +205,33 @@ impl Roster {
     /// An expired client key leaves the table, and whoever still uses it ends.
     pub(crate) fn put_away(&self, id: Uuid) {
         self.forget(id, &Now::Gone);
+    }
+
+    /// Another node has changed something of this client key; it is asked what.
+    pub(crate) async fn heard(&self, id: Uuid) -> Result<(), store::Error> {
+        match self.store.client_key(id).await?.map(|row| compiled(&row)) {
+            Some(Ok(new)) => self.forget(id, &Now::Changed(&new)),
+            Some(Err(_)) | None => self.forget(id, &Now::Gone),
+        }
+        Ok(())
+    }
+
+    /// Another node has made or taken over client keys.
+    pub(crate) async fn heard_of_new_ones(&self) -> Result<(), store::Error> {
+        if self.store.has_imported_client_keys().await? {
+            self.has_imported.store(true, Ordering::Relaxed);
+        }
+        self.table.forget_unknown();
+        Ok(())
+    }
+
+    /// More was changed elsewhere than anybody remembers: all that is known is asked for anew.
+    pub(crate) async fn lost_track(&self) -> Result<(), store::Error> {
+        self.heard_of_new_ones().await?;
+        for id in self.table.ids() {
+            self.heard(id).await?;
+        }
+        Ok(())
     }
 
     fn forget(&self, id: Uuid, now: &Now<'_>) {

@@ -84,6 +84,9 @@ async fn authenticate(
     }
     let found =
         house.roster.authenticate(credential, Place::Open).await.map_err(Refused::internal)?;
+    if let (None, Some(address)) = (&found, trace.address()) {
+        house.roster.slow_down(address).await;
+    }
     found.map(Caller::Key).ok_or_else(|| Refusal::unauthorized().into())
 }
 

@@ -137,6 +137,44 @@ mod tests {
         }
     }
 
+    /// The row of the documentation's table that this code means.
+    fn row(name: &str, cell: impl Fn(Role) -> &'static str) -> String {
+        let cells = Role::ALL.map(|role| format!(" {} |", cell(role)));
+        format!("| {name} |{}\n", cells.concat())
+    }
+
+    #[test]
+    fn the_documentation_has_the_same_table_of_rights() {
+        let page = include_str!("../../docs/client-keys.md");
+        let yes = |right: Right| move |role: Role| if role.may(right) { "yes" } else { "no" };
+        let proxy = |role: Role| match (role.may(Right::Proxy), role.may(Right::ProxyRead)) {
+            (true, _) => "yes",
+            (false, true) => "GET and HEAD",
+            (false, false) => "no",
+        };
+        let trail = |role: Role| match (role.may(Right::ReadTrail), role.may(Right::ReadUsageTrail))
+        {
+            (true, _) => "yes",
+            (false, true) => "proxied calls",
+            (false, false) => "no",
+        };
+        let operate =
+            "providers, secrets, rotation, user and guest keys, symbols, backfill, alerts";
+        let administer = "keys of the other roles, operators, seal, key hierarchy, backup and \
+                          restore, destroy";
+        for row in [
+            row("use the proxy", proxy),
+            row("read metadata, usage, alerts", yes(Right::ReadMetadata)),
+            row("read the audit trail", trail),
+            row("verify the trail", yes(Right::VerifyTrail)),
+            row("`policy/explain`", yes(Right::ExplainPolicy)),
+            row(operate, yes(Right::Operate)),
+            row(administer, yes(Right::Administer)),
+        ] {
+            assert!(page.contains(&row), "docs/client-keys.md lacks: {row}");
+        }
+    }
+
     #[test]
     fn names_go_there_and_back() {
         for role in Role::ALL {

@@ -51,7 +51,6 @@ pub(super) fn not_yet(ground: &Ground<'_>, raw: &Raw) -> Result<(), Fault> {
     // Settings whose work is not built yet: taken at their default, never silently without effect.
     let unbuilt = [
         ("limits.time_zone", raw.limits.time_zone != "UTC"),
-        ("auth.free_failures_per_minute", raw.auth.free_failures_per_minute != 1000),
         ("audit.retention_days", raw.audit.retention_days != 90),
     ];
     match unbuilt.iter().find(|(_, is_set)| *is_set) {

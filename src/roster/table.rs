@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use uuid::Uuid;
 
@@ -14,6 +14,9 @@ use crate::client::Client;
 const MAX_ENTRIES: usize = 2_000_000;
 /// Strangers ask for digests without end; these are forgotten much sooner.
 const MAX_UNKNOWN: usize = 200_000;
+
+/// Beyond this many, those that nobody holds any more are dropped.
+const MAX_FORMER: usize = 10_000;
 
 pub(super) struct Table {
     entries: papaya::HashMap<[u8; 32], Entry, DigestHash>,
@@ -27,7 +30,21 @@ pub(super) struct Table {
 struct Kept {
     /// Which digests of a client key are in the table.
     digests: HashMap<Uuid, Vec<[u8; 32]>>,
+    /// Former copies of client keys that somebody may still hold: an end must reach them, too.
+    former: HashMap<Uuid, Vec<Weak<Client>>>,
     unknown: usize,
+}
+
+impl Kept {
+    fn remember(&mut self, id: Uuid, copies: Vec<Weak<Client>>) {
+        if !copies.is_empty() {
+            self.former.insert(id, copies);
+        }
+        // Most are let go of within seconds; looked through now and then, not at every change.
+        if self.former.len() >= MAX_FORMER {
+            self.former.retain(|_, copies| copies.iter().any(|copy| copy.strong_count() > 0));
+        }
+    }
 }
 
 #[derive(Clone)]
@@ -117,9 +134,15 @@ impl Table {
         let mut kept = self.lock();
         self.revision.fetch_add(1, Ordering::AcqRel);
         let entries = self.entries.pin();
-        let mut has_ended = false;
+        let mut copies = kept.former.remove(&id).unwrap_or_default();
         for digest in kept.digests.remove(&id).unwrap_or_default() {
-            let Some(Entry::Known { client, .. }) = entries.remove(&digest) else { continue };
+            if let Some(Entry::Known { client, .. }) = entries.remove(&digest) {
+                copies.push(Arc::downgrade(client));
+            }
+        }
+        let mut has_ended = false;
+        copies.retain(|copy| {
+            let Some(client) = copy.upgrade() else { return false };
             match now {
                 Now::Same => {}
                 Now::Changed(new) if new.active && new.rights == client.rights => {}
@@ -127,10 +150,27 @@ impl Table {
                 Now::Changed(_) | Now::Gone => {
                     client.fate.end();
                     has_ended = true;
+                    return false;
                 }
             }
-        }
+            true
+        });
+        kept.remember(id, copies);
         has_ended
+    }
+
+    /// Another node may have made a key of any digest that is none here.
+    pub(super) fn forget_unknown(&self) {
+        let mut kept = self.lock();
+        self.revision.fetch_add(1, Ordering::AcqRel);
+        self.entries.pin().retain(|_, entry| matches!(entry, Entry::Known { .. }));
+        kept.unknown = 0;
+    }
+
+    /// The client keys that are known here, or that somebody may still hold.
+    pub(super) fn ids(&self) -> Vec<Uuid> {
+        let kept = self.lock();
+        kept.digests.keys().chain(kept.former.keys()).copied().collect()
     }
 
     pub(super) fn forget_digests<'a>(&self, digests: impl IntoIterator<Item = &'a [u8; 32]>) {
@@ -197,6 +237,21 @@ mod tests {
         }
         assert!(table.entries.len() <= MAX_UNKNOWN);
         assert!(matches!(table.find(&digest(0), || 0), Some(Entry::Known { .. })));
+    }
+
+    #[test]
+    fn an_end_reaches_copies_from_before_a_change() {
+        let clock = Clock::settable(0);
+        let table = Table::new();
+        let held = Arc::new(Client::of_role(Role::User));
+        let entry = Entry::Known { client: Arc::clone(&held), valid_until_ms: None };
+        assert!(table.keep(&digest(1), &entry, table.revision()));
+        drop(entry);
+        let renamed = Client::of_role(Role::User);
+        assert!(!table.forget(held.id, &Now::Changed(&renamed)));
+        assert_eq!(held.standing(&clock), Standing::Good);
+        assert!(table.forget(held.id, &Now::Gone));
+        assert_eq!(held.standing(&clock), Standing::Ended);
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! transaction. A digest that is known already refuses its own line alone. Must never put a preview
 //! beside such a digest: its absence says that a key was imported.
 
+use super::changes::{self, Changed};
 use super::client_key_row::ClientKeyRow;
 use super::client_keys;
 use super::dialect::{changing, reading};
@@ -42,6 +43,7 @@ impl Store {
             }
             taken.push(inserted > 0);
         }
+        changes::tell(&mut tx, Changed::NewClientKeys).await?;
         tx.commit().await?;
         Ok(taken)
     }

@@ -4,6 +4,7 @@
 
 use uuid::Uuid;
 
+use super::changes::{self, Changed};
 use super::client_key_hashes::{self, KeyPreview};
 use super::client_key_row::ClientKeyRow;
 use super::columns::{ABOVE_ALL_IDS, Place, optional_signed, pairs_json, signed, texts_json};
@@ -116,6 +117,7 @@ impl Store {
             valid_until: None,
         };
         client_key_hashes::insert(&mut tx, key.id, digest, &shown).await?;
+        changes::tell(&mut tx, Changed::NewClientKeys).await?;
         Ok(tx.commit().await?)
     }
 
@@ -180,6 +182,7 @@ impl Store {
         let before = count_admins_alone(&mut tx, now_ms).await?;
         let changed = update(&mut tx, key).await?;
         refuse_last(&mut tx, before, now_ms).await?;
+        changes::tell(&mut tx, Changed::ClientKey(key.id)).await?;
         tx.commit().await?;
         Ok(changed)
     }
@@ -203,6 +206,7 @@ impl Store {
         let before = count_admins_alone(&mut tx, now_ms).await?;
         let deleted = delete(&mut tx, id).await?;
         refuse_last(&mut tx, before, now_ms).await?;
+        changes::tell(&mut tx, Changed::ClientKey(id)).await?;
         tx.commit().await?;
         Ok(deleted)
     }
