@@ -245,6 +245,8 @@ impl Rooms {
             roster: Arc::clone(&self.roster),
             vault: Arc::clone(&self.vault),
             limiter: Arc::clone(&self.limiter),
+            // What cannot be compiled was refused with the settings.
+            pages: corridor::Pages::compile(&config.pages).unwrap_or_default(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             settings: corridor::Settings {

@@ -25,6 +25,8 @@ pub(crate) struct Client {
     pub rights: Rights,
     pub expires_at_ms: Option<i64>,
     pub active: bool,
+    /// Nobody's key: a page of a listed origin, named by it.
+    pub is_page: bool,
     pub fate: Fate,
 }
 
@@ -144,6 +146,7 @@ impl Client {
             },
             expires_at_ms: None,
             active: true,
+            is_page: false,
             fate: Fate::default(),
         }
     }

@@ -4,6 +4,7 @@
 //! on the path.
 
 mod answer;
+mod browser;
 mod clean;
 mod credential;
 mod path;
@@ -18,6 +19,7 @@ use http::request::Parts;
 use hyper::body::{Body as _, Incoming};
 
 pub(crate) use self::answer::{Answer, AnswerBody};
+pub(crate) use self::browser::{PageSettings, Pages, dress};
 use self::clean::Inbound;
 pub(crate) use self::path::{addressed, decoded_segments};
 use self::rewrite::Place as Whereabouts;
@@ -42,6 +44,7 @@ pub(crate) struct House {
     pub(crate) roster: Arc<Roster>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) limiter: Arc<Limiter>,
+    pub(crate) pages: Pages,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
@@ -101,6 +104,10 @@ impl Corridor {
     /// What is still under way will be cut, and that is not its callers' doing.
     pub(crate) fn leave(&self) {
         lane(&self.lane).leave();
+    }
+
+    pub(crate) fn pages(&self) -> &Pages {
+        &self.house.pages
     }
 
     /// Who called, where what connected to us is a proxy of ours.
@@ -166,8 +173,11 @@ impl Corridor {
         let found = match (inbound.open_credentials(), inbound.credential()) {
             ([], Some(presented)) => self.known(presented, Place::Own).await?,
             ([], None) => {
-                self.house.roster.missing();
-                None
+                let guest = inbound.guest(&self.house.pages)?;
+                if guest.is_none() {
+                    self.house.roster.missing();
+                }
+                guest
             }
             // Boxed, so that ordinary calls do not carry the room for it.
             (_, _) => Box::pin(self.authenticate_open(inbound)).await?,

@@ -11,7 +11,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use hyper::body::{Body as _, Incoming};
 
 use super::credential::{self, Presented};
-use super::{House, path};
+use super::{House, Pages, path};
+use crate::client::Client;
 use crate::inject::Head;
 use crate::provider::{Catalogue, Provider};
 use crate::refusal::{Reason, Refusal};
@@ -97,6 +98,10 @@ impl<'r> Inbound<'r> {
 
     pub(super) fn provider(&self) -> Option<&Arc<Provider>> {
         self.provider.as_ref()
+    }
+
+    pub(super) fn guest(&self, pages: &Pages) -> Result<Option<Arc<Client>>, Refusal> {
+        pages.guest(&self.parts.headers)
     }
 
     /// The page that calls, as its browser says; two of them are none that is listed.

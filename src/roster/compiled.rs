@@ -36,6 +36,7 @@ pub(crate) fn client(row: &ClientKeyRow) -> Result<Client, RosterError> {
         },
         expires_at_ms: row.expires_at,
         active: row.active,
+        is_page: false,
         fate: Fate::default(),
     })
 }

@@ -357,3 +357,59 @@ async fn every_role_on_every_route_of_both_faces_is_as_the_table_says() {
     assert!(walked > 200, "{walked}");
     house.leave().await;
 }
+
+#[tokio::test]
+async fn a_listed_page_calls_with_no_key_what_is_listed_and_nothing_else() {
+    let settings = String::from(
+        "[[browser.origins]]\norigin = \"https://app.example\"\ntier = \"premium\"\n\
+         routes = [\"acme:GET:/v2/aggs/**\", \"acme:POST:/v2/aggs/**\"]\n",
+    );
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let client = house.client().await;
+    let page = "https://app.example";
+    let allowed = |answer: &crate::house::Answer| {
+        answer.header("access-control-allow-origin").map(str::to_owned)
+    };
+    let passed = client.bare("/acme/v2/aggs/x").header("origin", page).send().await;
+    assert_eq!((passed.status, allowed(&passed).as_deref()), (200, Some(page)));
+    assert_eq!(passed.header("vary"), Some("Origin"));
+    assert!(passed.header("access-control-allow-credentials").is_none());
+    // Refusals can be read by the page, too.
+    let other = client.bare("/acme/v3/x").header("origin", page).send().await;
+    other.is_refusal(403, "forbidden");
+    assert_eq!(allowed(&other).as_deref(), Some(page));
+    let lines = |more: &str| format!("Host: gate.test\r\nConnection: close\r\n{more}\r\n");
+    let posts = lines("Origin: https://app.example\r\nContent-Length: 0\r\n");
+    let posted = house.raw(&format!("POST /acme/v2/aggs/x HTTP/1.1\r\n{posts}")).await;
+    posted.is_refusal(403, "forbidden");
+    for origin in
+        ["https://evil.example", "https://app.example.evil.example", "null", "HTTPS://app.example"]
+    {
+        let answer = client.bare("/acme/v2/aggs/x").header("origin", origin).send().await;
+        answer.is_refusal(401, "unauthorized");
+        assert_eq!(allowed(&answer), None, "{origin}");
+    }
+    client.bare("/acme/v2/aggs/x").send().await.is_refusal(401, "unauthorized");
+    let odd =
+        client.bare("/acme/v2/aggs/x").header("origin", page).header("sec-fetch-site", "none");
+    odd.send().await.is_refusal(403, "forbidden");
+    // A wrong key does not become a guest.
+    let wrong = client.bare("/acme/v2/aggs/x").header("origin", page).header("x-api-key", "mdw_x");
+    let wrong = wrong.send().await;
+    wrong.is_refusal(401, "unauthorized");
+    assert_eq!(allowed(&wrong).as_deref(), Some(page));
+
+    let asks = |origin: &str| {
+        let more = format!("Origin: {origin}\r\nAccess-Control-Request-Method: GET\r\n");
+        format!("OPTIONS /acme/v2/aggs/x HTTP/1.1\r\n{}", lines(&more))
+    };
+    let seen = house.provider.seen().len();
+    let preflight = house.raw(&asks(page)).await;
+    assert_eq!((preflight.status, allowed(&preflight).as_deref()), (204, Some(page)));
+    assert_eq!(preflight.header("vary"), Some("Origin"));
+    let stranger = house.raw(&asks("https://evil.example")).await;
+    stranger.is_refusal(403, "forbidden");
+    assert_eq!(allowed(&stranger), None);
+    assert_eq!(house.provider.seen().len(), seen);
+    house.leave().await;
+}
