@@ -6,15 +6,15 @@
 mod kept;
 mod memory;
 mod needle;
+mod wiping;
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-pub use self::memory::{Locked, Protection, prepare, protection};
-pub(crate) use self::memory::{spare_buffers, spare_nothing, wiping_all};
-
 pub(crate) use self::kept::KeptBytes;
+pub use self::memory::{Locked, Protection, prepare, protection};
 pub(crate) use self::needle::{Needle, Needles, begun_at};
+pub(crate) use self::wiping::{spare_buffers, spare_nothing, wiping_all};
 
 /// A secret of any length. Wiped when dropped; its capacity never grows, so no copy is left behind.
 ///
