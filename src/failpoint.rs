@@ -15,6 +15,7 @@ pub(crate) mod place {
     pub(crate) const REKEY_ROW: &str = "rekey-row";
     pub(crate) const REKEY_ROWS: &str = "rekey-rows";
     pub(crate) const REKEY_VERIFIED: &str = "rekey-verified";
+    pub(crate) const MASTER_WRITTEN: &str = "master-written";
     pub(crate) const MASTER_STAGED: &str = "master-staged";
     pub(crate) const MASTER_CLAIMED: &str = "master-claimed";
     pub(crate) const MASTER_ROW: &str = "master-row";

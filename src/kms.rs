@@ -18,7 +18,8 @@ use uuid::Uuid;
 pub(crate) use self::fault::KmsError;
 use self::local::LocalKey;
 pub(crate) use self::masters::Masters;
-pub(crate) use self::rotation::{Place, Target, gather, settle, stage};
+pub(crate) use self::passphrase::demand_strength;
+pub(crate) use self::rotation::{Place, Staging, Target, gather, settle, stage, unstage};
 pub(crate) use self::settings::{AwsSettings, Settings, Source, TransitSettings};
 use self::transit::Transit;
 use crate::clock::Clock;
@@ -190,8 +191,8 @@ pub(crate) async fn open_remote(
 pub(crate) fn check(settings: &Settings) -> Result<(), KmsError> {
     match settings {
         Settings::File { path } => file::check(path),
-        Settings::Passphrase { source: Some(source) } => source.read().map(drop),
-        Settings::VaultTransit(transit) => transit.token.read().map(drop),
+        Settings::Passphrase { source: Some(source) } => source.read("passphrase").map(drop),
+        Settings::VaultTransit(transit) => transit.token.read("token").map(drop),
         Settings::Passphrase { source: None } | Settings::AwsKms(_) => Ok(()),
     }
 }
@@ -232,7 +233,7 @@ pub(crate) async fn lacks_typing(
 fn said(source: Option<&Source>, typed: Option<SecretBytes>) -> Result<SecretBytes, KmsError> {
     match (typed, source) {
         (Some(typed), _) => Ok(typed),
-        (None, Some(source)) => source.read(),
+        (None, Some(source)) => source.read("passphrase"),
         (None, None) => Err(KmsError::NeedsPassphrase),
     }
 }

@@ -186,6 +186,12 @@ impl Ledger {
         self.0.append_finding(detail);
     }
 
+    /// The same for what is as it should be: a backup was made, a house waits for its passphrase.
+    pub(crate) fn noted(&self, detail: serde_json::Value) {
+        tracing::info!(%detail, "Written into the trail.");
+        self.0.append_noted(detail);
+    }
+
     /// Why records wait in the journal; None while they reach the database.
     pub(crate) fn degraded(&self) -> Option<String> {
         lock(&self.0.degraded).clone()
@@ -243,6 +249,10 @@ impl Inner {
     /// What the house itself has found. With no room left it stands in the log alone.
     fn append_finding(&self, detail: serde_json::Value) {
         tracing::error!(%detail, "The house is not as it was left.");
+        self.append_noted(detail);
+    }
+
+    fn append_noted(&self, detail: serde_json::Value) {
         let finding = Entry {
             kind: Kind::Security,
             actor: ActorRef::house("ledger"),

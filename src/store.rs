@@ -147,6 +147,17 @@ impl Store {
         changed
     }
 
+    /// SQLite's journal still has the pages as they were before a change; folding it into the file
+    /// empties it, and `secure_delete` has overwritten what was there. For whatever must not be
+    /// found any more: keys as they were wrapped before, and what was destroyed.
+    pub(crate) async fn forget_journal(&self) {
+        match &self.pools {
+            Pools::Sqlite { writer, .. } => sqlite::fold(writer).await,
+            // Its own journal lies with the server, which alone decides how long.
+            Pools::Postgres(_) => {}
+        }
+    }
+
     async fn begin(&self) -> Result<Tx, Error> {
         Ok(Tx::begin(&self.pools).await?)
     }

@@ -100,6 +100,8 @@ fn refusal_of(call: &Call, error: UnsealError) -> Refused {
         | KmsError::WrongSize { .. }
         | KmsError::Unreadable { .. }
         | KmsError::Unwritable { .. }
+        | KmsError::Source { .. }
+        | KmsError::OpenSource { .. }
         | KmsError::ShortPassphrase { .. }
         | KmsError::NotSetUp
         | KmsError::OtherMaster(_)

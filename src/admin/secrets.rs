@@ -68,6 +68,10 @@ pub(super) fn refusal_of(error: VaultError) -> Refused {
         VaultError::JobRuns | VaultError::Worn | VaultError::Stale | VaultError::Tampered => {
             Refused::conflict(capital(&error.to_string()))
         }
+        // Admins alone come here, and are told what the log is told; there is nothing secret in it.
+        VaultError::Kms(kms) if kms.is_of_the_master() => {
+            Refused::conflict(capital(&kms.to_string()))
+        }
         VaultError::Vanished
         | VaultError::UnknownCategory
         | VaultError::OtherMasterKey

@@ -48,6 +48,7 @@ pub async fn restore(
 ) -> Result<Verdict, StartError> {
     net::install_provider();
     let lock = DataLock::take(&config.data_dir)?;
+    backup::sweep(&config.data_dir);
     protect_memory(config);
     let replace = rescue.replace;
     let (file, unlock) = open(rescue)?;
@@ -100,7 +101,7 @@ async fn write_down(config: &Config, clock: Clock, restored: &Verdict) {
             return;
         }
     };
-    running.ledger.found(serde_json::json!({
+    running.ledger.noted(serde_json::json!({
         "restored": {
             "backup_of": crate::clock::rfc3339(restored.created_at_ms),
             "secrets": restored.secrets, "versions": restored.values,

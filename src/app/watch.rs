@@ -28,6 +28,7 @@ pub(super) fn hooks(
             Box::pin(async move { cut(&limiter, &drain).await })
         }),
         ring: Box::new(move |bell| match bell {
+            Bell::Waits(reason) => ledger.noted(serde_json::json!({"sealed": reason})),
             Bell::Sealed(reason) => {
                 metrics.alert_raised("sealed");
                 ledger.found(serde_json::json!({"alert": "sealed", "finding": reason}));
@@ -35,7 +36,7 @@ pub(super) fn hooks(
             Bell::Unsealed { by_itself } => {
                 if by_itself {
                     let finding = "the holder of the master key is back: the vault is unsealed";
-                    ledger.found(serde_json::json!({"alert": "sealed", "resolved": finding}));
+                    ledger.noted(serde_json::json!({"alert": "sealed", "resolved": finding}));
                 }
                 tell_findings(&vault, &ledger, &metrics);
             }

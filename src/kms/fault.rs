@@ -27,6 +27,18 @@ pub(crate) enum KmsError {
         path: PathBuf,
         cause: String,
     },
+    /// A file with the passphrase or the token cannot be used.
+    Source {
+        what: &'static str,
+        path: PathBuf,
+        cause: String,
+    },
+    /// Others can read it.
+    OpenSource {
+        what: &'static str,
+        path: PathBuf,
+        mode: u32,
+    },
     /// Nobody has typed the passphrase, and the settings name no place of it.
     NeedsPassphrase,
     WrongPassphrase,
@@ -66,6 +78,8 @@ impl KmsError {
             | Self::WrongSize { .. }
             | Self::Unreadable { .. }
             | Self::Unwritable { .. }
+            | Self::Source { .. }
+            | Self::OpenSource { .. }
             | Self::NeedsPassphrase
             | Self::WrongPassphrase
             | Self::ShortPassphrase { .. }
@@ -80,6 +94,52 @@ impl KmsError {
         }
     }
 
+    /// The sentence of a fault of a file; None of any other.
+    fn of_a_file(&self) -> Option<String> {
+        if let Self::Missing(path) = self {
+            return Some(format!(
+                "the master key {} is missing; bring it back from its safe copy (without it no secret \
+                 can be opened), or set master_key.path to where it lies",
+                path.display()
+            ));
+        }
+        if let Self::TooOpen { path, mode } = self {
+            let path = path.display();
+            return Some(format!(
+                "the master key {path} has mode {mode:04o}, others can read it; run: chmod 600 {path}"
+            ));
+        }
+        if let Self::WrongSize { path, bytes } = self {
+            return Some(format!(
+                "the master key {} has {bytes} bytes instead of 32; it is damaged or another file",
+                path.display()
+            ));
+        }
+        if let Self::Unreadable { path, cause } = self {
+            return Some(format!("cannot read the master key {}: {cause}", path.display()));
+        }
+        if let Self::Unwritable { path, cause } = self {
+            return Some(format!(
+                "cannot write the master key {}: {cause}; its folder must let the user write that \
+                 the server runs as",
+                path.display()
+            ));
+        }
+        if let Self::Source { what, path, cause } = self {
+            return Some(format!(
+                "cannot read the {what} of the master key from {}: {cause}; write it there, or set \
+                 master_key.{what} to where it is",
+                path.display()
+            ));
+        }
+        let Self::OpenSource { what, path, mode } = self else { return None };
+        let path = path.display();
+        Some(format!(
+            "the file {path} with the {what} of the master key has mode {mode:04o}, others can read \
+             it; run: chmod 600 {path}"
+        ))
+    }
+
     /// Is it of those that a house waits for, sealed, instead of not starting at all?
     pub(crate) fn is_awaited(&self) -> bool {
         matches!(self, Self::NeedsPassphrase | Self::Away { .. } | Self::Denied { .. })
@@ -89,29 +149,13 @@ impl KmsError {
 impl fmt::Display for KmsError {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Missing(path) => write!(
-                formatter,
-                "the master key {} is missing; bring it back from its safe copy (without it no secret \
-                 can be opened), or set master_key.path to where it lies",
-                path.display()
-            ),
-            Self::TooOpen { path, mode } => write!(
-                formatter,
-                "the master key {} has mode {mode:04o}, others can read it; run: chmod 600 {}",
-                path.display(),
-                path.display()
-            ),
-            Self::WrongSize { path, bytes } => write!(
-                formatter,
-                "the master key {} has {bytes} bytes instead of 32; it is damaged or another file",
-                path.display()
-            ),
-            Self::Unreadable { path, cause } => {
-                write!(formatter, "cannot read the master key {}: {cause}", path.display())
-            }
-            Self::Unwritable { path, cause } => {
-                write!(formatter, "cannot create the master key {}: {cause}", path.display())
-            }
+            Self::Missing(_)
+            | Self::TooOpen { .. }
+            | Self::WrongSize { .. }
+            | Self::Unreadable { .. }
+            | Self::Unwritable { .. }
+            | Self::Source { .. }
+            | Self::OpenSource { .. } => formatter.write_str(&self.of_a_file().unwrap_or_default()),
             Self::NeedsPassphrase => formatter.write_str(
                 "the master key is held by a passphrase that nobody has typed; run `sealgate unseal`, \
                  or set master_key.passphrase",

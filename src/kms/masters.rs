@@ -25,6 +25,15 @@ impl Masters {
         self
     }
 
+    /// The same one wraps; this one is at hand too.
+    pub(crate) fn with(&self, other: Arc<Master>) -> Self {
+        let id = other.id();
+        let is_known = self.all().any(|master| master.id() == id);
+        let other = (!is_known).then_some(other);
+        let former = self.former.iter().cloned().chain(other).collect();
+        Self { active: Arc::clone(&self.active), former }
+    }
+
     /// This one wraps from now on; all the others stay at hand.
     pub(crate) fn under(&self, active: Arc<Master>) -> Self {
         let id = active.id();

@@ -71,16 +71,17 @@ pub(super) async fn open_all(
 }
 
 /// A new master key that the same passphrase opens, beside the present one; the one that was made
-/// before a kill is taken up. A passphrase that opens nothing yet is refused: it would be mistyped.
+/// before a kill is taken up: then the second is false. A passphrase that opens nothing yet is
+/// refused: it would be mistyped.
 pub(super) async fn stage(
     ground: &Ground<'_>,
     passphrase: SecretBytes,
     present: &MasterId,
-) -> Result<LocalKey, KmsError> {
+) -> Result<(LocalKey, bool), KmsError> {
     let again = SecretBytes::copy_of(passphrase.expose());
     let newest = open(ground, passphrase).await?;
     if newest.id() != *present {
-        return Ok(newest);
+        return Ok((newest, false));
     }
     let now_ms = ground.clock.unix_ms();
     let (key, row) = apart(move || {
@@ -91,7 +92,7 @@ pub(super) async fn stage(
     })
     .await?;
     ground.store.insert_master_passphrase(&row).await?;
-    Ok(LocalKey::new(MasterKind::Passphrase, key))
+    Ok((LocalKey::new(MasterKind::Passphrase, key), true))
 }
 
 /// Is there a master key that some passphrase opens?
@@ -107,10 +108,7 @@ pub(super) async fn create_if_missing(
     if stands(ground).await? {
         return Ok(false);
     }
-    let characters = passphrase.expose_str().map_or(passphrase.len(), |text| text.chars().count());
-    if characters < SHORTEST {
-        return Err(KmsError::ShortPassphrase { least: SHORTEST });
-    }
+    demand_strength(&passphrase)?;
     let now_ms = ground.clock.unix_ms();
     let row = apart(move || {
         let key = Key::fill_with(crypto::fill_random)?;
@@ -119,6 +117,15 @@ pub(super) async fn create_if_missing(
     });
     ground.store.insert_master_passphrase(&row.await?).await?;
     Ok(true)
+}
+
+/// One rule for every passphrase that closes something: this master key, a backup.
+pub(crate) fn demand_strength(passphrase: &SecretBytes) -> Result<(), KmsError> {
+    let characters = passphrase.expose_str().map_or(passphrase.len(), |text| text.chars().count());
+    if characters < SHORTEST {
+        return Err(KmsError::ShortPassphrase { least: SHORTEST });
+    }
+    Ok(())
 }
 
 /// Argon2id fills memory for a good part of a second.

@@ -18,10 +18,25 @@ pub(crate) enum Target {
     /// One that was at hand already, because the settings name it.
     AtHand,
     /// A new one, beside the old one.
-    Staged(Master),
+    Staged {
+        master: Master,
+        /// The one whose place it takes.
+        from: MasterId,
+        /// It was made now, and nothing is wrapped by it.
+        fresh: bool,
+    },
     /// A KMS has a new version of the same key: rows are wrapped again, though their key's name
     /// stays.
     SameName,
+}
+
+/// What a rotation begins from.
+pub(crate) struct Staging<'a> {
+    /// The one that wraps now.
+    pub(crate) present: &'a MasterId,
+    /// Those that the database names: of rows, and of a rotation that did not end well.
+    pub(crate) named: &'a [MasterId],
+    pub(crate) typed: Option<SecretBytes>,
 }
 
 /// Every master key that a row may name: the settings' own, the former one's, and what a rotation
@@ -83,19 +98,44 @@ async fn all_of(
 pub(crate) async fn stage(
     place: &Place,
     ground: &Ground<'_>,
-    (present, typed): (&MasterId, Option<SecretBytes>),
+    staging: Staging<'_>,
 ) -> Result<Target, KmsError> {
+    let Staging { present, named, typed } = staging;
+    let takes_passphrase = match &place.settings {
+        Settings::Passphrase { .. } => place.previous.is_none(),
+        Settings::File { .. } | Settings::AwsKms(_) | Settings::VaultTransit(_) => false,
+    };
+    if typed.is_some() && !takes_passphrase {
+        return Err(KmsError::NoPassphraseHere);
+    }
     if place.previous.is_some() {
         return Ok(Target::AtHand);
     }
     match &place.settings {
-        Settings::File { path } => Ok(Target::Staged(Master::Local(file::stage(path)?))),
+        Settings::File { path } => {
+            let staged = file::stage(path, &|id| named.contains(id))?;
+            let file::Staged { key, present, fresh } = staged;
+            Ok(Target::Staged { master: Master::Local(key), from: present, fresh })
+        }
         Settings::Passphrase { source } => {
             let said = said(source.as_ref(), typed)?;
-            let key = passphrase::stage(ground, said, present).await?;
-            Ok(Target::Staged(Master::Local(key)))
+            let (key, fresh) = passphrase::stage(ground, said, present).await?;
+            Ok(Target::Staged { master: Master::Local(key), from: present.clone(), fresh })
         }
         Settings::AwsKms(_) | Settings::VaultTransit(_) => Ok(Target::SameName),
+    }
+}
+
+/// Takes away what was made for a rotation that did not begin.
+pub(crate) async fn unstage(place: &Place, ground: &Ground<'_>, id: &MasterId) {
+    match &place.settings {
+        Settings::File { path } => file::unstage(path, id),
+        Settings::Passphrase { .. } => {
+            if let Err(fault) = ground.store.delete_master_passphrase(&id.id).await {
+                tracing::warn!(%fault, "an unused master key stays in the database");
+            }
+        }
+        Settings::AwsKms(_) | Settings::VaultTransit(_) => {}
     }
 }
 

@@ -129,6 +129,15 @@ impl Store {
         raw.map(from_raw).transpose()
     }
 
+    /// The one of this kind that began last.
+    pub(crate) async fn latest_job_of(&self, kind: JobKind) -> Result<Option<JobRow>, Error> {
+        const LATEST: &str = select!("WHERE kind = $1 ORDER BY id DESC LIMIT 1");
+        let kind = kind.as_str();
+        let raw: Option<RawJob> =
+            reading!(self, db => sqlx::query_as(LATEST).bind(kind).fetch_optional(db))?;
+        raw.map(from_raw).transpose()
+    }
+
     pub(crate) async fn job(&self, id: Uuid) -> Result<Option<JobRow>, Error> {
         const BY_ID: &str = select!("WHERE id = $1");
         let raw: Option<RawJob> =

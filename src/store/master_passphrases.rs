@@ -79,6 +79,7 @@ impl Store {
                 .bind(former)
         )?;
         tx.commit().await?;
+        self.forget_journal().await;
         Ok(replaced > 0)
     }
 
@@ -94,6 +95,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let deleted = changing!(&mut tx, sqlx::query(DELETE).bind(master_id))?;
         tx.commit().await?;
+        self.forget_journal().await;
         Ok(deleted > 0)
     }
 }

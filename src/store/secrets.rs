@@ -9,7 +9,7 @@ use uuid::Uuid;
 #[cfg(test)]
 use super::columns::ABOVE_ALL_IDS;
 use super::columns::{Place, pairs_json};
-use super::dialect::{Pools, Tx, changing, reading};
+use super::dialect::{Tx, changing, reading};
 use super::secret_versions::{self, RawVersion, VersionRow};
 use super::{Error, InventoryRow, Store, inventories, keks};
 
@@ -234,20 +234,6 @@ impl Store {
         tx.commit().await?;
         self.forget_journal().await;
         Ok(deleted > 0)
-    }
-
-    /// SQLite's journal still has the pages as they were before; folding it into the file empties
-    /// it. Best effort: readers can hold it a moment longer, and the next fold takes it then.
-    pub(super) async fn forget_journal(&self) {
-        match &self.pools {
-            Pools::Sqlite { writer, .. } => {
-                let fold = sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(writer).await;
-                if let Err(error) = fold {
-                    tracing::warn!(%error, "the journal could not be folded after a destruction");
-                }
-            }
-            Pools::Postgres(_) => {}
-        }
     }
 
     async fn with_its_versions(

@@ -17,6 +17,8 @@ use super::{Error, migrate};
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 const READERS: u32 = 4;
+/// How often to try to empty the journal; each waits for readers by itself.
+const FOLDS: u32 = 3;
 
 const HEADER_BYTES: usize = 100;
 const MAGIC: &[u8] = b"SQLite format 3\0";
@@ -57,6 +59,8 @@ pub(super) async fn open(path: &Path, schema: Option<i64>) -> Result<(Pools, Str
     let writer = writer.connect_with(options.clone()).await?;
     let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
     first.close().await?;
+    // What a killed process had changed last, and could not fold any more.
+    fold(&writer).await;
     Ok((Pools::Sqlite { writer, readers }, place))
 }
 
@@ -80,6 +84,24 @@ pub(super) async fn check_integrity(readers: &SqlitePool, place: &str) -> Result
             Err(Error::Damaged { fault: format!("{place}: {first} ({} findings)", lines.len()) })
         }
     }
+}
+
+/// Writes the journal into the file and empties it. Best effort: a reader that holds an old moment
+/// is waited for, and whoever folds next takes what it held back.
+pub(super) async fn fold(writer: &SqlitePool) {
+    const FOLD: &str = "PRAGMA wal_checkpoint(TRUNCATE)";
+    for _ in 0..FOLDS {
+        // Being kept from it is an answer, and no error.
+        match sqlx::query_as::<_, (i64, i64, i64)>(FOLD).fetch_one(writer).await {
+            Ok((0, _, _)) => return,
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(%error, "the database's journal could not be folded");
+                return;
+            }
+        }
+    }
+    tracing::warn!("readers keep the database's journal from being emptied; the next fold does it");
 }
 
 /// Changing an empty file to WAL needs it alone, and SQLite does not wait for that by itself.

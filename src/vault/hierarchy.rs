@@ -69,6 +69,10 @@ impl Vault {
     ) -> Result<Vec<KekView>, VaultError> {
         let changing = self.changing.lock().await;
         let keyring = self.unsealed()?.keyring.share();
+        // A job would have to begin again at each, and could not tell it from a row that is lost.
+        if self.store.running_job().await?.is_some() {
+            return Err(VaultError::JobRuns);
+        }
         let mut newest: Vec<(String, u32)> = Vec::new();
         for row in self.store.keks().await?.rows {
             // By category and generation: the last of a category is its newest.
@@ -100,11 +104,23 @@ impl Vault {
         by: &str,
         detail: Option<String>,
     ) -> Result<JobRow, VaultError> {
+        let changing = self.changing.lock().await;
+        self.start_locked(&changing, (kind, detail), by).await
+    }
+
+    pub(super) async fn start_locked(
+        &self,
+        _changing: &tokio::sync::MutexGuard<'_, ()>,
+        (kind, detail): (JobKind, Option<String>),
+        by: &str,
+    ) -> Result<JobRow, VaultError> {
         self.unsealed()?;
         let total = match kind {
             JobKind::Rewrap => self.store.count_secrets_on_old_keks().await?,
             JobKind::Rekey => self.store.count_secrets_up_to(Uuid::max()).await?,
-            JobKind::MasterKey => self.living_keks().await?,
+            JobKind::MasterKey => {
+                u64::try_from(self.living_keks().await?.len()).unwrap_or(u64::MAX)
+            }
         };
         let job = JobRow {
             id: Uuid::now_v7(),
@@ -142,9 +158,10 @@ impl Vault {
         Ok(self.store.job(id).await?)
     }
 
-    async fn living_keks(&self) -> Result<u64, VaultError> {
-        let rows = self.store.keks().await?.rows;
-        let living = rows.iter().filter(|row| row.state != KekState::Destroyed).count();
-        Ok(u64::try_from(living).unwrap_or(u64::MAX))
+    /// Every generation that is not gone.
+    pub(super) async fn living_keks(&self) -> Result<Vec<store::KekRow>, VaultError> {
+        let mut rows = self.store.keks().await?.rows;
+        rows.retain(|row| row.state != KekState::Destroyed);
+        Ok(rows)
     }
 }

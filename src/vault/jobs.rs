@@ -100,7 +100,12 @@ impl Vault {
                 continue;
             };
             let category = kek.category.clone();
-            for view in self.rotate_keks(Some(&category)).await? {
+            let rotated = match self.rotate_keks(Some(&category)).await {
+                // Somebody was faster; it is due at the next look too.
+                Err(VaultError::JobRuns) => return Ok(()),
+                rotated => rotated?,
+            };
+            for view in rotated {
                 let generation = view.generation;
                 self.tell(Happening::Rotated { category: category.clone(), generation, why });
             }
@@ -159,6 +164,8 @@ impl Vault {
             Err(fault) if is_passing(&fault) => return Err(fault),
             Err(fault) => Outcome { state: JobState::Failed, sentence: fault.to_string() },
         };
+        // What was wrapped by the old keys is in no file of the house any more.
+        self.store.forget_journal().await;
         // Whoever is told of the end finds the house serving what the rows say by then.
         let changing = self.changing.lock().await;
         self.reload_locked(&changing).await?;

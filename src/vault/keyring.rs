@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use uuid::Uuid;
 
-use super::{VaultError, crypto};
+use super::{VaultError, crypto, remaster};
 use crate::clock::Clock;
 use crate::crypto::{Aad, CryptoError, Layer, Parent};
 use crate::kms::{Context, KmsError, Master, Masters};
@@ -48,13 +48,21 @@ impl Keyring {
         masters: Arc<Masters>,
         installation: Uuid,
     ) -> Result<Self, VaultError> {
-        let loaded = store.keks().await?;
+        Self::of(&store.keks().await?.rows, masters, installation).await
+    }
+
+    /// The same, of rows that were read.
+    pub(super) async fn of(
+        rows: &[KekRow],
+        masters: Arc<Masters>,
+        installation: Uuid,
+    ) -> Result<Self, VaultError> {
         let masters = ArcSwap::from(masters);
         let keyring =
             Self { inner: Arc::new(Inner { masters, installation, keks: Mutex::default() }) };
         let mut closed = Vec::new();
         let mut living = 0;
-        for row in loaded.rows.iter().filter(|row| row.state != KekState::Destroyed) {
+        for row in rows.iter().filter(|row| row.state != KekState::Destroyed) {
             living += 1;
             match keyring.unwrap_kek(row).await {
                 Ok(kek) => keyring.keep(Arc::new(kek), row.state),
@@ -103,7 +111,7 @@ impl Keyring {
         clock: &Clock,
         (category, former): (&str, u32),
     ) -> Result<u32, VaultError> {
-        let row = self.wrap_new(category, former + 1, clock).await?;
+        let row = self.wrap_new(store, clock, (category, former + 1)).await?;
         match store.insert_kek(&row).await {
             Ok(()) => {}
             Err(store::Error::Duplicate { .. }) => return Err(VaultError::Stale),
@@ -151,7 +159,7 @@ impl Keyring {
         if let Some(kek) = self.known_active(category) {
             return Ok(kek);
         }
-        let row = self.wrap_new(category, 1, clock).await?;
+        let row = self.wrap_new(store, clock, (category, 1)).await?;
         match store.insert_kek(&row).await {
             // Another node was faster: its key is the one to use.
             Ok(()) | Err(store::Error::Duplicate { .. }) => {}
@@ -184,17 +192,25 @@ impl Keyring {
         Key::from_slice(opened.expose()).ok_or(CryptoError::Malformed)
     }
 
+    /// Under the master key to which everything is on its way, where it is; `VaultError::JobRuns`
+    /// where that one is not at hand here.
     async fn wrap_new(
         &self,
-        category: &str,
-        generation: u32,
+        store: &Store,
         clock: &Clock,
+        (category, generation): (&str, u32),
     ) -> Result<KekRow, VaultError> {
         let key = Key::fill_with(crypto::fill_random)?;
         let id = Uuid::now_v7();
         let masters = self.masters();
-        let master = masters.active();
+        let wanted = remaster::under_way_to(store).await?;
+        let wanted = wanted.unwrap_or_else(|| masters.active().id());
+        let master = masters.find(&wanted).ok_or(VaultError::JobRuns)?;
         let wrapped = master.wrap(&self.context(category, generation, id), &key).await?;
+        // A KMS takes its time, in which another node may have begun to move.
+        if remaster::under_way_to(store).await?.is_some_and(|to| to != master.id()) {
+            return Err(VaultError::JobRuns);
+        }
         Ok(KekRow {
             id,
             category: category.to_owned(),

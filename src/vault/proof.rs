@@ -27,8 +27,14 @@ pub(crate) async fn prove(
     masters: Arc<Masters>,
     installation: Uuid,
 ) -> Result<Proof, VaultError> {
-    let keks = store.keks().await?;
     let keyring = Keyring::load(store, masters, installation).await?;
+    of(store, &keyring).await
+}
+
+/// The same with keys that are at hand.
+pub(super) async fn of(store: &Store, keyring: &Keyring) -> Result<Proof, VaultError> {
+    let installation = keyring.installation();
+    let keks = store.keks().await?;
     let secrets = store.secrets().await?;
     let contradictions = keks.contradictions.iter().chain(&secrets.contradictions);
     let mut proof =
@@ -57,7 +63,7 @@ pub(crate) async fn prove(
             }
         }
     }
-    lists(store, &keyring, &secrets.rows, &mut proof.faults).await?;
+    lists(store, keyring, &secrets.rows, &mut proof.faults).await?;
     Ok(proof)
 }
 

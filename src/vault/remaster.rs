@@ -11,9 +11,9 @@ use uuid::Uuid;
 use super::jobs::{Outcome, Work};
 use super::{Vault, VaultError};
 use crate::failpoint::{self, place};
-use crate::kms::{self, Context, KmsError, Master, Masters, Place, Target};
+use crate::kms::{self, Context, KmsError, Master, Masters, Place, Staging, Target};
 use crate::secret::SecretBytes;
-use crate::store::{JobKind, JobRow, JobState, KekRow, KekState, MasterId, MasterKind, Remastered};
+use crate::store::{JobKind, JobRow, JobState, KekRow, MasterId, MasterKind, Remastered, Store};
 
 /// How often to look for generations that others have made meanwhile.
 const PASSES: u32 = 5;
@@ -37,6 +37,7 @@ impl Vault {
         by: &str,
         typed: Option<SecretBytes>,
     ) -> Result<JobRow, VaultError> {
+        // Nobody makes a key, and no other job begins, until this one stands.
         let changing = self.changing.lock().await;
         let unsealed = self.unsealed()?;
         if self.store.running_job().await?.is_some() {
@@ -44,29 +45,48 @@ impl Vault {
         }
         let place = self.master_place.get().ok_or(VaultError::Sealed)?;
         let masters = unsealed.keyring.masters();
-        let from = masters.active().id();
-        let mut same_name = false;
-        match kms::stage(place, &self.master_ground(), (&from, typed)).await? {
-            Target::AtHand => {}
-            Target::SameName => same_name = true,
-            Target::Staged(master) => {
+        let present = masters.active().id();
+        let named = self.named_masters().await?;
+        let staging = Staging { present: &present, named: &named, typed };
+        let ground = self.master_ground();
+        let target = kms::stage(place, &ground, staging).await?;
+        let again = matches!(target, Target::SameName);
+        let (from, to, made) = match target {
+            Target::AtHand | Target::SameName => (present.clone(), present, None),
+            Target::Staged { master, from, fresh } => {
                 failpoint::pass(place::MASTER_STAGED);
-                unsealed.keyring.set_masters(Arc::new(masters.under(Arc::new(master))));
+                let to = master.id();
+                unsealed.keyring.set_masters(Arc::new(masters.with(Arc::new(master))));
+                (from, to.clone(), fresh.then_some(to))
             }
-        }
-        let to = unsealed.keyring.masters().active().id();
-        drop(changing);
+        };
         let to = json!({"kind": to.kind.as_str(), "id": to.id});
         let from = json!({"kind": from.kind.as_str(), "id": from.id});
-        let detail = json!({"from": from, "to": to, "again": same_name});
-        self.start_job(JobKind::MasterKey, by, Some(detail.to_string())).await
+        let detail = json!({"from": from, "to": to, "again": again}).to_string();
+        let begun = self.start_locked(&changing, (JobKind::MasterKey, Some(detail)), by).await;
+        if let (Err(VaultError::JobRuns), Some(made)) = (&begun, made) {
+            // Another node was faster: what was made for this one wraps nothing.
+            unsealed.keyring.set_masters(masters);
+            kms::unstage(place, &ground, &made).await;
+        }
+        begun
+    }
+
+    /// Those that a row names, and the one to which a move has failed.
+    async fn named_masters(&self) -> Result<Vec<MasterId>, VaultError> {
+        let living = self.living_keks().await?;
+        let mut named: Vec<MasterId> = living.into_iter().map(|kek| kek.master).collect();
+        let last = self.store.latest_job_of(JobKind::MasterKey).await?;
+        let failed = last.filter(|job| job.state != JobState::Done);
+        named.extend(failed.as_ref().and_then(Move::of).map(|wanted| wanted.to));
+        Ok(named)
     }
 
     /// Is the master key at hand to which this job moves? On another node it may not be.
     pub(super) fn can_remaster(&self, job: &JobRow) -> bool {
         let unsealed = self.opened.load();
         let masters = unsealed.as_ref().map(|unsealed| unsealed.keyring.masters());
-        Move::of(job).is_some_and(|wanted| masters.is_some_and(|m| m.find(&wanted.to).is_some()))
+        Move::of(job).is_some_and(|wanted| masters.is_some_and(|m| wanted.target(&m).is_some()))
     }
 
     fn master_ground(&self) -> kms::Ground<'_> {
@@ -78,34 +98,23 @@ impl Vault {
         failpoint::pass(place::MASTER_CLAIMED);
         let place = self.master_place.get().ok_or(VaultError::Sealed)?;
         let keyring = self.unsealed()?.keyring.share();
-        let wanted = Move::of(work.job).ok_or(VaultError::Vanished)?;
-        let to = &wanted.to;
+        let mut wanted = Move::of(work.job).ok_or(VaultError::Vanished)?;
         let masters = keyring.masters();
-        let master = masters.find(to).ok_or_else(|| KmsError::OtherMaster(to.clone()))?;
-        // What is made from now on is wrapped by the new one.
+        let target = wanted.target(&masters);
+        let master = target.ok_or_else(|| KmsError::OtherMaster(wanted.to.clone()))?;
+        wanted.to = master.id();
+        // What is made from now on is wrapped by the new one; what is being made is waited for.
         let masters = Arc::new(masters.under(Arc::clone(&master)));
+        let changing = self.changing.lock().await;
         keyring.set_masters(Arc::clone(&masters));
+        drop(changing);
         let mut after = work.job.after.unwrap_or(Uuid::nil());
         for _ in 0..PASSES {
-            let mut left = self.store.keks().await?.rows;
-            left.retain(|kek| kek.state != KekState::Destroyed);
-            left.retain(|kek| kek.master != *to || (wanted.again && kek.id > after));
-            if left.is_empty() {
+            let damaged =
+                self.remaster_pass(work, (&masters, &master), (&wanted, &mut after)).await?;
+            // A key that another node has made, which did not know of the move yet, comes along.
+            if !self.living_keks().await?.iter().any(|kek| is_late(kek, &wanted, &damaged)) {
                 break;
-            }
-            left.sort_by_key(|kek| kek.id);
-            for kek in left {
-                match self.remaster_row(work, (&masters, &master), &kek).await {
-                    Ok(()) => {}
-                    // Its own damage leaves it where it is; the others move on.
-                    Err(VaultError::Kms(KmsError::Crypto(fault))) => {
-                        tracing::error!(kek = %kek.id, %fault, "a key cannot be moved");
-                    }
-                    Err(VaultError::Stale) => {}
-                    Err(fault) => return Err(fault),
-                }
-                after = kek.id;
-                failpoint::pass(place::MASTER_ROW);
             }
         }
         failpoint::pass(place::MASTER_ROWS);
@@ -115,6 +124,34 @@ impl Vault {
             keyring.set_masters(alone);
         }
         Ok(outcome)
+    }
+
+    /// Moves what is not under the new one yet; what cannot be moved is named.
+    async fn remaster_pass(
+        &self,
+        work: Work<'_>,
+        (masters, master): (&Masters, &Master),
+        (wanted, after): (&Move, &mut Uuid),
+    ) -> Result<Vec<Uuid>, VaultError> {
+        let mut damaged = Vec::new();
+        let mut left = self.living_keks().await?;
+        left.retain(|kek| kek.master != wanted.to || (wanted.again && kek.id > *after));
+        left.sort_by_key(|kek| kek.id);
+        for kek in left {
+            match self.remaster_row(work, (masters, master), &kek).await {
+                Ok(()) => {}
+                // Its own damage leaves it where it is; the others move on.
+                Err(VaultError::Kms(KmsError::Crypto(fault))) => {
+                    tracing::error!(kek = %kek.id, %fault, "a key cannot be moved");
+                    damaged.push(kek.id);
+                }
+                Err(VaultError::Stale) => {}
+                Err(fault) => return Err(fault),
+            }
+            *after = kek.id;
+            failpoint::pass(place::MASTER_ROW);
+        }
+        Ok(damaged)
     }
 
     async fn remaster_row(
@@ -150,11 +187,17 @@ impl Vault {
         let flaws = self.verify(alone).await?;
         self.keep_lease(work).await?;
         failpoint::pass(place::MASTER_VERIFIED);
-        let keys = self.store.keks().await?.rows;
-        let mut living = keys.iter().filter(|kek| kek.state != KekState::Destroyed);
-        let all_moved = living.all(|kek| kek.master == wanted.to);
+        let all_moved = self.living_keks().await?.iter().all(|kek| kek.master == wanted.to);
         let kind = wanted.to.kind.as_str();
-        if !all_moved || flaws.of_keys() {
+        if !all_moved && !flaws.of_keys() {
+            let sentence = format!(
+                "a key-encryption key was made under the former master key meanwhile, so both are \
+                 still needed; nothing is damaged: run `sealgate master-key rotate` again to bring \
+                 it under the new one ({kind})"
+            );
+            return Ok(Outcome { state: JobState::Failed, sentence });
+        }
+        if flaws.of_keys() {
             let sentence = format!(
                 "not every key-encryption key is under the new master key ({kind}), so both are still \
                  needed: {}. Mend it from a backup, then run `sealgate master-key rotate` again",
@@ -180,6 +223,19 @@ impl Vault {
     }
 }
 
+/// Not under the new one, and could be.
+fn is_late(kek: &KekRow, wanted: &Move, damaged: &[Uuid]) -> bool {
+    kek.master != wanted.to && !damaged.contains(&kek.id)
+}
+
+/// The master key to which everything is on its way, if it is: what is made meanwhile by another
+/// one would stay behind.
+pub(super) async fn under_way_to(store: &Store) -> Result<Option<MasterId>, VaultError> {
+    let running = store.running_job().await?;
+    let moving = running.filter(|job| job.kind == JobKind::MasterKey);
+    Ok(moving.as_ref().and_then(Move::of).map(|wanted| wanted.to))
+}
+
 /// What the job was asked for, as it stands with it.
 struct Move {
     from: MasterId,
@@ -189,6 +245,16 @@ struct Move {
 }
 
 impl Move {
+    /// Within a KMS an alias may stand for another key since this began: what it stands for now is
+    /// meant.
+    fn target(&self, masters: &Masters) -> Option<Arc<Master>> {
+        let present = masters.active().id();
+        if self.again && present.kind == self.to.kind {
+            return masters.find(&present);
+        }
+        masters.find(&self.to)
+    }
+
     fn of(job: &JobRow) -> Option<Self> {
         let detail: serde_json::Value = serde_json::from_str(job.detail.as_deref()?).ok()?;
         let master = |member: &str| {

@@ -18,7 +18,7 @@ struct House {
     store: Store,
     clock: Clock,
     catalogue: Arc<Catalogue>,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 const NOW: Moment = Moment { unix_ms: 1_800_000_000_000, monotonic_ns: 1 };
@@ -42,7 +42,7 @@ async fn house() -> House {
         masters(3),
         installation,
     );
-    House { vault: Arc::new(vault.await.unwrap()), store, clock, catalogue, _folder: folder }
+    House { vault: Arc::new(vault.await.unwrap()), store, clock, catalogue, folder }
 }
 
 impl House {

@@ -51,8 +51,11 @@ impl Flaws {
 impl Vault {
     /// Opens every row with these master keys alone.
     pub(super) async fn verify(&self, masters: Arc<Masters>) -> Result<Flaws, VaultError> {
-        let fresh = Keyring::load(&self.store, masters, self.installation).await?;
+        // In this order, and each once: whatever others change meanwhile, a secret that was read
+        // hangs on a key that is read after it.
+        let secrets = self.store.secrets().await?;
         let keks = self.store.keks().await?;
+        let fresh = Keyring::of(&keks.rows, masters, self.installation).await?;
         let mut flaws = Flaws::default();
         for kek in keks.rows.iter().filter(|kek| kek.state != crate::store::KekState::Destroyed) {
             if fresh.known(kek.id).is_none() {
@@ -64,7 +67,6 @@ impl Vault {
                 flaws.keys = true;
             }
         }
-        let secrets = self.store.secrets().await?;
         unreadable(&mut flaws, &keks);
         unreadable(&mut flaws, &secrets);
         for stored in &secrets.rows {

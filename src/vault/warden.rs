@@ -29,6 +29,8 @@ pub(crate) struct Hooks {
 /// What the trail and the figures are told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Bell {
+    /// The house started sealed because it waits for somebody who types, as it always does.
+    Waits(String),
     /// The house started sealed, or sealed itself; with the reason.
     Sealed(String),
     /// By itself, because the holder of the master key is back; or by an administrator.
@@ -116,11 +118,15 @@ impl Warden {
         if !kms.is_awaited() {
             return Err(fault);
         }
-        let why =
-            if matches!(kms, KmsError::NeedsPassphrase) { Why::Passphrase } else { Why::Master };
+        let told = fault.to_string();
         tracing::warn!(name: "vault.starts_sealed", %fault, "the vault starts sealed");
+        let (why, bell) = if matches!(kms, KmsError::NeedsPassphrase) {
+            (Why::Passphrase, Bell::Waits(told))
+        } else {
+            (Why::Master, Bell::Sealed(told))
+        };
         *self.standing() = Standing::Sealed(why);
-        (self.hooks.ring)(Bell::Sealed(fault.to_string()));
+        (self.hooks.ring)(bell);
         Ok(())
     }
 

@@ -7,6 +7,8 @@ mod binary;
 mod canary;
 mod database;
 mod logs;
+#[cfg(feature = "aws-kms")]
+mod moto;
 mod outpost;
 mod raw;
 #[cfg(feature = "aws-kms")]
@@ -21,9 +23,11 @@ use sealgate::clock::Clock;
 use sealgate::config::{self, Environment};
 
 pub(crate) use self::actor::{Admin, Answer, Client, Scribe, Stream};
-pub(crate) use self::binary::{Ground, Server, one_line, send_signal};
+pub(crate) use self::binary::{Ground, Server, one_line, private, send_signal};
 pub(crate) use self::canary::Canary;
 pub(crate) use self::database::{Database, Kind};
+#[cfg(feature = "aws-kms")]
+pub(crate) use self::moto::Moto;
 pub(crate) use self::outpost::{Certificate, Channel, Outpost, Speaks};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::relay::Relay;

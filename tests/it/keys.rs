@@ -11,8 +11,8 @@ use crate::house::{Database, Kind, Server};
 const BEARER: &str =
     "[{ at = \"header\", name = \"Authorization\", value = \"Bearer {api_key}\" }]";
 
-struct Site {
-    ground: Ground,
+pub(crate) struct Site {
+    pub ground: Ground,
     provider: Outpost,
     canary: Canary,
     /// Of an admin, who may call the proxy too.
@@ -21,7 +21,7 @@ struct Site {
 
 impl Site {
     /// Set up, with this many secrets beside the canary's, on a server that has ended again.
-    async fn new(secrets: usize, database: &str) -> Self {
+    pub(crate) async fn new(secrets: usize, database: &str) -> Self {
         let provider = Outpost::open(Speaks::Both).await;
         let ca = std::path::Path::new("outpost.pem");
         let settings = provider.settings("acme", ca, BEARER);
@@ -40,6 +40,11 @@ impl Site {
         site
     }
 
+    /// The same provider, secret and key before another installation.
+    pub(crate) fn moved_to(self, ground: Ground) -> Self {
+        Self { ground, ..self }
+    }
+
     async fn add(&self, admin: &str, provider: &str, name: &str, value: &str) {
         let body = json!({"provider": provider, "name": name, "fields": {"api_key": value}});
         let url = format!("{admin}/api/v1/admin/secrets");
@@ -47,7 +52,7 @@ impl Site {
         assert_eq!(answer.unwrap().status(), 201);
     }
 
-    async fn get(&self, admin: &str, path: &str) -> Value {
+    pub(crate) async fn get(&self, admin: &str, path: &str) -> Value {
         let url = format!("{admin}/api/v1/admin/{path}");
         let answer = http().get(url).header("x-api-key", &self.key).send().await.unwrap();
         assert_eq!(answer.status(), 200, "{path}");
@@ -55,14 +60,14 @@ impl Site {
     }
 
     /// What was answered; None where the server died of it.
-    async fn post(&self, admin: &str, path: &str) -> Option<u16> {
+    pub(crate) async fn post(&self, admin: &str, path: &str) -> Option<u16> {
         let url = format!("{admin}/api/v1/admin/{path}");
         let answer = http().post(url).header("x-api-key", &self.key).send().await;
         answer.ok().map(|answer| answer.status().as_u16())
     }
 
     /// Every secret opens, and the canary reaches its provider.
-    async fn assert_readable(&self, admin: &str, proxy: &str) {
+    pub(crate) async fn assert_readable(&self, admin: &str, proxy: &str) {
         let secrets = self.get(admin, "secrets").await;
         for secret in secrets["items"].as_array().unwrap() {
             let id = secret["id"].as_str().unwrap();
@@ -78,7 +83,7 @@ impl Site {
     }
 
     /// The job that began last, once it has ended.
-    async fn ended(&self, admin: &str) -> Value {
+    pub(crate) async fn ended(&self, admin: &str) -> Value {
         for _ in 0..300 {
             let status = self.get(admin, "keks").await;
             if status["job"]["state"] != "running" {
@@ -215,178 +220,4 @@ async fn killed_at_every_point_on_postgresql_every_secret_is_readable() {
     let database = Database::fresh(Kind::Postgres, folder.path()).await;
     killed_everywhere(&database.settings()).await;
     database.drop_it().await;
-}
-
-#[cfg(feature = "failpoints")]
-const MASTER: [&str; 8] = [
-    "master-staged",
-    "master-claimed",
-    "master-row",
-    "master-row:2",
-    "master-rows",
-    "master-verified",
-    "master-kept",
-    "master-placed",
-];
-
-/// Files in the folder of the master key whose names have this in them.
-fn beside_the_key(site: &Site, part: &str) -> Vec<std::path::PathBuf> {
-    let entries = std::fs::read_dir(site.ground.path().join("keys")).unwrap();
-    let mut found: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
-    found.retain(|path| path.to_string_lossy().contains(part));
-    found
-}
-
-#[cfg(feature = "failpoints")]
-async fn masters_killed_everywhere(database: &str) {
-    use std::os::unix::process::ExitStatusExt as _;
-    let site = Site::new(5, database).await;
-    let master = site.ground.path().join("keys/master.key");
-    for place in MASTER {
-        let before = std::fs::read(&master).unwrap();
-        let mut server = site.ground.serve_until(place);
-        site.post(&server.admin, "master-key/rotate").await;
-        let (status, _server) =
-            tokio::task::spawn_blocking(move || (server.wait(), server)).await.unwrap();
-        assert_eq!(status.signal(), Some(9), "{place} was never passed: {status}");
-
-        let server = site.ground.serve(&[]);
-        site.assert_readable(&server.admin, &server.proxy).await;
-        if place == "master-staged" {
-            assert_eq!(site.post(&server.admin, "master-key/rotate").await, Some(202));
-        }
-        let status = site.ended(&server.admin).await;
-        assert_eq!(status["job"]["state"], "done", "{place}: {status}");
-        site.assert_readable(&server.admin, &server.proxy).await;
-        server.stop();
-        assert_ne!(std::fs::read(&master).unwrap(), before, "{place}");
-        assert!(beside_the_key(&site, ".new").is_empty(), "{place}");
-        let old = beside_the_key(&site, ".old-");
-        assert_eq!(old.len(), 1, "{place}: {old:?}");
-        assert_eq!(std::fs::read(&old[0]).unwrap(), before, "{place}");
-        let told = status["job"]["outcome"].as_str().unwrap();
-        assert!(told.contains(old[0].file_name().unwrap().to_str().unwrap()), "{place}: {told}");
-        // It is not needed any more.
-        std::fs::remove_file(&old[0]).unwrap();
-        let server = site.ground.serve(&[]);
-        site.assert_readable(&server.admin, &server.proxy).await;
-        server.stop();
-    }
-}
-
-#[cfg(feature = "failpoints")]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_every_point_of_a_new_master_key_every_secret_is_readable() {
-    masters_killed_everywhere("").await;
-}
-
-#[cfg(feature = "failpoints")]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn killed_at_every_point_of_a_new_master_key_on_postgresql_every_secret_is_readable() {
-    let folder = tempfile::tempdir().unwrap();
-    let database = Database::fresh(Kind::Postgres, folder.path()).await;
-    masters_killed_everywhere(&database.settings()).await;
-    database.drop_it().await;
-}
-
-/// The settings with another `[master_key]`, and the present one as the former.
-fn moved(site: &Site, present: &str, previous: Option<&str>) {
-    let file = site.ground.path().join("sealgate.toml");
-    let text = std::fs::read_to_string(&file).unwrap();
-    let previous = previous.map(|p| format!("master_key.previous = {{ {p} }}\n"));
-    let lines = text.lines().filter(|line| !line.starts_with("master_key"));
-    let kept: String = lines.map(|line| format!("{line}\n")).collect();
-    let present: String =
-        present.split(", ").map(|member| format!("master_key.{member}\n")).collect();
-    std::fs::write(file, format!("{present}{}{kept}", previous.unwrap_or_default())).unwrap();
-}
-
-const FIRST: &str = "kind = \"file\", path = \"keys/master.key\"";
-const SECOND: &str = "kind = \"file\", path = \"other/second.key\"";
-
-const PASSPHRASE: &str = "kind = \"passphrase\", passphrase = { file = \"pass.txt\" }";
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_master_key_moves_to_where_the_settings_say_and_back() {
-    let site = Site::new(3, "").await;
-    std::fs::write(site.ground.path().join("pass.txt"), "a long enough passphrase\n").unwrap();
-    for (to, from) in [(SECOND, FIRST), (FIRST, SECOND), (PASSPHRASE, FIRST), (FIRST, PASSPHRASE)] {
-        moved(&site, to, Some(from));
-        let server = site.ground.serve(&[]);
-        site.assert_readable(&server.admin, &server.proxy).await;
-        let done = site.ground.json(&["master-key", "rotate", "--json"]);
-        assert_eq!((&done["state"], &done["done"]), (&json!("done"), &json!(2)), "{done}");
-        let told = done["outcome"].as_str().unwrap();
-        assert!(told.contains("strike [master_key.previous]"), "{told}");
-        site.assert_readable(&server.admin, &server.proxy).await;
-        server.stop();
-        moved(&site, to, None);
-        if to == PASSPHRASE {
-            let done = site.ground.json(&["master-key", "rotate", "--json"]);
-            assert_eq!((&done["state"], &done["done"]), (&json!("done"), &json!(2)), "{done}");
-        }
-        let server = site.ground.serve(&[]);
-        site.assert_readable(&server.admin, &server.proxy).await;
-        server.stop();
-    }
-    // Without the former one named, a house does not start under another key.
-    moved(&site, SECOND, None);
-    let ended = site.ground.run(&["serve"]);
-    assert_eq!(ended.status.code(), Some(1));
-    let told = String::from_utf8_lossy(&ended.stderr).into_owned();
-    assert!(told.contains("the master key is not the one that this database was made"), "{told}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_master_key_moves_to_a_passphrase_that_is_typed_and_back() {
-    const TYPED: &str = "kind = \"passphrase\"";
-    const RIGHT: &str = "a long enough passphrase\n";
-    let site = Site::new(1, "").await;
-    let typing = |arguments: &[&str], input: &str| {
-        let ended = site.ground.run_with_input(arguments, input);
-        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
-        (ended.status.success(), told)
-    };
-    let does = |arguments: &[&str]| {
-        let (is_done, told) = typing(arguments, RIGHT);
-        assert!(is_done, "{arguments:?}: {told}");
-    };
-    moved(&site, TYPED, Some(FIRST));
-    assert!(site.ground.fails(&["serve"]).contains("run `sealgate init`"));
-    does(&["init"]);
-    // It stands: nobody is asked again.
-    assert!(site.ground.run(&["init"]).status.success());
-    let server = site.ground.serve(&[]);
-    does(&["unseal"]);
-    site.assert_readable(&server.admin, &server.proxy).await;
-    let done = site.ground.json(&["master-key", "rotate", "--json"]);
-    assert_eq!(done["state"], "done", "{done}");
-    server.stop();
-
-    moved(&site, TYPED, None);
-    let server = site.ground.serve(&[]);
-    does(&["unseal"]);
-    assert_eq!(site.post(&server.admin, "master-key/rotate").await, Some(422));
-    let (is_done, told) = typing(&["master-key", "rotate"], "another long passphrase\n");
-    assert!(!is_done && told.contains("opens no master key"), "{told}");
-    let (is_done, told) = typing(&["master-key", "rotate"], RIGHT);
-    assert!(!is_done && told.contains("a little later"), "{told}");
-    tokio::time::sleep(Duration::from_millis(1100)).await;
-    does(&["master-key", "rotate"]);
-    site.assert_readable(&server.admin, &server.proxy).await;
-    server.stop();
-
-    moved(&site, FIRST, Some(TYPED));
-    let looked = site.ground.run(&["doctor"]);
-    let told = String::from_utf8_lossy(&looked.stdout).into_owned();
-    assert!(told.contains("the former one is opened by a passphrase"), "{told}");
-    let server = site.ground.serve(&[]);
-    does(&["unseal"]);
-    site.assert_readable(&server.admin, &server.proxy).await;
-    does(&["master-key", "rotate"]);
-    server.stop();
-    moved(&site, FIRST, None);
-    let server = site.ground.serve(&[]);
-    site.assert_readable(&server.admin, &server.proxy).await;
-    server.stop();
 }

@@ -23,7 +23,11 @@ mod house;
 #[cfg(test)]
 mod keys;
 #[cfg(test)]
+mod kinds;
+#[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod masters;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]

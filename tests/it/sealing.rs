@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::house::{Ground, House, Kind, Plan, TOKEN, Transit, on_both};
+use crate::house::{Ground, House, Kind, Plan, TOKEN, Transit, on_both, private};
 
 const SEAL: &str = "/api/v1/admin/seal";
 const UNSEAL: &str = "/api/v1/admin/unseal";
@@ -63,7 +63,7 @@ on_both! {
 async fn a_passphrase_in_a_file_opens_the_house_and_a_wrong_one_typed_is_slowed_down() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("passphrase");
-    std::fs::write(&file, "correct horse battery staple\n").unwrap();
+    private(&file, "correct horse battery staple\n");
     let settings = format!(
         "master_key = {{ kind = \"passphrase\", passphrase = {{ file = \"{}\" }} }}\n",
         file.display()
@@ -130,8 +130,39 @@ fn a_passphrase_that_is_typed_makes_each_start_a_sealed_one() {
         assert!(ground.run(&["secret", "list"]).status.success());
         assert!(ground.run(&["seal"]).status.success());
         assert!(!ground.run(&["healthcheck"]).status.success());
-        server.stop();
+        let lines = server.stop();
+        let errors: Vec<_> = lines.iter().filter(|line| line.contains("ERROR")).collect();
+        assert!(errors.is_empty(), "this is how such a house starts: {errors:?}");
     }
+}
+
+#[test]
+fn a_passphrase_file_that_is_open_or_missing_is_refused_alike_by_doctor_and_server() {
+    let ground =
+        Ground::new("master_key = { kind = \"passphrase\", passphrase = { file = \"word\" } }\n");
+    let word = ground.path().join("word");
+    let line = ground.fails(&["init"]);
+    assert!(line.contains("cannot read the passphrase of the master key from"), "{line}");
+    private(&word, "correct horse battery staple\n");
+    assert!(ground.run(&["init"]).status.success());
+    let mode = |mode: u32| {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(&word, mode).unwrap();
+    };
+    mode(0o644);
+    let line = ground.fails(&["serve"]);
+    assert!(line.contains("has mode 0644, others can read it; run: chmod 600"), "{line}");
+    let looked = ground.run(&["doctor"]);
+    let told = String::from_utf8_lossy(&looked.stdout).into_owned();
+    assert!(!looked.status.success() && told.contains("has mode 0644"), "{told}");
+    mode(0o600);
+    assert!(ground.run(&["doctor"]).status.success());
+    ground.serve(&[]).stop();
+    let ready = ground.fails(&["healthcheck", "--json"]);
+    assert!(ready.contains("not ready"), "{ready}");
+    let server = ground.serve(&[]);
+    assert_eq!(ground.json(&["healthcheck", "--json"]), json!({"ready": true}));
+    server.stop();
 }
 
 mod away_and_back {

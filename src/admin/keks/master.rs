@@ -66,6 +66,8 @@ fn not_begun(call: &Call, error: UnsealError) -> Refused {
          --passphrase` asks for it"
     } else if matches!(fault, VaultError::Kms(KmsError::WrongPassphrase)) {
         "opens no master key; nothing was changed, give the one that `unseal` takes"
+    } else if matches!(fault, VaultError::Kms(KmsError::NoPassphraseHere)) {
+        "must be left out: no master key is made here that a passphrase opens"
     } else {
         return refusal_of(fault);
     };

@@ -2,8 +2,6 @@
 //! wrap and unwrap for us? A KMS is asked with a random key of no use. Must never open a
 //! secret, and never ask for a passphrase.
 
-use std::os::unix::fs::PermissionsExt;
-
 use uuid::Uuid;
 
 use super::checks::{Check, database_stands};
@@ -50,7 +48,10 @@ async fn place(settings: &Settings) -> Check {
             }
             Err(fault) => fault,
         },
-        Settings::Passphrase { source } => return passphrase(source.as_ref()),
+        Settings::Passphrase { source } => {
+            let Err(fault) = kms::check(settings) else { return passphrase(source.as_ref()) };
+            fault
+        }
         Settings::AwsKms(_) | Settings::VaultTransit(_) => {
             // Any id does for a proof: nothing that is wrapped here is kept.
             match kms::open_remote(settings, Uuid::nil()).await {
@@ -67,28 +68,14 @@ async fn place(settings: &Settings) -> Check {
 }
 
 fn passphrase(source: Option<&Source>) -> Check {
-    let path = match source {
+    match source {
         None => {
             let detail = "a passphrase that is typed: each start is sealed until `sealgate unseal`";
-            return Check::green(NAME, detail);
+            Check::green(NAME, detail)
         }
-        Some(Source::Given(_)) => {
-            return Check::green(NAME, "a passphrase from the environment");
-        }
-        Some(Source::File(path)) => path,
-    };
-    let place = path.display();
-    match std::fs::metadata(path) {
-        Ok(metadata) if metadata.permissions().mode() & 0o077 != 0 => {
-            let mode = metadata.permissions().mode() & 0o7777;
-            let detail =
-                format!("the passphrase file {place} has mode {mode:04o}: others can read it");
-            Check::red(NAME, detail, format!("run: chmod 600 {place}"))
-        }
-        Ok(_) => Check::green(NAME, format!("a passphrase in {place}, private")),
-        Err(error) => {
-            let remedy = "write the passphrase there, or set master_key.passphrase to its place";
-            Check::red(NAME, format!("the passphrase file {place}: {error}"), remedy)
+        Some(Source::Given(_)) => Check::green(NAME, "a passphrase from the environment"),
+        Some(Source::File(path)) => {
+            Check::green(NAME, format!("a passphrase in {}, private", path.display()))
         }
     }
 }
@@ -98,7 +85,12 @@ fn remedy(fault: &KmsError) -> String {
         KmsError::Missing(_) => {
             "bring it back from its safe copy; on a new installation, run `sealgate init`"
         }
-        KmsError::TooOpen { path, .. } => return format!("run: chmod 600 {}", path.display()),
+        KmsError::TooOpen { path, .. } | KmsError::OpenSource { path, .. } => {
+            return format!("run: chmod 600 {}", path.display());
+        }
+        KmsError::Source { what, .. } => {
+            return format!("write the {what} there, or set master_key.{what} to where it is");
+        }
         KmsError::Unreadable { .. } | KmsError::Unwritable { .. } => {
             "run this as the user that the server runs as"
         }
@@ -127,6 +119,8 @@ fn remedy(fault: &KmsError) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
 
     #[tokio::test]

@@ -256,3 +256,57 @@ async fn of_two_nodes_each_sees_what_the_other_has_changed() {
     house.store.put_inventory(&next).await.unwrap();
     assert_eq!(house.store.put_inventory(&next).await, Err(store::Error::Stale));
 }
+
+fn place(house: &House) -> Place {
+    let path = house.folder.path().join("master.key");
+    std::fs::write(&path, [3; 32]).unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&path, mode).unwrap();
+    Place { settings: crate::kms::Settings::File { path }, previous: None }
+}
+
+#[tokio::test]
+async fn while_the_master_key_moves_no_node_makes_a_key_that_would_stay_behind() {
+    let (house, _) = filled(2).await;
+    let other = house.another_node().await;
+    house.vault.master_lies_in(place(&house));
+    // Asked for, and not begun yet: nobody tends the keys.
+    house.vault.rotate_master("test", None).await.unwrap();
+    for vault in [&*house.vault, &other] {
+        let refused = vault.rotate_keks(None).await;
+        assert!(matches!(refused, Err(VaultError::JobRuns)), "{refused:?}");
+    }
+    let refused = house.vault.start_job(JobKind::Rewrap, "test", None).await;
+    assert!(matches!(refused, Err(VaultError::JobRuns)));
+    let again = house.vault.rotate_master("test", None).await;
+    assert!(matches!(again, Err(VaultError::JobRuns)));
+    // A category's first key is made under the new one, where that is at hand.
+    let refused = other.add(new("openai", "o", "sk-0123456789abcdef0123456789")).await;
+    assert!(matches!(refused, Err(VaultError::JobRuns)));
+    house.vault.add(new("openai", "o", "sk-0123456789abcdef0123456789")).await.unwrap();
+    let job = ended(&house).await;
+    assert_eq!(job.state, JobState::Done, "{job:?}");
+    let masters: Vec<_> = house.vault.keks().await.unwrap().into_iter().map(|k| k.master).collect();
+    assert!(masters.iter().all(|master| *master == masters[0]), "{masters:?}");
+    all_open(&house, 2);
+    house.vault.rotate_keks(None).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_made_during_a_verification_is_no_damage() {
+    let (house, _) = filled(3).await;
+    let adding = Arc::clone(&house.vault);
+    let busy = tokio::spawn(async move {
+        for number in 0..60 {
+            adding.rotate_keks(None).await.unwrap();
+            let name = format!("more{number}");
+            adding.add(new("polygon", &name, "polygon-key-more-0123456789")).await.unwrap();
+        }
+    });
+    while !busy.is_finished() {
+        let masters = house.vault.unsealed().unwrap().keyring.masters();
+        let flaws = house.vault.verify(masters).await.unwrap();
+        assert!(flaws.are_none(), "{}", flaws.told());
+    }
+    busy.await.unwrap();
+}

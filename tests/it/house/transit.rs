@@ -47,10 +47,21 @@ impl Transit {
 
     /// The house's settings of it; the token lies in this file.
     pub(crate) fn settings(&self, token: &std::path::Path, cache_seconds: u64) -> String {
-        std::fs::write(token, format!("{TOKEN}\n")).unwrap();
+        super::private(token, &format!("{TOKEN}\n"));
         format!(
             "master_key = {{ kind = \"vault-transit\", address = \"http://{}\", key = \"sealgate\", \
              namespace = \"team\", token = {{ file = \"{}\" }}, cache_seconds = {cache_seconds} }}\n",
+            self.address,
+            token.display()
+        )
+    }
+
+    /// The same as members of `[master_key]`.
+    pub(crate) fn members(&self, token: &std::path::Path) -> String {
+        super::private(token, &format!("{TOKEN}\n"));
+        format!(
+            "kind = \"vault-transit\", address = \"http://{}\", key = \"sealgate\", \
+             namespace = \"team\", token = {{ file = \"{}\" }}",
             self.address,
             token.display()
         )
