@@ -114,6 +114,7 @@ async fn ground(
         return Err(StartError::Clock(crate::clock::rfc3339(clock.unix_ms())));
     }
     let lock = DataLock::take(&config.data_dir)?;
+    crate::backup::sweep(&config.data_dir);
     protect_memory(config);
     let metrics = Metrics::new(clock.clone(), Reason::ALL.iter().map(|reason| reason.code()));
     let store = Store::open(&config.store, clock.clone()).await?;

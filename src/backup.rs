@@ -8,17 +8,19 @@ mod door;
 mod frame;
 mod restore;
 mod schedule;
+mod scratch;
 mod shelf;
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use self::create::{Made, Source, create};
+pub(crate) use self::create::{Made, Source, create, damage};
 pub(crate) use self::door::{Lock, Unlock, generate_identity};
 pub use self::restore::Verdict;
 pub(crate) use self::restore::{Target, restore, verify};
 pub(crate) use self::schedule::{Schedule, run as run_schedule};
-pub(crate) use self::shelf::{Shelf, Shelved};
+pub(crate) use self::scratch::sweep;
+pub(crate) use self::shelf::{Kept, Shelf, Shelved};
 use crate::kms::KmsError;
 use crate::store;
 use crate::vault::VaultError;

@@ -27,7 +27,7 @@ use super::house::House;
 use super::members::Members;
 use super::refused::Refused;
 use super::sent::Sent;
-use crate::backup::{self, Fault, Lock, Shelf, Shelved, Source};
+use crate::backup::{self, Fault, Kept, Lock, Shelf, Shelved, Source};
 use crate::clock::rfc3339;
 use crate::refusal::{Reason, Refusal};
 use crate::secret::SecretBytes;
@@ -36,6 +36,9 @@ use crate::vault::VaultError;
 /// Pieces of an answer that wait for a slow reader.
 const QUEUE: usize = 4;
 const PIECE_BYTES: usize = 256 * 1024;
+/// In the head of a backup that is sent: a line for each thing that is damaged in this house.
+const DAMAGED: &str = "x-sealgate-damaged";
+const MOST_TOLD: usize = 10;
 
 /// For admins: a backup holds everything.
 pub(super) fn administering() -> OpenApiRouter<Arc<House>> {
@@ -50,6 +53,9 @@ struct Backup {
     bytes: u64,
     #[schema(format = DateTime)]
     created_at: String,
+    /// Of one that was made just now: what was damaged in the house, and is so in the backup.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    faults: Option<Vec<String>>,
 }
 
 /// The body of `POST …/backups`.
@@ -92,7 +98,8 @@ async fn list(call: Call, uri: Uri) -> Result<Answer, Refused> {
 /// is for admins alone and stands in the trail.
 #[utoipa::path(post, path = "/api/v1/admin/backups", tag = "Backups", request_body = NewBackup,
     responses((status = 201, description = "Made and kept.", body = Backup),
-        (status = 200, description = "The backup itself, where `stream` is true.",
+        (status = 200, description = "The backup itself, where `stream` is true; what is damaged \
+            in the house stands in headers `X-Sealgate-Damaged`.",
             content_type = "application/octet-stream", body = Vec<u8>)))]
 async fn create(call: Call, sent: Sent) -> Result<Response, Refused> {
     let (lock, stream) = read(&call, &sent)?;
@@ -101,13 +108,19 @@ async fn create(call: Call, sent: Sent) -> Result<Response, Refused> {
         return Err(act.refused(refusal_of(Fault::Vault(VaultError::Sealed))));
     }
     if stream {
-        return Ok(streamed(&call, lock, act));
+        let faults = match backup::damage(&source(&call.house)).await {
+            Ok(faults) => faults,
+            Err(fault) => return Err(act.refused(refusal_of(fault))),
+        };
+        return Ok(streamed(&call, lock, (act, faults)));
     }
     let shelf = Shelf::new(&call.house.backups.folder);
     match shelf.add(source(&call.house), lock).await {
-        Ok(made) => {
-            act.done(201, Some(&json!({"name": made.name, "bytes": made.bytes})));
-            Ok(Answer::created(&Backup::of(made))?.into_response())
+        Ok(Kept { shelved: made, faults }) => {
+            let told = json!({"name": made.name, "bytes": made.bytes, "faults": faults});
+            act.done(201, Some(&told));
+            let made = Backup { faults: Some(faults), ..Backup::of(made) };
+            Ok(Answer::created(&made)?.into_response())
         }
         Err(fault) => Err(act.refused(refusal_of(fault))),
     }
@@ -122,11 +135,10 @@ fn read(call: &Call, sent: &Sent) -> Result<(Lock, bool), Refused> {
         members.fault("passphrase", "a backup is for a passphrase or for recipients, not for both");
     }
     let lock = match (passphrase, recipients) {
-        (Some(passphrase), _) if passphrase.is_empty() => {
-            members.fault("passphrase", "is empty");
-            None
+        (Some(passphrase), _) => {
+            let lock = Lock::passphrase(passphrase);
+            lock.map_err(|fault| members.fault("passphrase", fault.to_string())).ok()
         }
-        (Some(passphrase), _) => Some(Lock::Passphrase(passphrase)),
         (None, named) => {
             let named = named.unwrap_or_else(|| call.house.backups.recipients.clone());
             let lock = Lock::recipients(&named);
@@ -143,13 +155,19 @@ fn source(house: &House) -> Source<'_> {
 }
 
 /// Goes on behind the answer's head; a fault cuts the answer, so that nobody takes it for whole.
-fn streamed(call: &Call, lock: Lock, act: Act) -> Response {
+fn streamed(call: &Call, lock: Lock, (act, faults): (Act, Vec<String>)) -> Response {
     let (sender, pieces) = mpsc::channel(QUEUE);
     let house = Arc::clone(&call.house);
+    let mut response = Response::new(Body::new(Streamed(pieces)));
+    let kind = HeaderValue::from_static("application/octet-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    for fault in told(&faults) {
+        response.headers_mut().append(DAMAGED, fault);
+    }
     let making = async move {
         let sink = Pieces { sender: sender.clone(), waiting: Vec::with_capacity(PIECE_BYTES) };
         match backup::create(source(&house), lock, sink).await {
-            Ok(made) => act.done(200, Some(&json!({"rows": made.rows}))),
+            Ok(made) => act.done(200, Some(&json!({"rows": made.rows, "faults": faults}))),
             Err(fault) => {
                 let _gone = sender.send(Err(std::io::Error::other("the backup broke off"))).await;
                 let _refused = act.refused(refusal_of(fault));
@@ -157,10 +175,18 @@ fn streamed(call: &Call, lock: Lock, act: Act) -> Response {
         }
     };
     tokio::spawn(making.in_current_span());
-    let mut response = Response::new(Body::new(Streamed(pieces)));
-    let kind = HeaderValue::from_static("application/octet-stream");
-    response.headers_mut().insert(header::CONTENT_TYPE, kind);
     response
+}
+
+/// The first few, as far as a header can hold them.
+fn told(faults: &[String]) -> Vec<HeaderValue> {
+    let mut lines: Vec<String> = faults.iter().take(MOST_TOLD).cloned().collect();
+    let more = faults.len().saturating_sub(lines.len());
+    if more > 0 {
+        lines.push(format!("{more} more; `sealgate backup verify` names them all"));
+    }
+    let plain = |line: String| line.replace(|letter: char| letter.is_control(), " ");
+    lines.into_iter().filter_map(|line| HeaderValue::try_from(plain(line)).ok()).collect()
 }
 
 fn refusal_of(fault: Fault) -> Refused {
@@ -187,7 +213,7 @@ fn refusal_of(fault: Fault) -> Refused {
 impl Backup {
     fn of(shelved: Shelved) -> Self {
         let Shelved { name, bytes, created_at_ms } = shelved;
-        Self { name, bytes, created_at: rfc3339(created_at_ms) }
+        Self { name, bytes, created_at: rfc3339(created_at_ms), faults: None }
     }
 }
 

@@ -35,6 +35,11 @@ pub(crate) struct Made {
     pub(crate) created_at_ms: i64,
 }
 
+/// What is damaged in the house, and goes into the backup as it is.
+pub(crate) async fn damage(source: &Source<'_>) -> Result<Vec<String>, Fault> {
+    Ok(source.vault.damage().await?)
+}
+
 /// Writes a backup; the sink is whole when this returns, and worth nothing if it fails.
 pub(crate) async fn create<W>(source: Source<'_>, lock: Lock, sink: W) -> Result<Made, Fault>
 where

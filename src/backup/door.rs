@@ -29,6 +29,12 @@ pub(crate) enum Unlock {
 }
 
 impl Lock {
+    /// A weak one is refused: whoever has the file can guess as long as he likes.
+    pub(crate) fn passphrase(passphrase: SecretBytes) -> Result<Self, Fault> {
+        crate::kms::demand_strength(&passphrase)?;
+        Ok(Self::Passphrase(passphrase))
+    }
+
     pub(crate) fn recipients(texts: &[String]) -> Result<Self, Fault> {
         let read = |text: &String| {
             let recipient = text.trim().parse::<x25519::Recipient>();

@@ -5,7 +5,7 @@
 
 use std::fs::File;
 use std::io::BufReader;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::mpsc;
@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::create::{kek, put_wrapped};
 use super::frame::{Frame, Frames, Head};
+use super::scratch::Scratch;
 use super::{Fault, Step, Unlock};
 use crate::clock::Clock;
 use crate::kms::{Context, Master, Masters};
@@ -264,28 +265,4 @@ async fn take_over(
     let wrapped = master.wrap(&context, &key).await?;
     put_wrapped(columns, row, (wrapped, &master.id()));
     Ok(())
-}
-
-/// A private folder of its own; what is in it is sealed as it was in the house.
-struct Scratch(PathBuf);
-
-impl Scratch {
-    fn make(folder: &Path) -> Result<Self, Fault> {
-        use std::os::unix::fs::DirBuilderExt;
-        let path = folder.join(format!("scratch-{}", Uuid::now_v7().simple()));
-        std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
-        Ok(Self(path))
-    }
-
-    fn file(&self) -> PathBuf {
-        self.0.join("scratch.db")
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if let Err(fault) = std::fs::remove_dir_all(&self.0) {
-            tracing::warn!(folder = %self.0.display(), %fault, "a scratch folder stays; remove it");
-        }
-    }
 }

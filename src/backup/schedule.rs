@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{Lock, Settings, Shelf, Source};
+use super::{Kept, Lock, Settings, Shelf, Source};
 use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::store::Store;
@@ -70,11 +70,15 @@ impl Schedule {
             ledger: &self.ledger,
             clock: &self.clock,
         };
-        let made = shelf.add(source, lock).await?;
+        let Kept { shelved: made, faults } = shelf.add(source, lock).await?;
         let thrown_away = shelf.prune(self.settings.keep)?;
         tracing::info!(file = made.name, bytes = made.bytes, thrown_away, "a backup was made");
-        self.ledger.found(json!({
-            "backup": made.name, "bytes": made.bytes, "thrown_away": thrown_away,
+        if let Some(first) = faults.first() {
+            let damaged = faults.len();
+            tracing::error!(damaged, first, "the house that was backed up is damaged");
+        }
+        self.ledger.noted(json!({
+            "backup": made.name, "bytes": made.bytes, "thrown_away": thrown_away, "faults": faults,
         }));
         Ok(())
     }

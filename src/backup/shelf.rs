@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Fault, Lock, Made, Source, create};
+use super::{Fault, Lock, Made, Source, create, damage};
 
 const BEFORE: &str = "sealgate-";
 const AFTER: &str = ".age";
@@ -22,6 +22,12 @@ pub(crate) struct Shelved {
     pub(crate) name: String,
     pub(crate) bytes: u64,
     pub(crate) created_at_ms: i64,
+}
+
+/// A new one, and what was damaged in the house when it was made.
+pub(crate) struct Kept {
+    pub(crate) shelved: Shelved,
+    pub(crate) faults: Vec<String>,
 }
 
 /// A file that gets its name when it is whole, and goes if it never is.
@@ -54,15 +60,16 @@ impl Shelf {
         Ok(found)
     }
 
-    pub(crate) async fn add(&self, source: Source<'_>, lock: Lock) -> Result<Shelved, Fault> {
+    pub(crate) async fn add(&self, source: Source<'_>, lock: Lock) -> Result<Kept, Fault> {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let name = name_of(source.clock.unix_ms());
         let path = self.folder.join(&name);
+        let faults = damage(&source).await?;
         let (unfinished, file) = Unfinished::begin(&path)?;
         let Made { created_at_ms, .. } = create(source, lock, Syncing::of(file)).await?;
         unfinished.finish()?;
         let bytes = std::fs::metadata(&path)?.len();
-        Ok(Shelved { name, bytes, created_at_ms })
+        Ok(Kept { shelved: Shelved { name, bytes, created_at_ms }, faults })
     }
 
     /// Throws the oldest away; yields how many.

@@ -11,7 +11,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::link::{self, Link};
+use super::link::{self, Downloaded, Link};
 use super::output::{Column, Output};
 use super::progress::{Progress, Transfer};
 use super::{Ground, Print, Reach, house};
@@ -68,6 +68,8 @@ pub(super) enum Command {
         /// The new file; keep it away from this machine
         #[arg(long, value_name = "FILE")]
         to: PathBuf,
+        #[command(flatten)]
+        print: Print,
     },
 }
 
@@ -103,7 +105,8 @@ impl Command {
                 let progress = Progress::of("decrypting every envelope, checking the trail");
                 let verdict = house::prove_backup(&config, given.rescue(false)?)?;
                 drop(progress);
-                tell(ground.output(print), &verdict, "holds")?;
+                let outcome = if verdict.faults.is_empty() { "holds" } else { "damaged" };
+                tell(ground.output(print), &verdict, outcome)?;
                 match verdict.faults.first() {
                     None => Ok(()),
                     Some(first) => Err(Failure::new(format!(
@@ -127,7 +130,7 @@ impl Command {
                 output
                     .remark("Start the server; client keys and operators are those of the backup.")
             }
-            Self::Keygen { to } => keygen(ground, &to),
+            Self::Keygen { to, print } => keygen(ground.output(print), &to),
         }
     }
 }
@@ -158,6 +161,7 @@ fn lock(
         return Ok(json!({"stream": true}));
     }
     let passphrase = passphrase(passphrase_file, true)?;
+    crate::kms::demand_strength(&passphrase).map_err(|fault| Failure::new(fault.to_string()))?;
     Ok(json!({"stream": true, "passphrase": passphrase.expose_str()}))
 }
 
@@ -174,24 +178,36 @@ async fn create(link: &Link, output: Output, (to, ask): (&Path, Value)) -> Resul
     let transfer = Transfer::of("backing up");
     let written = link.download(BACKUPS, ask, &mut file, &transfer).await;
     drop(transfer);
-    let kept = written.and_then(|bytes| {
+    let kept = written.and_then(|written| {
         file.sync_all().and_then(|()| std::fs::hard_link(&part, to)).map_err(fault)?;
-        Ok(bytes)
+        Ok(written)
     });
     // Whole or not, the unfinished name has no use any more.
     let _ = std::fs::remove_file(&part);
-    let bytes = kept?;
+    let Downloaded { bytes, faults } = kept?;
     let file = to.display().to_string();
-    output.record(&json!({"file": file, "bytes": bytes}), &[("file", "file"), ("bytes", "bytes")])
+    let made = json!({"file": file, "bytes": bytes, "faults": faults});
+    output.record(&made, &[("file", "file"), ("bytes", "bytes")])?;
+    for fault in &faults {
+        output.remark(&format!("damaged in this house, and so in the backup: {fault}"))?;
+    }
+    if faults.is_empty() {
+        return Ok(());
+    }
+    output.remark("a restore brings back everything else; keep an older backup until it is mended")
 }
 
-fn keygen(ground: &Ground, to: &Path) -> Result<(), Failure> {
+fn keygen(output: Output, to: &Path) -> Result<(), Failure> {
     let fault =
         |error: std::io::Error| Failure::new(format!("cannot write {}: {error}", to.display()));
     let (identity, public) = backup::generate_identity();
     let mut file = new_file(to).map_err(fault)?;
     file.write_all(identity.expose()).and_then(|()| file.sync_all()).map_err(fault)?;
-    ground.output(Print { json: false }).line(&public)
+    if output.json {
+        let file = to.display().to_string();
+        return output.record(&json!({"file": file, "public_key": public}), &[]);
+    }
+    output.line(&public)
 }
 
 fn new_file(path: &Path) -> std::io::Result<File> {

@@ -13,7 +13,7 @@ use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
-use super::failure::Failure;
+use super::failure::{Failure, one_line};
 use super::house::{self, Offline};
 use super::progress::Transfer;
 use super::{Ground, Reach};
@@ -26,6 +26,15 @@ const DOWNLOAD_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
 const PAGE: usize = 1_000;
 /// More pages than a list for people can have; ends a server that never ends.
 const MOST_PAGES: usize = 10_000;
+
+/// The header that names what is damaged in a house that was backed up.
+const DAMAGED: &str = "x-sealgate-damaged";
+
+/// What came, and what the server said of it beforehand.
+pub(super) struct Downloaded {
+    pub(super) bytes: u64,
+    pub(super) faults: Vec<String>,
+}
 
 /// An admin API that answers.
 pub(super) struct Link {
@@ -207,7 +216,7 @@ impl Link {
         body: Value,
         file: &mut File,
         transfer: &Transfer,
-    ) -> Result<u64, Failure> {
+    ) -> Result<Downloaded, Failure> {
         let url = self
             .base
             .join(path.trim_start_matches('/'))
@@ -223,6 +232,9 @@ impl Link {
             let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
             return Err(Failure::answered(status.as_u16(), &body));
         }
+        let faults = answer.headers().get_all(DAMAGED).iter();
+        let faults = faults.map(|fault| one_line(&String::from_utf8_lossy(fault.as_bytes())));
+        let faults = faults.collect();
         let mut bytes = 0;
         while let Some(piece) = answer.chunk().await.map_err(broken)? {
             file.write_all(&piece)
@@ -230,7 +242,7 @@ impl Link {
             bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
             transfer.add(piece.len());
         }
-        Ok(bytes)
+        Ok(Downloaded { bytes, faults })
     }
 
     fn place(&self) -> String {

@@ -382,3 +382,76 @@ fn newest(kept: &Path) -> i64 {
 fn time_ms(name: &str) -> i64 {
     name[name.len() - 8..name.len() - 5].parse().unwrap()
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_passphrase_that_is_soon_guessed_makes_no_backup() {
+    let site = Site::new().await;
+    let house = site.ground("");
+    site.furnish(&house);
+    std::fs::write(site.path("phrase"), "x\n").unwrap();
+    let (file, phrase) = (site.text("p.age"), site.text("phrase"));
+    let told = house.fails(&["backup", "create", "--to", &file, "--passphrase-file", &phrase]);
+    assert!(told.contains("fewer than 12 characters is guessed too soon"), "{told}");
+    assert!(!site.path("p.age").exists());
+    let open = House::open().await;
+    for stream in [true, false] {
+        let weak = open.admin.post("/api/v1/admin/backups");
+        let weak = weak.json(&json!({"passphrase": "short", "stream": stream})).send().await;
+        let body = weak.is_refusal(422, "invalid");
+        assert!(body["fields"][0]["fault"].to_string().contains("fewer than 12"), "{body}");
+    }
+    open.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_backup_of_a_damaged_house_says_what_is_damaged_and_never_that_it_holds() {
+    let site = Site::new().await;
+    let house = site.ground("");
+    site.furnish(&house);
+    let recipient = site.recipient(&house);
+    let server = house.serve(&[]);
+    // Behind the back of the server that runs.
+    let url = format!("sqlite://{}", house.data().join("sealgate.db").display());
+    let mut database = <sqlx::SqliteConnection as sqlx::Connection>::connect(&url).await.unwrap();
+    let sql = "UPDATE secret_versions SET envelope = zeroblob(200)";
+    sqlx::query(sql).execute(&mut database).await.unwrap();
+    sqlx::Connection::close(database).await.unwrap();
+    let file = site.text("d.age");
+    let create = ["backup", "create", "--to", &file, "--recipient", &recipient];
+    let made = house.run(&create);
+    let told = String::from_utf8_lossy(&made.stdout).into_owned();
+    assert!(made.status.success(), "{told}");
+    assert!(told.contains("secret default of acme: version 1 does not open"), "{told}");
+    std::fs::remove_file(&file).unwrap();
+    let made = house.json(&[&create[..], &["--json"]].concat());
+    assert!(made["faults"].as_array().is_some_and(|faults| !faults.is_empty()), "{made}");
+    let verify = ["backup", "verify", &file, "--identity", &site.text("identity"), "--json"];
+    let verified = house.run(&verify);
+    assert_eq!(verified.status.code(), Some(1));
+    let verdict: Value = serde_json::from_slice(&verified.stdout).unwrap();
+    assert_eq!(verdict["outcome"], "damaged", "{verdict}");
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_restore_unpacked_is_swept_by_the_next_start() {
+    let site = Site::new().await;
+    let first = site.ground("");
+    site.furnish(&first);
+    site.back_up(&first, "backup.age");
+    let scratches = |ground: &Ground| {
+        let entries = std::fs::read_dir(ground.data()).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| name.starts_with("scratch-")).count()
+    };
+    for way in ["serve", "restore"] {
+        let killed = site.ground("");
+        die(&site, killed.path(), "Proven");
+        assert_eq!(scratches(&killed), 1);
+        match way {
+            "serve" => drop(killed.serve(&[]).stop()),
+            _ => drop(site.restored(&killed, "backup.age", &[])),
+        }
+        assert_eq!(scratches(&killed), 0, "{way}");
+    }
+}
