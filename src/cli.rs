@@ -27,11 +27,12 @@ mod provider;
 mod seal;
 mod secret;
 mod serve;
+mod words;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use self::failure::Failure;
 use self::output::Output;
@@ -62,7 +63,7 @@ enum Command {
     /// Check settings, files, database, clock, ports and providers; one line each, with the remedy
     Doctor(doctor::Doctor),
     /// Ask a running server whether it is ready: exit 0 or 1
-    Healthcheck,
+    Healthcheck(healthcheck::Healthcheck),
     /// The settings in force, or an example file
     #[command(subcommand)]
     Config(config::Command),
@@ -154,7 +155,12 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Failure> {
-    let cli = Cli::try_parse_from(arguments)?;
+    let matches = Cli::command().try_get_matches_from(arguments)?;
+    let typed = words::Typed::of(&Cli::command(), &matches);
+    dispatch(Cli::from_arg_matches(&matches)?).map_err(|failure| failure.named_as_typed(&typed))
+}
+
+fn dispatch(cli: Cli) -> Result<(), Failure> {
     let ground = Ground { environment: Environment::of_process(), named: cli.config };
     #[cfg(feature = "failpoints")]
     process::arm(ground.environment.failpoint());
@@ -162,7 +168,7 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Fa
         Command::Serve(serve) => serve.run(&ground),
         Command::Init(init) => init.run(&ground),
         Command::Doctor(doctor) => doctor.run(&ground),
-        Command::Healthcheck => healthcheck::run(&ground),
+        Command::Healthcheck(healthcheck) => healthcheck.run(&ground),
         Command::Config(command) => command.run(&ground),
         Command::Client(command) => command.run(&ground),
         Command::Secret(command) => command.run(&ground),

@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use serde_json::Value;
 
+use super::words;
+
 #[derive(Debug)]
 pub(super) struct Failure {
     kind: Kind,
@@ -16,6 +18,8 @@ pub(super) struct Failure {
 enum Kind {
     /// It failed: exit 1.
     Failed(String),
+    /// A server refused it: exit 1. Its words for single members, and what stands around them.
+    Refused { head: String, faults: Vec<(String, String)>, tail: String },
     /// It was asked for wrongly: exit 2.
     Usage(String),
     /// What the parser of arguments has to say, help included.
@@ -42,30 +46,42 @@ impl Failure {
     pub(super) fn answered(status: u16, body: &Value) -> Self {
         let text = |member: &str| body.get(member).and_then(Value::as_str).unwrap_or_default();
         let headline = text("error");
-        let mut line = match (headline, text("detail")) {
+        let line = match (headline, text("detail")) {
             ("", _) => format!("the server answered with status {status} and no explanation"),
             (headline, "") => headline.to_owned(),
             (headline, detail) => format!("{headline}: {detail}"),
         };
+        let mut faults = Vec::new();
         for fault in body.get("fields").and_then(Value::as_array).into_iter().flatten() {
             let member = |name: &str| fault.get(name).and_then(Value::as_str).unwrap_or_default();
-            line.push_str(&format!("; {}: {}", member("field"), member("fault")));
+            faults.push((member("field").to_owned(), words::sentence(member("fault"))));
         }
+        let mut tail = String::new();
         for step in failed_steps(body) {
-            line.push_str(&format!("; {step}"));
+            tail.push_str(&format!("; {step}"));
         }
         let (code, request_id) = (text("code"), text("request_id"));
         if !code.is_empty() {
-            line.push_str(&format!(" ({code}, request {request_id})"));
+            tail.push_str(&format!(" ({code}, request {request_id})"));
         }
-        Self::new(line)
+        Self { kind: Kind::Refused { head: words::sentence(&line), faults, tail } }
+    }
+
+    /// With the command's own names for what a server calls members of a body.
+    pub(super) fn named_as_typed(mut self, typed: &words::Typed) -> Self {
+        if let Kind::Refused { faults, .. } = &mut self.kind {
+            for (member, _) in faults {
+                *member = typed.name_of(member);
+            }
+        }
+        self
     }
 
     /// Says it and gives the exit status.
     pub(super) fn tell(&self) -> ExitCode {
-        let (line, status) = match &self.kind {
-            Kind::Failed(line) => (line, 1),
-            Kind::Usage(line) => (line, 2),
+        let status = match &self.kind {
+            Kind::Failed(_) | Kind::Refused { .. } => 1,
+            Kind::Usage(_) => 2,
             Kind::Arguments(error) => {
                 // Help goes to standard output with status 0, everything else to standard error.
                 let _ = error.print();
@@ -74,7 +90,7 @@ impl Failure {
             Kind::Unheard => return ExitCode::SUCCESS,
         };
         // Where standard error is closed, the exit status is all that can be told.
-        let _ = writeln!(std::io::stderr(), "sealgate: {line}");
+        let _ = writeln!(std::io::stderr(), "sealgate: {}", self.line());
         ExitCode::from(status)
     }
 
@@ -82,6 +98,11 @@ impl Failure {
     pub(super) fn line(&self) -> String {
         match &self.kind {
             Kind::Failed(line) | Kind::Usage(line) => line.clone(),
+            Kind::Refused { head, faults, tail } => {
+                let told: String =
+                    faults.iter().map(|(member, fault)| format!("; {member}: {fault}")).collect();
+                one_line(&format!("{head}{told}{tail}"))
+            }
             Kind::Arguments(error) => error.to_string(),
             Kind::Unheard => String::new(),
         }
@@ -90,7 +111,7 @@ impl Failure {
     #[cfg(test)]
     pub(super) fn is_usage(&self) -> bool {
         match &self.kind {
-            Kind::Failed(_) | Kind::Unheard => false,
+            Kind::Failed(_) | Kind::Refused { .. } | Kind::Unheard => false,
             Kind::Usage(_) => true,
             Kind::Arguments(error) => error.exit_code() == 2,
         }

@@ -4,24 +4,36 @@
 
 use std::time::Duration;
 
-use serde_json::Value;
+use clap::Args;
+use serde_json::{Value, json};
 
 use super::failure::Failure;
-use super::output::Output;
-use super::{Ground, link};
+use super::{Ground, Print, link};
 use crate::config::Config;
 
 /// Less than a container waits for its health check.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-pub(super) fn run(ground: &Ground) -> Result<(), Failure> {
-    let config = ground.config()?;
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
-    runtime.block_on(ask(&config))?;
-    Output::new(false, true).line("ready")
+#[derive(Args)]
+pub(super) struct Healthcheck {
+    #[command(flatten)]
+    print: Print,
+}
+
+impl Healthcheck {
+    pub(super) fn run(self, ground: &Ground) -> Result<(), Failure> {
+        let config = ground.config()?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
+        runtime.block_on(ask(&config))?;
+        let output = ground.output(self.print);
+        if output.json {
+            return output.record(&json!({"ready": true}), &[]);
+        }
+        output.line("ready")
+    }
 }
 
 async fn ask(config: &Config) -> Result<(), Failure> {

@@ -1,75 +1,19 @@
 //! A master key in AWS KMS, played by moto, behind a way that the test closes. The real binary,
 //! because the SDK reads the environment of its process.
 
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::house::{Ground, Relay, Server};
-
-/// moto on a port of its own; ends with the test.
-struct Moto {
-    child: Child,
-    address: SocketAddr,
-}
-
-impl Moto {
-    async fn start() -> Self {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kms/run.sh");
-        let mut command = Command::new(script);
-        command.args(["serve", &address.port().to_string()]);
-        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut moto = Self { child: command.spawn().unwrap(), address };
-        // Three minutes: the first time it is installed.
-        for _ in 0..3600 {
-            if TcpStream::connect(address).is_ok() {
-                return moto;
-            }
-            assert!(moto.child.try_wait().unwrap().is_none(), "moto ended; see tests/kms/run.sh");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-        panic!("moto does not answer; see tests/kms/run.sh");
-    }
-
-    /// A call of the API as it goes over the wire; moto checks no signature.
-    async fn call(&self, action: &str, body: &Value) -> Value {
-        let credential = "AWS4-HMAC-SHA256 Credential=test/20260101/eu-central-1/kms/aws4_request, \
-                          SignedHeaders=host, Signature=0";
-        let request = reqwest::Client::builder().no_proxy().build().unwrap();
-        let request = request
-            .post(format!("http://{}/", self.address))
-            .header("x-amz-target", format!("TrentService.{action}"))
-            .header("content-type", "application/x-amz-json-1.1")
-            .header("authorization", credential)
-            .body(body.to_string());
-        let answer = request.send().await.unwrap();
-        assert!(answer.status().is_success(), "{action}: {}", answer.status());
-        serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap_or(Value::Null)
-    }
-}
-
-impl Drop for Moto {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn command(ground: &Ground, arguments: &[&str]) -> Command {
-    let mut command = ground.command(arguments);
-    command.env("AWS_ACCESS_KEY_ID", "test").env("AWS_SECRET_ACCESS_KEY", "test");
-    command
-}
+use crate::house::{Ground, Moto, Relay, Server};
 
 fn run(ground: &Ground, arguments: &[&str]) -> Output {
-    command(ground, arguments).output().unwrap()
+    ground.command(arguments).output().unwrap()
 }
 
 fn serve(ground: &Ground) -> Server {
-    Server::of(command(ground, &["serve"]))
+    ground.serve(&[])
 }
 
 fn told(output: &Output) -> String {
@@ -92,7 +36,7 @@ fn is_ready(ground: &Ground) -> bool {
 
 /// Adds a secret and gives back its id.
 fn add(ground: &Ground, provider: &str, value: &[u8]) -> String {
-    let mut adding = command(ground, &["secret", "add", provider, "--json"]);
+    let mut adding = ground.command(&["secret", "add", provider, "--json"]);
     let mut child = adding.stdin(Stdio::piped()).spawn().unwrap();
     std::io::Write::write_all(&mut child.stdin.take().unwrap(), value).unwrap();
     let output = child.wait_with_output().unwrap();
@@ -114,8 +58,7 @@ async fn opens(server: &Server, key: &str, id: &str) -> bool {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_in_aws_kms_wraps_unwraps_goes_away_and_comes_back() {
     let moto = Moto::start().await;
-    let made = moto.call("CreateKey", &json!({})).await;
-    let key_id = made["KeyMetadata"]["KeyId"].as_str().unwrap().to_owned();
+    let key_id = moto.key().await;
     let alias = json!({"AliasName": "alias/sealgate", "TargetKeyId": key_id});
     moto.call("CreateAlias", &alias).await;
     let relay = Relay::to(moto.address).await;

@@ -10,6 +10,14 @@ use tokio::runtime::Runtime;
 use crate::house::{Canary, Ground, Outpost, Server, Speaks, files_below};
 
 const CALLS: usize = 200;
+/// How much is added to the heads of calls.
+const HEADS: [usize; 5] = [0, 3_000, 6_000, 13_000, 30_000];
+
+#[derive(Clone, Copy, PartialEq)]
+enum Answers {
+    SomeHoldTheKey,
+    NoneHoldsTheKey,
+}
 
 /// A stretch of a process's memory.
 struct Region {
@@ -20,8 +28,19 @@ struct Region {
 
 #[test]
 fn a_secret_that_was_used_is_nowhere_when_its_calls_have_ended() {
+    is_nowhere_after(Answers::SomeHoldTheKey);
+}
+
+/// Nothing has told the threads that carry traffic to spare nothing: what their connections held is
+/// wiped when these close.
+#[test]
+fn a_secret_that_never_came_back_is_nowhere_when_its_calls_have_ended() {
+    is_nowhere_after(Answers::NoneHoldsTheKey);
+}
+
+fn is_nowhere_after(answers: Answers) {
     let site = Site::open();
-    site.near.block_on(calls(&site.server, &site.key));
+    site.near.block_on(calls(&site.server, &site.key, answers));
     let seen = site.provider.seen();
     let with_key = seen.iter().filter(|seen| site.canary.form_in(&seen.bytes()).is_some());
     assert!(with_key.count() >= CALLS);
@@ -47,7 +66,7 @@ fn a_secret_that_was_used_is_nowhere_when_its_calls_have_ended() {
 #[test]
 fn sealed_it_holds_nothing_anywhere_and_unsealed_it_serves_again() {
     let site = Site::open();
-    site.near.block_on(calls(&site.server, &site.key));
+    site.near.block_on(calls(&site.server, &site.key, Answers::SomeHoldTheKey));
     // Nobody hangs up: a seal does that.
     let sealed = site.ground.run(&["seal"]);
     assert!(sealed.status.success(), "{}", String::from_utf8_lossy(&sealed.stderr));
@@ -55,7 +74,7 @@ fn sealed_it_holds_nothing_anywhere_and_unsealed_it_serves_again() {
     search(&site.ground, &site.server, &site.canary, |_| false);
     let unsealed = site.ground.run(&["unseal"]);
     assert!(unsealed.status.success(), "{}", String::from_utf8_lossy(&unsealed.stderr));
-    site.near.block_on(calls(&site.server, &site.key));
+    site.near.block_on(calls(&site.server, &site.key, Answers::SomeHoldTheKey));
 }
 
 /// The real binary with the canary in it, a provider and a caller.
@@ -134,17 +153,21 @@ fn ground(provider: &Outpost) -> Ground {
 }
 
 /// Calls with and without bodies, so over HTTP/1.1 and HTTP/2, answers that send the key back among
-/// them, eight at a time.
-async fn calls(server: &Server, key: &str) {
+/// them where that is wanted, eight at a time.
+async fn calls(server: &Server, key: &str, answers: Answers) {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     for round in 0..CALLS / 8 {
         let mut running = Vec::new();
         for caller in 0..8 {
             let provider = if (round + caller) % 2 == 0 { "acme" } else { "quill" };
-            let path = if caller < 4 { "x" } else { "echo" };
+            let plain = caller < 4 || answers == Answers::NoneHoldsTheKey;
+            let path = if plain { "x" } else { "echo" };
             let url = format!("{}/{provider}/{path}?round={round}", server.proxy);
             let call = if caller % 3 == 0 { http.post(url).body("{}") } else { http.get(url) };
-            running.push(tokio::spawn(call.header("x-api-key", key).send()));
+            // Heads, and answers that repeat them, beyond what is wiped on every thread.
+            let filling = "x".repeat(HEADS[(round + caller) % HEADS.len()]);
+            let call = call.header("x-filling", filling).header("x-api-key", key);
+            running.push(tokio::spawn(call.send()));
         }
         for call in running {
             let answer = call.await.unwrap().unwrap();

@@ -42,6 +42,8 @@ impl Canary {
             forms.push(("base64", base64_at(bytes, offset, &STANDARD)));
             forms.push(("base64url", base64_at(bytes, offset, &URL_SAFE)));
         }
+        // Where in a byte it begins depends on what stands before it.
+        forms.extend((0..8).filter_map(|bits| Some(("HPACK", huffman(&plain, bits)?))));
         Self { plain, forms }
     }
 
@@ -60,6 +62,37 @@ impl Canary {
             panic!("the canary was found in {place} ({form}, {} bytes searched)", hay.len());
         }
     }
+}
+
+/// The whole bytes of the text's beginning as HTTP/2 compresses it (RFC 7541, appendix B), so many
+/// bits after a byte has begun; None for letters that no canary begins with.
+fn huffman(text: &str, bits_before: usize) -> Option<Vec<u8>> {
+    let beginning: String =
+        text.chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '-').collect();
+    let mut bits = vec![false; bits_before];
+    for letter in beginning.bytes() {
+        let (code, length) = match letter {
+            b'0'..=b'2' => (letter - b'0', 5),
+            b'3'..=b'9' => (letter - b'3' + 0x19, 6),
+            b'a' => (0x03, 5),
+            b'b' => (0x23, 6),
+            b'c' => (0x04, 5),
+            b'd' => (0x24, 6),
+            b'e' => (0x05, 5),
+            b'f' => (0x25, 6),
+            b'n' => (0x2a, 6),
+            b'r' => (0x2c, 6),
+            b'y' => (0x7a, 7),
+            b'-' => (0x16, 6),
+            _ => return None,
+        };
+        bits.extend((0..length).rev().map(|bit| code >> bit & 1 == 1));
+    }
+    let bytes = bits
+        .chunks_exact(8)
+        .map(|byte| byte.iter().fold(0, |byte, bit| byte << 1 | u8::from(*bit)));
+    let whole: Vec<u8> = bytes.skip(usize::from(bits_before > 0)).collect();
+    (whole.len() >= 12).then_some(whole)
 }
 
 fn percent(text: &str, plain: impl Fn(u8) -> bool) -> String {
