@@ -25,7 +25,7 @@ use tracing::Instrument as _;
 use self::background::{protect_memory, workers};
 pub use self::fault::StartError;
 use self::lock::DataLock;
-pub(crate) use self::proof::prove_master_key;
+pub(crate) use self::proof::{examine, prove_master_key};
 pub use self::rescue::{Opener, Rescue, prove, restore};
 pub use self::setup::{AskPassphrase, Setup, Step};
 pub(crate) use self::ways::reach;
@@ -134,7 +134,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     let catalogue = Arc::new(catalogue);
     let base = (store.clone(), clock.clone(), installation);
     let vault = Vault::sealed(store.clone(), clock.clone(), Arc::clone(&catalogue), installation);
-    let vault = Arc::new(vault.keeping_opened(&config.vault));
+    let vault = Arc::new(vault.keeping_opened(&config.vault).anchored(&config.data_dir));
     vault.master_lies_in(config.master_place());
     tokio::spawn(Arc::clone(&vault).tend());
     let workers = workers(&config, mode);

@@ -42,7 +42,7 @@ pub(crate) use self::client_keys::Touch;
 use self::dialect::{Pools, Tx, reading};
 pub(crate) use self::error::Error;
 pub(crate) use self::idempotency::{Claim, IdempotentCall};
-pub(crate) use self::inventories::InventoryRow;
+pub(crate) use self::inventories::{InventoryRow, Listed};
 pub(crate) use self::keks::{KekRow, KekState, MOST_WRAPS, MasterId, MasterKind};
 pub(crate) use self::key_jobs::{JobKind, JobRow, JobState, JobStep};
 pub(crate) use self::key_moves::{Remastered, Resealed, Rewrapped};

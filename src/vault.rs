@@ -2,12 +2,14 @@
 //! this room makes an `Opened`. In memory lie prepared envelopes and expanded keys, and for a short
 //! time the values that calls are using. Nothing here answers with a value, whatever the role.
 
+mod anchor;
 mod changes;
 mod fields;
 mod hierarchy;
 mod inventory;
 mod jobs;
 mod keyring;
+mod look;
 mod proof;
 mod rekey;
 mod remains;
@@ -26,10 +28,12 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
+pub(crate) use self::anchor::{Anchors, FILE as ANCHORS};
 pub(crate) use self::fields::{Fresh, Placed};
 pub(crate) use self::hierarchy::{Happening, KekView, Teller};
 use self::keyring::Keyring;
-pub(crate) use self::proof::prove;
+pub(crate) use self::look::{Checked, Value, examine};
+pub(crate) use self::proof::{lift_lists, prove};
 pub(crate) use self::remains::Remains;
 use self::snapshot::Snapshot;
 pub(crate) use self::snapshot::{Opened, Selected};
@@ -67,6 +71,8 @@ pub(crate) struct Vault {
     catalogue: Arc<Catalogue>,
     installation: Uuid,
     keep_ns: u64,
+    /// The newest inventories that this node has seen.
+    anchors: Anchors,
     /// None while sealed.
     opened: ArcSwapOption<Unsealed>,
     /// How often the vault was unsealed; whoever prepared something for an earlier time publishes
@@ -88,7 +94,7 @@ struct Unsealed {
     /// What did not open when it was prepared, in words for operators.
     findings: Vec<String>,
     /// The inventories that this was built from, to see when another node has changed something.
-    epochs: HashMap<String, u64>,
+    marks: HashMap<String, i64>,
     /// Secrets whose rows were deleted by nobody that we know of, with their categories.
     missing: Vec<(Uuid, String)>,
 }
@@ -107,6 +113,7 @@ impl Vault {
             catalogue,
             installation,
             keep_ns: 0,
+            anchors: Anchors::none(installation),
             opened: ArcSwapOption::empty(),
             times_unsealed: Mutex::new(0),
             changing: tokio::sync::Mutex::new(()),
@@ -176,6 +183,13 @@ impl Vault {
         self
     }
 
+    /// Where the newest inventories are kept that this node has seen; without this nowhere.
+    #[must_use]
+    pub(crate) fn anchored(mut self, folder: &std::path::Path) -> Self {
+        self.anchors = Anchors::read(folder, self.installation);
+        self
+    }
+
     /// How many key-encryption keys are stored, and how many of them open under this master key.
     pub(crate) async fn prove(
         store: &Store,
@@ -231,19 +245,6 @@ impl Vault {
         }
     }
 
-    /// Checks a stored secret as it lies in the database: opens it, judges its shape, wipes it.
-    /// None where there is no such secret, or no version of it is active.
-    pub(crate) async fn check_stored(
-        &self,
-        id: Uuid,
-    ) -> Result<Option<Vec<FieldFault>>, VaultError> {
-        let Some(stored) = self.store.secret(id).await? else { return Ok(None) };
-        let provider = self.catalogue.get(&stored.secret.provider);
-        let provider = provider.ok_or(VaultError::UnknownProvider)?;
-        let opened = self.open_stored(&stored)?;
-        Ok(opened.map(|opened| faults(provider, &opened.copies(provider))))
-    }
-
     /// From the row alone, with nothing prepared but the hierarchy.
     pub(crate) fn open_stored(&self, stored: &StoredSecret) -> Result<Option<Fresh>, VaultError> {
         let keyring = self.unsealed()?.keyring.share();
@@ -288,15 +289,6 @@ impl Vault {
         self.installation
     }
 
-    pub(crate) async fn list(&self) -> Result<Vec<SecretView>, VaultError> {
-        let loaded = self.store.secrets().await?;
-        Ok(loaded.rows.iter().map(SecretView::of).collect())
-    }
-
-    pub(crate) async fn show(&self, id: Uuid) -> Result<Option<SecretView>, VaultError> {
-        Ok(self.store.secret(id).await?.as_ref().map(SecretView::of))
-    }
-
     fn unsealed(&self) -> Result<Arc<Unsealed>, VaultError> {
         self.opened.load_full().ok_or(VaultError::Sealed)
     }
@@ -328,10 +320,11 @@ impl Vault {
         let snapshot = Snapshot::prepare(&keyring, &self.catalogue, &stock.loaded.rows, &judge);
         let mut findings: Vec<String> =
             stock.loaded.contradictions.iter().map(ToString::to_string).collect();
+        findings.extend(keyring.findings());
         findings.extend(snapshot.findings());
         findings.extend(stock.findings.iter().cloned());
-        let (epochs, missing) = (stock.epochs(), stock.missing());
-        Ok(Unsealed { keyring, snapshot, time, findings, epochs, missing })
+        let (marks, missing) = (stock.marks(), stock.missing());
+        Ok(Unsealed { keyring, snapshot, time, findings, marks, missing })
     }
 
     fn time(&self) -> std::sync::MutexGuard<'_, u64> {

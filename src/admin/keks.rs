@@ -21,6 +21,7 @@ use super::house::House;
 use super::refused::Refused;
 use super::secrets::refusal_of;
 use super::sent::Sent;
+use crate::store;
 use crate::vault::{JobKind, VaultError};
 
 /// For whoever may read metadata.
@@ -30,7 +31,11 @@ pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
 
 /// For admins.
 pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
-    OpenApiRouter::new().routes(routes!(rotate)).routes(routes!(rewrap)).routes(routes!(rekey))
+    OpenApiRouter::new()
+        .routes(routes!(rotate))
+        .routes(routes!(rewrap))
+        .routes(routes!(rekey))
+        .routes(routes!(cancel))
 }
 
 /// The hierarchy as it stands.
@@ -40,6 +45,14 @@ struct Generations {
     next_cursor: Option<String>,
     /// The job that runs, else the one that began last.
     job: Option<Job>,
+    /// Why the job cannot be shown, and what to do.
+    job_fault: Option<String>,
+}
+
+#[derive(serde::Serialize, ToSchema)]
+struct Cancelled {
+    /// False: none was running.
+    cancelled: bool,
 }
 
 /// The body of `POST …/keks/rotate`.
@@ -56,12 +69,20 @@ struct RotateBody {
     responses((status = 200, description = "Every generation.", body = Generations)))]
 async fn status(call: Call) -> Result<Answer, Refused> {
     let keks = call.house.vault.keks().await.map_err(refusal_of)?;
-    let job = call.house.vault.latest_job().await.map_err(refusal_of)?;
+    // A row that cannot be read hides none of the generations.
+    let (job, job_fault) = match call.house.vault.latest_job().await {
+        Ok(job) => (job, None),
+        Err(VaultError::Store(fault @ store::Error::Contradiction { .. })) => {
+            (None, Some(format!("{fault} If it blocks others, `sealgate kek cancel` ends it.")))
+        }
+        Err(fault) => return Err(refusal_of(fault)),
+    };
     let now_ms = call.house.clock.unix_ms();
     Answer::ok(&Generations {
         items: keks.iter().map(|kek| Generation::of(kek, now_ms)).collect(),
         next_cursor: None,
         job: job.as_ref().map(Job::of),
+        job_fault,
     })
 }
 
@@ -89,7 +110,7 @@ async fn rotate(call: Call, sent: Sent) -> Result<Answer, Refused> {
             let items: Vec<Generation> =
                 keks.iter().map(|kek| Generation::of(kek, now_ms)).collect();
             act.done(201, Some(&json!({"generations": view::named(&keks)})));
-            Answer::created(&Generations { items, next_cursor: None, job: None })
+            Answer::created(&Generations { items, next_cursor: None, job: None, job_fault: None })
         }
         Err(VaultError::UnknownCategory) => {
             Err(act.refused(Refused::conflict(VaultError::UnknownCategory.to_string())))
@@ -112,6 +133,24 @@ async fn rewrap(call: Call, sent: Sent) -> Result<Answer, Refused> {
 async fn rekey(call: Call, sent: Sent) -> Result<Answer, Refused> {
     sent.members()?.finish()?;
     begin(&call, JobKind::Rekey, None).await
+}
+
+/// End the job that runs, on whichever node, as failed.
+///
+/// What it has moved stays moved; a new job goes on from there. Also ends a row of the table that
+/// no node can work on.
+#[utoipa::path(post, path = "/api/v1/admin/keks/cancel", tag = "Key hierarchy",
+    responses((status = 200, description = "None runs now.", body = Cancelled)))]
+async fn cancel(call: Call, sent: Sent) -> Result<Answer, Refused> {
+    sent.members()?.finish()?;
+    let act = Act::begin(&call, "", None, &json!({"job": "cancel"}))?;
+    match call.house.vault.cancel_job(&call.caller.actor()).await {
+        Ok(cancelled) => {
+            act.done(200, Some(&json!({"cancelled": cancelled})));
+            Answer::ok(&Cancelled { cancelled })
+        }
+        Err(fault) => Err(act.refused(refusal_of(fault))),
+    }
 }
 
 async fn begin(call: &Call, kind: JobKind, detail: Option<Value>) -> Result<Answer, Refused> {

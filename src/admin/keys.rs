@@ -52,7 +52,7 @@ pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
 }
 
 async fn row(call: &Call, id: Uuid) -> Result<ClientKeyRow, Refused> {
-    let row = call.house.store.client_key(id).await.map_err(Refused::internal)?;
+    let row = call.house.store.client_key(id).await.map_err(|fault| Refused::of_store(&fault))?;
     row.ok_or_else(|| Refused::not_found(WHAT))
 }
 
@@ -66,7 +66,7 @@ fn refusal_of(error: RosterError) -> Refused {
         RosterError::NotFound => Refused::not_found(WHAT),
         RosterError::BadMember { member, fault } => Refusal::invalid_field(member, fault).into(),
         RosterError::BadScope(bad) => Refusal::invalid_field("scopes", bad.fault).into(),
-        RosterError::Store(error) => Refused::internal(error),
+        RosterError::Store(error) => Refused::of_store(&error),
         RosterError::Crypto(error) => Refused::internal(error),
     }
 }

@@ -9,6 +9,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::refusal::{Reason, Refusal};
+use crate::store;
 
 /// A no, with the cause that only the log may see. Cheap to clone, because it travels as an
 /// extension of the answer.
@@ -25,6 +26,25 @@ impl Refused {
     pub(super) fn internal(cause: impl Display) -> Self {
         let cause = Some(cause.to_string());
         Self(Arc::new(Inner { refusal: Refusal::internal(), cause }))
+    }
+
+    /// The database's answer where it is no answer. A row that contradicts the model is named, with
+    /// what to do: its sentence repeats no value.
+    pub(super) fn of_store(fault: &store::Error) -> Self {
+        match fault {
+            store::Error::Contradiction { .. } | store::Error::Damaged { .. } => {
+                Self::because(Refusal::new(Reason::Internal, fault.to_string()), fault)
+            }
+            store::Error::Open { .. }
+            | store::Error::Newer { .. }
+            | store::Error::Duplicate { .. }
+            | store::Error::LastAdmin
+            | store::Error::Stale
+            | store::Error::LeaseLost
+            | store::Error::Worn
+            | store::Error::Unreachable { .. }
+            | store::Error::Failed { .. } => Self::internal(fault),
+        }
     }
 
     /// Our own state forbids it; the log says more.

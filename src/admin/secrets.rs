@@ -5,6 +5,7 @@
 mod add;
 mod change;
 mod destroy;
+mod integrity;
 mod list;
 mod reseal;
 mod validate;
@@ -19,6 +20,7 @@ use uuid::Uuid;
 use super::call::Call;
 use super::house::House;
 use super::refused::Refused;
+use crate::crypto::CryptoError;
 use crate::refusal::{FieldFault, Reason, Refusal};
 use crate::vault::{SecretView, VaultError};
 
@@ -26,7 +28,10 @@ const WHAT: &str = "secret";
 
 /// For whoever may read metadata.
 pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
-    OpenApiRouter::new().routes(routes!(list::list)).routes(routes!(list::show))
+    OpenApiRouter::new()
+        .routes(routes!(list::list))
+        .routes(routes!(list::show))
+        .routes(routes!(integrity::integrity))
 }
 
 /// For whoever operates.
@@ -65,17 +70,30 @@ pub(super) fn refusal_of(error: VaultError) -> Refused {
             let detail = "Sealgate is sealed; an administrator has to unseal it.";
             Refusal::new(Reason::Sealed, detail).into()
         }
-        VaultError::JobRuns | VaultError::Worn | VaultError::Stale | VaultError::Tampered => {
-            Refused::conflict(capital(&error.to_string()))
-        }
+        VaultError::JobRuns
+        | VaultError::Worn
+        | VaultError::Stale
+        | VaultError::Tampered
+        | VaultError::NoActiveKek(_)
+        | VaultError::Closed(_) => Refused::conflict(capital(&error.to_string())),
+        VaultError::Crypto(
+            fault @ (CryptoError::Malformed
+            | CryptoError::WrongLayer
+            | CryptoError::WrongParent
+            | CryptoError::NotAuthentic),
+        ) => Refused::conflict(format!(
+            "A stored row does not open: {fault}. Its row was changed outside Sealgate; `sealgate \
+             doctor` names it. Restore a backup, or destroy the secret and enter the provider's \
+             key again."
+        )),
         // Admins alone come here, and are told what the log is told; there is nothing secret in it.
         VaultError::Kms(kms) if kms.is_of_the_master() => {
             Refused::conflict(capital(&kms.to_string()))
         }
+        VaultError::Store(fault) => Refused::of_store(&fault),
         VaultError::Vanished
         | VaultError::UnknownCategory
         | VaultError::OtherMasterKey
-        | VaultError::Store(_)
         | VaultError::Crypto(_)
         | VaultError::Kms(_) => Refused::internal(error),
     }

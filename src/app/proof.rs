@@ -1,15 +1,16 @@
-//! The proof that the master key is the right one: a key-encryption key opens under it. For
-//! `doctor`, while nothing runs or beside a server that does. Must never make a key, nor keep what
-//! it opened.
+//! The proof that the master key is the right one: a key-encryption key opens under it; and that
+//! every row is as it was left. For `doctor`, while nothing runs or beside a server that does. Must
+//! never make a key, nor keep what it opened, nor mend anything.
 
 use std::sync::Arc;
 
-use super::StartError;
+use super::{StartError, sandbox};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::kms;
+use crate::provider::Catalogue;
 use crate::store::Store;
-use crate::vault::Vault;
+use crate::vault::{self, Anchors, Vault};
 
 /// How many key-encryption keys stand in the database, and how many of them open under the master
 /// keys of these settings. An error says why none can be tried, or that it is another master key.
@@ -32,4 +33,22 @@ async fn prove(
     let ground = kms::Ground { store, clock, installation: installation.id };
     let masters = Arc::new(kms::gather(&config.master_place(), &ground, None).await?);
     Ok(Vault::prove(store, masters, installation.id).await?)
+}
+
+/// What of the stored rows is not as it was left or does not open; one line each. For a house that
+/// does not run: one that does is asked itself.
+pub(crate) async fn examine(config: &Config, clock: Clock) -> Result<Vec<String>, StartError> {
+    let store = Store::open(&config.store, clock.clone()).await?;
+    let found = look(config, &store, &clock).await;
+    store.close().await;
+    found
+}
+
+async fn look(config: &Config, store: &Store, clock: &Clock) -> Result<Vec<String>, StartError> {
+    let Some(installation) = store.installation().await? else { return Ok(Vec::new()) };
+    let anchors = Anchors::read(&config.data_dir, installation.id);
+    let ground = kms::Ground { store, clock, installation: installation.id };
+    let masters = Arc::new(kms::gather(&config.master_place(), &ground, None).await?);
+    let catalogue = Catalogue::build(&config.providers)?.without(sandbox::ID);
+    Ok(vault::examine(store, masters, (&catalogue, &anchors), installation.id).await?)
 }

@@ -16,6 +16,7 @@ use crate::kms;
 use crate::net;
 use crate::secret::SecretBytes;
 use crate::store::Store;
+use crate::vault::ANCHORS;
 
 /// A backup, and what opens it.
 pub struct Rescue {
@@ -125,15 +126,19 @@ fn open(rescue: Rescue) -> Result<(File, Unlock), StartError> {
 /// The journal and the name of the node whose chain it carries on: the next start makes new ones,
 /// so that no chain of the backup is continued from another place.
 fn put_aside(data_dir: &Path, journal: &Path, now_ms: i64) -> std::io::Result<()> {
+    let aside = |path: &Path| {
+        if !path.exists() {
+            return Ok(());
+        }
+        let mut aside = path.as_os_str().to_owned();
+        aside.push(format!(".before-restore-{now_ms}"));
+        std::fs::rename(path, aside)
+    };
+    // Epochs of the database that goes; the restored ones are later than any of them anyway.
+    aside(&data_dir.join(ANCHORS))?;
     if !journal.exists() {
         return Ok(());
     }
-    for path in [journal, &data_dir.join("node")] {
-        if path.exists() {
-            let mut aside = path.as_os_str().to_owned();
-            aside.push(format!(".before-restore-{now_ms}"));
-            std::fs::rename(path, aside)?;
-        }
-    }
-    Ok(())
+    aside(journal)?;
+    aside(&data_dir.join("node"))
 }

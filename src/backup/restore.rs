@@ -223,6 +223,10 @@ async fn prove(unpacked: &Unpacked) -> Result<Verdict, Fault> {
 
 /// Everything in one transaction: a process that dies before its end has changed nothing.
 async fn copy(unpacked: &Unpacked, target: &Target<'_>, step: Steps<'_>) -> Result<(), Fault> {
+    // Older lists come back, and that is meant: as later ones than any node has seen.
+    let masters = Arc::clone(&unpacked.masters);
+    let epoch = u64::try_from(target.clock.unix_ms()).unwrap_or(1);
+    vault::lift_lists(&unpacked.store, masters, (unpacked.installation, epoch)).await?;
     let mut snapshot = unpacked.store.snapshot().await?;
     let mut loading = target.store.load().await?;
     step(Step::Emptied)?;

@@ -4,6 +4,7 @@
 
 mod checks;
 mod master;
+mod rows;
 
 use clap::Args;
 use serde_json::{Value, json};

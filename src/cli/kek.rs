@@ -55,6 +55,11 @@ pub(super) enum Command {
     Rewrap(Long),
     /// New data keys for all secrets, and their values sealed anew under them
     Rekey(Long),
+    /// End the job that runs, as failed; what it has moved stays moved, and a new one goes on there
+    Cancel {
+        #[command(flatten)]
+        reach: Reach,
+    },
 }
 
 /// Work that goes on in the background.
@@ -83,6 +88,9 @@ impl Command {
                 let status = link::with(ground, &reach, async |link| link.get(KEKS).await)?;
                 let output = ground.output(reach.print);
                 output.list(&status, COLUMNS)?;
+                if let Some(fault) = status.get("job_fault").and_then(Value::as_str) {
+                    output.remark(fault)?;
+                }
                 match status.get("job") {
                     Some(job) if !output.json && !job.is_null() => {
                         output.line("")?;
@@ -90,6 +98,16 @@ impl Command {
                     }
                     Some(_) | None => Ok(()),
                 }
+            }
+            Self::Cancel { reach } => {
+                let path = format!("{KEKS}/cancel");
+                let answer = link::with(ground, &reach, async |link| link.post(&path, None).await)?;
+                let output = ground.output(reach.print);
+                if output.json {
+                    return output.value(&answer);
+                }
+                let done = answer.get("cancelled").and_then(Value::as_bool).unwrap_or(true);
+                output.line(if done { "cancelled" } else { "no job was running" })
             }
             Self::Rewrap(long) => long.run(ground, &format!("{KEKS}/rewrap"), None),
             Self::Rekey(long) => long.run(ground, &format!("{KEKS}/rekey"), None),

@@ -16,6 +16,7 @@ use super::provider::PROVIDERS;
 use super::{Ground, Reach, input};
 
 const SECRETS: &str = "/api/v1/admin/secrets";
+pub(super) const INTEGRITY: &str = "/api/v1/admin/integrity";
 
 const COLUMNS: &[Column] = &[
     ("ID", "id"),
@@ -26,6 +27,7 @@ const COLUMNS: &[Column] = &[
     ("STATE", "state"),
     ("HEALTH", "health"),
     ("ACTIVE", "active"),
+    ("USABLE", "usable"),
     ("FINGERPRINT", "fingerprint"),
 ];
 
@@ -37,6 +39,8 @@ const MEMBERS: &[Column] = &[
     ("version", "version"),
     ("state", "state"),
     ("active", "active"),
+    ("usable", "usable"),
+    ("fault", "fault"),
     ("health", "health"),
     ("checked at", "checked_at"),
     ("fingerprint", "fingerprint"),
@@ -70,7 +74,7 @@ pub(super) enum Command {
     },
     /// Allow the provider's present destinations, where the catalogue or the settings changed them
     Reseal(One),
-    /// Check a secret: does it open, does it have the provider's format; exit 1 if not
+    /// Check a secret: are its rows untouched, does it open, fit and serve; exit 1 if not
     Validate(One),
     /// Stop using a secret, at once; `secret set --active true` brings it back
     Disable(One),
@@ -148,8 +152,16 @@ impl Command {
         match self {
             Self::Add(add) => add.run(ground),
             Self::List { reach } => {
-                let list = link::with(ground, &reach, async |link| link.list(SECRETS).await)?;
-                ground.output(reach.print).list(&list, COLUMNS)
+                let (list, found) = link::with(ground, &reach, async |link| {
+                    let list = link.list(SECRETS).await?;
+                    // An older server does not know it; the list is there all the same.
+                    Ok((list, link.get(INTEGRITY).await.unwrap_or_default()))
+                })?;
+                let output = ground.output(reach.print);
+                output.list(&list, COLUMNS)?;
+                let findings = found.get("findings").and_then(Value::as_array);
+                let mut findings = findings.into_iter().flatten().filter_map(Value::as_str);
+                findings.try_for_each(|finding| output.remark(finding))
             }
             Self::Show(one) => one.show(ground, async |link, path| link.get(&path).await),
             Self::Set { one, changes } => {

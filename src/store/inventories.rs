@@ -19,6 +19,15 @@ pub(crate) struct InventoryRow {
     pub(crate) sealed: Vec<u8>,
 }
 
+/// A category's row as it stands, whether it can be read or not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Listed {
+    pub(crate) category: String,
+    /// Its epoch as the column holds it; whoever replaces the row names it.
+    pub(crate) mark: i64,
+    pub(crate) row: Result<InventoryRow, Error>,
+}
+
 #[derive(sqlx::FromRow)]
 struct RawInventory {
     category: String,
@@ -33,8 +42,6 @@ const INSERT: &str = "INSERT INTO inventories (category, epoch, kek_id, sealed)
     VALUES ($1, $2, $3, $4) ON CONFLICT (category) DO NOTHING";
 const UPDATE: &str = "UPDATE inventories SET epoch = $1, kek_id = $2, sealed = $3
     WHERE category = $4 AND epoch = $5";
-const REPLACE: &str = "UPDATE inventories SET epoch = $1, kek_id = $2, sealed = $3
-    WHERE category = $4";
 
 impl Store {
     pub(crate) async fn inventories(&self) -> Result<Loaded<InventoryRow>, Error> {
@@ -42,6 +49,7 @@ impl Store {
         Ok(Loaded::collect(raw.into_iter().map(from_raw)))
     }
 
+    #[cfg(test)]
     pub(crate) async fn inventory(&self, category: &str) -> Result<Option<InventoryRow>, Error> {
         let raw: Option<RawInventory> =
             reading!(self, db => sqlx::query_as(ONE).bind(category).fetch_optional(db))?;
@@ -55,44 +63,71 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// Begins anew where the one that stands cannot be read; whatever its epoch is.
-    pub(crate) async fn replace_inventory(&self, next: &InventoryRow) -> Result<(), Error> {
+    /// Every row, those included that contradict the model.
+    pub(crate) async fn lists(&self) -> Result<Vec<Listed>, Error> {
+        let raw: Vec<RawInventory> = reading!(self, db => sqlx::query_as(ALL).fetch_all(db))?;
+        Ok(raw.into_iter().map(listed).collect())
+    }
+
+    pub(crate) async fn list_of(&self, category: &str) -> Result<Option<Listed>, Error> {
+        let raw: Option<RawInventory> =
+            reading!(self, db => sqlx::query_as(ONE).bind(category).fetch_optional(db))?;
+        Ok(raw.map(listed))
+    }
+
+    /// In the place of a row that cannot be used, or of one that is not there; whatever the new
+    /// epoch is. `Error::Stale` if it is not there any more, or there by now.
+    pub(crate) async fn replace_inventory(
+        &self,
+        next: &InventoryRow,
+        mark: Option<i64>,
+    ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        changing!(
-            &mut tx,
-            sqlx::query(REPLACE)
-                .bind(signed(next.epoch))
-                .bind(next.kek_id.to_string())
-                .bind(next.sealed.as_slice())
-                .bind(next.category.as_str())
-        )?;
+        let written = match mark {
+            Some(mark) => update(&mut tx, next, mark).await?,
+            None => insert(&mut tx, next).await?,
+        };
+        if written == 0 {
+            return Err(Error::Stale);
+        }
         Ok(tx.commit().await?)
     }
 }
 
 /// Writes epoch n over epoch n-1 and over no other.
 pub(super) async fn put(tx: &mut Tx, next: &InventoryRow) -> Result<(), Error> {
-    let written = if next.epoch == 1 {
-        changing!(
-            tx,
-            sqlx::query(INSERT)
-                .bind(next.category.as_str())
-                .bind(signed(next.epoch))
-                .bind(next.kek_id.to_string())
-                .bind(next.sealed.as_slice())
-        )?
-    } else {
-        changing!(
-            tx,
-            sqlx::query(UPDATE)
-                .bind(signed(next.epoch))
-                .bind(next.kek_id.to_string())
-                .bind(next.sealed.as_slice())
-                .bind(next.category.as_str())
-                .bind(signed(next.epoch) - 1)
-        )?
+    let written = match signed(next.epoch) - 1 {
+        0 => insert(tx, next).await?,
+        former => update(tx, next, former).await?,
     };
     if written == 0 { Err(Error::Stale) } else { Ok(()) }
+}
+
+async fn insert(tx: &mut Tx, next: &InventoryRow) -> Result<u64, Error> {
+    Ok(changing!(
+        tx,
+        sqlx::query(INSERT)
+            .bind(next.category.as_str())
+            .bind(signed(next.epoch))
+            .bind(next.kek_id.to_string())
+            .bind(next.sealed.as_slice())
+    )?)
+}
+
+async fn update(tx: &mut Tx, next: &InventoryRow, former: i64) -> Result<u64, Error> {
+    Ok(changing!(
+        tx,
+        sqlx::query(UPDATE)
+            .bind(signed(next.epoch))
+            .bind(next.kek_id.to_string())
+            .bind(next.sealed.as_slice())
+            .bind(next.category.as_str())
+            .bind(former)
+    )?)
+}
+
+fn listed(raw: RawInventory) -> Listed {
+    Listed { category: raw.category.clone(), mark: raw.epoch, row: from_raw(raw) }
 }
 
 fn from_raw(raw: RawInventory) -> Result<InventoryRow, Error> {

@@ -99,6 +99,10 @@ const FINISH: &str =
     "UPDATE key_jobs SET state = $1, running = NULL, outcome = $2, finished_at = $3
     WHERE id = $4 AND holder = $5 AND running = 1";
 
+// Whatever the row says: it may have been edited.
+const CANCEL: &str = "UPDATE key_jobs SET state = 'failed', running = NULL, outcome = $1,
+    finished_at = $2 WHERE running IS NOT NULL OR state = 'running'";
+
 impl Store {
     /// `Error::Duplicate` while another one runs, on whichever node.
     pub(crate) async fn insert_job(&self, job: &JobRow) -> Result<(), Error> {
@@ -197,6 +201,17 @@ impl Store {
         )?;
         tx.commit().await?;
         Ok(finished > 0)
+    }
+}
+
+impl Store {
+    /// False if none was running.
+    pub(crate) async fn cancel_job(&self, outcome: &str) -> Result<bool, Error> {
+        let now_ms = self.clock.unix_ms();
+        let mut tx = self.begin().await?;
+        let ended = changing!(&mut tx, sqlx::query(CANCEL).bind(outcome).bind(now_ms))?;
+        tx.commit().await?;
+        Ok(ended > 0)
     }
 }
 

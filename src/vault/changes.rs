@@ -247,7 +247,7 @@ impl Vault {
         inventory: &super::inventory::Inventory,
         category: &str,
     ) -> Result<crate::store::InventoryRow, VaultError> {
-        let kek = keyring.known_active(category).ok_or(VaultError::UnknownCategory)?;
+        let kek = keyring.demand_active(category)?;
         Ok(inventory.next(keyring, &kek)?)
     }
 }

@@ -80,17 +80,8 @@ impl Inventory {
         self.sealed_as(self.epoch + 1, keyring, kek)
     }
 
-    /// Takes the place of one that stands and does not open.
-    pub(super) fn after(
-        &self,
-        former: &InventoryRow,
-        keyring: &Keyring,
-        kek: &Kek,
-    ) -> Result<InventoryRow, CryptoError> {
-        self.sealed_as(former.epoch + 1, keyring, kek)
-    }
-
-    fn sealed_as(
+    /// Of whatever epoch: in the place of a list that cannot be used, or in a restored house.
+    pub(super) fn sealed_as(
         &self,
         epoch: u64,
         keyring: &Keyring,

@@ -3,7 +3,7 @@
 //! lease, so that one node works on it; a killed one is taken up where it stood. Must never hold up
 //! a call.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,9 +12,7 @@ use uuid::Uuid;
 use super::hierarchy::HOUSE;
 use super::{Happening, Settings, Vault, VaultError};
 use crate::kms::KmsError;
-use crate::store::{
-    self, InventoryRow, JobKind, JobRow, JobState, JobStep, KekRow, KekState, MOST_WRAPS,
-};
+use crate::store::{self, JobKind, JobRow, JobState, JobStep, KekRow, KekState, MOST_WRAPS};
 
 /// How often to look; a change of another node is seen within this time.
 const EVERY: Duration = Duration::from_secs(1);
@@ -43,12 +41,13 @@ impl Vault {
         let mut warned: HashSet<Uuid> = HashSet::new();
         let mut said = String::new();
         loop {
-            let fault = match self.look_after(&node, &settings, &mut warned).await {
-                Ok(()) => String::new(),
-                Err(fault) => fault.to_string(),
-            };
+            let outcome = self.look_after(&node, &settings, &mut warned).await;
+            let fault = outcome.as_ref().err().map(ToString::to_string).unwrap_or_default();
             if !fault.is_empty() && fault != said {
                 tracing::error!(fault, "the key hierarchy cannot be looked after; trying on");
+                if let Err(VaultError::Store(store::Error::Contradiction { .. })) = outcome {
+                    self.tell(Happening::Integrity(fault.clone()));
+                }
             }
             said = fault;
             tokio::select! {
@@ -116,7 +115,11 @@ impl Vault {
         let left_over = left_over.filter(|kek| kek.created_at <= oldest || kek.wraps >= WEARING);
         if left_over.count() > 0 && !is_due {
             let newest = keks.iter().map(|kek| kek.created_at).max().unwrap_or(0);
-            let job = self.store.latest_job().await?;
+            let job = match self.store.latest_job().await {
+                // It ended, whatever else it says.
+                Err(store::Error::Contradiction { .. }) => None,
+                read => read?,
+            };
             is_due = job.is_none_or(|job| job.created_at < newest);
         }
         if is_due {
@@ -130,15 +133,14 @@ impl Vault {
         Ok(())
     }
 
-    /// A change that another node has made shows in its category's epoch.
+    /// A change that another node has made shows in its category's epoch, and so does a list that
+    /// somebody took away.
     async fn see_other_nodes(&self) -> Result<(), VaultError> {
-        let rows = self.store.inventories().await?.rows;
-        let changed = |row: &InventoryRow| {
-            let unsealed = self.opened.load();
-            let known = unsealed.as_ref().and_then(|u| u.epochs.get(&row.category).copied());
-            known != Some(row.epoch)
-        };
-        if rows.iter().any(changed) {
+        let lists = self.store.lists().await?;
+        let marks: HashMap<String, i64> =
+            lists.into_iter().map(|list| (list.category, list.mark)).collect();
+        let known = |unsealed: &Arc<super::Unsealed>| unsealed.marks == marks;
+        if !self.opened.load().as_ref().is_none_or(known) {
             let changing = self.changing.lock().await;
             self.reload_locked(&changing).await?;
         }
@@ -215,6 +217,8 @@ fn is_passing(fault: &VaultError) -> bool {
         | VaultError::Worn
         | VaultError::JobRuns
         | VaultError::UnknownCategory
+        | VaultError::NoActiveKek(_)
+        | VaultError::Closed(_)
         | VaultError::OtherMasterKey => false,
     }
 }

@@ -24,6 +24,8 @@ struct Inner {
     masters: ArcSwap<Masters>,
     installation: Uuid,
     keks: Mutex<HashMap<Uuid, Held>>,
+    /// What the last look at the rows found, in words for operators.
+    findings: Mutex<Vec<String>>,
 }
 
 #[derive(Clone)]
@@ -58,8 +60,8 @@ impl Keyring {
         installation: Uuid,
     ) -> Result<Self, VaultError> {
         let masters = ArcSwap::from(masters);
-        let keyring =
-            Self { inner: Arc::new(Inner { masters, installation, keks: Mutex::default() }) };
+        let (keks, findings) = (Mutex::default(), Mutex::default());
+        let keyring = Self { inner: Arc::new(Inner { masters, installation, keks, findings }) };
         let mut closed = Vec::new();
         let mut living = 0;
         for row in rows.iter().filter(|row| row.state != KekState::Destroyed) {
@@ -86,7 +88,11 @@ impl Keyring {
     /// Takes over what other nodes, or a job, have changed: new generations, other states. What is
     /// open already is not unwrapped again.
     pub(super) async fn refresh(&self, store: &Store) -> Result<(), VaultError> {
-        for row in store.keks().await?.rows {
+        let loaded = store.keks().await?;
+        let mut findings: Vec<String> =
+            loaded.contradictions.iter().map(ToString::to_string).collect();
+        findings.extend(inactive(&loaded.rows));
+        for row in loaded.rows {
             let known = self.lock().get(&row.id).map(|held| Arc::clone(&held.kek));
             match (row.state, known) {
                 (KekState::Destroyed, _) => {
@@ -96,12 +102,22 @@ impl Keyring {
                 (KekState::Active | KekState::Retired, None) => match self.unwrap_kek(&row).await {
                     Ok(kek) => self.keep(Arc::new(kek), row.state),
                     Err(fault) if fault.is_of_the_master() => return Err(fault.into()),
-                    Err(fault) => tracing::error!(kek = %row.id, category = row.category, %fault,
-                        "integrity: a key-encryption key does not open"),
+                    Err(fault) => findings.push(format!(
+                        "the key-encryption key {} (generation {} of category {}) does not open: \
+                         {fault}; its row in the table keks was changed outside Sealgate; restore \
+                         a backup",
+                        row.id, row.generation, row.category
+                    )),
                 },
             }
         }
+        *self.inner.findings.lock().unwrap_or_else(PoisonError::into_inner) = findings;
         Ok(())
+    }
+
+    /// What the last `refresh` found.
+    pub(super) fn findings(&self) -> Vec<String> {
+        self.inner.findings.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// The next generation of a category. `VaultError::Stale` if another node was faster.
@@ -159,13 +175,16 @@ impl Keyring {
         if let Some(kek) = self.known_active(category) {
             return Ok(kek);
         }
-        let row = self.wrap_new(store, clock, (category, 1)).await?;
-        match store.insert_kek(&row).await {
-            // Another node was faster: its key is the one to use.
-            Ok(()) | Err(store::Error::Duplicate { .. }) => {}
-            Err(fault) => return Err(fault.into()),
+        if store.keks().await?.rows.iter().all(|row| row.category != category) {
+            let row = self.wrap_new(store, clock, (category, 1)).await?;
+            match store.insert_kek(&row).await {
+                // Another node was faster: its key is the one to use.
+                Ok(()) | Err(store::Error::Duplicate { .. }) => {}
+                Err(fault) => return Err(fault.into()),
+            }
         }
-        let stored = store.active_kek(category).await?.ok_or(VaultError::Vanished)?;
+        let stored = store.active_kek(category).await?;
+        let stored = stored.ok_or_else(|| VaultError::NoActiveKek(category.to_owned()))?;
         let kek = self.unwrap_kek(&stored).await?;
         self.keep(Arc::new(kek), stored.state);
         self.known_active(category).ok_or(VaultError::Vanished)
@@ -239,6 +258,11 @@ impl Keyring {
         active.map(|held| &held.kek).max_by_key(|kek| kek.generation).cloned()
     }
 
+    /// The one to seal with, in a category that has keys.
+    pub(super) fn demand_active(&self, category: &str) -> Result<Arc<Kek>, VaultError> {
+        self.known_active(category).ok_or_else(|| VaultError::NoActiveKek(category.to_owned()))
+    }
+
     pub(super) fn known(&self, id: Uuid) -> Option<Arc<Kek>> {
         self.lock().get(&id).map(|held| Arc::clone(&held.kek))
     }
@@ -251,6 +275,17 @@ impl Keyring {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Held>> {
         self.inner.keks.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// A category that has generations and no active one: no change of its secrets can be sealed.
+fn inactive(rows: &[KekRow]) -> Vec<String> {
+    let mut categories: Vec<&str> = rows.iter().map(|row| row.category.as_str()).collect();
+    categories.dedup();
+    let is_active = |category: &str| {
+        rows.iter().any(|row| row.category == category && row.state == KekState::Active)
+    };
+    let lame = categories.into_iter().filter(|category| !is_active(category));
+    lame.map(|category| VaultError::NoActiveKek(category.to_owned()).to_string()).collect()
 }
 
 impl Kek {

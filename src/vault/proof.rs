@@ -67,6 +67,24 @@ pub(super) async fn of(store: &Store, keyring: &Keyring) -> Result<Proof, VaultE
     Ok(proof)
 }
 
+/// Gives every list that opens an epoch that no node has seen yet, so that lists which come back
+/// from a backup are not taken for ones that somebody put back. The rest stays as it is.
+pub(crate) async fn lift_lists(
+    store: &Store,
+    masters: Arc<Masters>,
+    (installation, epoch): (Uuid, u64),
+) -> Result<(), VaultError> {
+    let keyring = Keyring::load(store, masters, installation).await?;
+    for list in store.lists().await? {
+        let Ok(row) = &list.row else { continue };
+        let Some(kek) = keyring.known(row.kek_id) else { continue };
+        let Ok(inventory) = Inventory::open(&keyring, row) else { continue };
+        let lifted = inventory.sealed_as(epoch.max(row.epoch + 1), &keyring, &kek)?;
+        store.replace_inventory(&lifted, Some(list.mark)).await?;
+    }
+    Ok(())
+}
+
 /// The sealed lists of what each category holds: do they open, and are the rows as they say?
 async fn lists(
     store: &Store,

@@ -34,6 +34,8 @@ impl Vault {
                     Err(
                         fault @ (VaultError::Crypto(_)
                         | VaultError::Tampered
+                        | VaultError::Closed(_)
+                        | VaultError::NoActiveKek(_)
                         | VaultError::Store(crate::store::Error::Contradiction { .. })),
                     ) => {
                         tracing::error!(secret = %id, %fault, "a secret cannot be rekeyed");
@@ -86,7 +88,7 @@ impl Vault {
             return Ok(false);
         };
         let secret = &stored.secret;
-        let kek = keyring.known_active(&secret.category).ok_or(VaultError::UnknownCategory)?;
+        let kek = keyring.demand_active(&secret.category)?;
         let former_key = keyring.unwrap_data_key(secret)?;
         let (data_key, wrapped) = kek.new_data_key(self.installation, &secret.provider, id)?;
         let keys = (&former_key, &data_key);

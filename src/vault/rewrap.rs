@@ -5,7 +5,6 @@
 
 use uuid::Uuid;
 
-use super::inventory::Inventory;
 use super::jobs::{Outcome, Work};
 use super::keyring::Keyring;
 use super::{Vault, VaultError};
@@ -84,7 +83,7 @@ impl Vault {
                     Ok(()) => moved += 1,
                     Err(VaultError::Stale) => left = true,
                     // Its own damage keeps its generation; the others move on.
-                    Err(VaultError::Crypto(fault)) => {
+                    Err(fault @ (VaultError::Crypto(_) | VaultError::NoActiveKek(_))) => {
                         tracing::error!(secret = %secret.id, %fault, "a data key cannot be moved");
                     }
                     Err(fault) => return Err(fault),
@@ -102,7 +101,7 @@ impl Vault {
     ) -> Result<(), VaultError> {
         // Sealed meanwhile, the job lets go of its keys; it goes on when the vault is open again.
         drop(self.unsealed()?);
-        let kek = keyring.known_active(&secret.category).ok_or(VaultError::UnknownCategory)?;
+        let kek = keyring.demand_active(&secret.category)?;
         let data_key = keyring.unwrap_data_key(secret)?;
         let meaning = (secret.provider.as_str(), secret.id);
         let wrapped = kek.wrap(self.installation, meaning, &data_key)?;
@@ -120,8 +119,17 @@ impl Vault {
                     continue;
                 }
                 let _changing = self.changing.lock().await;
-                let Some(row) = self.store.inventory(&row.category).await? else { continue };
-                let Ok(inventory) = Inventory::open(keyring, &row) else { continue };
+                let inventory = match self.inventory(keyring, &row.category).await {
+                    Ok(inventory) => inventory,
+                    // Set right just now, or written by another node: moved by the next walk.
+                    Err(VaultError::Stale) => {
+                        left = true;
+                        continue;
+                    }
+                    // It keeps its generation; the finding stands.
+                    Err(VaultError::Closed(_)) => continue,
+                    Err(fault) => return Err(fault),
+                };
                 match self.store.put_inventory(&inventory.next(keyring, &kek)?).await {
                     Ok(()) => {}
                     Err(crate::store::Error::Stale) => left = true,

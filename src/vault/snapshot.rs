@@ -120,6 +120,25 @@ impl Snapshot {
         }
     }
 
+    /// Why no call is served with this one, though it may be switched on.
+    pub(super) fn fault(&self, id: Uuid) -> Option<&'static str> {
+        let mut entries = self.by_provider.values().flatten();
+        match entries.find(|entry| entry.id == id)?.state {
+            Usable::No(why) => Some(why),
+            Usable::Yes { .. } => None,
+        }
+    }
+
+    /// Every secret that is switched on and waits for a decision about its destinations.
+    pub(super) fn elsewhere(&self) -> impl Iterator<Item = String> {
+        self.by_provider.values().flatten().filter_map(|entry| match entry.state {
+            Usable::No(why) if why == NEW_TARGET && entry.active => {
+                Some(format!("secret {} of {}: {why}", entry.name, entry.provider))
+            }
+            Usable::No(_) | Usable::Yes { .. } => None,
+        })
+    }
+
     /// Every secret whose stored bytes do not open, and why.
     pub(super) fn findings(&self) -> impl Iterator<Item = String> {
         self.by_provider.values().flatten().filter_map(|entry| match entry.state {

@@ -2,135 +2,122 @@
 //! that both belong to the same moment. What differs becomes a finding; the others are served.
 //! Must never call a change that another node has just made a finding.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use uuid::Uuid;
 
+use super::anchor::Anchors;
 use super::inventory::{Inventory, Verdict};
 use super::keyring::Keyring;
 use super::{Happening, Vault, VaultError};
-use crate::store::{InventoryRow, Loaded, StoredSecret};
+use crate::store::{InventoryRow, Listed, Loaded, Store, StoredSecret};
 
 /// What stands, and what should.
 pub(super) struct Stock {
     pub(super) loaded: Loaded<StoredSecret>,
     pub(super) findings: Vec<String>,
+    /// The lists by which rows are judged.
     inventories: HashMap<String, Inventory>,
-    rows: Vec<InventoryRow>,
+    /// Categories whose list was put back so far that nothing can be told: their rows are closed.
+    closed: BTreeSet<String>,
+    /// Categories without a list that says anything, each with what stands in its place.
+    lost: Vec<(String, Option<i64>, String)>,
+    /// The rows of the lists that were found in order.
+    sound: Vec<InventoryRow>,
+    marks: HashMap<String, i64>,
+}
+
+/// What a category's list is worth.
+enum Basis {
+    Sound(Inventory, InventoryRow),
+    /// This node's own copy, because the database's is older, gone or does not open; and why.
+    Copy(Inventory, String),
+    /// There was a newer one, which opens no more.
+    Closed(String),
+    /// Nothing to judge by; and why.
+    Lost(String),
+    /// Nothing was ever stored.
+    Never,
 }
 
 /// How often to read again while other nodes are busy changing secrets.
 const LOOKS: u32 = 5;
 
-impl Vault {
-    pub(super) async fn take_stock(&self, keyring: &Keyring) -> Result<Stock, VaultError> {
-        let mut looks = 0;
-        let (loaded, rows, moved) = loop {
-            looks += 1;
-            let before = self.store.inventories().await?.rows;
-            let loaded = self.store.secrets().await?;
-            let after = self.store.inventories().await?.rows;
-            let moved: Vec<String> = after
-                .iter()
-                .filter(|row| !before.contains(row))
-                .map(|row| row.category.clone())
-                .collect();
-            if moved.is_empty() || looks == LOOKS {
-                break (loaded, after, moved);
-            }
+impl Stock {
+    /// Looks, and changes nothing. The anchors are read first: so the database is never the older
+    /// one, unless somebody has put it back.
+    pub(super) async fn look(
+        store: &Store,
+        keyring: &Keyring,
+        anchors: &Anchors,
+    ) -> Result<Self, VaultError> {
+        let kept = anchors.all();
+        // Before the lists too: a category's first change brings a key's first wrap and its list.
+        let keks = store.keks().await?.rows;
+        let (loaded, lists, moved) = still(store).await?;
+        let rest = lists.iter().filter(|list| !moved.contains(&list.category));
+        let mut stock = Self {
+            marks: rest.map(|list| (list.category.clone(), list.mark)).collect(),
+            loaded,
+            findings: anchors.fault().map(str::to_owned).into_iter().collect(),
+            inventories: HashMap::new(),
+            closed: BTreeSet::new(),
+            lost: Vec::new(),
+            sound: Vec::new(),
         };
-        let mut stock =
-            Stock { loaded, findings: Vec::new(), inventories: HashMap::new(), rows: Vec::new() };
-        for row in rows {
-            // One that moves all the time is judged when it rests.
-            if !moved.contains(&row.category) {
-                match Inventory::open(keyring, &row) {
-                    Ok(inventory) => {
-                        stock.inventories.insert(row.category.clone(), inventory);
-                    }
-                    Err(fault) => {
-                        let anew =
-                            self.begin_anew(keyring, &stock.loaded, (&row.category, Some(&row)));
-                        let what = format!("does not open ({fault})");
-                        stock.adopt(&row.category, &what, anew.await?);
-                    }
-                }
-            }
-            stock.rows.push(row);
+        let lists: BTreeMap<&str, &Listed> =
+            lists.iter().map(|list| (list.category.as_str(), list)).collect();
+        // A category with a key that has wrapped something, with a secret or with an anchor has a
+        // list, unless somebody took it away.
+        let mut categories: BTreeSet<&str> = lists.keys().copied().collect();
+        categories.extend(keks.iter().filter(|kek| kek.wraps > 0).map(|kek| &*kek.category));
+        categories.extend(kept.keys().map(String::as_str));
+        let loaded = std::mem::take(&mut stock.loaded.rows);
+        categories.extend(loaded.iter().map(|stored| &*stored.secret.category));
+        // One that moves all the time is judged when it rests.
+        for category in categories.into_iter().filter(|category| !moved.contains(*category)) {
+            let list = lists.get(category).copied();
+            stock.weigh(keyring, category, (list, kept.get(category)));
         }
-        self.look_for_lost_lists(keyring, &mut stock).await?;
+        stock.loaded.rows = loaded;
         stock.name_the_missing();
         Ok(stock)
     }
 
-    /// A category with a key that has wrapped something has a list, unless somebody took it away.
-    async fn look_for_lost_lists(
-        &self,
-        keyring: &Keyring,
-        stock: &mut Stock,
-    ) -> Result<(), VaultError> {
-        let used = self.store.keks().await?.rows.into_iter().filter(|kek| kek.wraps > 0);
-        let used: BTreeSet<String> = used.map(|kek| kek.category).collect();
-        let listed = |category: &String| stock.rows.iter().any(|row| row.category == *category);
-        let lost: Vec<String> = used.into_iter().filter(|category| !listed(category)).collect();
-        for category in lost {
-            let anew = self.begin_anew(keyring, &stock.loaded, (&category, None)).await?;
-            stock.adopt(&category, "is not there", anew);
-        }
-        Ok(())
-    }
-
-    /// A list made of what stands, in the place of one that is lost. None where no key can seal it.
-    async fn begin_anew(
-        &self,
-        keyring: &Keyring,
-        loaded: &Loaded<StoredSecret>,
-        (category, former): (&str, Option<&InventoryRow>),
-    ) -> Result<Option<Inventory>, VaultError> {
-        let Some(kek) = keyring.known_active(category) else { return Ok(None) };
-        let of = |stored: &&StoredSecret| stored.secret.category == category;
-        let secrets: Vec<&StoredSecret> = loaded.rows.iter().filter(of).collect();
-        let inventory = Inventory::of(category, &secrets)?;
-        let written = match former {
-            Some(former) => {
-                self.store.replace_inventory(&inventory.after(former, keyring, &kek)?).await
-            }
-            None => self.store.put_inventory(&inventory.next(keyring, &kek)?).await,
-        };
-        match written {
-            // Another node has just done the same.
-            Ok(()) | Err(crate::store::Error::Stale) => Ok(Some(inventory)),
-            Err(fault) => Err(fault.into()),
-        }
-    }
-
-    /// The category's list as it is now, for a change that builds on it. To be read before the rows
-    /// that are to be changed: then its epoch guards them.
-    pub(super) async fn inventory(
-        &self,
+    fn weigh(
+        &mut self,
         keyring: &Keyring,
         category: &str,
-    ) -> Result<Inventory, VaultError> {
-        if let Some(row) = self.store.inventory(category).await? {
-            return Inventory::open(keyring, &row).map_err(VaultError::Crypto);
+        (list, anchor): (Option<&Listed>, Option<&InventoryRow>),
+    ) {
+        match basis(keyring, list, anchor) {
+            Basis::Sound(inventory, row) => {
+                self.inventories.insert(category.to_owned(), inventory);
+                self.sound.push(row);
+            }
+            Basis::Copy(inventory, what) => {
+                self.findings.push(behind(category, &what));
+                self.inventories.insert(category.to_owned(), inventory);
+            }
+            Basis::Closed(what) => {
+                self.findings.push(closed(category, &what));
+                self.closed.insert(category.to_owned());
+            }
+            Basis::Lost(what) => {
+                self.lost.push((category.to_owned(), list.map(|list| list.mark), what));
+            }
+            Basis::Never => {
+                self.lost.push((category.to_owned(), None, String::from("is not there")));
+            }
         }
-        let loaded = self.store.secrets().await?;
-        if loaded.rows.iter().any(|stored| stored.secret.category == category) {
-            let finding = lost(category, "is not there");
-            self.tell(Happening::Integrity(finding));
-            self.begin_anew(keyring, &loaded, (category, None)).await?;
-            return Err(VaultError::Stale);
-        }
-        Ok(Inventory::begin(category)?)
     }
-}
 
-impl Stock {
     /// Is this row as it was left?
     pub(super) fn judge(&self, stored: &StoredSecret) -> bool {
-        match self.inventories.get(&stored.secret.category) {
+        let category = &stored.secret.category;
+        match self.inventories.get(category) {
             // Not judged now, or never: its category has no key that opens.
-            None => true,
+            None => !self.closed.contains(category),
             Some(inventory) => match inventory.judge(stored) {
                 Verdict::AsLeft => true,
                 Verdict::Differs | Verdict::Unlisted => false,
@@ -138,8 +125,23 @@ impl Stock {
         }
     }
 
-    pub(super) fn epochs(&self) -> HashMap<String, u64> {
-        self.rows.iter().map(|row| (row.category.clone(), row.epoch)).collect()
+    /// Each list's epoch as its column holds it.
+    pub(super) fn marks(&self) -> HashMap<String, i64> {
+        self.marks.clone()
+    }
+
+    pub(super) fn sound(&self) -> &[InventoryRow] {
+        &self.sound
+    }
+
+    /// What a look alone says of the lists that are lost.
+    pub(super) fn lost_lists(&self) -> impl Iterator<Item = String> {
+        self.lost.iter().map(|(category, _, what)| {
+            format!(
+                "the inventory of category {category} {what}; at the next start it is begun anew \
+                 from the rows that stand"
+            )
+        })
     }
 
     pub(super) fn missing(&self) -> Vec<(Uuid, String)> {
@@ -150,13 +152,16 @@ impl Stock {
         for (category, inventory) in &self.inventories {
             missing.extend(inventory.missing(&is_there).map(|id| (id, category.clone())));
         }
+        missing.sort_unstable();
         missing
     }
 
-    fn adopt(&mut self, category: &str, what: &str, anew: Option<Inventory>) {
+    fn adopt(&mut self, category: &str, what: &str, anew: Option<(Inventory, InventoryRow)>) {
         self.findings.push(lost(category, what));
-        if let Some(inventory) = anew {
+        if let Some((inventory, row)) = anew {
             self.inventories.insert(category.to_owned(), inventory);
+            self.marks.insert(category.to_owned(), i64::try_from(row.epoch).unwrap_or(i64::MAX));
+            self.sound.push(row);
         }
     }
 
@@ -173,9 +178,153 @@ impl Stock {
     }
 }
 
+impl Vault {
+    /// Looks, and begins lists anew that nobody can read any more.
+    pub(super) async fn take_stock(&self, keyring: &Keyring) -> Result<Stock, VaultError> {
+        let mut stock = Stock::look(&self.store, keyring, &self.anchors).await?;
+        for (category, mark, what) in std::mem::take(&mut stock.lost) {
+            let anew = self.begin_anew(keyring, &stock.loaded, (&category, mark)).await?;
+            stock.adopt(&category, &what, anew);
+        }
+        // The house serves without it; what cannot be told later for want of it is in the papers.
+        if let Err(fault) = self.anchors.advance(stock.sound()) {
+            tracing::error!(%fault, "the anchors of the inventories cannot be written");
+        }
+        Ok(stock)
+    }
+
+    /// A list made of what stands, in the place of one that is lost. None where no key can seal it,
+    /// or where another node has just done the same.
+    async fn begin_anew(
+        &self,
+        keyring: &Keyring,
+        loaded: &Loaded<StoredSecret>,
+        (category, mark): (&str, Option<i64>),
+    ) -> Result<Option<(Inventory, InventoryRow)>, VaultError> {
+        let Some(kek) = keyring.known_active(category) else { return Ok(None) };
+        let of = |stored: &&StoredSecret| stored.secret.category == category;
+        let secrets: Vec<&StoredSecret> = loaded.rows.iter().filter(of).collect();
+        let inventory = Inventory::of(category, &secrets)?;
+        // Epochs count changes, so that the time is later than any: a column that was edited is
+        // not built on, and no node takes the new list for an old one.
+        let epoch = u64::try_from(self.clock.unix_ms()).unwrap_or(1);
+        let row = inventory.sealed_as(epoch, keyring, &kek)?;
+        match self.store.replace_inventory(&row, mark).await {
+            Ok(()) => Ok(Some((inventory, row))),
+            Err(crate::store::Error::Stale) => Ok(None),
+            Err(fault) => Err(fault.into()),
+        }
+    }
+
+    /// The category's list as it is now, for a change that builds on it. To be read before the rows
+    /// that are to be changed: then its epoch guards them. One that is not in order is set right
+    /// first, and told; the change begins again on that.
+    pub(super) async fn inventory(
+        &self,
+        keyring: &Keyring,
+        category: &str,
+    ) -> Result<Inventory, VaultError> {
+        let anchor = self.anchors.of(category);
+        let list = self.store.list_of(category).await?;
+        let mark = list.as_ref().map(|list| list.mark);
+        match basis(keyring, list.as_ref(), anchor.as_ref()) {
+            Basis::Sound(inventory, _) => Ok(inventory),
+            Basis::Copy(inventory, what) => {
+                self.tell(Happening::Integrity(behind(category, &what)));
+                let kek = keyring.demand_active(category)?;
+                let next = inventory.next(keyring, &kek)?;
+                self.store.replace_inventory(&next, mark).await?;
+                Err(VaultError::Stale)
+            }
+            Basis::Closed(what) => Err(VaultError::Closed(closed(category, &what))),
+            Basis::Lost(what) => {
+                self.tell(Happening::Integrity(lost(category, &what)));
+                let loaded = self.store.secrets().await?;
+                keyring.demand_active(category)?;
+                self.begin_anew(keyring, &loaded, (category, mark)).await?;
+                Err(VaultError::Stale)
+            }
+            Basis::Never => {
+                let loaded = self.store.secrets().await?;
+                if loaded.rows.iter().any(|stored| stored.secret.category == category) {
+                    self.tell(Happening::Integrity(lost(category, "is not there")));
+                    keyring.demand_active(category)?;
+                    self.begin_anew(keyring, &loaded, (category, None)).await?;
+                    return Err(VaultError::Stale);
+                }
+                Ok(Inventory::begin(category)?)
+            }
+        }
+    }
+}
+
+/// Rows and lists of one moment, and the categories that would not rest.
+async fn still(
+    store: &Store,
+) -> Result<(Loaded<StoredSecret>, Vec<Listed>, BTreeSet<String>), VaultError> {
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let before = store.lists().await?;
+        let loaded = store.secrets().await?;
+        let after = store.lists().await?;
+        let moved = after.iter().filter(|list| !before.contains(list));
+        let moved: BTreeSet<String> = moved.map(|list| list.category.clone()).collect();
+        if moved.is_empty() || looks == LOOKS {
+            return Ok((loaded, after, moved));
+        }
+    }
+}
+
+/// By what to judge: the list that stands, unless this node has seen a later one.
+fn basis(keyring: &Keyring, list: Option<&Listed>, anchor: Option<&InventoryRow>) -> Basis {
+    let what = match list {
+        None if anchor.is_none() => return Basis::Never,
+        None => String::from("is not there"),
+        Some(list) => match &list.row {
+            Err(fault) => format!("cannot be read ({fault})"),
+            Ok(row) => match (Inventory::open(keyring, row), anchor) {
+                (Err(fault), _) => format!("does not open ({fault})"),
+                (Ok(_), Some(anchor)) if row.epoch < anchor.epoch => {
+                    let (found, seen) = (row.epoch, anchor.epoch);
+                    format!("was put back to an earlier state (epoch {found}, after {seen})")
+                }
+                (Ok(_), Some(anchor)) if row.epoch == anchor.epoch && row != anchor => {
+                    format!("is another one of the same epoch ({})", row.epoch)
+                }
+                (Ok(inventory), _) => return Basis::Sound(inventory, row.clone()),
+            },
+        },
+    };
+    match anchor.map(|anchor| Inventory::open(keyring, anchor)) {
+        None => Basis::Lost(what),
+        Some(Ok(copy)) => Basis::Copy(copy, what),
+        Some(Err(fault)) => {
+            Basis::Closed(format!("{what}, and this node's own copy does not open ({fault})"))
+        }
+    }
+}
+
 fn lost(category: &str, what: &str) -> String {
     format!(
         "the inventory of category {category} {what}; it was begun anew from the rows that stand, \
          so what was deleted or put back before cannot be told any more"
+    )
+}
+
+fn behind(category: &str, what: &str) -> String {
+    format!(
+        "the inventory of category {category} {what}; its secrets are judged by this node's own copy \
+         (the file `anchors` in data_dir), and those that differ are closed. If the database was \
+         put back on purpose, stop the server, remove that file and start again"
+    )
+}
+
+fn closed(category: &str, what: &str) -> String {
+    format!(
+        "the inventory of category {category} {what}; so none of its secrets can be told from an \
+         earlier one, and all are closed. Restore a backup with `sealgate backup restore`; \
+         if the database was put back on purpose, stop the server, remove the file `anchors` in \
+         data_dir and start again"
     )
 }

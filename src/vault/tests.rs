@@ -2,6 +2,7 @@
 //! other. Every row that could be swapped, moved or edited is.
 //! Must never be the only proof of the envelope itself: that is in `crypto`.
 
+mod anchors;
 mod hierarchy;
 mod interop;
 mod inventory;

@@ -46,6 +46,8 @@ pub(crate) struct SecretView {
     pub(crate) created_at_ms: i64,
     pub(crate) updated_at_ms: i64,
     pub(crate) versions: Vec<VersionView>,
+    /// Why no call is served with it as it stands, though it may be switched on.
+    pub(crate) fault: Option<&'static str>,
 }
 
 pub(crate) struct VersionView {
@@ -72,6 +74,10 @@ pub(crate) enum VaultError {
     /// Another piece of work on the key hierarchy is under way.
     JobRuns,
     UnknownCategory,
+    /// None of the category's generations is active; somebody edited the table.
+    NoActiveKek(String),
+    /// Nothing can be told of the category's rows; what it says is for people.
+    Closed(String),
     /// The master key at hand is not the one that this house was made with.
     OtherMasterKey,
     Store(store::Error),
@@ -120,6 +126,7 @@ impl SecretView {
             created_at_ms: secret.created_at,
             updated_at_ms: secret.updated_at,
             versions: stored.versions.iter().map(version).collect(),
+            fault: None,
         }
     }
 }
@@ -179,6 +186,13 @@ impl std::fmt::Display for VaultError {
             Self::UnknownCategory => formatter.write_str(
                 "this category has no key-encryption key yet; it gets one with its first secret",
             ),
+            Self::NoActiveKek(category) => write!(
+                formatter,
+                "category {category} has generations in the table keks, but none of them is active: \
+                 its rows were changed outside Sealgate; run `sealgate kek rotate --category \
+                 {category}`, which makes the next one"
+            ),
+            Self::Closed(what) => formatter.write_str(what),
             Self::OtherMasterKey => formatter.write_str(
                 "the master key is not the one that this database was made with; bring the right file \
                  back, or set master_key.path to where it lies",

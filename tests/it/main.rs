@@ -19,6 +19,8 @@ mod credentials;
 #[cfg(test)]
 mod destinations;
 #[cfg(test)]
+mod edited;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod keys;

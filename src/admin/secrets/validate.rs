@@ -1,6 +1,6 @@
-//! `POST …/secrets/{id}/validate`: is what lies in the vault still good? This version opens it
-//! and judges its format; it must never claim to have asked the provider. Nothing is changed by
-//! it.
+//! `POST …/secrets/{id}/validate`: is what lies in the vault still good? This version looks at
+//! its rows, opens it and judges its format; it must never claim to have asked the provider.
+//! Nothing is changed by it.
 
 use axum::extract::Path;
 use serde::Serialize;
@@ -11,7 +11,8 @@ use super::super::call::{Call, identified};
 use super::super::refused::Refused;
 use super::super::sent::Sent;
 use super::{WHAT, refusal_of, shown};
-use crate::vault::VaultError;
+use crate::refusal::FieldFault;
+use crate::vault::{Checked, Value};
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Report {
@@ -30,7 +31,7 @@ pub(super) struct Step {
     ms: u64,
 }
 
-/// Check a secret: does it open, does it have the provider's format?
+/// Check a secret: are its rows untouched, does it open, does it fit, does it serve?
 #[utoipa::path(post, path = "/api/v1/admin/secrets/{id}/validate", tag = "Secrets",
     params(("id" = String, Path)),
     responses((status = 200, description = "What each step found.", body = Report)))]
@@ -41,11 +42,14 @@ pub(in super::super) async fn validate(
 ) -> Result<Answer, Refused> {
     let id = identified(&id, WHAT)?;
     sent.members()?.finish()?;
-    shown(&call, id).await?;
     let started_ns = call.house.clock.monotonic_ns();
-    let checked = call.house.vault.check_stored(id).await;
+    let checked = call.house.vault.check_stored(id).await.map_err(refusal_of)?;
+    // One that contradicts the model says so; else there is none.
+    let Some(checked) = checked else {
+        return shown(&call, id).await.and(Err(Refused::not_found(WHAT)));
+    };
     let ms = call.house.clock.monotonic_ns().saturating_sub(started_ns) / 1_000_000;
-    let mut steps = taken(checked, ms)?;
+    let mut steps = taken(&checked, ms);
     steps.push(Step {
         name: "live",
         ok: None,
@@ -56,34 +60,43 @@ pub(in super::super) async fn validate(
     Answer::ok(&Report { ok, steps })
 }
 
-fn taken(
-    checked: Result<Option<Vec<crate::refusal::FieldFault>>, VaultError>,
-    ms: u64,
-) -> Result<Vec<Step>, Refused> {
-    let open =
-        |ok, detail: &str| Step { name: "open", ok: Some(ok), detail: detail.to_owned(), ms };
-    let faults = match checked {
-        Ok(Some(faults)) => faults,
-        Ok(None) => {
-            return Ok(vec![open(false, "No version of this secret is in service.")]);
-        }
-        Err(VaultError::Crypto(_)) => {
-            let detail = "The stored secret does not open: its row was changed outside Sealgate.";
-            return Ok(vec![open(false, detail)]);
-        }
-        Err(error) => return Err(refusal_of(error)),
+fn taken(checked: &Checked, ms: u64) -> Vec<Step> {
+    let step = |name, ok, detail: &str| Step { name, ok, detail: detail.to_owned(), ms: 0 };
+    let rows = match checked.untouched {
+        true => step("rows", Some(true), "Its rows are as Sealgate left them."),
+        false => step("rows", Some(false), checked.fault.unwrap_or(EDITED)),
     };
-    let sentences: Vec<String> =
-        faults.iter().map(|fault| format!("{} {}", fault.field, fault.fault)).collect();
-    let format = Step {
-        name: "format",
-        ok: Some(faults.is_empty()),
-        detail: if faults.is_empty() {
-            String::from("The fields have the provider's format.")
-        } else {
-            sentences.join("; ")
-        },
-        ms: 0,
+    let mut steps = vec![rows];
+    let open = match &checked.value {
+        Value::None => step("open", Some(false), "No version of this secret is in service."),
+        Value::DoesNotOpen => step("open", Some(false), CLOSED),
+        Value::Opens(_) => step("open", Some(true), "The active version opens."),
     };
-    Ok(vec![open(true, "The active version opens."), format])
+    steps.push(Step { ms, ..open });
+    if let Value::Opens(faults) = &checked.value {
+        steps.push(format(faults.as_deref()));
+    }
+    steps.push(match (checked.fault, checked.active) {
+        (Some(why), _) => step("serve", Some(false), why),
+        (None, false) => step("serve", None, DISABLED),
+        (None, true) => step("serve", Some(true), "Calls are served with it."),
+    });
+    steps
 }
+
+fn format(faults: Option<&[FieldFault]>) -> Step {
+    let (ok, detail) = match faults {
+        None => (None, String::from("The provider of this secret is not configured.")),
+        Some([]) => (Some(true), String::from("The fields have the provider's format.")),
+        Some(faults) => {
+            let sentences: Vec<String> =
+                faults.iter().map(|fault| format!("{} {}", fault.field, fault.fault)).collect();
+            (Some(false), sentences.join("; "))
+        }
+    };
+    Step { name: "format", ok, detail, ms: 0 }
+}
+
+const EDITED: &str = "Its rows are not as Sealgate left them.";
+const CLOSED: &str = "The stored secret does not open: its row was changed outside Sealgate.";
+const DISABLED: &str = "It is disabled, and no call is served with it; `sealgate secret set --active true` enables it.";

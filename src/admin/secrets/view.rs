@@ -25,6 +25,10 @@ pub(crate) struct Secret {
     owner: Option<String>,
     labels: BTreeMap<String, String>,
     active: bool,
+    /// True if a call is served with it, as its rows stand now.
+    usable: bool,
+    /// Why not, and what to do, where it is switched on or its rows are not as they were left.
+    fault: Option<&'static str>,
     /// The version that calls use; null if none does.
     version: Option<u32>,
     /// Where that version stands.
@@ -78,6 +82,8 @@ impl Secret {
             owner: secret.owner.clone(),
             labels: secret.labels.iter().cloned().collect(),
             active: secret.active,
+            usable: secret.active && secret.fault.is_none(),
+            fault: secret.fault,
             version: in_use.map(|version| version.version),
             state: in_use.map(|version| version.state),
             health: "unknown",

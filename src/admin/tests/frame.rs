@@ -146,7 +146,7 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
 }
 
 /// Every route of the description, in the order of the alphabet.
-const ROUTES: [&str; 36] = [
+const ROUTES: [&str; 38] = [
     "DELETE /api/v1/admin/api-keys/{id}",
     "DELETE /api/v1/admin/secrets/{id}",
     "GET /api/v1/admin/api-keys",
@@ -155,6 +155,7 @@ const ROUTES: [&str; 36] = [
     "GET /api/v1/admin/audit",
     "GET /api/v1/admin/audit/verify",
     "GET /api/v1/admin/backups",
+    "GET /api/v1/admin/integrity",
     "GET /api/v1/admin/keks",
     "GET /api/v1/admin/keks/jobs/{id}",
     "GET /api/v1/admin/providers",
@@ -171,6 +172,7 @@ const ROUTES: [&str; 36] = [
     "POST /api/v1/admin/api-keys/import",
     "POST /api/v1/admin/api-keys/{id}/rotate",
     "POST /api/v1/admin/backups",
+    "POST /api/v1/admin/keks/cancel",
     "POST /api/v1/admin/keks/rekey",
     "POST /api/v1/admin/keks/rewrap",
     "POST /api/v1/admin/keks/rotate",

@@ -9,7 +9,7 @@ use super::*;
 const NOBODY: &str = "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001";
 
 /// Route by route: may admin, operator, auditor, user, guest?
-const TABLE: [(&str, &str, [bool; 5]); 30] = [
+const TABLE: [(&str, &str, [bool; 5]); 32] = [
     ("POST", "/api/v1/admin/api-keys/import", [true, true, false, false, false]),
     ("POST", "/api/v1/admin/policy/explain", [true, true, true, false, false]),
     ("GET", "/api/v1/admin/api-keys", [true, true, true, false, false]),
@@ -28,6 +28,8 @@ const TABLE: [(&str, &str, [bool; 5]); 30] = [
     ("GET", "/api/v1/admin/backups", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/backups", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/secrets/{id}/reseal", [true, true, false, false, false]),
+    ("GET", "/api/v1/admin/integrity", [true, true, true, false, false]),
+    ("POST", "/api/v1/admin/keks/cancel", [true, false, false, false, false]),
     ("GET", "/api/v1/admin/keks", [true, true, true, false, false]),
     ("GET", "/api/v1/admin/keks/jobs/{id}", [true, true, true, false, false]),
     ("POST", "/api/v1/admin/keks/rotate", [true, false, false, false, false]),

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::super::failure::one_line;
 use super::super::link;
-use super::master;
+use super::{master, rows};
 use crate::app;
 use crate::clock::{self, Clock};
 use crate::config::Config;
@@ -43,16 +43,23 @@ const SANDBOX: &str = "sandbox";
 
 pub(super) async fn all(config: &Config, clock: &Clock) -> Vec<Check> {
     let running = link::answers(&config.socket).unwrap_or(false);
+    let master = master::check(config, clock).await;
+    // Without the master key nothing can be told, and that has its line.
+    let rows = match master.ok {
+        true => rows::check(config, clock, running).await,
+        false => Vec::new(),
+    };
     let mut checks = vec![
         clock_is_set(clock),
         data_folder(&config.data_dir),
-        master::check(config, clock).await,
+        master,
         memory(config),
         database(config, clock).await,
         server(config, running),
         port("proxy port", "proxy.listen", config.proxy.listen, running),
         port("admin port", "admin.listen", config.admin.listen, running),
     ];
+    checks.extend(rows);
     checks.extend(providers(config, clock, running).await);
     checks
 }

@@ -62,6 +62,23 @@ impl Database {
         all
     }
 
+    /// Does what somebody with the database's password could do.
+    pub(crate) async fn tamper(&self, sql: &str) {
+        match self {
+            Self::Sqlite(path) => {
+                let mut connection =
+                    sqlx::SqliteConnection::connect(&format!("sqlite://{}", path.display()))
+                        .await
+                        .unwrap();
+                sqlx::query("PRAGMA busy_timeout = 10000").execute(&mut connection).await.unwrap();
+                let sql = AssertSqlSafe(sql.to_owned());
+                sqlx::query(sql).execute(&mut connection).await.unwrap();
+                connection.close().await.unwrap();
+            }
+            Self::Postgres { server, name } => run(&url(server, name), sql).await,
+        }
+    }
+
     /// PostgreSQL lets nobody in any more, and shows out whoever is there.
     pub(crate) async fn go_away(&self) {
         self.allow_connections(false).await;

@@ -1,0 +1,64 @@
+//! The check of what is stored: are the rows as Sealgate left them, do they open? A server that
+//! runs is asked, because it has the keys at hand; else this command looks by itself. Must
+//! never mend anything, and never call a house well that is sealed.
+
+use serde_json::Value;
+
+use super::super::failure::Failure;
+use super::super::link;
+use super::super::secret::INTEGRITY;
+use super::checks::{Check, database_stands};
+use crate::app;
+use crate::clock::Clock;
+use crate::config::Config;
+
+const NAME: &str = "stored rows";
+/// More lines tell nobody more.
+const MOST: usize = 20;
+
+pub(super) async fn check(config: &Config, clock: &Clock, running: bool) -> Vec<Check> {
+    if !database_stands(config) {
+        return Vec::new();
+    }
+    if running {
+        return match ask(config).await {
+            Ok(findings) => told(&findings),
+            Err(failure) => vec![Check::red(NAME, failure.line(), UNSEAL)],
+        };
+    }
+    if config.needs_typing() {
+        return vec![Check::green(
+            NAME,
+            "not looked at: that takes the passphrase; ask again while an \
+                                        unsealed server runs",
+        )];
+    }
+    match app::examine(config, clock.clone()).await {
+        Ok(findings) => told(&findings),
+        Err(fault) => {
+            vec![Check::red(NAME, fault.to_string(), "see the line; docs/troubleshooting.md")]
+        }
+    }
+}
+
+async fn ask(config: &Config) -> Result<Vec<String>, Failure> {
+    let answer = link::connect(config).await?.get(INTEGRITY).await?;
+    let findings = answer.get("findings").and_then(Value::as_array).into_iter().flatten();
+    Ok(findings.filter_map(Value::as_str).map(str::to_owned).collect())
+}
+
+fn told(findings: &[String]) -> Vec<Check> {
+    if findings.is_empty() {
+        return vec![Check::green(NAME, "all as they were left, and everything opens")];
+    }
+    let mut checks: Vec<Check> =
+        findings.iter().take(MOST).map(|finding| Check::red(NAME, finding, MEND)).collect();
+    if let Some(more) = findings.len().checked_sub(MOST).filter(|more| *more > 0) {
+        checks.push(Check::red(NAME, format!("and {more} more"), MEND));
+    }
+    checks
+}
+
+const UNSEAL: &str = "if it is sealed, run `sealgate unseal`; else see the server's log";
+const MEND: &str =
+    "do what the line says; docs/key-hierarchy.md tells what an edited database means";

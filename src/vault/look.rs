@@ -1,0 +1,144 @@
+//! The truth about the rows as they stand in the database now: what a house that opened this moment
+//! would serve, and what it would refuse and why. For lists, validation and `doctor`; changes
+//! nothing. Must never call a row well that a start would close.
+
+use std::sync::Arc;
+
+use uuid::Uuid;
+
+use super::anchor::Anchors;
+use super::keyring::Keyring;
+use super::snapshot::Snapshot;
+use super::stock::Stock;
+use super::view::SecretView;
+use super::{Vault, VaultError, faults};
+use crate::kms::Masters;
+use crate::provider::Catalogue;
+use crate::refusal::FieldFault;
+use crate::store::{Store, StoredSecret};
+
+/// What a secret's rows are worth.
+pub(crate) struct Checked {
+    /// The rows are as Sealgate left them.
+    pub(crate) untouched: bool,
+    pub(crate) value: Value,
+    pub(crate) active: bool,
+    /// Why no call is served with it.
+    pub(crate) fault: Option<&'static str>,
+}
+
+pub(crate) enum Value {
+    /// No version is in service.
+    None,
+    DoesNotOpen,
+    /// It opens; what is wrong with its shape. None where nobody knows the provider.
+    Opens(Option<Vec<FieldFault>>),
+}
+
+/// What does not hold together in a house that is not running; one line each, with its remedy.
+pub(crate) async fn examine(
+    store: &Store,
+    masters: Arc<Masters>,
+    (catalogue, anchors): (&Catalogue, &Anchors),
+    installation: Uuid,
+) -> Result<Vec<String>, VaultError> {
+    let keyring = Keyring::load(store, masters, installation).await?;
+    keyring.refresh(store).await?;
+    findings(store, &keyring, catalogue, anchors).await
+}
+
+impl Vault {
+    /// The same, of the house that runs; sealed, nothing can be told.
+    pub(crate) async fn examine(&self) -> Result<Vec<String>, VaultError> {
+        let keyring = self.unsealed()?.keyring.share();
+        keyring.refresh(&self.store).await?;
+        findings(&self.store, &keyring, &self.catalogue, &self.anchors).await
+    }
+
+    pub(crate) async fn list(&self) -> Result<Vec<SecretView>, VaultError> {
+        let Some(unsealed) = self.opened.load_full() else {
+            return Ok(self.store.secrets().await?.rows.iter().map(SecretView::of).collect());
+        };
+        let keyring = unsealed.keyring.share();
+        drop(unsealed);
+        let stock = Stock::look(&self.store, &keyring, &self.anchors).await?;
+        let snapshot = prepared(&keyring, &self.catalogue, &stock, &stock.loaded.rows);
+        let view = |stored: &StoredSecret| SecretView {
+            fault: snapshot.fault(stored.secret.id),
+            ..SecretView::of(stored)
+        };
+        Ok(stock.loaded.rows.iter().map(view).collect())
+    }
+
+    pub(crate) async fn show(&self, id: Uuid) -> Result<Option<SecretView>, VaultError> {
+        // A row that contradicts the model says so here, and is in no list.
+        let Some(stored) = self.store.secret(id).await? else { return Ok(None) };
+        if self.is_sealed() {
+            return Ok(Some(SecretView::of(&stored)));
+        }
+        let keyring = self.unsealed()?.keyring.share();
+        let stock = Stock::look(&self.store, &keyring, &self.anchors).await?;
+        let mut rows = stock.loaded.rows.iter();
+        let Some(stored) = rows.find(|stored| stored.secret.id == id) else { return Ok(None) };
+        let snapshot = prepared(&keyring, &self.catalogue, &stock, std::slice::from_ref(stored));
+        Ok(Some(SecretView { fault: snapshot.fault(id), ..SecretView::of(stored) }))
+    }
+
+    /// Checks a stored secret as it lies in the database: judges its rows, opens its value, judges
+    /// its shape, wipes it.
+    pub(crate) async fn check_stored(&self, id: Uuid) -> Result<Option<Checked>, VaultError> {
+        let keyring = self.unsealed()?.keyring.share();
+        let stock = Stock::look(&self.store, &keyring, &self.anchors).await?;
+        let mut rows = stock.loaded.rows.iter();
+        let Some(stored) = rows.find(|stored| stored.secret.id == id) else { return Ok(None) };
+        let snapshot = prepared(&keyring, &self.catalogue, &stock, std::slice::from_ref(stored));
+        let value = match self.open_stored(stored) {
+            Ok(None) => Value::None,
+            Ok(Some(opened)) => {
+                let provider = self.catalogue.get(&stored.secret.provider);
+                Value::Opens(provider.map(|provider| faults(provider, &opened.copies(provider))))
+            }
+            Err(VaultError::Crypto(_)) => Value::DoesNotOpen,
+            Err(fault) => return Err(fault),
+        };
+        Ok(Some(Checked {
+            untouched: stock.judge(stored),
+            value,
+            active: stored.secret.active,
+            fault: snapshot.fault(id),
+        }))
+    }
+}
+
+async fn findings(
+    store: &Store,
+    keyring: &Keyring,
+    catalogue: &Catalogue,
+    anchors: &Anchors,
+) -> Result<Vec<String>, VaultError> {
+    let stock = Stock::look(store, keyring, anchors).await?;
+    let snapshot = prepared(keyring, catalogue, &stock, &stock.loaded.rows);
+    let mut findings = keyring.findings();
+    findings.extend(stock.loaded.contradictions.iter().map(ToString::to_string));
+    findings.extend(stock.findings.iter().cloned());
+    findings.extend(stock.lost_lists());
+    findings.extend(snapshot.findings());
+    findings.extend(snapshot.elsewhere());
+    match store.running_job().await {
+        Ok(_) => {}
+        Err(fault @ crate::store::Error::Contradiction { .. }) => {
+            findings.push(format!("{fault} Or end it with `sealgate kek cancel`."));
+        }
+        Err(fault) => return Err(fault.into()),
+    }
+    Ok(findings)
+}
+
+fn prepared(
+    keyring: &Keyring,
+    catalogue: &Catalogue,
+    stock: &Stock,
+    rows: &[StoredSecret],
+) -> Snapshot {
+    Snapshot::prepare(keyring, catalogue, rows, &|stored| stock.judge(stored))
+}

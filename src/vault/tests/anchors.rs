@@ -1,0 +1,275 @@
+//! Lists that were deleted or put back, with their rows and the counts beside them: what a node has
+//! seen is not forgotten, and what is legitimate is no alarm.
+
+use std::path::Path;
+
+use super::*;
+use crate::store::{JobKind, JobState};
+use crate::vault::ANCHORS;
+
+const VALUE: &str = "polygon-key-0123456789";
+
+/// Another start of the same node: the same folder.
+async fn started(house: &House, folder: &Path) -> Arc<Vault> {
+    let (store, clock) = (house.store.clone(), house.clock.clone());
+    let installation = house.vault.installation;
+    let vault = Vault::sealed(store, clock, house.catalogue.clone(), installation);
+    let vault = vault.anchored(folder);
+    vault.unseal(masters(3)).await.unwrap();
+    Arc::new(vault)
+}
+
+/// A house whose node keeps anchors, with secrets of these names.
+async fn filled(names: &[&str]) -> (House, tempfile::TempDir, Vec<Uuid>) {
+    let mut house = house().await;
+    let folder = tempfile::tempdir().unwrap();
+    house.vault = started(&house, folder.path()).await;
+    let mut ids = Vec::new();
+    for name in names {
+        ids.push(house.vault.add(new("polygon", name, VALUE)).await.unwrap().id);
+    }
+    (house, folder, ids)
+}
+
+async fn keep_copies(house: &House) {
+    for sql in [
+        "CREATE TABLE kept_secrets AS SELECT * FROM secrets",
+        "CREATE TABLE kept_versions AS SELECT * FROM secret_versions",
+        "CREATE TABLE kept_lists AS SELECT * FROM inventories",
+    ] {
+        house.store.tamper(sql).await;
+    }
+}
+
+async fn put_rows_back(house: &House) {
+    for sql in [
+        "DELETE FROM secret_versions",
+        "DELETE FROM secrets",
+        "INSERT INTO secrets SELECT * FROM kept_secrets",
+        "INSERT INTO secret_versions SELECT * FROM kept_versions",
+    ] {
+        house.store.tamper(sql).await;
+    }
+}
+
+async fn put_lists_back(house: &House) {
+    house.store.tamper("DELETE FROM inventories").await;
+    house.store.tamper("INSERT INTO inventories SELECT * FROM kept_lists").await;
+}
+
+fn serves(house: &House, vault: &Vault, name: &str) -> bool {
+    opened_by(vault, &permit(house, "polygon", Some(name))).is_ok()
+}
+
+#[tokio::test]
+async fn a_deleted_list_hides_no_secret_that_was_destroyed_and_put_back() {
+    let (house, folder, ids) = filled(&["a", "b"]).await;
+    keep_copies(&house).await;
+    house.vault.destroy(ids[0]).await.unwrap();
+    put_rows_back(&house).await;
+    house.store.tamper("DELETE FROM inventories").await;
+    house.store.tamper("UPDATE keks SET wraps = 0").await;
+    for _ in 0..2 {
+        let vault = started(&house, folder.path()).await;
+        assert!(!serves(&house, &vault, "a") && serves(&house, &vault, "b"));
+        let findings = vault.findings();
+        assert_eq!(findings.len(), 2, "{findings:?}");
+        assert!(findings.iter().any(|finding| finding.contains("is not there")), "{findings:?}");
+    }
+    // The first change writes the list again, and what differs stays found.
+    let vault = started(&house, folder.path()).await;
+    let owner = SecretPatch { owner: Some(Some(String::from("desk"))), ..SecretPatch::default() };
+    vault.set(ids[1], owner).await.unwrap();
+    let vault = started(&house, folder.path()).await;
+    assert!(!serves(&house, &vault, "a") && serves(&house, &vault, "b"));
+    assert_eq!(vault.findings().len(), 1);
+    assert!(vault.destroy(ids[0]).await.unwrap());
+    assert_eq!(vault.findings(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_deleted_list_hides_no_swap_of_names() {
+    let (house, folder, _) = filled(&["a", "b", "c"]).await;
+    for sql in [
+        "UPDATE secrets SET name = 'x' WHERE name = 'a'",
+        "UPDATE secrets SET name = 'a' WHERE name = 'b'",
+        "UPDATE secrets SET name = 'b' WHERE name = 'x'",
+        "DELETE FROM inventories",
+        "UPDATE keks SET wraps = 0",
+    ] {
+        house.store.tamper(sql).await;
+    }
+    let vault = started(&house, folder.path()).await;
+    assert!(!serves(&house, &vault, "a") && !serves(&house, &vault, "b"));
+    assert!(serves(&house, &vault, "c"));
+    let views = vault.list().await.unwrap();
+    assert_eq!(views.iter().filter(|view| view.fault.is_some()).count(), 2);
+}
+
+#[tokio::test]
+async fn rows_and_list_that_are_put_back_together_are_seen() {
+    let (house, folder, ids) = filled(&["a", "b"]).await;
+    keep_copies(&house).await;
+    let fields = vec![(String::from("api_key"), SecretBytes::copy_of(b"polygon-key-new-9876543"))];
+    house.vault.replace(ids[0], fields, "test").await.unwrap();
+    let late = house.vault.add(new("polygon", "c", VALUE)).await.unwrap().id;
+    put_rows_back(&house).await;
+    put_lists_back(&house).await;
+    // Beside the house that runs, too.
+    let told = house.vault.examine().await.unwrap().join("\n");
+    assert!(told.contains("was put back to an earlier state"), "{told}");
+    let vault = started(&house, folder.path()).await;
+    assert!(!serves(&house, &vault, "a") && serves(&house, &vault, "b"));
+    let told = vault.findings().join("\n");
+    assert!(told.contains("was put back to an earlier state"), "{told}");
+    assert!(told.contains(&late.to_string()), "{told}");
+    // Whoever meant it says so where the database's owner cannot: in the data folder.
+    std::fs::remove_file(folder.path().join(ANCHORS)).unwrap();
+    let vault = started(&house, folder.path()).await;
+    assert!(serves(&house, &vault, "a") && serves(&house, &vault, "b"));
+    assert_eq!(vault.findings(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn no_job_and_no_change_lifts_a_list_of_an_earlier_time_over_the_anchor() {
+    let (house, folder, ids) = filled(&["a", "b"]).await;
+    keep_copies(&house).await;
+    house.vault.destroy(ids[0]).await.unwrap();
+    put_rows_back(&house).await;
+    put_lists_back(&house).await;
+    let vault = started(&house, folder.path()).await;
+    vault.rotate_keks(None).await.unwrap();
+    vault.start_job(JobKind::Rewrap, "test", None).await.unwrap();
+    let settings =
+        Settings { kek_max_age_days: 0, keep_opened: Duration::ZERO, locked_memory_bytes: 0 };
+    let tending = tokio::spawn(Arc::clone(&vault).tend_keys(String::from("node"), settings));
+    for _ in 0..500 {
+        let job = vault.latest_job().await.unwrap().unwrap();
+        if job.state != JobState::Running {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tending.abort();
+    let vault = started(&house, folder.path()).await;
+    assert!(!serves(&house, &vault, "a") && serves(&house, &vault, "b"));
+    assert!(!vault.findings().is_empty());
+}
+
+#[tokio::test]
+async fn a_kill_before_the_anchor_an_upgrade_and_a_second_node_are_no_alarm() {
+    let (house, folder, ids) = filled(&["a", "b"]).await;
+    let file = folder.path().join(ANCHORS);
+    let before = std::fs::read(&file).unwrap();
+    house.vault.destroy(ids[0]).await.unwrap();
+    // The transaction stands, what follows it was never written.
+    std::fs::write(&file, &before).unwrap();
+    let vault = started(&house, folder.path()).await;
+    assert_eq!(vault.findings(), Vec::<String>::new());
+    assert_ne!(std::fs::read(&file).unwrap(), before, "taken over at the start");
+    // A house of before has no such file.
+    std::fs::remove_file(&file).unwrap();
+    let vault = started(&house, folder.path()).await;
+    assert_eq!(vault.findings(), Vec::<String>::new());
+    assert!(file.exists());
+
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = started(&house, elsewhere.path()).await;
+    for name in ["c", "d", "e"] {
+        vault.add(new("polygon", name, VALUE)).await.unwrap();
+    }
+    other.add(new("polygon", "f", VALUE)).await.unwrap();
+    for folder in [folder.path(), elsewhere.path()] {
+        let vault = started(&house, folder).await;
+        assert_eq!(vault.findings(), Vec::<String>::new());
+        assert!(serves(&house, &vault, "b") && serves(&house, &vault, "f"));
+    }
+}
+
+#[tokio::test]
+async fn a_category_whose_copy_opens_no_more_is_closed_until_somebody_says_it_was_meant() {
+    let (house, folder, ids) = filled(&["a"]).await;
+    let other = house.vault.add(new("openai", "default", "sk-0123456789abcdefghij")).await;
+    other.unwrap();
+    let file = folder.path().join(ANCHORS);
+    // As after a rewrap that the database knows nothing of any more.
+    let text = std::fs::read_to_string(&file).unwrap();
+    let line = text.lines().find(|line| line.ends_with(" market-data")).unwrap();
+    let later = format!("9 {} 00ff market-data", Uuid::from_u128(9));
+    std::fs::write(&file, text.replace(line, &later)).unwrap();
+    let vault = started(&house, folder.path()).await;
+    assert!(!serves(&house, &vault, "a"));
+    assert!(opened_by(&vault, &permit(&house, "openai", None)).is_ok());
+    assert_eq!(vault.findings().len(), 2);
+    let off = SecretPatch { active: Some(false), ..SecretPatch::default() };
+    assert!(matches!(vault.set(ids[0], off).await, Err(VaultError::Closed(_))));
+    std::fs::remove_file(&file).unwrap();
+    let vault = started(&house, folder.path()).await;
+    assert!(serves(&house, &vault, "a"));
+}
+
+#[tokio::test]
+async fn a_live_list_that_is_malformed_or_at_the_end_of_numbers_keeps_nobody_from_changes() {
+    for sql in [
+        "UPDATE inventories SET epoch = 9223372036854775807",
+        "UPDATE inventories SET epoch = -5",
+        "UPDATE inventories SET sealed = x'00'",
+        "DELETE FROM inventories",
+    ] {
+        for anchored in [true, false] {
+            let (house, folder, ids) = filled(&["a"]).await;
+            let start = async || match anchored {
+                true => started(&house, folder.path()).await,
+                false => Arc::new(house.another_node().await),
+            };
+            let vault = start().await;
+            house.store.tamper(sql).await;
+            assert_eq!(vault.examine().await.unwrap().len(), 1, "{sql}");
+            vault.add(new("polygon", "b", VALUE)).await.unwrap_or_else(|fault| {
+                panic!("{sql}: {fault}");
+            });
+            assert!(serves(&house, &vault, "a") && serves(&house, &vault, "b"), "{sql}");
+            // Once more, across a start.
+            house.store.tamper(sql).await;
+            let vault = start().await;
+            vault.destroy(ids[0]).await.unwrap();
+            assert!(serves(&house, &vault, "b"), "{sql}");
+            let vault = start().await;
+            assert_eq!(vault.findings(), Vec::<String>::new(), "{sql}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_category_without_an_active_key_says_what_to_do_and_the_others_go_on() {
+    let (house, _folder, _) = filled(&["a"]).await;
+    house.store.tamper("UPDATE keks SET state = 'retired'").await;
+    house.vault.rotate_keks(Some("nowhere")).await.unwrap_err();
+    let vault = house.another_node().await;
+    assert!(serves(&house, &vault, "a"), "what stands opens");
+    let refused = vault.add(new("polygon", "b", VALUE)).await.err().unwrap().to_string();
+    assert!(refused.contains("kek rotate --category market-data"), "{refused}");
+    assert!(vault.findings().contains(&refused));
+    vault.add(new("openai", "default", "sk-0123456789abcdefghij")).await.unwrap();
+    vault.rotate_keks(Some("market-data")).await.unwrap();
+    vault.add(new("polygon", "b", VALUE)).await.unwrap();
+    assert_eq!(vault.findings(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_job_that_nobody_works_on_is_cancelled_whatever_its_row_says() {
+    for (id, kind) in [("0198c0de-7a11-7c0d-8e5a-5ea19a7e0001", "rewrap"), ("ghost", "bogus")] {
+        let (house, _folder, _) = filled(&["a"]).await;
+        let sql = format!(
+            "INSERT INTO key_jobs (id, kind, state, running, holder, lease_until, total, done,
+            created_at, created_by) VALUES ('{id}', '{kind}', 'running', 1, 'ghost',
+            9223372036854775807, 1, 0, 1, 'ghost')"
+        );
+        house.store.tamper(Box::leak(sql.into_boxed_str())).await;
+        let start = || house.vault.start_job(JobKind::Rewrap, "test", None);
+        assert!(matches!(start().await, Err(VaultError::JobRuns)));
+        assert!(house.vault.cancel_job("key x").await.unwrap());
+        assert!(!house.vault.cancel_job("key x").await.unwrap());
+        start().await.unwrap();
+    }
+}

@@ -1,0 +1,205 @@
+//! Rows that somebody with the database's password has edited, put back or made up: what the house
+//! says of them on every face and command, that it refuses what it cannot trust, and that the rest
+//! goes on. Must never plant a fault through the house itself.
+
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::house::{Database, Ground, House, on_both};
+
+const SECRETS: &str = "/api/v1/admin/secrets";
+const INTEGRITY: &str = "/api/v1/admin/integrity";
+const KEKS: &str = "/api/v1/admin/keks";
+
+async fn secret(house: &House, provider: &str) -> Value {
+    let list = house.admin.get(SECRETS).send().await.json();
+    let items = list["items"].as_array().unwrap();
+    items.iter().find(|item| item["provider"] == provider).expect("it is listed").clone()
+}
+
+async fn findings(house: &House) -> Vec<String> {
+    let told = house.admin.get(INTEGRITY).send().await;
+    assert_eq!(told.status, 200, "{}", told.text());
+    let told = told.json();
+    let findings = told["findings"].as_array().unwrap();
+    assert_eq!(told["ok"], findings.is_empty());
+    findings.iter().map(|finding| finding.as_str().unwrap().to_owned()).collect()
+}
+
+on_both! {
+    async fn what_was_edited_is_told_by_every_list_and_check_and_the_rest_is_served(house: House) {
+        let mut house = house;
+        let client = house.client().await;
+        assert_eq!(findings(&house).await, [""; 0]);
+        for provider in ["acme", "quill"] {
+            let shown = secret(&house, provider).await;
+            assert_eq!((&shown["usable"], &shown["fault"]), (&json!(true), &Value::Null));
+        }
+        house.database.tamper("UPDATE secrets SET active = 0 WHERE provider = 'acme'").await;
+        for restart in [false, true] {
+            if restart {
+                house.restart().await;
+                let client = house.holder(&client);
+                client.get("/acme/x").send().await.is_refusal(503, "no_secret");
+                assert_eq!(client.get("/quill/x").send().await.status, 200);
+            }
+            let listed = secret(&house, "acme").await;
+            let path = format!("{SECRETS}/{}", listed["id"].as_str().unwrap());
+            let shown = house.admin.get(&path).send().await.json();
+            for told in [&listed, &shown] {
+                assert_eq!(told["usable"], false);
+                let fault = told["fault"].as_str().unwrap();
+                assert!(fault.contains("not as Sealgate left it"), "{fault}");
+            }
+            assert_eq!(secret(&house, "quill").await["usable"], true);
+            let report = house.admin.post(&format!("{path}/validate")).send().await.json();
+            assert_eq!(report["ok"], false, "{report}");
+            assert_eq!(report["steps"][0]["name"], "rows");
+            assert_eq!(report["steps"][0]["ok"], false);
+            let found = findings(&house).await;
+            assert!(found.len() == 1 && found[0].contains("of acme"), "{found:?}");
+        }
+        house.leave().await;
+    }
+}
+
+on_both! {
+    async fn secrets_versions_and_lists_put_back_together_are_seen_at_the_next_start(house: House) {
+        let mut house = house;
+        let client = house.client().await;
+        for (kept, table) in COPIES {
+            house.database.tamper(&format!("CREATE TABLE {kept} AS SELECT * FROM {table}")).await;
+        }
+        let id = secret(&house, "acme").await["id"].as_str().unwrap().to_owned();
+        assert_eq!(house.admin.delete(&format!("{SECRETS}/{id}")).send().await.status, 204);
+        for (_, table) in COPIES.iter().rev() {
+            house.database.tamper(&format!("DELETE FROM {table}")).await;
+        }
+        for (kept, table) in COPIES {
+            house.database.tamper(&format!("INSERT INTO {table} SELECT * FROM {kept}")).await;
+        }
+        for _ in 0..2 {
+            house.restart().await;
+            let client = house.holder(&client);
+            client.get("/acme/x").send().await.is_refusal(503, "no_secret");
+            assert_eq!(client.get("/quill/x").send().await.status, 200);
+            let found = findings(&house).await.join("\n");
+            assert!(found.contains("was put back to an earlier state"), "{found}");
+            assert!(found.contains("anchors"), "the remedy: {found}");
+        }
+        // The trail was told, too.
+        let trail = house.admin.get("/api/v1/admin/audit?kind=security").send().await.text();
+        assert!(trail.contains("put back"), "{trail}");
+        // Struck off, the house is in order.
+        assert_eq!(house.admin.delete(&format!("{SECRETS}/{id}")).send().await.status, 204);
+        assert_eq!(findings(&house).await, [""; 0]);
+        house.leave().await;
+    }
+}
+
+/// Parents before children.
+const COPIES: [(&str, &str); 3] =
+    [("kept_a", "secrets"), ("kept_b", "secret_versions"), ("kept_c", "inventories")];
+
+on_both! {
+    async fn edited_lists_keys_and_jobs_are_named_and_nothing_else_stops(house: House) {
+        let database = &house.database;
+        let client = house.client().await;
+        let add = async |name: &str| {
+            let fields = json!({"api_key": house.canary.plain()});
+            let secret = json!({"provider": "acme", "name": name, "fields": fields});
+            house.admin.post(SECRETS).json(&secret).send().await
+        };
+        for (name, sql) in [
+            ("a", "UPDATE inventories SET epoch = 9223372036854775807"),
+            ("b", "UPDATE inventories SET epoch = -1"),
+            ("c", "DELETE FROM inventories"),
+        ] {
+            database.tamper(sql).await;
+            assert_eq!(findings(&house).await.len(), 1, "{sql}");
+            let added = add(name).await;
+            assert_eq!(added.status, 201, "{sql}: {}", added.text());
+            assert_eq!(findings(&house).await, [""; 0], "{sql}");
+        }
+        database.tamper("UPDATE keks SET state = 'retired'").await;
+        let mut house = house;
+        house.restart().await;
+        let holder = house.holder(&client);
+        assert_eq!(holder.get("/acme/x").send().await.status, 200);
+        let fields = json!({"api_key": house.canary.plain()});
+        let secret = json!({"provider": "acme", "name": "d", "fields": fields});
+        let refused = house.admin.post(SECRETS).json(&secret).send().await;
+        let detail = refused.is_refusal(409, "conflict")["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("table keks") && detail.contains("kek rotate"), "{detail}");
+        assert_eq!(house.admin.post(&format!("{KEKS}/rotate")).send().await.status, 201);
+        assert_eq!(house.admin.post(SECRETS).json(&secret).send().await.status, 201);
+        assert_eq!(findings(&house).await, [""; 0]);
+
+        for (id, kind) in [("ghost", "rewrap"), ("0198c0de-7a11-7c0d-8e5a-5ea19a7e0001", "bogus")] {
+            let sql = format!(
+                "INSERT INTO key_jobs (id, kind, state, running, holder, lease_until, total, done, \
+                 created_at, created_by) VALUES ('{id}', '{kind}', 'running', 1, 'ghost', \
+                 9223372036854775807, 1, 0, 1, 'ghost')"
+            );
+            house.database.tamper(&sql).await;
+            let status = house.admin.get(KEKS).send().await;
+            assert_eq!(status.status, 200, "{}", status.text());
+            let told = status.json();
+            assert!(!told["items"].as_array().unwrap().is_empty());
+            let fault = told["job_fault"].as_str().unwrap();
+            assert!(fault.contains("key_jobs") && fault.contains("kek cancel"), "{fault}");
+            assert_eq!(findings(&house).await.len(), 1);
+            let refused = house.admin.post(&format!("{KEKS}/rewrap")).send().await;
+            refused.is_refusal(409, "conflict");
+            let cancelled = house.admin.post(&format!("{KEKS}/cancel")).send().await;
+            assert_eq!(cancelled.json(), json!({"cancelled": true}));
+            assert_eq!(findings(&house).await, [""; 0]);
+        }
+        assert_eq!(house.admin.post(&format!("{KEKS}/rewrap")).send().await.status, 202);
+        house.leave().await;
+    }
+}
+
+/// The lines of `doctor` that are red: name and detail.
+fn red(ground: &Ground) -> Vec<(String, String)> {
+    let told: Value = serde_json::from_slice(&ground.run(&["doctor", "--json"]).stdout).unwrap();
+    let checks = told["checks"].as_array().unwrap().iter().filter(|check| check["ok"] == false);
+    let text = |check: &Value, member: &str| check[member].as_str().unwrap().to_owned();
+    checks.map(|check| (text(check, "name"), text(check, "detail"))).collect()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn doctor_and_the_commands_tell_of_edited_rows_and_of_a_sealed_house() {
+    let ground = Ground::new("");
+    ground.json(&["init", "--json"]);
+    let server = ground.serve(&["--sandbox"]);
+    assert_eq!(red(&ground), []);
+    assert!(ground.run(&["seal"]).status.success());
+    let sealed = red(&ground);
+    assert!(sealed.len() == 1 && sealed[0].0 == "stored rows", "{sealed:?}");
+    assert!(sealed[0].1.contains("sealed"), "{sealed:?}");
+    assert!(ground.run(&["unseal"]).status.success());
+    assert_eq!(red(&ground), []);
+
+    let database = Database::Sqlite(ground.data().join("sealgate.db"));
+    database.tamper("UPDATE secrets SET active = 0").await;
+    let tells = || {
+        let told = red(&ground);
+        assert!(told.len() == 1 && told[0].0 == "stored rows", "{told:?}");
+        assert!(told[0].1.contains("not as Sealgate left it"), "{told:?}");
+    };
+    tells();
+    let list = said(&ground.run(&["secret", "list"]));
+    assert!(list.contains("USABLE") && list.contains("not as Sealgate left it"), "{list}");
+    let shown = said(&ground.run(&["secret", "show", "sandbox"]));
+    assert!(shown.contains("not as Sealgate left it"), "{shown}");
+    assert!(!ground.run(&["secret", "validate", "sandbox"]).status.success());
+    assert_eq!(said(&ground.run(&["kek", "cancel"])), "no job was running\n");
+    server.stop();
+    tells();
+}
