@@ -79,6 +79,13 @@ impl Config {
     pub(crate) fn master_place(&self) -> kms::Place {
         kms::Place { settings: self.kms.clone(), previous: self.kms_previous.clone() }
     }
+
+    /// Must somebody type a passphrase before the vault opens: of the master key, or of the one
+    /// that it takes over from?
+    pub(crate) fn needs_typing(&self) -> bool {
+        let previous = self.kms_previous.as_ref();
+        self.kms.needs_typing() || previous.is_some_and(kms::Settings::needs_typing)
+    }
 }
 
 /// The settings, and how each came to be.

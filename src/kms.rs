@@ -206,6 +206,9 @@ pub(crate) async fn create_if_missing(
     match settings {
         Settings::File { path } => file::create_if_missing(path),
         Settings::Passphrase { source } => {
+            if passphrase::stands(ground).await? {
+                return Ok(false);
+            }
             if source.is_none() && typed.is_none() {
                 return Err(KmsError::NotSetUp);
             }
@@ -216,6 +219,14 @@ pub(crate) async fn create_if_missing(
             open(settings, ground, None).await.map(|_| false)
         }
     }
+}
+
+/// Must somebody type a passphrase before `create_if_missing`? Not for one that stands.
+pub(crate) async fn lacks_typing(
+    settings: &Settings,
+    ground: &Ground<'_>,
+) -> Result<bool, KmsError> {
+    Ok(settings.needs_typing() && !passphrase::stands(ground).await?)
 }
 
 fn said(source: Option<&Source>, typed: Option<SecretBytes>) -> Result<SecretBytes, KmsError> {

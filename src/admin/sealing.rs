@@ -3,6 +3,7 @@
 //! nowhere else: not into the trail, not into an answer.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde_json::json;
@@ -80,22 +81,7 @@ async fn unseal(call: Call, sent: Sent) -> Result<Answer, Refused> {
 
 fn refusal_of(call: &Call, error: UnsealError) -> Refused {
     let fault = match error {
-        UnsealError::TooSoon { wait } => {
-            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-            let reset_at_ms = call.house.clock.unix_ms().checked_add_unsigned(wait_ms);
-            let exceeded = Exceeded {
-                limit: LimitKind::Client,
-                quota: 1,
-                used: 1,
-                reset_at_ms,
-                retry_after_seconds: wait_ms.div_ceil(1000).max(1),
-            };
-            let detail = String::from(
-                "After a wrong passphrase the next one is taken a little later, each time twice as \
-                 long.",
-            );
-            return Refusal::rate_limited(exceeded, detail).into();
-        }
+        UnsealError::TooSoon { wait } => return too_soon(call, wait),
         UnsealError::Vault(fault) => fault,
     };
     let VaultError::Kms(kms) = &fault else { return Refused::internal(fault) };
@@ -124,6 +110,23 @@ fn refusal_of(call: &Call, error: UnsealError) -> Refused {
         #[cfg(not(feature = "aws-kms"))]
         KmsError::NotBuilt => stays_sealed(kms),
     }
+}
+
+/// Whether this guess would have been right is not told.
+pub(super) fn too_soon(call: &Call, wait: Duration) -> Refused {
+    let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+    let reset_at_ms = call.house.clock.unix_ms().checked_add_unsigned(wait_ms);
+    let exceeded = Exceeded {
+        limit: LimitKind::Client,
+        quota: 1,
+        used: 1,
+        reset_at_ms,
+        retry_after_seconds: wait_ms.div_ceil(1000).max(1),
+    };
+    let detail = String::from(
+        "After a wrong passphrase the next one is taken a little later, each time twice as long.",
+    );
+    Refusal::rate_limited(exceeded, detail).into()
 }
 
 fn stays_sealed(fault: &KmsError) -> Refused {

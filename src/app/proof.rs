@@ -7,12 +7,12 @@ use std::sync::Arc;
 use super::StartError;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::kms::{self, Masters};
+use crate::kms;
 use crate::store::Store;
 use crate::vault::Vault;
 
 /// How many key-encryption keys stand in the database, and how many of them open under the master
-/// key of these settings. An error says why none can be tried, or that it is another master key.
+/// keys of these settings. An error says why none can be tried, or that it is another master key.
 pub(crate) async fn prove_master_key(
     config: &Config,
     clock: Clock,
@@ -30,6 +30,6 @@ async fn prove(
 ) -> Result<(usize, usize), StartError> {
     let Some(installation) = store.installation().await? else { return Ok((0, 0)) };
     let ground = kms::Ground { store, clock, installation: installation.id };
-    let masters = Arc::new(Masters::of(kms::open(&config.kms, &ground, None).await?));
+    let masters = Arc::new(kms::gather(&config.master_place(), &ground, None).await?);
     Ok(Vault::prove(store, masters, installation.id).await?)
 }

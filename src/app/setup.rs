@@ -56,9 +56,9 @@ pub(super) async fn run(
     if known.is_none() || config.kms_previous.is_some() {
         let installation = known.as_ref().map_or(Uuid::nil(), |known| known.id);
         let ground = kms::Ground { store, clock, installation };
-        let typed = match (&config.kms, ask) {
-            (kms::Settings::Passphrase { source: None }, Some(ask)) => Some(ask()?),
-            _ => None,
+        let typed = match ask {
+            Some(ask) if kms::lacks_typing(&config.kms, &ground).await? => Some(ask()?),
+            Some(_) | None => None,
         };
         made = kms::create_if_missing(&config.kms, &ground, typed).await?;
     }

@@ -64,7 +64,7 @@ pub(super) struct Long {
     #[arg(long)]
     detach: bool,
     #[command(flatten)]
-    reach: Reach,
+    pub(super) reach: Reach,
 }
 
 impl Command {

@@ -52,13 +52,13 @@ impl Unseal {
     }
 }
 
-fn is_remote(ground: &Ground, reach: &Reach) -> bool {
+pub(super) fn is_remote(ground: &Ground, reach: &Reach) -> bool {
     reach.url.is_some() || ground.environment.url().is_some()
 }
 
 /// By the settings of this machine; a remote server's are not known here.
 fn is_asked_for(ground: &Ground, reach: &Reach) -> Result<bool, Failure> {
-    Ok(!is_remote(ground, reach) && ground.config()?.kms.needs_typing())
+    Ok(!is_remote(ground, reach) && ground.config()?.needs_typing())
 }
 
 fn runs(ground: &Ground, reach: &Reach) -> Result<(), Failure> {

@@ -94,12 +94,17 @@ pub(super) async fn stage(
     Ok(LocalKey::new(MasterKind::Passphrase, key))
 }
 
+/// Is there a master key that some passphrase opens?
+pub(super) async fn stands(ground: &Ground<'_>) -> Result<bool, KmsError> {
+    Ok(!ground.store.master_passphrases().await?.is_empty())
+}
+
 /// Makes a master key that this passphrase opens; false if there is one already.
 pub(super) async fn create_if_missing(
     ground: &Ground<'_>,
     passphrase: SecretBytes,
 ) -> Result<bool, KmsError> {
-    if !ground.store.master_passphrases().await?.is_empty() {
+    if stands(ground).await? {
         return Ok(false);
     }
     let characters = passphrase.expose_str().map_or(passphrase.len(), |text| text.chars().count());

@@ -1,5 +1,5 @@
 //! Where key material lies: pages that are locked, left out of dumps and out of children, with a
-//! guard page on either side; and the allocator that wipes whatever the program frees. The only
+//! guard page on either side; and the allocator that wipes what the program frees. The only
 //! `unsafe` of this room, sound because each block has one owner, `Locked`, and each mapping lives
 //! as long as the process. Must never end the process because the system refuses: it falls back to
 //! weaker memory, and says so through `protection`.

@@ -53,10 +53,21 @@ pub(super) async fn open(path: &Path, schema: Option<i64>) -> Result<(Pools, Str
             .max_lifetime(None)
             .test_before_acquire(false)
     };
-    let writer = pool(1).connect_with(options.clone()).await?;
+    let writer = pool(1).after_release(|connection, _| Box::pin(has_ended(connection)));
+    let writer = writer.connect_with(options.clone()).await?;
     let readers = pool(READERS).connect_with(options.pragma("query_only", "ON")).await?;
     first.close().await?;
     Ok((Pools::Sqlite { writer, readers }, place))
+}
+
+/// False for a connection that still believes in a transaction; it is closed then. On a full disk
+/// SQLite rolls back by itself, the driver's own rollback fails, and no later one would ever begin.
+async fn has_ended(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    if connection.is_in_transaction() {
+        // A rollback may still be on its way to the connection's thread; this waits behind it.
+        connection.ping().await?;
+    }
+    Ok(!connection.is_in_transaction())
 }
 
 pub(super) async fn check_integrity(readers: &SqlitePool, place: &str) -> Result<(), Error> {

@@ -159,14 +159,17 @@ impl Vault {
             Err(fault) if is_passing(&fault) => return Err(fault),
             Err(fault) => Outcome { state: JobState::Failed, sentence: fault.to_string() },
         };
+        // Whoever is told of the end finds the house serving what the rows say by then.
+        let changing = self.changing.lock().await;
+        self.reload_locked(&changing).await?;
+        drop(changing);
         let end = (outcome.state, outcome.sentence.as_str());
         if self.store.finish_job(job.id, node, end).await?
             && let Some(job) = self.store.job(job.id).await?
         {
             self.tell(Happening::Ended(job));
         }
-        let changing = self.changing.lock().await;
-        self.reload_locked(&changing).await
+        Ok(())
     }
 
     /// The progress of one more row, to be stored with it.

@@ -13,7 +13,7 @@ use super::{Vault, VaultError};
 use crate::clock::Clock;
 use crate::kms::{self, KmsError, Masters, Settings};
 use crate::secret::SecretBytes;
-use crate::store::Store;
+use crate::store::{JobRow, Store};
 
 /// Whoever cuts calls answers when they are gone: true if all are.
 pub(crate) type Cut = Box<dyn Fn() -> Pin<Box<dyn Future<Output = bool> + Send>> + Send + Sync>;
@@ -146,11 +146,7 @@ impl Warden {
         if !self.vault.is_sealed() {
             return Ok(false);
         }
-        let now_ns = self.clock.monotonic_ns();
-        if typed.is_some() && now_ns < guesses.not_before_ns {
-            let wait = Duration::from_nanos(guesses.not_before_ns - now_ns);
-            return Err(UnsealError::TooSoon { wait });
-        }
+        guesses.allow(typed.as_ref(), self.clock.monotonic_ns())?;
         match self.open(typed).await {
             Ok(()) => {
                 *guesses = Guesses::default();
@@ -159,14 +155,25 @@ impl Warden {
                 Ok(true)
             }
             Err(fault) => {
-                if matches!(fault, VaultError::Kms(KmsError::WrongPassphrase)) {
-                    guesses.miss(self.clock.monotonic_ns());
-                    tracing::warn!(name: "vault.wrong_passphrase", failed = guesses.failed,
-                        "a passphrase that opens nothing");
-                }
+                guesses.judge(&fault, self.clock.monotonic_ns());
                 Err(UnsealError::Vault(fault))
             }
         }
+    }
+
+    /// Begins the move to another master key. A passphrase that is given for it is a guess like
+    /// any other: here too a wrong one makes the next one wait.
+    pub(crate) async fn rotate_master(
+        &self,
+        by: &str,
+        typed: Option<SecretBytes>,
+    ) -> Result<JobRow, UnsealError> {
+        let mut guesses = self.turn.lock().await;
+        guesses.allow(typed.as_ref(), self.clock.monotonic_ns())?;
+        self.vault.rotate_master(by, typed).await.map_err(|fault| {
+            guesses.judge(&fault, self.clock.monotonic_ns());
+            UnsealError::Vault(fault)
+        })
     }
 
     /// Ends every call under way, then drops every key. True if it was open before; an error if
@@ -281,6 +288,23 @@ impl std::fmt::Display for StillHeld {
 }
 
 impl Guesses {
+    fn allow(&self, typed: Option<&SecretBytes>, now_ns: u64) -> Result<(), UnsealError> {
+        match self.not_before_ns.checked_sub(now_ns) {
+            Some(wait_ns) if wait_ns > 0 && typed.is_some() => {
+                Err(UnsealError::TooSoon { wait: Duration::from_nanos(wait_ns) })
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn judge(&mut self, fault: &VaultError, now_ns: u64) {
+        if matches!(fault, VaultError::Kms(KmsError::WrongPassphrase)) {
+            self.miss(now_ns);
+            tracing::warn!(name: "vault.wrong_passphrase", failed = self.failed,
+                "a passphrase that opens nothing");
+        }
+    }
+
     /// One second after the first, twice as long after each further one.
     fn miss(&mut self, now_ns: u64) {
         let seconds = 1_u64.checked_shl(self.failed).unwrap_or(u64::MAX).min(LONGEST_WAIT_SECONDS);

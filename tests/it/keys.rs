@@ -336,3 +336,57 @@ async fn the_master_key_moves_to_where_the_settings_say_and_back() {
     let told = String::from_utf8_lossy(&ended.stderr).into_owned();
     assert!(told.contains("the master key is not the one that this database was made"), "{told}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_master_key_moves_to_a_passphrase_that_is_typed_and_back() {
+    const TYPED: &str = "kind = \"passphrase\"";
+    const RIGHT: &str = "a long enough passphrase\n";
+    let site = Site::new(1, "").await;
+    let typing = |arguments: &[&str], input: &str| {
+        let ended = site.ground.run_with_input(arguments, input);
+        let told = String::from_utf8_lossy(&ended.stderr).into_owned();
+        (ended.status.success(), told)
+    };
+    let does = |arguments: &[&str]| {
+        let (is_done, told) = typing(arguments, RIGHT);
+        assert!(is_done, "{arguments:?}: {told}");
+    };
+    moved(&site, TYPED, Some(FIRST));
+    assert!(site.ground.fails(&["serve"]).contains("run `sealgate init`"));
+    does(&["init"]);
+    // It stands: nobody is asked again.
+    assert!(site.ground.run(&["init"]).status.success());
+    let server = site.ground.serve(&[]);
+    does(&["unseal"]);
+    site.assert_readable(&server.admin, &server.proxy).await;
+    let done = site.ground.json(&["master-key", "rotate", "--json"]);
+    assert_eq!(done["state"], "done", "{done}");
+    server.stop();
+
+    moved(&site, TYPED, None);
+    let server = site.ground.serve(&[]);
+    does(&["unseal"]);
+    assert_eq!(site.post(&server.admin, "master-key/rotate").await, Some(422));
+    let (is_done, told) = typing(&["master-key", "rotate"], "another long passphrase\n");
+    assert!(!is_done && told.contains("opens no master key"), "{told}");
+    let (is_done, told) = typing(&["master-key", "rotate"], RIGHT);
+    assert!(!is_done && told.contains("a little later"), "{told}");
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    does(&["master-key", "rotate"]);
+    site.assert_readable(&server.admin, &server.proxy).await;
+    server.stop();
+
+    moved(&site, FIRST, Some(TYPED));
+    let looked = site.ground.run(&["doctor"]);
+    let told = String::from_utf8_lossy(&looked.stdout).into_owned();
+    assert!(told.contains("the former one is opened by a passphrase"), "{told}");
+    let server = site.ground.serve(&[]);
+    does(&["unseal"]);
+    site.assert_readable(&server.admin, &server.proxy).await;
+    does(&["master-key", "rotate"]);
+    server.stop();
+    moved(&site, FIRST, None);
+    let server = site.ground.serve(&[]);
+    site.assert_readable(&server.admin, &server.proxy).await;
+    server.stop();
+}

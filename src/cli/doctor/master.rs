@@ -21,6 +21,12 @@ pub(super) async fn check(config: &Config, clock: &Clock) -> Check {
     if !place.ok || config.kms.needs_typing() || !database_stands(config) {
         return place;
     }
+    // Rows may hang on the former one until they are moved, and nobody is asked for it here.
+    if config.needs_typing() {
+        let typed = "the former one is opened by a passphrase that is typed: each start is sealed \
+                     until `sealgate unseal`";
+        return Check::green(NAME, format!("{}; {typed}", place.detail));
+    }
     let remedy = "bring the right one back from its safe copy, or set master_key to where it is";
     match app::prove_master_key(config, clock.clone()).await {
         Ok((0, _)) => Check::green(NAME, format!("{}; nothing is sealed yet", place.detail)),

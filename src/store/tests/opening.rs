@@ -289,3 +289,23 @@ async fn refuse_password(listener: TcpListener) -> Vec<u8> {
     socket.write_all(fields).await.unwrap();
     password
 }
+
+#[tokio::test]
+async fn after_a_disk_was_full_for_a_moment_it_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = Target::Sqlite(folder.path().join("full.db"));
+    let store = Store::open(&Settings { target }, Clock::settable(NOW_MS)).await.unwrap();
+    let Pools::Sqlite { writer, .. } = &store.pools else { panic!("this is SQLite") };
+    sqlx::query("CREATE TABLE filler (bytes BLOB)").execute(writer).await.unwrap();
+    // As small as it is now: the next page is one too many.
+    sqlx::query("PRAGMA max_page_count = 1").execute(writer).await.unwrap();
+    let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    let filled = sqlx::query("INSERT INTO filler VALUES (zeroblob(10000000))").execute(&mut *tx);
+    let told = filled.await.unwrap_err().to_string();
+    assert!(told.contains("full"), "{told}");
+    drop(tx);
+    // The limit belonged to the connection that is closed now.
+    let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    sqlx::query("INSERT INTO filler VALUES (zeroblob(10000))").execute(&mut *tx).await.unwrap();
+    tx.commit().await.unwrap();
+}
