@@ -151,9 +151,10 @@ impl Corridor {
         };
         let (outbound, needles) = inject(head, body, &permit, opened)?;
         // Whoever was revoked while this call walked does not leave any more.
-        check_standing(client.standing(&house.clock))?;
+        let may_leave = || check_standing(client.standing(&house.clock));
+        may_leave()?;
         let now_ns = trace.forwarded();
-        let sent = self.upstream.send(outbound, now_ns).await;
+        let sent = self.upstream.send(outbound, now_ns, &may_leave).await;
         trace.upstream_ended();
         let reply = sent?;
         let place = Whereabouts {
