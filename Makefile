@@ -29,6 +29,7 @@ bench: ## cost per request beside nginx, interleaved
 	.ci/install bench
 	cargo bench --features aws-kms --bench proxy -- --bar 0.90 --h2 --more
 	cargo bench --bench vault -- --bar 0.5
+	cargo bench --bench clients -- --bar
 
 fmt: ## format the sources
 	cargo fmt

@@ -120,6 +120,11 @@ impl Client {
         }
     }
 
+    /// Does it matter to this client key by which method it calls?
+    pub(crate) fn is_narrow(&self) -> bool {
+        self.rights.scopes.is_some() || !self.rights.role.may(Right::Proxy)
+    }
+
     /// The secret that this key uses at a provider, if it is bound to one.
     pub(crate) fn bound_secret(&self, provider: &str) -> Option<&str> {
         let bound = self.rights.secrets.iter().find(|(id, _)| id == provider);

@@ -230,18 +230,19 @@ impl Corridor {
         };
         let decoded = inbound.decoded_segments(client.rights.scopes.is_some());
         let segments: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
-        let request = policy::Request {
-            provider,
-            method: inbound.method(),
-            segments: &segments,
-            secret: inbound.wanted_secret(),
-            from: policy::Whence {
-                address,
-                origin: client.rights.allowed_origins.as_ref().and_then(|_| inbound.origin()),
-            },
+        let asks = |method: &str| {
+            let origin = client.rights.allowed_origins.as_ref().and_then(|_| inbound.origin());
+            let (segments, secret) = (segments.as_slice(), inbound.wanted_secret());
+            let from = policy::Whence { address, origin };
+            let request = policy::Request { provider, method, segments, secret, from };
+            policy::authorize(client, &request)
+                .map_err(|denied| Refusal::new(Reason::Forbidden, denied.sentence()))
         };
-        policy::authorize(client, &request)
-            .map_err(|denied| Refusal::new(Reason::Forbidden, denied.sentence()))
+        // Some providers do what a header names instead of the method: that must be allowed, too.
+        if client.is_narrow() {
+            inbound.methods_in_headers().try_for_each(|method| asks(&method).map(drop))?;
+        }
+        asks(inbound.method())
     }
 }
 

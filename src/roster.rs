@@ -6,6 +6,8 @@ mod compiled;
 mod failures;
 mod fault;
 mod table;
+#[cfg(test)]
+mod timing;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -17,7 +19,7 @@ pub(crate) use self::compiled::client as compiled;
 use self::failures::Failures;
 pub(crate) use self::fault::RosterError;
 use self::table::{Entry, Now, Table};
-use crate::client::{Client, State};
+use crate::client::Client;
 use crate::clock::Clock;
 use crate::crypto::token;
 use crate::secret::SecretBytes;
@@ -112,11 +114,11 @@ impl Roster {
             return Ok(None);
         }
         let digest = token::digest(presented);
-        let entry = match self.table.find(&digest, || self.clock.monotonic_ns()) {
-            Some(entry) => entry,
-            None => self.look_up(&digest).await?,
+        let judged = match self.table.find(&digest, &self.clock) {
+            Some(judged) => judged,
+            None => self.look_up(&digest).await?.judge(self.clock.now()),
         };
-        Ok(self.usable(entry))
+        Ok(judged.map_err(|failure| self.metrics.authentication_failed(failure)).ok())
     }
 
     /// Are there keys of older systems, whose shape nobody knows?
@@ -251,7 +253,7 @@ impl Roster {
             let found = self.store.client_key_by_digest(digest).await?;
             let entry = match found {
                 Some((row, valid_until_ms)) => match compiled(&row) {
-                    Ok(client) => Entry::Known { client: Arc::new(client), valid_until_ms },
+                    Ok(client) => Entry::known(Arc::new(client), valid_until_ms),
                     Err(fault) => {
                         tracing::error!(id = %row.id, %fault, "integrity: a client key is closed");
                         self.unknown()
@@ -266,28 +268,12 @@ impl Roster {
     }
 
     fn unknown(&self) -> Entry {
-        Entry::Unknown { until_ns: self.clock.monotonic_ns().saturating_add(UNKNOWN_FOR_NS) }
+        Entry::unknown(self.clock.monotonic_ns().saturating_add(UNKNOWN_FOR_NS))
     }
 
     /// A request came without any credential: counted like the other failures.
     pub(crate) fn missing(&self) {
         self.metrics.authentication_failed(AuthFailure::Missing);
-    }
-
-    fn usable(&self, entry: Entry) -> Option<Arc<Client>> {
-        let failure = match entry {
-            Entry::Unknown { .. } => AuthFailure::Unknown,
-            Entry::Known { valid_until_ms: Some(until), .. } if until <= self.clock.unix_ms() => {
-                AuthFailure::Expired
-            }
-            Entry::Known { client, .. } => match client.state(&self.clock) {
-                State::Active => return Some(client),
-                State::Revoked => AuthFailure::Revoked,
-                State::Expired => AuthFailure::Expired,
-            },
-        };
-        self.metrics.authentication_failed(failure);
-        None
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod checks;
 mod master;
+mod pages;
 mod rows;
 
 use clap::Args;
@@ -73,6 +74,7 @@ fn tell(output: Output, checks: &[Check]) -> Result<(), Failure> {
     let width = checks.iter().map(|check| check.name.chars().count()).max().unwrap_or(0);
     checks.iter().try_for_each(|check| {
         let mark = match check.ok {
+            true if check.remedy.is_some() => output.paint(Colour::Green, "note"),
             true => output.paint(Colour::Green, "ok  "),
             false => output.paint(Colour::Red, "FAIL"),
         };

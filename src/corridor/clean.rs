@@ -19,6 +19,13 @@ use crate::refusal::{Reason, Refusal};
 
 const X_SEALGATE_SECRET: HeaderName = HeaderName::from_static("x-sealgate-secret");
 
+/// Known to widespread server frameworks, which do what they name.
+static METHOD_OVERRIDES: [HeaderName; 3] = [
+    HeaderName::from_static("x-http-method-override"),
+    HeaderName::from_static("x-http-method"),
+    HeaderName::from_static("x-method-override"),
+];
+
 /// What callers ask for; not yet what may leave. The head stays where it came in and is worked on
 /// there: moving it from step to step cost more than most of the steps.
 pub(super) struct Inbound<'r> {
@@ -94,6 +101,12 @@ impl<'r> Inbound<'r> {
 
     pub(super) fn method(&self) -> &str {
         self.parts.method.as_str()
+    }
+
+    /// What the caller would have a provider take for the method.
+    pub(super) fn methods_in_headers(&self) -> impl Iterator<Item = String> {
+        let named = METHOD_OVERRIDES.iter().flat_map(|name| self.parts.headers.get_all(name));
+        named.map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_uppercase())
     }
 
     pub(super) fn provider(&self) -> Option<&Arc<Provider>> {

@@ -9,6 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use uuid::Uuid;
 
 use crate::client::Client;
+use crate::clock::{Clock, Moment};
+use crate::telemetry::AuthFailure;
 
 /// Beyond this many digests those that nobody is using are forgotten: a bound, not a cache policy.
 const MAX_ENTRIES: usize = 2_000_000;
@@ -47,10 +49,41 @@ impl Kept {
     }
 }
 
+/// What is known of a digest. Of one shape, whatever it is, and judged on one path: how long a
+/// refusal takes must not tell which one it is.
 #[derive(Clone)]
-pub(super) enum Entry {
-    Known { client: Arc<Client>, valid_until_ms: Option<i64> },
-    Unknown { until_ns: u64 },
+pub(super) struct Entry {
+    /// None: nobody's digest.
+    client: Option<Arc<Client>>,
+    /// From then on it is refused; `i64::MAX`: never.
+    ends_ms: i64,
+    fails_as: AuthFailure,
+    /// From then on it is asked for anew.
+    stale_ns: u64,
+}
+
+impl Entry {
+    pub(super) fn known(client: Arc<Client>, valid_until_ms: Option<i64>) -> Self {
+        let ends_ms = [valid_until_ms, client.expires_at_ms].into_iter().flatten().min();
+        let (ends_ms, fails_as) = match client.active {
+            true => (ends_ms.unwrap_or(i64::MAX), AuthFailure::Expired),
+            false => (i64::MIN, AuthFailure::Revoked),
+        };
+        Self { client: Some(client), ends_ms, fails_as, stale_ns: u64::MAX }
+    }
+
+    pub(super) fn unknown(until_ns: u64) -> Self {
+        let fails_as = AuthFailure::Unknown;
+        Self { client: None, ends_ms: i64::MIN, fails_as, stale_ns: until_ns }
+    }
+
+    pub(super) fn judge(&self, now: Moment) -> Result<Arc<Client>, AuthFailure> {
+        // What refuses looks at nothing but the times, in every case.
+        if self.ends_ms <= now.unix_ms {
+            return Err(self.fails_as);
+        }
+        self.client.clone().ok_or(self.fails_as)
+    }
 }
 
 /// What a change of a client key means to those who hold it.
@@ -72,13 +105,20 @@ impl Table {
         }
     }
 
-    pub(super) fn find(&self, digest: &[u8; 32], now_ns: impl Fn() -> u64) -> Option<Entry> {
+    /// What came of this digest; None where it must be asked for. The clock is read only where an
+    /// end is set.
+    pub(super) fn find(
+        &self,
+        digest: &[u8; 32],
+        clock: &Clock,
+    ) -> Option<Result<Arc<Client>, AuthFailure>> {
         let entries = self.entries.pin();
         let entry = entries.get(digest)?;
-        match entry {
-            Entry::Unknown { until_ns } if *until_ns <= now_ns() => None,
-            Entry::Unknown { .. } | Entry::Known { .. } => Some(entry.clone()),
+        if entry.ends_ms == i64::MAX {
+            return entry.client.clone().map(Ok);
         }
+        let now = clock.now();
+        (now.monotonic_ns < entry.stale_ns).then(|| entry.judge(now))
     }
 
     /// To be read before the database is.
@@ -93,14 +133,14 @@ impl Table {
             return false;
         }
         let entries = self.entries.pin();
-        match entry {
-            Entry::Known { client, .. } => {
+        match &entry.client {
+            Some(client) => {
                 let of_client = kept.digests.entry(client.id).or_default();
                 if !of_client.contains(digest) {
                     of_client.push(*digest);
                 }
             }
-            Entry::Unknown { .. } => kept.unknown += 1,
+            None => kept.unknown += 1,
         }
         entries.insert(*digest, entry.clone());
         drop(entries);
@@ -113,14 +153,11 @@ impl Table {
     /// Strangers first; then, if that is not enough, client keys that nobody holds at the moment.
     fn shrink(&self, kept: &mut Kept) {
         let entries = self.entries.pin();
-        entries.retain(|_, entry| matches!(entry, Entry::Known { .. }));
+        entries.retain(|_, entry| entry.client.is_some());
         kept.unknown = 0;
         if entries.len() > MAX_ENTRIES {
-            let is_held = |entry: &Entry| match entry {
-                Entry::Known { client, .. } => Arc::strong_count(client) > 1,
-                Entry::Unknown { .. } => false,
-            };
-            entries.retain(|_, entry| is_held(entry));
+            let is_held = |client: &Arc<Client>| Arc::strong_count(client) > 1;
+            entries.retain(|_, entry| entry.client.as_ref().is_some_and(is_held));
             kept.digests.retain(|_, digests| {
                 digests.retain(|digest| entries.contains_key(digest));
                 !digests.is_empty()
@@ -136,7 +173,7 @@ impl Table {
         let entries = self.entries.pin();
         let mut copies = kept.former.remove(&id).unwrap_or_default();
         for digest in kept.digests.remove(&id).unwrap_or_default() {
-            if let Some(Entry::Known { client, .. }) = entries.remove(&digest) {
+            if let Some(Entry { client: Some(client), .. }) = entries.remove(&digest) {
                 copies.push(Arc::downgrade(client));
             }
         }
@@ -163,7 +200,7 @@ impl Table {
     pub(super) fn forget_unknown(&self) {
         let mut kept = self.lock();
         self.revision.fetch_add(1, Ordering::AcqRel);
-        self.entries.pin().retain(|_, entry| matches!(entry, Entry::Known { .. }));
+        self.entries.pin().retain(|_, entry| entry.client.is_some());
         kept.unknown = 0;
     }
 
@@ -217,7 +254,6 @@ impl std::hash::Hasher for FirstEight {
 mod tests {
     use super::*;
     use crate::client::{Role, Standing};
-    use crate::clock::Clock;
 
     fn digest(number: usize) -> [u8; 32] {
         let mut digest = [0; 32];
@@ -228,15 +264,14 @@ mod tests {
     #[test]
     fn strangers_cannot_crowd_out_who_is_known() {
         let table = Table::new();
-        let known =
-            Entry::Known { client: Arc::new(Client::of_role(Role::User)), valid_until_ms: None };
+        let known = Entry::known(Arc::new(Client::of_role(Role::User)), None);
         assert!(table.keep(&digest(0), &known, table.revision()));
         for number in 1..=MAX_UNKNOWN + 1 {
-            let unknown = Entry::Unknown { until_ns: u64::MAX };
+            let unknown = Entry::unknown(u64::MAX);
             assert!(table.keep(&digest(number), &unknown, table.revision()));
         }
         assert!(table.entries.len() <= MAX_UNKNOWN);
-        assert!(matches!(table.find(&digest(0), || 0), Some(Entry::Known { .. })));
+        assert!(matches!(table.find(&digest(0), &Clock::settable(0)), Some(Ok(_))));
     }
 
     #[test]
@@ -244,7 +279,7 @@ mod tests {
         let clock = Clock::settable(0);
         let table = Table::new();
         let held = Arc::new(Client::of_role(Role::User));
-        let entry = Entry::Known { client: Arc::clone(&held), valid_until_ms: None };
+        let entry = Entry::known(Arc::clone(&held), None);
         assert!(table.keep(&digest(1), &entry, table.revision()));
         drop(entry);
         let renamed = Client::of_role(Role::User);
@@ -260,12 +295,12 @@ mod tests {
         let standing = |now: &dyn Fn(&mut Client) -> bool| {
             let table = Table::new();
             let held = Arc::new(Client::of_role(Role::User));
-            let entry = Entry::Known { client: Arc::clone(&held), valid_until_ms: None };
+            let entry = Entry::known(Arc::clone(&held), None);
             assert!(table.keep(&digest(1), &entry, table.revision()));
             let mut new = Client::of_role(Role::User);
             let now = if now(&mut new) { Now::Changed(&new) } else { Now::Gone };
             table.forget(held.id, &now);
-            assert!(table.find(&digest(1), || 0).is_none());
+            assert!(table.find(&digest(1), &clock).is_none());
             held.standing(&clock)
         };
         assert_eq!(

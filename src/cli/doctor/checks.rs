@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::super::failure::one_line;
 use super::super::link;
-use super::{master, rows};
+use super::{master, pages, rows};
 use crate::app;
 use crate::clock::{self, Clock};
 use crate::config::Config;
@@ -20,13 +20,22 @@ pub(super) struct Check {
     pub(super) name: &'static str,
     pub(super) ok: bool,
     pub(super) detail: String,
-    /// What to do where it is not well.
+    /// What to do where it is not well, or may not be what was meant.
     pub(super) remedy: Option<String>,
 }
 
 impl Check {
     pub(super) fn green(name: &'static str, detail: impl Into<String>) -> Self {
         Self { name, ok: true, detail: one_line(&detail.into()), remedy: None }
+    }
+
+    /// Nothing is wrong; it may just not be what was meant.
+    pub(super) fn note(
+        name: &'static str,
+        detail: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { remedy: Some(remedy.into()), ..Self::green(name, detail) }
     }
 
     pub(super) fn red(
@@ -60,6 +69,7 @@ pub(super) async fn all(config: &Config, clock: &Clock) -> Vec<Check> {
         port("admin port", "admin.listen", config.admin.listen, running),
     ];
     checks.extend(rows);
+    checks.extend(pages::check(&config.pages));
     checks.extend(providers(config, clock, running).await);
     checks
 }
