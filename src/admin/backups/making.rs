@@ -1,4 +1,5 @@
-//! Backups that are being made at this moment, and how far each is.
+//! Backups that are being made at this moment, and how far each is: for whoever waits for one to
+//! see its end. Counts rows alone, and knows nothing of what they hold.
 //! Must never keep one alive, nor show one that has ended.
 
 use std::sync::{Arc, Mutex, PoisonError, Weak};
