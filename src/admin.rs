@@ -110,6 +110,7 @@ impl Admin {
             catalogue: parts.catalogue,
             tiers: parts.tiers,
             backups: parts.backups,
+            making: backups::Making::default(),
             figures: parts.figures,
             readiness: parts.readiness,
             pages,

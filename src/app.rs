@@ -201,7 +201,7 @@ impl Rooms {
         let certificates =
             [proxy.as_ref().and_then(Proxy::certificate), binding.as_ref().and_then(Binding::tls)];
         let refreshing = tokio::spawn(refresh(certificates.into_iter().flatten().collect()));
-        let backups = tokio::spawn(self.schedule(&config, mode));
+        let backups = tokio::spawn(self.schedule(&config, (mode, lock.node())));
         let expiring = expiry::Expiry::of(&self).tend();
         let expiring = tokio::spawn(expiring.instrument(telemetry::job("expiry")));
         let feed = feed::follow(self.store.clone(), Arc::clone(&self.roster));

@@ -14,7 +14,7 @@ mod shelf;
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub(crate) use self::create::{Made, Source, create, damage};
+pub(crate) use self::create::{Made, Progress, Source, create};
 pub(crate) use self::door::{Lock, Unlock, generate_identity};
 pub use self::restore::Verdict;
 pub(crate) use self::restore::{Target, restore, verify};

@@ -2,6 +2,8 @@
 //! never names a file: what is kept lies in the folder of the settings. Must never answer with a
 //! backup that is not encrypted to somebody.
 
+mod making;
+
 use std::io::Write;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -20,14 +22,15 @@ use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+pub(super) use self::making::Making;
 use super::act::Act;
-use super::answer::{Answer, Page};
+use super::answer::Answer;
 use super::call::Call;
 use super::house::House;
 use super::members::Members;
 use super::refused::Refused;
 use super::sent::Sent;
-use crate::backup::{self, Fault, Kept, Lock, Shelf, Shelved, Source};
+use crate::backup::{self, Fault, Kept, Lock, Progress, Shelf, Shelved, Source};
 use crate::clock::rfc3339;
 use crate::refusal::{Reason, Refusal};
 use crate::secret::SecretBytes;
@@ -39,6 +42,8 @@ const PIECE_BYTES: usize = 256 * 1024;
 /// In the head of a backup that is sent: a line for each thing that is damaged in this house.
 const DAMAGED: &str = "x-sealgate-damaged";
 const MOST_TOLD: usize = 10;
+/// In the same place: the id under which the list shows how far it is.
+const BACKUP: &str = "x-sealgate-backup";
 
 /// For admins: a backup holds everything.
 pub(super) fn administering() -> OpenApiRouter<Arc<House>> {
@@ -73,11 +78,21 @@ struct NewBackup {
 }
 
 /// A list of backups.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "stands in the description alone; `Page` is answered")]
+#[derive(Serialize, ToSchema)]
 struct Backups {
     items: Vec<Backup>,
     next_cursor: Option<String>,
+    /// Those that are being made now.
+    making: Vec<BackupProgress>,
+}
+
+/// A backup that is being made.
+#[derive(Serialize, ToSchema)]
+struct BackupProgress {
+    /// As the header `X-Sealgate-Backup` of the answer that carries it.
+    id: String,
+    rows: u64,
+    total: u64,
 }
 
 /// List the backups that the house keeps, newest first.
@@ -89,7 +104,9 @@ async fn list(call: Call, uri: Uri) -> Result<Answer, Refused> {
     let listed = tokio::task::spawn_blocking(move || shelf.list()).await;
     let listed = listed.map_err(Refused::internal)?.map_err(Refused::internal)?;
     let items: Vec<Backup> = listed.into_iter().map(Backup::of).collect();
-    Answer::ok(&Page { items, next_cursor: None })
+    let making = call.house.making.list().into_iter();
+    let making = making.map(|(id, rows, total)| BackupProgress { id: id.to_string(), rows, total });
+    Answer::ok(&Backups { items, next_cursor: None, making: making.collect() })
 }
 
 /// Make a backup now: kept in the house's folder, or sent as the answer.
@@ -108,14 +125,15 @@ async fn create(call: Call, sent: Sent) -> Result<Response, Refused> {
         return Err(act.refused(refusal_of(Fault::Vault(VaultError::Sealed))));
     }
     if stream {
-        let faults = match backup::damage(&source(&call.house)).await {
+        let faults = match call.house.vault.damage().await {
             Ok(faults) => faults,
-            Err(fault) => return Err(act.refused(refusal_of(fault))),
+            Err(fault) => return Err(act.refused(refusal_of(fault.into()))),
         };
         return Ok(streamed(&call, lock, (act, faults)));
     }
     let shelf = Shelf::new(&call.house.backups.folder);
-    match shelf.add(source(&call.house), lock).await {
+    let (_, progress) = call.house.making.begin();
+    match shelf.add(source(&call.house, progress), lock).await {
         Ok(Kept { shelved: made, faults }) => {
             let told = json!({"name": made.name, "bytes": made.bytes, "faults": faults});
             act.done(201, Some(&told));
@@ -150,8 +168,14 @@ fn read(call: &Call, sent: &Sent) -> Result<(Lock, bool), Refused> {
     Ok((lock, stream))
 }
 
-fn source(house: &House) -> Source<'_> {
-    Source { store: &house.store, vault: &house.vault, ledger: &house.ledger, clock: &house.clock }
+fn source(house: &House, progress: Arc<Progress>) -> Source<'_> {
+    Source {
+        store: &house.store,
+        vault: &house.vault,
+        ledger: &house.ledger,
+        clock: &house.clock,
+        progress,
+    }
 }
 
 /// Goes on behind the answer's head; a fault cuts the answer, so that nobody takes it for whole.
@@ -161,12 +185,16 @@ fn streamed(call: &Call, lock: Lock, (act, faults): (Act, Vec<String>)) -> Respo
     let mut response = Response::new(Body::new(Streamed(pieces)));
     let kind = HeaderValue::from_static("application/octet-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    let (id, progress) = house.making.begin();
+    if let Ok(id) = HeaderValue::try_from(id.to_string()) {
+        response.headers_mut().insert(BACKUP, id);
+    }
     for fault in told(&faults) {
         response.headers_mut().append(DAMAGED, fault);
     }
     let making = async move {
         let sink = Pieces { sender: sender.clone(), waiting: Vec::with_capacity(PIECE_BYTES) };
-        match backup::create(source(&house), lock, sink).await {
+        match backup::create(source(&house, progress), lock, sink).await {
             Ok(made) => act.done(200, Some(&json!({"rows": made.rows, "faults": faults}))),
             Err(fault) => {
                 let _gone = sender.send(Err(std::io::Error::other("the backup broke off"))).await;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, Semaphore};
 
+use super::backups::Making;
 use super::open::{Figures, Readiness};
 use super::pages::Pages;
 use super::rate::Rate;
@@ -29,6 +30,8 @@ pub(super) struct House {
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(super) tiers: limiter::Settings,
     pub(super) backups: backup::Settings,
+    /// Those that are being made now.
+    pub(super) making: Making,
     pub(super) figures: Figures,
     pub(super) readiness: Readiness,
     pub(super) rate: Rate,

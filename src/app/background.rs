@@ -31,7 +31,11 @@ pub(super) fn workers(config: &Config, mode: Mode) -> usize {
 
 impl Rooms {
     /// One command's app is not there long enough to keep a schedule.
-    pub(super) fn schedule(&self, config: &Config, mode: Mode) -> impl Future<Output = ()> + use<> {
+    pub(super) fn schedule(
+        &self,
+        config: &Config,
+        (mode, node): (Mode, &str),
+    ) -> impl Future<Output = ()> + use<> {
         let mut settings = config.backup.clone();
         if mode == Mode::SocketOnly {
             settings.every = None;
@@ -43,6 +47,7 @@ impl Rooms {
             ledger: self.ledger.clone(),
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
+            node: node.to_owned(),
         })
         .instrument(telemetry::job("backup"))
     }

@@ -3,6 +3,8 @@
 //! bounded and a slow disk slows the reading. Must never hold up those who write meanwhile.
 
 use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::mpsc;
 
@@ -27,17 +29,27 @@ pub(crate) struct Source<'a> {
     pub(crate) vault: &'a Vault,
     pub(crate) ledger: &'a Ledger,
     pub(crate) clock: &'a Clock,
+    pub(crate) progress: Arc<Progress>,
+}
+
+/// How far a backup is: rows that were read, of those that there are.
+#[derive(Debug, Default)]
+pub(crate) struct Progress {
+    rows: AtomicU64,
+    total: AtomicU64,
+}
+
+impl Progress {
+    /// Nought of nought before it is known how many there are.
+    pub(crate) fn rows_of_total(&self) -> (u64, u64) {
+        (self.rows.load(Ordering::Relaxed), self.total.load(Ordering::Relaxed))
+    }
 }
 
 #[derive(Clone, Debug)]
 pub(crate) struct Made {
     pub(crate) rows: u64,
     pub(crate) created_at_ms: i64,
-}
-
-/// What is damaged in the house, and goes into the backup as it is.
-pub(crate) async fn damage(source: &Source<'_>) -> Result<Vec<String>, Fault> {
-    Ok(source.vault.damage().await?)
 }
 
 /// Writes a backup; the sink is whole when this returns, and worth nothing if it fails.
@@ -84,6 +96,9 @@ async fn read(source: &Source<'_>, frames: &Frames) -> Result<Made, Fault> {
         schema: Store::newest_schema(),
     };
     send(frames, Frame::Head(head)).await?;
+    for table in ARCHIVED {
+        source.progress.total.fetch_add(snapshot.count(table).await?, Ordering::Relaxed);
+    }
     let key = Key::fill_with(crypto::fill_random)?;
     let master = Master::local(MasterKind::File, Key::copy_of(key.expose()));
     send(frames, Frame::Key(key)).await?;
@@ -102,6 +117,7 @@ async fn read(source: &Source<'_>, frames: &Frames) -> Result<Made, Fault> {
                     rewrap_with(source.vault, &master, (&columns, &mut row)).await?;
                 }
                 rows += 1;
+                source.progress.rows.store(rows, Ordering::Relaxed);
                 send(frames, Frame::Row(row)).await?;
             }
         }

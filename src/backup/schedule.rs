@@ -1,5 +1,5 @@
-//! Backups by schedule: one when the newest is old enough, the oldest thrown away, and a word when
-//! none could be made for too long.
+//! Backups by schedule: one when the newest is old enough, made by one node of those that share a
+//! database; the oldest thrown away, and a word when none could be made for too long.
 //! Must never let a fault end it: the next turn tries again.
 
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use serde_json::json;
 use super::{Kept, Lock, Settings, Shelf, Source};
 use crate::clock::Clock;
 use crate::ledger::Ledger;
-use crate::store::Store;
+use crate::store::{Span, Store, Turn};
 use crate::telemetry::Metrics;
 use crate::vault::Vault;
 
@@ -18,6 +18,9 @@ use crate::vault::Vault;
 const TURN: Duration = Duration::from_secs(5);
 /// So many times the interval without a backup is an alert.
 const OVERDUE: i64 = 2;
+/// How long a node may be silent before another one makes the backup.
+const HELD_MS: i64 = 60_000;
+const RENEW_EVERY: Duration = Duration::from_secs(15);
 
 /// Everything that the schedule needs for as long as the house runs.
 pub(crate) struct Schedule {
@@ -27,6 +30,8 @@ pub(crate) struct Schedule {
     pub(crate) ledger: Ledger,
     pub(crate) clock: Clock,
     pub(crate) metrics: Metrics,
+    /// This node's own name, under which it takes its turn.
+    pub(crate) node: String,
 }
 
 /// Until it is dropped.
@@ -40,7 +45,7 @@ pub(crate) async fn run(schedule: Schedule) {
         if let Some(fault) = &fault {
             tracing::error!(%fault, "a scheduled backup was not made");
         }
-        let newest = schedule.newest_ms().unwrap_or(begun_ms).max(begun_ms);
+        let newest = schedule.newest_ms().await.unwrap_or(begun_ms).max(begun_ms);
         let age_ms = schedule.clock.unix_ms().saturating_sub(newest);
         let overdue = age_ms > every_ms.saturating_mul(OVERDUE);
         if overdue && !told {
@@ -59,9 +64,35 @@ pub(crate) async fn run(schedule: Schedule) {
 impl Schedule {
     async fn turn(&self, every_ms: i64) -> Result<(), super::Fault> {
         let now_ms = self.clock.unix_ms();
-        if self.newest_ms().is_some_and(|newest| now_ms < newest.saturating_add(every_ms)) {
+        if self.newest_ms().await.is_some_and(|newest| now_ms < newest.saturating_add(every_ms)) {
             return Ok(());
         }
+        let due_before_ms = now_ms.saturating_sub(every_ms);
+        let span = Span { now_ms, due_before_ms, held_until_ms: now_ms.saturating_add(HELD_MS) };
+        if !self.store.take_turn(Turn::Backup, &self.node, span).await? {
+            return Ok(());
+        }
+        let made = tokio::select! {
+            made = self.make() => made,
+            never = self.hold_on() => match never {},
+        };
+        let done_at_ms = made.is_ok().then_some(now_ms);
+        self.store.end_turn(Turn::Backup, &self.node, done_at_ms).await?;
+        made
+    }
+
+    /// A backup may take longer than a turn lasts by itself.
+    async fn hold_on(&self) -> std::convert::Infallible {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            let until_ms = self.clock.unix_ms().saturating_add(HELD_MS);
+            if let Err(fault) = self.store.renew_turn(Turn::Backup, &self.node, until_ms).await {
+                tracing::warn!(%fault, "the turn to make a backup could not be renewed");
+            }
+        }
+    }
+
+    async fn make(&self) -> Result<(), super::Fault> {
         let shelf = Shelf::new(&self.settings.folder);
         let lock = Lock::recipients(&self.settings.recipients)?;
         let source = Source {
@@ -69,6 +100,7 @@ impl Schedule {
             vault: &self.vault,
             ledger: &self.ledger,
             clock: &self.clock,
+            progress: Arc::default(),
         };
         let Kept { shelved: made, faults } = shelf.add(source, lock).await?;
         let thrown_away = shelf.prune(self.settings.keep)?;
@@ -83,8 +115,11 @@ impl Schedule {
         Ok(())
     }
 
-    fn newest_ms(&self) -> Option<i64> {
-        let shelved = Shelf::new(&self.settings.folder).list().ok()?;
-        Some(shelved.first()?.created_at_ms)
+    /// Of those that lie here, and of those that other nodes have made.
+    async fn newest_ms(&self) -> Option<i64> {
+        let shelved = Shelf::new(&self.settings.folder).list().unwrap_or_default();
+        let here = shelved.first().map(|shelved| shelved.created_at_ms);
+        let anywhere = self.store.last_turn(Turn::Backup).await.ok().flatten();
+        here.max(anywhere)
     }
 }

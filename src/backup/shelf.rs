@@ -7,7 +7,7 @@ use std::io::{BufWriter, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
-use super::{Fault, Lock, Made, Source, create, damage};
+use super::{Fault, Lock, Made, Source, create};
 
 const BEFORE: &str = "sealgate-";
 const AFTER: &str = ".age";
@@ -64,7 +64,7 @@ impl Shelf {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let name = name_of(source.clock.unix_ms());
         let path = self.folder.join(&name);
-        let faults = damage(&source).await?;
+        let faults = source.vault.damage().await?;
         let (unfinished, file) = Unfinished::begin(&path)?;
         let Made { created_at_ms, .. } = create(source, lock, Syncing::of(file)).await?;
         unfinished.finish()?;

@@ -2,6 +2,7 @@
 //! while none does, a remote server where its URL is given. Must never send a key over a network in
 //! clear, and never follow a redirect with it.
 
+use std::convert::Infallible;
 use std::fs::File;
 use std::io::Write;
 use std::net::IpAddr;
@@ -27,6 +28,9 @@ const PAGE: usize = 1_000;
 /// More pages than a list for people can have; ends a server that never ends.
 const MOST_PAGES: usize = 10_000;
 
+/// The header with the name under which the list of backups shows how far one is.
+const BACKUP: &str = "x-sealgate-backup";
+const BETWEEN_LOOKS: Duration = Duration::from_millis(250);
 /// The header that names what is damaged in a house that was backed up.
 const DAMAGED: &str = "x-sealgate-damaged";
 
@@ -235,14 +239,36 @@ impl Link {
         let faults = answer.headers().get_all(DAMAGED).iter();
         let faults = faults.map(|fault| one_line(&String::from_utf8_lossy(fault.as_bytes())));
         let faults = faults.collect();
-        let mut bytes = 0;
-        while let Some(piece) = answer.chunk().await.map_err(broken)? {
-            file.write_all(&piece)
-                .map_err(|error| Failure::new(format!("cannot write: {error}")))?;
-            bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
-            transfer.add(piece.len());
+        let id = answer.headers().get(BACKUP).and_then(|id| id.to_str().ok()).map(str::to_owned);
+        let reading = async {
+            let mut bytes = 0;
+            while let Some(piece) = answer.chunk().await.map_err(broken)? {
+                file.write_all(&piece)
+                    .map_err(|error| Failure::new(format!("cannot write: {error}")))?;
+                bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+                transfer.add(piece.len());
+            }
+            Ok(Downloaded { bytes, faults })
+        };
+        tokio::select! {
+            read = reading => read,
+            never = self.watch(path, id, transfer) => match never {},
         }
-        Ok(Downloaded { bytes, faults })
+    }
+
+    /// Shows how far the server is, for as long as it is asked; what it does not say is not shown.
+    async fn watch(&self, path: &str, id: Option<String>, transfer: &Transfer) -> Infallible {
+        loop {
+            tokio::time::sleep(BETWEEN_LOOKS).await;
+            let Some(id) = &id else { continue };
+            let Ok(list) = self.get(path).await else { continue };
+            let making = list.get("making").and_then(Value::as_array).into_iter().flatten();
+            let ours = making.filter(|one| one.get("id").and_then(Value::as_str) == Some(id));
+            for one in ours {
+                let number = |name: &str| one.get(name).and_then(Value::as_u64).unwrap_or(0);
+                transfer.show(number("rows"), number("total"));
+            }
+        }
     }
 
     fn place(&self) -> String {

@@ -5,6 +5,7 @@
 mod archive;
 mod client_keys;
 mod idempotency;
+mod leases;
 mod master_keys;
 mod opening;
 mod record_blocks;

@@ -3,13 +3,14 @@
 //! can reach the wrong call.
 
 use std::collections::HashMap;
+use std::future::poll_fn;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioIo;
 
 use crate::clock::Clock;
 use crate::inject::OutboundBody;
@@ -93,7 +94,7 @@ impl Pool {
         stream: Stream,
     ) -> Result<Lease, hyper::Error> {
         if stream.is_h2() {
-            let (sender, connection) = http2::Builder::new(TokioExecutor::new())
+            let (sender, connection) = http2::Builder::new(Driver)
                 .initial_stream_window_size(STREAM_WINDOW_BYTES)
                 .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
                 .max_header_list_size(HEAD_BYTES)
@@ -138,11 +139,22 @@ impl Pool {
     }
 }
 
-/// A connection's own work, until it closes. Its buffers have held keys: they are wiped with it.
-async fn driven<C: Future + Unpin>(mut connection: C) {
-    // How it ended is told to the calls that it carried.
-    let _ended = (&mut connection).await;
+/// A connection's own work, until it closes; how it ended is told to the calls that it carried. Its
+/// buffers have held keys: they are wiped when they grow, and with it.
+async fn driven<C: Future>(connection: C) {
+    let mut connection = Box::pin(connection);
+    poll_fn(|context| secret::wiping_all(|| connection.as_mut().poll(context).map(drop))).await;
     secret::wiping_all(|| drop(connection));
+}
+
+/// HTTP/2 hands the work on its frames, which is where keys are compressed, to tasks of its own.
+#[derive(Clone)]
+struct Driver;
+
+impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Driver {
+    fn execute(&self, task: F) {
+        tokio::spawn(driven(task));
+    }
 }
 
 pub(super) type Unsent = (hyper::Error, Option<Request<OutboundBody>>);

@@ -41,6 +41,8 @@ mod protocols;
 #[cfg(test)]
 mod rewriting;
 #[cfg(test)]
+mod schedules;
+#[cfg(test)]
 mod sdk;
 #[cfg(test)]
 mod sealing;

@@ -39,6 +39,7 @@ async fn both_dialects_give_the_same_schema() {
         "inventories",
         "keks",
         "key_jobs",
+        "leases",
         "master_passphrases",
         "record_blocks",
         "secret_versions",
