@@ -7,6 +7,7 @@ mod answer;
 mod browser;
 mod clean;
 mod credential;
+mod own;
 mod path;
 mod rewrite;
 mod scrub;
@@ -21,7 +22,8 @@ use hyper::body::{Body as _, Incoming};
 pub(crate) use self::answer::{Answer, AnswerBody};
 pub(crate) use self::browser::{PageSettings, Pages, dress};
 use self::clean::Inbound;
-pub(crate) use self::path::{addressed, decoded_segments};
+pub(crate) use self::own::{Identified, OwnCall};
+pub(crate) use self::path::{addressed, decoded_segments, percent_decoded};
 use self::rewrite::Place as Whereabouts;
 use self::trace::Trace;
 use crate::client::{Client, Standing};
@@ -228,7 +230,7 @@ impl Corridor {
                 "No provider of this name is configured; the first segment of the path names it.";
             return Err(Refusal::new(Reason::UnknownProvider, detail));
         };
-        let decoded = inbound.decoded_segments(client.rights.scopes.is_some());
+        let decoded = inbound.decoded_segments(client.scopes().next().is_some());
         let segments: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
         let request = policy::Request {
             provider,
@@ -237,7 +239,7 @@ impl Corridor {
             secret: inbound.wanted_secret(),
             from: policy::Whence {
                 address,
-                origin: client.rights.allowed_origins.as_ref().and_then(|_| inbound.origin()),
+                origin: if client.asks_for_origin() { inbound.origin() } else { None },
             },
         };
         policy::authorize(client, &request)

@@ -41,4 +41,6 @@ mod standing;
 #[cfg(test)]
 mod streaming;
 #[cfg(test)]
+mod tokens;
+#[cfg(test)]
 mod trip;
