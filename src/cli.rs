@@ -27,6 +27,7 @@ mod provider;
 mod seal;
 mod secret;
 mod serve;
+mod token;
 mod words;
 
 use std::path::PathBuf;
@@ -70,6 +71,9 @@ enum Command {
     /// Client keys, which callers of the proxy hold
     #[command(subcommand)]
     Client(client::Command),
+    /// Short-lived tokens of client keys
+    #[command(subcommand)]
+    Token(token::Command),
     /// Secrets: the credentials of providers
     #[command(subcommand)]
     Secret(secret::Command),
@@ -171,6 +175,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Healthcheck(healthcheck) => healthcheck.run(&ground),
         Command::Config(command) => command.run(&ground),
         Command::Client(command) => command.run(&ground),
+        Command::Token(command) => command.run(&ground),
         Command::Secret(command) => command.run(&ground),
         Command::Kek(command) => command.run(&ground),
         Command::MasterKey(command) => command.run(&ground),

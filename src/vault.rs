@@ -15,6 +15,7 @@ mod rekey;
 mod remains;
 mod remaster;
 mod rewrap;
+mod signing;
 mod snapshot;
 mod stock;
 mod verify;
@@ -35,6 +36,7 @@ use self::keyring::Keyring;
 pub(crate) use self::look::{Checked, Value, examine};
 pub(crate) use self::proof::{lift_lists, prove};
 pub(crate) use self::remains::Remains;
+pub(crate) use self::signing::Published;
 use self::snapshot::Snapshot;
 pub(crate) use self::snapshot::{Opened, Selected};
 pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
@@ -84,6 +86,8 @@ pub(crate) struct Vault {
     master_place: OnceLock<Place>,
     /// There is a job to look after.
     wake: tokio::sync::Notify,
+    /// The public halves of the signing keys, and until when they need not be looked up.
+    published: ArcSwapOption<(u64, Arc<[Published]>)>,
 }
 
 struct Unsealed {
@@ -120,6 +124,7 @@ impl Vault {
             teller: OnceLock::new(),
             master_place: OnceLock::new(),
             wake: tokio::sync::Notify::new(),
+            published: ArcSwapOption::empty(),
         }
     }
 

@@ -6,6 +6,7 @@ mod anchors;
 mod hierarchy;
 mod interop;
 mod inventory;
+mod signing;
 
 use super::*;
 use crate::client::{Client, Role};

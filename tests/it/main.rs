@@ -51,4 +51,6 @@ mod standing;
 #[cfg(test)]
 mod streaming;
 #[cfg(test)]
+mod tokens;
+#[cfg(test)]
 mod trip;
