@@ -143,18 +143,26 @@ impl Bench {
         let client = Arc::new(client::Client {
             id: Uuid::nil(),
             name: String::from("bench"),
-            role: client::Role::User,
-            tier: client::Tier::Unlimited,
-            scopes: None,
-            limit: None,
+            rights: client::Rights {
+                role: client::Role::User,
+                tier: client::Tier::Unlimited,
+                scopes: None,
+                allowed_ips: None,
+                allowed_origins: None,
+                limit: None,
+                monthly_quota: None,
+                max_concurrent: None,
+                secrets: Vec::new(),
+            },
             expires_at_ms: None,
-            secrets: Vec::new(),
             active: true,
-            superseded: std::sync::atomic::AtomicBool::new(false),
+            is_page: false,
+            fate: client::Fate::default(),
         });
+        let from = policy::Whence { address: [127, 0, 0, 1].into(), origin: None };
         let provider = self.catalogue.get("polygon").unwrap();
-        let request =
-            policy::Request { provider, method: "GET", segments: &["v1"], secret: Some("s0") };
+        let secret = Some("s0");
+        let request = policy::Request { provider, method: "GET", segments: &["v1"], secret, from };
         policy::authorize(&client, &request).ok().unwrap()
     }
 

@@ -21,6 +21,7 @@ mod note;
 mod open;
 mod page;
 mod pages;
+mod policy;
 mod providers;
 mod rate;
 mod records;

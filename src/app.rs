@@ -3,13 +3,16 @@
 //! decide.
 
 mod background;
+mod expiry;
 mod fault;
+mod feed;
 mod keys;
 mod lock;
 mod proof;
 mod rescue;
 mod sandbox;
 mod setup;
+mod told;
 mod watch;
 mod ways;
 
@@ -26,7 +29,7 @@ pub(crate) use self::proof::{examine, prove_master_key};
 pub use self::rescue::{Opener, Rescue, prove, restore};
 pub use self::setup::{AskPassphrase, Setup, Step};
 pub(crate) use self::ways::reach;
-use crate::admin::{self, Admin, Doors, LocalSocket, Part};
+use crate::admin::{self, Admin, Doors, LocalSocket};
 pub use crate::backup::{Step as RestoreStep, Verdict};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -63,7 +66,7 @@ pub struct Running {
     admin: tokio::task::JoinHandle<()>,
     /// Look after the certificates, the backups, the keys and the holder of the master key; end
     /// with the house, and a job on the keys that is cut goes on at the next start.
-    background: [tokio::task::JoinHandle<()>; 4],
+    background: [tokio::task::JoinHandle<()>; 6],
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
     store: Store,
@@ -114,7 +117,8 @@ async fn ground(
     protect_memory(config);
     let metrics = Metrics::new(clock.clone(), Reason::ALL.iter().map(|reason| reason.code()));
     let store = Store::open(&config.store, clock.clone()).await?;
-    let roster = Arc::new(Roster::new(store.clone(), clock.clone(), metrics.clone()));
+    let roster = Roster::open(store.clone(), clock.clone(), metrics.clone()).await?;
+    let roster = Arc::new(roster.slowing_beyond(config.free_failures_per_minute));
     let base = (&store, &clock, &*roster);
     let (installation, setup) = setup::run(config, base, ask).await?;
     let ground = Ground { clock, store, metrics, roster, installation, setup };
@@ -140,7 +144,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
         installation,
         node: lock.node().to_owned(),
         workers,
-        meter: meter(&metrics),
+        meter: told::meter(&metrics),
     };
     let (ledger, lanes) = Ledger::open(opening).await?;
     let writer = tokio::spawn(ledger.writer().instrument(telemetry::job("ledger")));
@@ -197,6 +201,10 @@ impl Rooms {
             [proxy.as_ref().and_then(Proxy::certificate), binding.as_ref().and_then(Binding::tls)];
         let refreshing = tokio::spawn(refresh(certificates.into_iter().flatten().collect()));
         let backups = tokio::spawn(self.schedule(&config, mode));
+        let expiring = expiry::Expiry::of(&self).tend();
+        let expiring = tokio::spawn(expiring.instrument(telemetry::job("expiry")));
+        let feed = feed::follow(self.store.clone(), Arc::clone(&self.roster));
+        let feed = tokio::spawn(feed.instrument(telemetry::job("feed")));
         let keeping = Arc::clone(&self.warden).keep().instrument(telemetry::job("warden"));
         let admin_address = binding.as_ref().map(Binding::address);
         let network = binding.and_then(|mut binding| binding.take());
@@ -215,7 +223,7 @@ impl Rooms {
             emulator: sandbox.map(|sandbox| sandbox.emulator),
             stop_admin,
             admin: tokio::spawn(serving),
-            background: [refreshing, backups, tending, tokio::spawn(keeping)],
+            background: [refreshing, backups, tending, expiring, feed, tokio::spawn(keeping)],
             ledger: self.ledger,
             writer,
             store: self.store,
@@ -237,6 +245,8 @@ impl Rooms {
             roster: Arc::clone(&self.roster),
             vault: Arc::clone(&self.vault),
             limiter: Arc::clone(&self.limiter),
+            // What cannot be compiled was refused with the settings.
+            pages: corridor::Pages::compile(&config.pages).unwrap_or_default(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             settings: corridor::Settings {
@@ -274,7 +284,7 @@ impl Rooms {
             (self.store.clone(), self.warden.clone(), self.ledger.clone());
         let readiness: admin::Readiness = Arc::new(move || {
             let (store, warden, ledger) = (store.clone(), warden.clone(), ledger.clone());
-            Box::pin(async move { readiness(&store, &warden, &ledger).await })
+            Box::pin(async move { told::readiness(&store, &warden, &ledger).await })
         });
         admin::Parts {
             settings: config.admin.clone(),
@@ -306,38 +316,6 @@ async fn refresh(certificates: Vec<Arc<ServerTls>>) {
             }
         }
     }
-}
-
-async fn readiness(store: &Store, warden: &Warden, ledger: &Ledger) -> Vec<Part> {
-    let part = |name, ready, missing: &str| Part {
-        name,
-        ready,
-        detail: (!ready).then(|| missing.to_owned()),
-    };
-    let sealed = warden.reason();
-    vec![
-        part("database", store.ping().await.is_ok(), "The database does not answer."),
-        part("vault", sealed.is_none(), sealed.unwrap_or_default()),
-        part(
-            "journal",
-            ledger.degraded().is_none(),
-            "Records wait in the journal because the database does not take them.",
-        ),
-    ]
-}
-
-/// What the ledger's writer has counted goes to the metrics.
-fn meter(metrics: &Metrics) -> crate::ledger::Meter {
-    let metrics = metrics.clone();
-    Box::new(move |tally| {
-        // Calls to providers alone; what strangers ask for must not become a label.
-        if tally.kind != crate::ledger::Kind::Usage {
-            return;
-        }
-        for duration_ns in &tally.durations_ns {
-            metrics.call(&tally.provider, tally.status, *duration_ns);
-        }
-    })
 }
 
 /// With port 0 and no URL set, the settings cannot know how clients reach us: it is the port given.

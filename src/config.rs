@@ -3,6 +3,7 @@
 //! environment is here. Must never guess: what is unknown, of the wrong kind or contradictory is
 //! one line that names the place, the key, what is wrong and the nearest right name.
 
+mod browser;
 mod environment;
 mod example;
 mod fault;
@@ -63,6 +64,8 @@ pub struct Config {
     pub time_zone: jiff::tz::TimeZone,
     /// Failed authentications of one address in a minute that are answered at once.
     pub free_failures_per_minute: u64,
+    /// Pages that may call the proxy with no key.
+    pub(crate) pages: Vec<crate::corridor::PageSettings>,
     pub ledger: ledger::Settings,
     pub backup: backup::Settings,
     /// Where `serve --sandbox` runs its stand-in provider; port 0: any.
@@ -174,6 +177,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         limiter,
         time_zone,
         free_failures_per_minute: raw.auth.free_failures_per_minute,
+        pages: browser::pages(ground, &raw.browser.origins)?,
         ledger: ledger::Settings {
             folder: data_dir.join("journal"),
             retention_days: raw.audit.retention_days,

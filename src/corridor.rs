@@ -4,6 +4,7 @@
 //! on the path.
 
 mod answer;
+mod browser;
 mod clean;
 mod credential;
 mod path;
@@ -18,10 +19,12 @@ use http::request::Parts;
 use hyper::body::{Body as _, Incoming};
 
 pub(crate) use self::answer::{Answer, AnswerBody};
+pub(crate) use self::browser::{PageSettings, Pages, dress};
 use self::clean::Inbound;
-use self::rewrite::Place;
+pub(crate) use self::path::{addressed, decoded_segments};
+use self::rewrite::Place as Whereabouts;
 use self::trace::Trace;
-use crate::client::Client;
+use crate::client::{Client, Standing};
 use crate::clock::Clock;
 use crate::inject::{OutboundBody, inject};
 use crate::ledger::Lane;
@@ -30,7 +33,7 @@ use crate::net;
 use crate::policy::{self, Permit};
 use crate::provider::Catalogue;
 use crate::refusal::{Reason, Refusal};
-use crate::roster::Roster;
+use crate::roster::{Place, Roster};
 use crate::telemetry::Metrics;
 use crate::upstream::Upstream;
 use crate::vault::Vault;
@@ -41,6 +44,7 @@ pub(crate) struct House {
     pub(crate) roster: Arc<Roster>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) limiter: Arc<Limiter>,
+    pub(crate) pages: Pages,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
@@ -102,6 +106,10 @@ impl Corridor {
         lane(&self.lane).leave();
     }
 
+    pub(crate) fn pages(&self) -> &Pages {
+        &self.house.pages
+    }
+
     /// Who called, where what connected to us is a proxy of ours.
     pub(crate) fn caller(&self, peer: IpAddr, headers: &http::HeaderMap) -> IpAddr {
         net::caller(peer, headers, &self.house.settings.trusted_proxies)
@@ -121,10 +129,10 @@ impl Corridor {
 
     async fn walk(&self, raw: &mut Raw, trace: &mut Trace) -> Result<Answer, Refusal> {
         let house = &*self.house;
-        let Raw { parts, body, .. } = raw;
+        let Raw { parts, body, address } = raw;
         let inbound = clean::clean(parts, body.as_ref(), house)?;
-        let client = self.authenticate(&inbound, trace).await?;
-        let permit = self.authorize(&inbound, &client)?;
+        let client = self.authenticate(&inbound, *address, trace).await?;
+        let permit = self.authorize(&inbound, &client, *address)?;
         let (mut head, host_form) = inbound.into_head();
         let moment = trace.seat(&self.lane, &permit, &mut head)?;
         let selected = house.vault.select(&permit)?;
@@ -143,14 +151,13 @@ impl Corridor {
         };
         let (outbound, needles) = inject(head, body, &permit, opened)?;
         // Whoever was revoked while this call walked does not leave any more.
-        if !house.roster.is_usable(&client) {
-            return Err(Refusal::unauthorized());
-        }
+        let may_leave = || check_standing(client.standing(&house.clock));
+        may_leave()?;
         let now_ns = trace.forwarded();
-        let sent = self.upstream.send(outbound, now_ns).await;
+        let sent = self.upstream.send(outbound, now_ns, &may_leave).await;
         trace.upstream_ended();
         let reply = sent?;
-        let place = Place {
+        let place = Whereabouts {
             provider: permit.provider(),
             public_url: &house.settings.public_url,
             host_form: host_form.as_deref(),
@@ -161,39 +168,92 @@ impl Corridor {
     async fn authenticate(
         &self,
         inbound: &Inbound<'_>,
+        address: IpAddr,
         trace: &mut Trace,
     ) -> Result<Arc<Client>, Refusal> {
-        let Some(presented) = inbound.credential() else {
-            self.house.roster.missing();
+        let found = match (inbound.open_credentials(), inbound.credential()) {
+            ([], Some(presented)) => self.known(presented, Place::Own).await?,
+            ([], None) => {
+                let guest = inbound.guest(&self.house.pages)?;
+                if guest.is_none() {
+                    self.house.roster.missing();
+                }
+                guest
+            }
+            // Boxed, so that ordinary calls do not carry the room for it.
+            (_, _) => Box::pin(self.authenticate_open(inbound)).await?,
+        };
+        let Some(client) = found else {
+            Box::pin(self.house.roster.slow_down(address)).await;
             return Err(Refusal::unauthorized());
         };
-        let found = self.house.roster.authenticate(presented).await.map_err(|fault| {
-            tracing::error!(%fault, "a client key could not be looked up");
-            let detail =
-                "The database does not answer, so no client key can be looked up; try again.";
-            Refusal::new(Reason::Overloaded, detail)
-        })?;
-        let client = found.ok_or_else(Refusal::unauthorized)?;
         trace.caller(&client);
         Ok(client)
     }
 
-    fn authorize(&self, inbound: &Inbound<'_>, client: &Arc<Client>) -> Result<Permit, Refusal> {
+    /// Keys of older systems have any shape, so each value in an open place may be one.
+    async fn authenticate_open(
+        &self,
+        inbound: &Inbound<'_>,
+    ) -> Result<Option<Arc<Client>>, Refusal> {
+        let mut found: Option<Arc<Client>> = None;
+        for presented in inbound.open_credentials() {
+            let Some(client) = self.known(presented, Place::Open).await? else { continue };
+            if found.as_ref().is_some_and(|other| other.id != client.id) {
+                return Err(credential::ambiguous());
+            }
+            inbound.check_misplaced(presented)?;
+            found = Some(client);
+        }
+        Ok(found)
+    }
+
+    async fn known(&self, presented: &[u8], place: Place) -> Result<Option<Arc<Client>>, Refusal> {
+        self.house.roster.authenticate(presented, place).await.map_err(|fault| {
+            tracing::error!(%fault, "a client key could not be looked up");
+            let detail =
+                "The database does not answer, so no client key can be looked up; try again.";
+            Refusal::new(Reason::Overloaded, detail)
+        })
+    }
+
+    fn authorize(
+        &self,
+        inbound: &Inbound<'_>,
+        client: &Arc<Client>,
+        address: IpAddr,
+    ) -> Result<Permit, Refusal> {
         let Some(provider) = inbound.provider() else {
             let detail =
                 "No provider of this name is configured; the first segment of the path names it.";
             return Err(Refusal::new(Reason::UnknownProvider, detail));
         };
-        let decoded = inbound.decoded_segments(client.scopes.is_some());
+        let decoded = inbound.decoded_segments(client.rights.scopes.is_some());
         let segments: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
         let request = policy::Request {
             provider,
             method: inbound.method(),
             segments: &segments,
             secret: inbound.wanted_secret(),
+            from: policy::Whence {
+                address,
+                origin: client.rights.allowed_origins.as_ref().and_then(|_| inbound.origin()),
+            },
         };
         policy::authorize(client, &request)
             .map_err(|denied| Refusal::new(Reason::Forbidden, denied.sentence()))
+    }
+}
+
+fn check_standing(standing: Standing) -> Result<(), Refusal> {
+    match standing {
+        Standing::Good => Ok(()),
+        Standing::Altered => {
+            let detail = "The rights of this client key were changed while this call was on its \
+                          way; send it again.";
+            Err(Refusal::new(Reason::Overloaded, detail))
+        }
+        Standing::Ended => Err(Refusal::unauthorized()),
     }
 }
 

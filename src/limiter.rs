@@ -158,7 +158,7 @@ impl Limiter {
 
     fn quota(&self, client: &Client) -> Quota {
         let settings = &self.settings;
-        let (calls, unlimited) = match (client.limit, client.tier) {
+        let (calls, unlimited) = match (client.rights.limit, client.rights.tier) {
             (Some(limit), _) => (limit, false),
             (None, Tier::Unlimited) => (UNLIMITED, true),
             (None, Tier::Premium) => (settings.premium, false),

@@ -1,11 +1,16 @@
-//! May this caller do that? `authorize` is the one place that decides, and the only maker of a
-//! `Permit` for a client's call. Pure: no I/O, no clock, no HTTP server. Must never look at a Host
-//! header.
+//! May this caller do that? `judge` is the one place that decides; `authorize` makes a `Permit` of
+//! its yes, and is the only maker of one for a client's call; `explain` tells what decided. Pure:
+//! no I/O, no clock, no HTTP server. Must never look at a Host header.
 
+mod explain;
+
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::client::{Client, Right};
 use crate::provider::Provider;
+
+pub(crate) use self::explain::{Verdict, explain};
 
 /// What is asked for, after it was made clean.
 pub(crate) struct Request<'a> {
@@ -15,6 +20,15 @@ pub(crate) struct Request<'a> {
     pub(crate) segments: &'a [&'a str],
     /// The secret that the caller named, if any.
     pub(crate) secret: Option<&'a str>,
+    pub(crate) from: Whence<'a>,
+}
+
+/// Where a call comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Whence<'a> {
+    pub(crate) address: IpAddr,
+    /// What the page's browser says of it; None where the caller is no page.
+    pub(crate) origin: Option<&'a [u8]>,
 }
 
 /// The right to make one call. Only this room makes one.
@@ -29,6 +43,8 @@ pub(crate) struct Permit {
 pub(crate) enum Denied {
     Role,
     Method,
+    Address,
+    Origin,
     Scope,
     Secret,
 }
@@ -38,6 +54,8 @@ impl Denied {
         match self {
             Self::Role => "The role of this client key may not use the proxy.",
             Self::Method => "The role of this client key may only read (GET and HEAD).",
+            Self::Address => "This client key may not be used from this address.",
+            Self::Origin => "This client key may not be used by pages of this origin.",
             Self::Scope => {
                 "No scope of this client key allows this method and path at this provider."
             }
@@ -48,14 +66,43 @@ impl Denied {
 
 /// After this, the caller may make this call; which secret opens for it is the vault's business.
 pub(crate) fn authorize(client: &Arc<Client>, request: &Request<'_>) -> Result<Permit, Denied> {
-    if !client.role.may(Right::ProxyRead) {
+    let secret = judge(client, request)?;
+    Ok(Permit {
+        client: Arc::clone(client),
+        provider: Arc::clone(request.provider),
+        secret: secret.map(str::to_owned),
+    })
+}
+
+/// May this client key be used from there at all, on whichever face?
+pub(crate) fn admits(client: &Client, from: &Whence<'_>) -> Result<(), Denied> {
+    let rights = &client.rights;
+    if let Some(networks) = &rights.allowed_ips
+        && !networks.hold(from.address)
+    {
+        return Err(Denied::Address);
+    }
+    if let Some(origins) = &rights.allowed_origins {
+        let listed = |origin: &[u8]| origins.iter().any(|known| known.as_bytes() == origin);
+        if !from.origin.is_some_and(listed) {
+            return Err(Denied::Origin);
+        }
+    }
+    Ok(())
+}
+
+/// The decision: the secret to be used, where one is named or bound.
+fn judge<'a>(client: &'a Client, request: &Request<'a>) -> Result<Option<&'a str>, Denied> {
+    let rights = &client.rights;
+    if !rights.role.may(Right::ProxyRead) {
         return Err(Denied::Role);
     }
     let reads = matches!(request.method, "GET" | "HEAD");
-    if !reads && !client.role.may(Right::Proxy) {
+    if !reads && !rights.role.may(Right::Proxy) {
         return Err(Denied::Method);
     }
-    if let Some(scopes) = &client.scopes
+    admits(client, &request.from)?;
+    if let Some(scopes) = &rights.scopes
         && !scopes.allows(&request.provider.id, request.method, request.segments)
     {
         return Err(Denied::Scope);
@@ -66,11 +113,7 @@ pub(crate) fn authorize(client: &Arc<Client>, request: &Request<'_>) -> Result<P
     {
         return Err(Denied::Secret);
     }
-    Ok(Permit {
-        client: Arc::clone(client),
-        provider: Arc::clone(request.provider),
-        secret: request.secret.or(bound).map(str::to_owned),
-    })
+    Ok(request.secret.or(bound))
 }
 
 impl Permit {
@@ -90,53 +133,89 @@ impl Permit {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicBool;
-
     use super::*;
-    use crate::client::{Role, Scopes, Tier};
+    use crate::client::{Networks, Role, Scopes};
     use crate::provider::Catalogue;
 
-    fn client(role: Role, scopes: Option<&[&str]>) -> Arc<Client> {
-        Arc::new(Client {
-            id: uuid::Uuid::nil(),
-            name: String::from("test"),
-            role,
-            tier: Tier::Standard,
-            scopes: scopes.map(|texts| Scopes::parse(texts).unwrap()),
-            limit: None,
-            expires_at_ms: None,
-            secrets: vec![(String::from("polygon"), String::from("desk"))],
-            active: true,
-            superseded: AtomicBool::new(false),
-        })
+    fn client(role: Role, scopes: Option<&[&str]>) -> Client {
+        let mut client = Client::of_role(role);
+        client.rights.scopes = scopes.map(|texts| Scopes::parse(texts).unwrap());
+        client.rights.secrets = vec![(String::from("polygon"), String::from("desk"))];
+        client
     }
 
     fn check(
-        client: &Arc<Client>,
+        client: Client,
         provider: &str,
         method: &str,
         secret: Option<&str>,
     ) -> Result<Option<String>, Denied> {
+        check_from(client, (provider, method, secret), "192.0.2.7", None)
+    }
+
+    fn check_from(
+        client: Client,
+        (provider, method, secret): (&str, &str, Option<&str>),
+        address: &str,
+        origin: Option<&str>,
+    ) -> Result<Option<String>, Denied> {
         let catalogue = Catalogue::build(&[]).unwrap();
         let provider = catalogue.get(provider).unwrap();
-        let request = Request { provider, method, segments: &["v2", "aggs"], secret };
-        authorize(client, &request).map(|permit| permit.secret().map(str::to_owned))
+        let origin = origin.map(str::as_bytes);
+        let from = Whence { address: address.parse().unwrap(), origin };
+        let request = Request { provider, method, segments: &["v2", "aggs"], secret, from };
+        authorize(&Arc::new(client), &request).map(|permit| permit.secret().map(str::to_owned))
     }
 
     #[test]
     fn a_role_decides_before_a_scope() {
-        assert_eq!(check(&client(Role::Auditor, None), "openai", "GET", None), Err(Denied::Role));
-        assert_eq!(check(&client(Role::Guest, None), "openai", "POST", None), Err(Denied::Method));
-        assert_eq!(check(&client(Role::Guest, None), "openai", "HEAD", None), Ok(None));
+        assert_eq!(check(client(Role::Auditor, None), "openai", "GET", None), Err(Denied::Role));
+        assert_eq!(check(client(Role::Guest, None), "openai", "POST", None), Err(Denied::Method));
+        assert_eq!(check(client(Role::Guest, None), "openai", "HEAD", None), Ok(None));
         let narrow = client(Role::User, Some(&["openai:GET:/v1/**"]));
-        assert_eq!(check(&narrow, "openai", "GET", None), Err(Denied::Scope));
+        assert_eq!(check(narrow, "openai", "GET", None), Err(Denied::Scope));
     }
 
     #[test]
     fn a_bound_key_uses_its_secret_and_no_other() {
-        let user = client(Role::User, None);
-        assert_eq!(check(&user, "polygon", "GET", None), Ok(Some(String::from("desk"))));
-        assert_eq!(check(&user, "polygon", "GET", Some("other")), Err(Denied::Secret));
-        assert_eq!(check(&user, "openai", "GET", Some("o")), Ok(Some(String::from("o"))));
+        let user = || client(Role::User, None);
+        assert_eq!(check(user(), "polygon", "GET", None), Ok(Some(String::from("desk"))));
+        assert_eq!(check(user(), "polygon", "GET", Some("other")), Err(Denied::Secret));
+        assert_eq!(check(user(), "openai", "GET", Some("o")), Ok(Some(String::from("o"))));
+    }
+
+    #[test]
+    fn a_key_with_a_list_of_networks_works_from_nowhere_else() {
+        for (networks, address, allowed) in [
+            (&["192.0.2.0/24"][..], "192.0.2.7", true),
+            (&["192.0.2.0/24"], "::ffff:192.0.2.7", true),
+            (&["192.0.2.0/24"], "192.0.3.7", false),
+            (&["192.0.2.0/24"], "2001:db8::1", false),
+            (&[], "192.0.2.7", false),
+        ] {
+            let mut client = client(Role::User, None);
+            client.rights.allowed_ips = Some(Networks::parse(networks).unwrap());
+            let decided = check_from(client, ("openai", "GET", None), address, None);
+            let expected = if allowed { Ok(None) } else { Err(Denied::Address) };
+            assert_eq!(decided, expected, "{networks:?} {address}");
+        }
+    }
+
+    #[test]
+    fn a_key_with_a_list_of_origins_works_on_no_other_page_and_in_no_program() {
+        for (origin, allowed) in [
+            (Some("https://app.example"), true),
+            (Some("https://app.example.evil.example"), false),
+            (Some("http://app.example"), false),
+            (Some("https://APP.example"), false),
+            (Some("null"), false),
+            (None, false),
+        ] {
+            let mut client = client(Role::User, None);
+            client.rights.allowed_origins = Some(vec![String::from("https://app.example")]);
+            let decided = check_from(client, ("openai", "GET", None), "192.0.2.7", origin);
+            let expected = if allowed { Ok(None) } else { Err(Denied::Origin) };
+            assert_eq!(decided, expected, "{origin:?}");
+        }
     }
 }

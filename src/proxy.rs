@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 
-use crate::corridor::{Corridor, House, Raw};
+use crate::corridor::{Corridor, House, Raw, dress};
 use crate::ledger::Lane;
 use crate::net::{Accepted, Binding, Deadlines, Drain, PeerStream, ServerTls, TlsFiles};
 use crate::secret;
@@ -81,7 +81,8 @@ impl Proxy {
                 secret::spare_buffers();
                 runtime.block_on(async move {
                     let deadlines = Deadlines::new(house.clock.clone());
-                    tokio::spawn(deadlines.clone().tick());
+                    let roster = Arc::clone(&house.roster);
+                    tokio::spawn(deadlines.clone().tick(move || roster.endings()));
                     let upstream = Upstream::new(origins, deadlines, house.clock.clone());
                     let corridor = Arc::new(Corridor::new(house, lane, upstream));
                     match Accepted::new(socket, tls) {
@@ -152,13 +153,17 @@ async fn serve(peer: PeerStream, corridor: Arc<Corridor>, drain: Drain, max_head
         // In one place, not behind a function of its own: each would hold the request once more.
         async move {
             let mut raw = Raw::new(request, peer);
-            let answer = match own::answer(&raw.parts, corridor.domain()) {
+            let page = corridor.pages().origin_of(&raw.parts.headers);
+            let mut answer = match own::answer(&raw.parts, &corridor) {
                 Some(answer) => answer,
                 None => {
                     raw.address = corridor.caller(peer, &raw.parts.headers);
                     corridor.answer(raw).await
                 }
             };
+            if let Some(origin) = page {
+                dress(answer.headers_mut(), origin);
+            }
             Ok::<_, Infallible>(answer)
         }
     });

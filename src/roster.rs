@@ -2,39 +2,53 @@
 //! at once on change; issue, change, rotate, revoke. Must never hold a key, and must never answer
 //! from a row that was read before a change that has been acknowledged.
 
-use std::collections::HashMap;
+mod compiled;
+mod failures;
+mod fault;
+mod table;
+
+use std::net::IpAddr;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
-use crate::client::{BadScope, Client, Scopes, State};
+pub(crate) use self::compiled::client as compiled;
+use self::failures::Failures;
+pub(crate) use self::fault::RosterError;
+use self::table::{Entry, Now, Table};
+use crate::client::{Client, State};
 use crate::clock::Clock;
-use crate::crypto::{CryptoError, token};
+use crate::crypto::token;
 use crate::secret::SecretBytes;
-use crate::store::{self, ClientKeyRow, NextDigest, Store};
+use crate::store::{self, ClientKeyRow, ImportedKey, NextDigest, Store};
 use crate::telemetry::{AuthFailure, Metrics};
 
-/// Beyond this many digests the table starts anew: a bound, not a cache policy.
-const MAX_ENTRIES: usize = 2_000_000;
 /// An unknown digest is not looked up again for this long, unless a key is made meanwhile.
 const UNKNOWN_FOR_NS: u64 = 5_000_000_000;
+
+/// Of one address in a minute, unless the settings say otherwise.
+const FREE_FAILURES: u64 = 1000;
 
 pub(crate) struct Roster {
     store: Store,
     clock: Clock,
     metrics: Metrics,
-    table: papaya::HashMap<[u8; 32], Entry, DigestHash>,
-    /// Which digests of a client key are in the table; touched on misses and changes alone.
-    digests: Mutex<HashMap<Uuid, Vec<[u8; 32]>>>,
-    /// Moves with every change: what was read before it is not put into the table after it.
-    revision: AtomicU64,
+    table: Table,
+    /// Keys of older systems are known, so that no shape tells that a key is none.
+    has_imported: AtomicBool,
+    /// Moves whenever somebody may hold a client key that has ended.
+    endings: AtomicU64,
+    failures: Failures,
 }
 
-#[derive(Clone)]
-enum Entry {
-    Known { client: Arc<Client>, valid_until_ms: Option<i64> },
-    Unknown { until_ns: u64 },
+/// Where a credential stood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// `X-API-Key` or Bearer: keys of older systems may stand there.
+    Open,
+    /// Any other slot: only keys of our own shape.
+    Own,
 }
 
 /// A new client key, or the settings of one to be made.
@@ -55,108 +69,100 @@ pub(crate) struct Rotated {
     pub(crate) valid_until_ms: i64,
 }
 
-#[derive(Debug)]
-pub(crate) enum RosterError {
-    BadScope(BadScope),
-    LastAdmin,
-    NotFound,
-    Store(store::Error),
-    Crypto(CryptoError),
-}
-
-impl From<store::Error> for RosterError {
-    fn from(fault: store::Error) -> Self {
-        match fault {
-            store::Error::LastAdmin => Self::LastAdmin,
-            other @ (store::Error::Open { .. }
-            | store::Error::Newer { .. }
-            | store::Error::Damaged { .. }
-            | store::Error::Contradiction { .. }
-            | store::Error::Duplicate { .. }
-            | store::Error::Stale
-            | store::Error::LeaseLost
-            | store::Error::Worn
-            | store::Error::Unreachable { .. }
-            | store::Error::Failed { .. }) => Self::Store(other),
-        }
-    }
-}
-
-impl From<CryptoError> for RosterError {
-    fn from(fault: CryptoError) -> Self {
-        Self::Crypto(fault)
-    }
-}
-
-impl std::fmt::Display for RosterError {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::BadScope(bad) => write!(formatter, "`{}`: {}", bad.scope, bad.fault),
-            Self::LastAdmin => store::Error::LastAdmin.fmt(formatter),
-            Self::NotFound => formatter.write_str("there is no client key of that id"),
-            Self::Store(fault) => fault.fmt(formatter),
-            Self::Crypto(fault) => fault.fmt(formatter),
-        }
-    }
-}
-
-impl std::error::Error for RosterError {}
-
 impl Roster {
-    pub(crate) fn new(store: Store, clock: Clock, metrics: Metrics) -> Self {
-        Self {
+    pub(crate) async fn open(
+        store: Store,
+        clock: Clock,
+        metrics: Metrics,
+    ) -> Result<Self, store::Error> {
+        let has_imported = AtomicBool::new(store.has_imported_client_keys().await?);
+        Ok(Self {
             store,
             clock,
             metrics,
-            table: papaya::HashMap::builder().hasher(DigestHash).build(),
-            digests: Mutex::default(),
-            revision: AtomicU64::new(0),
-        }
+            table: Table::new(),
+            has_imported,
+            endings: AtomicU64::new(0),
+            failures: Failures::new(FREE_FAILURES),
+        })
+    }
+
+    /// With another number of failures in a minute that are answered at once.
+    #[must_use]
+    pub(crate) fn slowing_beyond(mut self, free_failures_per_minute: u64) -> Self {
+        self.failures = Failures::new(free_failures_per_minute);
+        self
+    }
+
+    /// Before a failed authentication is answered: waits where this address has had too many.
+    pub(crate) async fn slow_down(&self, address: IpAddr) {
+        self.failures.slow_down(address, self.clock.monotonic_ns()).await;
     }
 
     /// The client key of these bytes, if it is one that may be used now. A malformed key costs no
-    /// look-up: its checksum is wrong.
+    /// look-up while all keys are our own: its checksum is wrong.
     pub(crate) async fn authenticate(
         &self,
         presented: &[u8],
+        place: Place,
     ) -> Result<Option<Arc<Client>>, store::Error> {
-        if !token::is_well_formed(presented) {
+        let may_be_any = || place == Place::Open && self.takes_any_shape();
+        if !token::is_well_formed(presented) && !may_be_any() {
             self.metrics.authentication_failed(AuthFailure::Malformed);
             return Ok(None);
         }
         let digest = token::digest(presented);
-        let entry = match self.known(&digest) {
+        let entry = match self.table.find(&digest, || self.clock.monotonic_ns()) {
             Some(entry) => entry,
             None => self.look_up(&digest).await?,
         };
         Ok(self.usable(entry))
     }
 
-    /// May this client key still be used? For streams that outlive the look at the table.
-    pub(crate) fn is_usable(&self, client: &Client) -> bool {
-        !client.is_superseded() && client.state(&self.clock) == State::Active
+    /// Are there keys of older systems, whose shape nobody knows?
+    pub(crate) fn takes_any_shape(&self) -> bool {
+        self.has_imported.load(Ordering::Relaxed)
     }
 
     /// Stores a new client key; the row's id and times are set here.
     pub(crate) async fn issue(&self, new: NewClient) -> Result<Issued, RosterError> {
         let mut row = new.row;
-        client(&row)?;
+        compiled(&row)?;
         let minted = token::mint()?;
         let now_ms = self.clock.unix_ms();
         row.id = Uuid::now_v7();
         row.created_at = now_ms;
         row.updated_at = now_ms;
         self.store.insert_client_key(&row, &minted.digest, Some(&minted.preview)).await?;
-        self.forget_digest(&minted.digest);
+        self.table.forget_digests([&minted.digest]);
         Ok(Issued { row, key: minted.key, preview: minted.preview })
+    }
+
+    /// Takes over keys of an older system; their ids and times are set here. One answer each: false
+    /// where the digest is known already.
+    pub(crate) async fn import(&self, keys: &mut [ImportedKey]) -> Result<Vec<bool>, RosterError> {
+        let now_ms = self.clock.unix_ms();
+        for key in &mut *keys {
+            compiled(&key.row)?;
+            key.row.id = Uuid::now_v7();
+            key.row.created_at = now_ms;
+            key.row.updated_at = now_ms;
+        }
+        let taken = self.store.import_client_keys(keys).await?;
+        if taken.contains(&true) {
+            self.has_imported.store(true, Ordering::Relaxed);
+        }
+        self.table.forget_digests(keys.iter().map(|key| &key.digest));
+        Ok(taken)
     }
 
     /// Persists the row and corrects the table before it answers.
     pub(crate) async fn change(&self, mut row: ClientKeyRow) -> Result<ClientKeyRow, RosterError> {
-        client(&row)?;
+        let new = compiled(&row)?;
         row.updated_at = self.clock.unix_ms();
         let changed = self.store.update_client_key_guarding_last_admin(&row).await;
-        self.forget(row.id);
+        let has_changed = matches!(changed, Ok(true));
+        self.forget(row.id, &if has_changed { Now::Changed(&new) } else { Now::Same });
         if changed? { Ok(row) } else { Err(RosterError::NotFound) }
     }
 
@@ -178,8 +184,10 @@ impl Roster {
             former_valid_until: valid_until_ms,
         };
         let rotated = self.store.rotate_client_key(id, next).await;
-        self.forget(id);
-        self.forget_digest(&minted.digest);
+        // Without an overlap, whoever came in with the old key is out.
+        let at_once = overlap_seconds == 0 && matches!(rotated, Ok(true));
+        self.forget(id, &if at_once { Now::Gone } else { Now::Same });
+        self.table.forget_digests([&minted.digest]);
         if !rotated? {
             return Ok(None);
         }
@@ -189,25 +197,60 @@ impl Roster {
 
     pub(crate) async fn delete(&self, id: Uuid) -> Result<bool, RosterError> {
         let deleted = self.store.delete_client_key_guarding_last_admin(id).await;
-        self.forget(id);
+        let is_gone = matches!(deleted, Ok(true));
+        self.forget(id, &if is_gone { Now::Gone } else { Now::Same });
         Ok(deleted?)
     }
 
-    fn known(&self, digest: &[u8; 32]) -> Option<Entry> {
-        let table = self.table.pin();
-        let entry = table.get(digest)?;
-        match entry {
-            Entry::Unknown { until_ns } if *until_ns <= self.clock.monotonic_ns() => None,
-            Entry::Unknown { .. } | Entry::Known { .. } => Some(entry.clone()),
+    /// An expired client key leaves the table, and whoever still uses it ends.
+    pub(crate) fn put_away(&self, id: Uuid) {
+        self.forget(id, &Now::Gone);
+    }
+
+    /// Another node has changed something of this client key; it is asked what.
+    pub(crate) async fn heard(&self, id: Uuid) -> Result<(), store::Error> {
+        match self.store.client_key(id).await?.map(|row| compiled(&row)) {
+            Some(Ok(new)) => self.forget(id, &Now::Changed(&new)),
+            Some(Err(_)) | None => self.forget(id, &Now::Gone),
         }
+        Ok(())
+    }
+
+    /// Another node has made or taken over client keys.
+    pub(crate) async fn heard_of_new_ones(&self) -> Result<(), store::Error> {
+        if self.store.has_imported_client_keys().await? {
+            self.has_imported.store(true, Ordering::Relaxed);
+        }
+        self.table.forget_unknown();
+        Ok(())
+    }
+
+    /// More was changed elsewhere than anybody remembers: all that is known is asked for anew.
+    pub(crate) async fn lost_track(&self) -> Result<(), store::Error> {
+        self.heard_of_new_ones().await?;
+        for id in self.table.ids() {
+            self.heard(id).await?;
+        }
+        Ok(())
+    }
+
+    fn forget(&self, id: Uuid, now: &Now<'_>) {
+        if self.table.forget(id, now) {
+            self.endings.fetch_add(1, Ordering::Release);
+        }
+    }
+
+    /// A number that moves when streams should look whether their client key has ended.
+    pub(crate) fn endings(&self) -> u64 {
+        self.endings.load(Ordering::Acquire)
     }
 
     async fn look_up(&self, digest: &[u8; 32]) -> Result<Entry, store::Error> {
         loop {
-            let revision = self.revision.load(Ordering::Acquire);
+            let revision = self.table.revision();
             let found = self.store.client_key_by_digest(digest).await?;
             let entry = match found {
-                Some((row, valid_until_ms)) => match client(&row) {
+                Some((row, valid_until_ms)) => match compiled(&row) {
                     Ok(client) => Entry::Known { client: Arc::new(client), valid_until_ms },
                     Err(fault) => {
                         tracing::error!(id = %row.id, %fault, "integrity: a client key is closed");
@@ -216,7 +259,7 @@ impl Roster {
                 },
                 None => self.unknown(),
             };
-            if self.keep(digest, &entry, revision) {
+            if self.table.keep(digest, &entry, revision) {
                 return Ok(entry);
             }
         }
@@ -224,45 +267,6 @@ impl Roster {
 
     fn unknown(&self) -> Entry {
         Entry::Unknown { until_ns: self.clock.monotonic_ns().saturating_add(UNKNOWN_FOR_NS) }
-    }
-
-    /// False if something changed since the row was read; it must be read again.
-    fn keep(&self, digest: &[u8; 32], entry: &Entry, revision: u64) -> bool {
-        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.revision.load(Ordering::Acquire) != revision {
-            return false;
-        }
-        let table = self.table.pin();
-        if table.len() >= MAX_ENTRIES {
-            table.clear();
-            digests.clear();
-        }
-        if let Entry::Known { client, .. } = entry {
-            let of_client = digests.entry(client.id).or_default();
-            if !of_client.contains(digest) {
-                of_client.push(*digest);
-            }
-        }
-        table.insert(*digest, entry.clone());
-        true
-    }
-
-    /// After this returns, no call is served from what was known of this client key before.
-    fn forget(&self, id: Uuid) {
-        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
-        self.revision.fetch_add(1, Ordering::AcqRel);
-        let table = self.table.pin();
-        for digest in digests.remove(&id).unwrap_or_default() {
-            if let Some(Entry::Known { client, .. }) = table.remove(&digest) {
-                client.superseded.store(true, Ordering::Release);
-            }
-        }
-    }
-
-    fn forget_digest(&self, digest: &[u8; 32]) {
-        let _digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
-        self.revision.fetch_add(1, Ordering::AcqRel);
-        self.table.pin().remove(digest);
     }
 
     /// A request came without any credential: counted like the other failures.
@@ -287,53 +291,10 @@ impl Roster {
     }
 }
 
-/// The row as the corridor needs it; fails where its scopes are none.
-fn client(row: &ClientKeyRow) -> Result<Client, RosterError> {
-    let scopes = row.scopes.as_deref().map(Scopes::parse).transpose();
-    Ok(Client {
-        id: row.id,
-        name: row.name.clone(),
-        role: row.role,
-        tier: row.tier,
-        scopes: scopes.map_err(RosterError::BadScope)?,
-        limit: row.quota_limit,
-        expires_at_ms: row.expires_at,
-        secrets: row.secrets.clone(),
-        active: row.active,
-        superseded: AtomicBool::new(false),
-    })
-}
-
-/// A digest is uniform already: its first eight bytes are its hash.
-#[derive(Clone, Copy, Default)]
-struct DigestHash;
-
-struct FirstEight(u64);
-
-impl std::hash::BuildHasher for DigestHash {
-    type Hasher = FirstEight;
-
-    fn build_hasher(&self) -> FirstEight {
-        FirstEight(0)
-    }
-}
-
-impl std::hash::Hasher for FirstEight {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        if let Some(first) = bytes.first_chunk::<8>() {
-            self.0 = u64::from_le_bytes(*first);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{Role, Tier};
+    use crate::client::{Role, Standing, Tier};
     use crate::store::{Settings, Target};
 
     async fn roster() -> (Roster, Clock, tempfile::TempDir) {
@@ -342,7 +303,7 @@ mod tests {
         let target = Target::Sqlite(folder.path().join("test.db"));
         let store = Store::open(&Settings { target }, clock.clone()).await.unwrap();
         let metrics = Metrics::new(clock.clone(), []);
-        (Roster::new(store, clock.clone(), metrics), clock, folder)
+        (Roster::open(store, clock.clone(), metrics).await.unwrap(), clock, folder)
     }
 
     fn new(role: Role) -> NewClient {
@@ -350,7 +311,7 @@ mod tests {
     }
 
     async fn name_of(roster: &Roster, key: &SecretBytes) -> Option<String> {
-        let client = roster.authenticate(key.expose()).await.unwrap();
+        let client = roster.authenticate(key.expose(), Place::Open).await.unwrap();
         client.map(|client| client.name.clone())
     }
 
@@ -375,7 +336,8 @@ mod tests {
         let (roster, _clock, _folder) = roster().await;
         let stranger = token::mint().unwrap();
         assert_eq!(name_of(&roster, &stranger.key).await, None);
-        assert_eq!(roster.authenticate(b"mdw_nonsense").await.unwrap().map(|_| ()), None);
+        let nonsense = roster.authenticate(b"mdw_nonsense", Place::Open).await.unwrap();
+        assert_eq!(nonsense.map(|_| ()), None);
     }
 
     #[tokio::test]
@@ -403,5 +365,39 @@ mod tests {
         assert!(name_of(&roster, &user.key).await.is_some());
         clock.advance(std::time::Duration::from_secs(1));
         assert_eq!(name_of(&roster, &user.key).await, None);
+    }
+
+    #[tokio::test]
+    async fn an_imported_key_has_any_shape_and_is_known_in_the_open_places_alone() {
+        let (roster, clock, _folder) = roster().await;
+        let old = b"legacy-7f3a.prod";
+        let known = async |place| roster.authenticate(old, place).await.unwrap().is_some();
+        assert!(!known(Place::Open).await);
+        let imported = || ImportedKey {
+            row: ClientKeyRow::new("old", Role::User, Tier::Standard, "test"),
+            digest: token::digest(old),
+        };
+        let mut keys = [imported(), imported()];
+        assert_eq!(roster.import(&mut keys).await.unwrap(), [true, false]);
+        assert!(known(Place::Open).await);
+        assert!(!known(Place::Own).await);
+        let metrics = Metrics::new(clock.clone(), []);
+        let next = Roster::open(roster.store.clone(), clock, metrics).await.unwrap();
+        assert!(next.takes_any_shape());
+    }
+
+    #[tokio::test]
+    async fn whoever_holds_a_key_is_told_of_its_end_and_not_of_its_rotation() {
+        let (roster, clock, _folder) = roster().await;
+        let issued = roster.issue(new(Role::User)).await.unwrap();
+        let held = async |key: &SecretBytes| {
+            roster.authenticate(key.expose(), Place::Open).await.unwrap().unwrap()
+        };
+        let first = held(&issued.key).await;
+        let rotated = roster.rotate(issued.row.id, 60).await.unwrap().unwrap();
+        assert_eq!(first.standing(&clock), Standing::Good);
+        let second = held(&rotated.issued.key).await;
+        roster.rotate(issued.row.id, 0).await.unwrap().unwrap();
+        assert_eq!(second.standing(&clock), Standing::Ended);
     }
 }

@@ -4,7 +4,10 @@
 //! Must never show a password, and must never put a value into the text of a statement.
 
 mod archive;
+mod changes;
+mod client_key_ends;
 mod client_key_hashes;
+mod client_key_imports;
 mod client_key_row;
 mod client_keys;
 mod columns;
@@ -30,7 +33,10 @@ mod tests;
 use std::sync::Arc;
 
 pub(crate) use self::archive::{ARCHIVED, Archived, Cell, Loading};
+pub(crate) use self::changes::{Changed, Ear};
+pub(crate) use self::client_key_ends::EndingKey;
 pub(crate) use self::client_key_hashes::{KeyPreview, NextDigest};
+pub(crate) use self::client_key_imports::ImportedKey;
 pub(crate) use self::client_key_row::ClientKeyRow;
 pub(crate) use self::client_keys::Touch;
 use self::dialect::{Pools, Tx, reading};

@@ -91,13 +91,19 @@ impl Upstream {
         self.pool.clear();
     }
 
-    /// The provider's answer, whatever its status.
-    pub(crate) async fn send(&self, outbound: Outbound, now_ns: u64) -> Result<Reply, Refusal> {
+    /// The provider's answer, whatever its status. `may_leave` is asked again once a connection was
+    /// waited for.
+    pub(crate) async fn send(
+        &self,
+        outbound: Outbound,
+        now_ns: u64,
+        may_leave: &(dyn Fn() -> Result<(), Refusal> + Sync),
+    ) -> Result<Reply, Refusal> {
         let (provider, mut request) = outbound.into_parts();
         let wants_h2 = request.body().is_empty() || is_grpc(request.headers());
         let Some((mut lease, age)) = self.pool.take(&provider.id, wants_h2, now_ns) else {
             // Boxed, like the second try: what is rare must not swell every call.
-            return Box::pin(self.send_afresh(&provider, request, wants_h2)).await;
+            return Box::pin(self.send_afresh(&provider, request, wants_h2, may_leave)).await;
         };
         let again = if age >= DOUBTFUL_AFTER { Again::of(&request) } else { None };
         if lease.is_h2() {
@@ -112,7 +118,7 @@ impl Upstream {
         let Some(request) = failed.again.or_else(|| again.map(Again::request)) else {
             return Err(failed.refusal);
         };
-        Box::pin(self.send_afresh(&provider, request, wants_h2)).await
+        Box::pin(self.send_afresh(&provider, request, wants_h2, may_leave)).await
     }
 
     /// On a connection that nobody has used.
@@ -121,8 +127,10 @@ impl Upstream {
         provider: &Arc<Provider>,
         mut request: Request<OutboundBody>,
         wants_h2: bool,
+        may_leave: &(dyn Fn() -> Result<(), Refusal> + Sync),
     ) -> Result<Reply, Refusal> {
         let mut lease = self.connect(provider, wants_h2).await?;
+        may_leave()?;
         if lease.is_h2() {
             for_h2(provider, &mut request)?;
         }

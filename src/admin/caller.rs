@@ -20,7 +20,7 @@ impl Caller {
     pub(super) fn role(&self) -> Role {
         match self {
             Self::Local => Role::Admin,
-            Self::Key(client) => client.role,
+            Self::Key(client) => client.rights.role,
         }
     }
 

@@ -17,7 +17,7 @@ use super::caller::Caller;
 use super::house::House;
 use super::refused::Refused;
 use super::repeat::Repeatable;
-use super::sent::Sent;
+use super::sent::{self, Sent};
 use crate::refusal::{Reason, Refusal};
 
 pub(super) async fn change(
@@ -32,7 +32,8 @@ pub(super) async fn change(
     let Some(caller) = parts.extensions.get::<Caller>().cloned() else {
         return Err(Refused::internal("a change stands outside the guard"));
     };
-    let sent = Sent::read(&parts.headers, body).await?;
+    let most = sent::largest_body(parts.uri.path());
+    let sent = Sent::read(&parts.headers, body, most).await?;
     let repeatable = if parts.method == Method::POST {
         let route = format!("POST {}", parts.uri.path());
         Repeatable::asked_for(&parts.headers, caller.actor(), route, &sent)?

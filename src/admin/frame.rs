@@ -18,12 +18,15 @@ use super::house::House;
 use super::note::Noting;
 use super::rate::Left;
 use super::refused::Refused;
+use super::sent::is_import;
 use super::trace::Trace;
 use crate::refusal::{Reason, Refusal};
 use crate::telemetry::admin_call;
 
 /// No call of this face takes longer; long work answers 202 and goes on by itself.
 const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+/// But for an import, which is as long as it is.
+const IMPORT_WITHIN: Duration = Duration::from_secs(600);
 const LONGEST_TARGET: usize = 8192;
 /// By one route or another.
 const TAKEN: &str = "GET,HEAD,POST,PUT,DELETE";
@@ -67,7 +70,9 @@ async fn answer(request: Request, next: Next) -> Response {
         return Refused::from(Refusal::new(Reason::UriTooLong, detail)).into_response();
     }
     let is_never_taken = matches!(request.method().as_str(), "TRACE" | "TRACK" | "CONNECT");
-    match tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await {
+    let is_import = is_import(request.uri().path());
+    let within = if is_import { IMPORT_WITHIN } else { ANSWER_WITHIN };
+    match tokio::time::timeout(within, next.run(request)).await {
         // Such a method is wrong everywhere, whether there is something at its path or not.
         Ok(response) if is_never_taken && response.status() != StatusCode::METHOD_NOT_ALLOWED => {
             let mut response = Refused::of_status(StatusCode::METHOD_NOT_ALLOWED).into_response();
@@ -76,7 +81,7 @@ async fn answer(request: Request, next: Next) -> Response {
         }
         Ok(response) => response,
         Err(_) => {
-            let detail = "The answer was not ready within 30 seconds; a change goes on by itself.";
+            let detail = "The answer was not ready in time; a change goes on by itself.";
             Refused::from(Refusal::new(Reason::Timeout, detail)).into_response()
         }
     }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -14,7 +14,9 @@ use super::house::House;
 use super::refused::Refused;
 use super::trace::{Peer, Trace};
 use crate::client::Right;
+use crate::policy;
 use crate::refusal::{Reason, Refusal};
+use crate::roster::Place;
 use crate::secret;
 
 /// What a route demands of its caller.
@@ -45,6 +47,7 @@ pub(super) async fn guard(
     };
     let caller = authenticate(&needs.house, &trace, request.headers()).await?;
     trace.set_caller(caller.clone());
+    check_whence(&caller, &trace, request.headers())?;
     if let Some(key) = caller.key_id() {
         let (left, admitted) = needs.house.rate.admit(key);
         trace.set_left(left);
@@ -79,8 +82,21 @@ async fn authenticate(
     if credential.len() > LONGEST_CREDENTIAL {
         return Err(Refusal::unauthorized().into());
     }
-    let found = house.roster.authenticate(credential).await.map_err(Refused::internal)?;
+    let found =
+        house.roster.authenticate(credential, Place::Open).await.map_err(Refused::internal)?;
+    if let (None, Some(address)) = (&found, trace.address()) {
+        house.roster.slow_down(address).await;
+    }
     found.map(Caller::Key).ok_or_else(|| Refusal::unauthorized().into())
+}
+
+/// A key that is bound to networks or origins is bound to them on this face, too.
+fn check_whence(caller: &Caller, trace: &Trace, headers: &HeaderMap) -> Result<(), Refused> {
+    let (Caller::Key(client), Some(address)) = (caller, trace.address()) else { return Ok(()) };
+    let mut origins = headers.get_all(header::ORIGIN).iter();
+    let origin = origins.next().filter(|_| origins.next().is_none());
+    let from = policy::Whence { address, origin: origin.map(HeaderValue::as_bytes) };
+    policy::admits(client, &from).map_err(|denied| Refused::forbidden(denied.sentence()))
 }
 
 /// The one credential of the request. Two that differ are a 400, because either could be meant.
@@ -106,7 +122,7 @@ fn presented(headers: &HeaderMap) -> Result<Option<&[u8]>, Refused> {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderName, HeaderValue};
+    use axum::http::HeaderName;
 
     use super::*;
 

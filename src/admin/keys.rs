@@ -6,6 +6,7 @@ mod change;
 mod create;
 mod delete;
 mod grant;
+mod import;
 mod list;
 mod rotate;
 mod trail;
@@ -45,6 +46,7 @@ pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new()
         .routes(routes!(create::create))
         .routes(routes!(change::change))
+        .routes(routes!(import::import))
         .routes(routes!(delete::delete))
         .routes(routes!(rotate::rotate))
 }
@@ -62,6 +64,7 @@ fn refusal_of(error: RosterError) -> Refused {
     match error {
         RosterError::LastAdmin => Refused::conflict(error.to_string()),
         RosterError::NotFound => Refused::not_found(WHAT),
+        RosterError::BadMember { member, fault } => Refusal::invalid_field(member, fault).into(),
         RosterError::BadScope(bad) => Refusal::invalid_field("scopes", bad.fault).into(),
         RosterError::Store(error) => Refused::of_store(&error),
         RosterError::Crypto(error) => Refused::internal(error),

@@ -111,15 +111,6 @@ impl Members {
         if self.faults.is_empty() { Ok(()) } else { Err(Refusal::invalid(self.faults).into()) }
     }
 
-    /// A member that the contract names and that nothing enforces yet: taken silently it would
-    /// promise a protection that is not there.
-    pub(super) fn not_enforced(&mut self, name: &str) {
-        match self.take(name) {
-            None | Some(Node::Null) => {}
-            Some(_) => self.fault(name, "is not enforced by this version yet; leave it out"),
-        }
-    }
-
     /// A member that people would expect here and that no call can change.
     pub(super) fn fixed(&mut self, name: &str, instead: &str) {
         if self.take(name).is_some() {
@@ -134,6 +125,23 @@ impl Members {
     /// Counted in characters, as people count them.
     pub(super) fn text_up_to(&mut self, name: &str, longest: usize) -> Patch<String> {
         self.taken(name, |members, node| members.plain_text(name, &node, longest))
+    }
+
+    /// A SHA-256 as 64 hexadecimal digits.
+    pub(super) fn digest(&mut self, name: &str) -> Patch<[u8; 32]> {
+        self.taken(name, |members, node| {
+            let digest = match &node {
+                Node::Text(text) => digest_of(text.expose()),
+                Node::Null
+                | Node::Flag(_)
+                | Node::Whole(_)
+                | Node::Number
+                | Node::List(_)
+                | Node::Object(_) => None,
+            };
+            digest
+                .or_else(|| members.refuse(name, "must be the 64 hexadecimal digits of a SHA-256"))
+        })
     }
 
     pub(super) fn flag(&mut self, name: &str) -> Patch<bool> {
@@ -221,6 +229,29 @@ impl Members {
                 members.plain_text(&format!("{name}[{index}]"), node, LONGEST_TEXT)
             };
             items.iter().enumerate().map(item).collect()
+        })
+    }
+
+    /// A list of objects of any length, each to be judged by itself.
+    pub(super) fn lines(&mut self, name: &str) -> Patch<Vec<Self>> {
+        self.taken(name, |members, node| {
+            let Node::List(items) = node else {
+                return members.refuse(name, "must be a list of objects");
+            };
+            let line = |node| match node {
+                Node::Object(entries) => Self::of_pairs(entries, false),
+                Node::Null
+                | Node::Flag(_)
+                | Node::Whole(_)
+                | Node::Number
+                | Node::Text(_)
+                | Node::List(_) => {
+                    let mut line = Self::of_pairs(Vec::new(), false);
+                    line.fault("", "must be an object");
+                    line
+                }
+            };
+            Some(items.into_iter().map(line).collect())
         })
     }
 
@@ -330,6 +361,17 @@ impl Members {
         self.fault(field, fault);
         None
     }
+}
+
+fn digest_of(text: &[u8]) -> Option<[u8; 32]> {
+    let text = std::str::from_utf8(text).ok().filter(|text| text.len() == 64)?;
+    let mut digest = [0; 32];
+    for (index, byte) in digest.iter_mut().enumerate() {
+        let pair = text.get(2 * index..2 * index + 2)?;
+        let is_hex = pair.bytes().all(|digit| digit.is_ascii_hexdigit());
+        *byte = is_hex.then(|| u8::from_str_radix(pair, 16).ok()).flatten()?;
+    }
+    Some(digest)
 }
 
 /// A name is the caller's own and may be of any length; an answer is not.
@@ -449,16 +491,5 @@ mod tests {
         assert_eq!(query.flag("on"), Patch::Set(true));
         assert_eq!(query.word("word", &["a", "b"], |word| word), Patch::Set("b"));
         assert!(query.finish().is_ok());
-    }
-
-    #[test]
-    fn what_nothing_enforces_is_refused_unless_it_is_null() {
-        let mut paper = members(r#"{"allowed_ips": ["10.0.0.0/8"], "monthly_quota": null}"#);
-        paper.not_enforced("allowed_ips");
-        paper.not_enforced("monthly_quota");
-        assert_eq!(
-            faults(paper),
-            ["allowed_ips: is not enforced by this version yet; leave it out"]
-        );
     }
 }

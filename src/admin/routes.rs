@@ -19,7 +19,7 @@ use super::guard::{Needs, WhileSealed, guard};
 use super::house::House;
 use super::refused::Refused;
 use super::{
-    audit, backups, describe, keks, keys, open, pages, providers, sealing, secrets, symbols,
+    audit, backups, describe, keks, keys, open, pages, policy, providers, sealing, secrets, symbols,
 };
 use crate::client::Right;
 
@@ -45,7 +45,7 @@ pub(super) fn description() -> Value {
 
 /// The layers need the house; the description alone does not.
 fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
-    let groups: [(Right, WhileSealed, Vec<Routes>); 6] = [
+    let groups: [(Right, WhileSealed, Vec<Routes>); 7] = [
         (
             Right::ReadMetadata,
             WhileSealed::Refuses,
@@ -63,6 +63,7 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
             vec![keys::reading_trail(), audit::reading()],
         ),
         (Right::VerifyTrail, WhileSealed::Answers, vec![audit::verifying()]),
+        (Right::ExplainPolicy, WhileSealed::Refuses, vec![policy::explaining()]),
         (Right::Operate, WhileSealed::Refuses, vec![keys::changing(), secrets::changing()]),
         (
             Right::Administer,

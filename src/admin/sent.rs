@@ -19,16 +19,32 @@ use crate::secret::SecretBytes;
 pub(super) struct Sent(Arc<SecretBytes>);
 
 pub(super) const LARGEST_BODY: usize = 1024 * 1024;
+/// Of a call that takes over what another system holds.
+const LARGEST_IMPORT: usize = 64 * 1024 * 1024;
+
+/// How large the body of a call may be.
+pub(super) fn largest_body(path: &str) -> usize {
+    if is_import(path) { LARGEST_IMPORT } else { LARGEST_BODY }
+}
+
+/// Does this call take over what another system holds? It is large, and takes its time.
+pub(super) fn is_import(path: &str) -> bool {
+    path.starts_with("/api/v1/") && path.ends_with("/import")
+}
 
 impl Sent {
-    pub(super) async fn read(headers: &HeaderMap, body: Body) -> Result<Self, Refused> {
+    pub(super) async fn read(
+        headers: &HeaderMap,
+        body: Body,
+        most: usize,
+    ) -> Result<Self, Refused> {
         let announced = headers
             .get(header::CONTENT_LENGTH)
             .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-        if announced.is_some_and(|length| length > LARGEST_BODY) {
-            return Err(too_large());
+        if announced.is_some_and(|length| length > most) {
+            return Err(too_large(most));
         }
-        let bytes = collect(body).await?;
+        let bytes = collect(body, most).await?;
         if !bytes.is_empty() && !is_json(headers) {
             return Err(Refusal::new(
                 Reason::UnsupportedMediaType,
@@ -51,15 +67,15 @@ impl Sent {
 /// Collected in pieces and copied once: a buffer that grows would leave copies behind. The pieces
 /// belong to the connection's own read buffer, which nobody wipes; that limit is stated in the
 /// open.
-async fn collect(mut body: Body) -> Result<SecretBytes, Refused> {
+async fn collect(mut body: Body, most: usize) -> Result<SecretBytes, Refused> {
     let mut pieces: Vec<Bytes> = Vec::new();
     let mut length = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| Refusal::bad_request("The body broke off."))?;
         if let Ok(piece) = frame.into_data() {
             length += piece.len();
-            if length > LARGEST_BODY {
-                return Err(too_large());
+            if length > most {
+                return Err(too_large(most));
             }
             pieces.push(piece);
         }
@@ -72,8 +88,8 @@ async fn collect(mut body: Body) -> Result<SecretBytes, Refused> {
 }
 
 /// Closing, because what is left of the body is not read.
-fn too_large() -> Refused {
-    let detail = format!("The body has more than {LARGEST_BODY} bytes.");
+fn too_large(most: usize) -> Refused {
+    let detail = format!("The body has more than {most} bytes.");
     Refusal::new(Reason::TooLarge, detail).closing().into()
 }
 
@@ -94,7 +110,7 @@ mod tests {
         if let Some(kind) = kind {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
         }
-        match Sent::read(&headers, Body::from(body)).await {
+        match Sent::read(&headers, Body::from(body), LARGEST_BODY).await {
             Ok(_) => 200,
             Err(refused) => refused.refusal().reason.status(),
         }

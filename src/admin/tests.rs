@@ -74,7 +74,8 @@ async fn face_with(requests_per_minute: u64) -> Face {
     let base = (store.clone(), clock.clone(), installation);
     let (vault, warden) = unsealed(folder.path(), base, catalogue.clone()).await;
     let metrics = Metrics::new(clock.clone(), []);
-    let roster = Arc::new(Roster::new(store.clone(), clock.clone(), metrics));
+    let roster = Roster::open(store.clone(), clock.clone(), metrics).await.unwrap();
+    let roster = Arc::new(roster);
     let opening = ledger::Opening {
         settings: ledger::Settings {
             folder: folder.path().join("journal"),

@@ -3,12 +3,14 @@
 //! back.
 
 mod change;
+mod import;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
 pub(super) use self::change::pairs;
 use self::change::{Changes, Fresh};
+use self::import::Import;
 use super::failure::Failure;
 use super::link::{self, Link, encoded};
 use super::output::{Column, Output};
@@ -53,6 +55,8 @@ const MEMBERS: &[Column] = &[
     ("previous key", "previous"),
 ];
 
+const VERDICT: &[Column] = &[("decision", "decision"), ("rule", "rule"), ("reason", "reason")];
+
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Make a client key; it is printed once
@@ -90,6 +94,23 @@ pub(super) enum Command {
     },
     /// Delete a client key; its trail stays
     Delete(One),
+    /// Take over the keys of an older system, by their SHA-256; a result for each line
+    Import(Import),
+    /// Would this call be allowed, and which rule says so?
+    Explain {
+        #[command(flatten)]
+        one: One,
+        /// GET, POST, ...
+        method: String,
+        /// As a caller writes it, e.g. /polygon/v2/aggs/ticker/AAPL
+        path: String,
+        /// Where it would come from
+        #[arg(long, value_name = "IP")]
+        address: Option<String>,
+        /// The page that it would come from
+        #[arg(long)]
+        origin: Option<String>,
+    },
 }
 
 #[derive(Args)]
@@ -129,6 +150,13 @@ impl Command {
                 let made = one.call(ground, rotate)?;
                 show_new(ground.output(one.reach.print), &made)
             }
+            Self::Import(import) => import.run(ground),
+            Self::Explain { one, method, path, address, origin } => {
+                let asked = json!({
+                    "method": method, "url": path, "address": address, "origin": origin,
+                });
+                one.explain(ground, asked)
+            }
             Self::Delete(one) => {
                 one.call(ground, async |link, path| link.delete(&path).await)?;
                 let done = format!("{} is deleted; its trail stays", one.client);
@@ -158,6 +186,17 @@ impl One {
     ) -> Result<(), Failure> {
         let client = self.call(ground, work)?;
         ground.output(self.reach.print).record(&client, MEMBERS)
+    }
+
+    fn explain(&self, ground: &Ground, mut asked: Value) -> Result<(), Failure> {
+        let verdict = link::with(ground, &self.reach, async |link| {
+            if let Some(members) = asked.as_object_mut() {
+                let id = find(link, &self.client).await?;
+                members.insert(String::from("key_id"), Value::String(id));
+            }
+            link.post("/api/v1/admin/policy/explain", Some(asked)).await
+        })?;
+        ground.output(self.reach.print).record(&verdict, VERDICT)
     }
 
     fn set_active(&self, ground: &Ground, active: bool) -> Result<(), Failure> {

@@ -26,7 +26,6 @@ pub(crate) enum Right {
     /// Read the whole audit trail.
     ReadTrail,
     VerifyTrail,
-    #[expect(dead_code, reason = "a row of the table of rights; its route is not built yet")]
     ExplainPolicy,
     /// Providers, secrets, rotation, user and guest keys, symbols, backfill, alerts.
     Operate,
@@ -135,6 +134,44 @@ mod tests {
             for other in [Role::Admin, Role::Operator, Role::Auditor] {
                 assert_eq!(role.may_grant(other), role == Role::Admin);
             }
+        }
+    }
+
+    /// The row of the documentation's table that this code means.
+    fn row(name: &str, cell: impl Fn(Role) -> &'static str) -> String {
+        let cells = Role::ALL.map(|role| format!(" {} |", cell(role)));
+        format!("| {name} |{}\n", cells.concat())
+    }
+
+    #[test]
+    fn the_documentation_has_the_same_table_of_rights() {
+        let page = include_str!("../../docs/client-keys.md");
+        let yes = |right: Right| move |role: Role| if role.may(right) { "yes" } else { "no" };
+        let proxy = |role: Role| match (role.may(Right::Proxy), role.may(Right::ProxyRead)) {
+            (true, _) => "yes",
+            (false, true) => "GET and HEAD",
+            (false, false) => "no",
+        };
+        let trail = |role: Role| match (role.may(Right::ReadTrail), role.may(Right::ReadUsageTrail))
+        {
+            (true, _) => "yes",
+            (false, true) => "proxied calls",
+            (false, false) => "no",
+        };
+        let operate =
+            "providers, secrets, rotation, user and guest keys, symbols, backfill, alerts";
+        let administer = "keys of the other roles, operators, seal, key hierarchy, backup and \
+                          restore, destroy";
+        for row in [
+            row("use the proxy", proxy),
+            row("read metadata, usage, alerts", yes(Right::ReadMetadata)),
+            row("read the audit trail", trail),
+            row("verify the trail", yes(Right::VerifyTrail)),
+            row("`policy/explain`", yes(Right::ExplainPolicy)),
+            row(operate, yes(Right::Operate)),
+            row(administer, yes(Right::Administer)),
+        ] {
+            assert!(page.contains(&row), "docs/client-keys.md lacks: {row}");
         }
     }
 

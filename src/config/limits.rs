@@ -43,15 +43,9 @@ pub(super) fn not_yet(ground: &Ground<'_>, raw: &Raw) -> Result<(), Fault> {
                     outlive a killed process";
         return Err(ground.fault("audit.durability", what));
     }
-    if !raw.browser.origins.is_empty() {
-        let what = "this version does not have keyless pages yet; let the page's own server call \
-                    the proxy with a client key";
-        return Err(ground.fault("browser.origins", what));
-    }
     // Settings whose work is not built yet: taken at their default, never silently without effect.
     let unbuilt = [
         ("limits.time_zone", raw.limits.time_zone != "UTC"),
-        ("auth.free_failures_per_minute", raw.auth.free_failures_per_minute != 1000),
         ("audit.retention_days", raw.audit.retention_days != 90),
     ];
     match unbuilt.iter().find(|(_, is_set)| *is_set) {

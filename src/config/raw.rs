@@ -193,3 +193,23 @@ pub(super) struct RawSandbox {
 pub(super) struct RawBrowser {
     pub(super) origins: Vec<toml::Value>,
 }
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawOrigin {
+    pub(super) origin: String,
+    #[serde(default = "guest")]
+    pub(super) role: String,
+    #[serde(default = "limited")]
+    pub(super) tier: String,
+    #[serde(default)]
+    pub(super) routes: Vec<String>,
+}
+
+fn guest() -> String {
+    String::from("guest")
+}
+
+fn limited() -> String {
+    String::from("limited")
+}

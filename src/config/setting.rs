@@ -306,12 +306,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "\"127.0.0.1:8090\"",
         "where `serve --sandbox` runs its stand-in provider",
     ),
-    setting(
-        "browser.origins",
-        Kind::Array,
-        "[]",
-        "pages that may call the proxy with no key; not in this version",
-    ),
+    setting("browser.origins", Kind::Array, "[]", "pages that may call the proxy with no key"),
 ];
 
 pub(super) const OF_A_PROVIDER: &[Setting] = &[

@@ -238,9 +238,16 @@ fn what_is_not_built_yet_says_so_and_what_to_use() {
             "master_key.kind: this version does not have \"pkcs11\"",
         ),
         (
-            "[[browser.origins]]\norigin = \"https://a.example\"",
-            "browser.origins: this version does not have keyless pages yet; let the page's own \
-             server",
+            "[[browser.origins]]\norigin = \"https://a.example\"\nrole = \"user\"",
+            "browser.origins: a page that holds no key is a guest;",
+        ),
+        (
+            "[[browser.origins]]\norigin = \"https://*.example\"",
+            "browser.origins: \"https://*.example\" is no origin;",
+        ),
+        (
+            "[[browser.origins]]\norigin = \"https://a.example\"\nroutes = [\"x\"]",
+            "browser.origins: routes: \"x\": a scope is",
         ),
     ];
     for (text, start) in cases {

@@ -5,13 +5,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TE, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, TE, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use hyper::body::{Body as _, Incoming};
 
 use super::credential::{self, Presented};
-use super::{House, path};
+use super::{House, Pages, path};
+use crate::client::Client;
 use crate::inject::Head;
 use crate::provider::{Catalogue, Provider};
 use crate::refusal::{Reason, Refusal};
@@ -62,7 +63,7 @@ pub(super) fn clean<'r>(
         host_form,
     };
     inbound.clean_query(&house.catalogue)?;
-    inbound.clean_headers(&house.catalogue)?;
+    inbound.clean_headers(&house.catalogue, house.roster.takes_any_shape())?;
     if inbound.presented.stands_in(inbound.rest().as_bytes())
         || inbound.presented.stands_in(inbound.query.as_bytes())
     {
@@ -76,12 +77,37 @@ impl<'r> Inbound<'r> {
         self.presented.as_bytes()
     }
 
+    /// What may be a key of an older system, where no key of our own stands.
+    pub(super) fn open_credentials(&self) -> &[Vec<u8>] {
+        self.presented.open()
+    }
+
+    /// Does this credential stand in what would go on?
+    pub(super) fn check_misplaced(&self, credential: &[u8]) -> Result<(), Refusal> {
+        let in_head = self.parts.headers.values().map(HeaderValue::as_bytes);
+        let mut places = in_head.chain([self.rest().as_bytes(), self.query.as_bytes()]);
+        if places.any(|place| credential::stands_within(credential, place)) {
+            return Err(misplaced());
+        }
+        Ok(())
+    }
+
     pub(super) fn method(&self) -> &str {
         self.parts.method.as_str()
     }
 
     pub(super) fn provider(&self) -> Option<&Arc<Provider>> {
         self.provider.as_ref()
+    }
+
+    pub(super) fn guest(&self, pages: &Pages) -> Result<Option<Arc<Client>>, Refusal> {
+        pages.guest(&self.parts.headers)
+    }
+
+    /// The page that calls, as its browser says; two of them are none that is listed.
+    pub(super) fn origin(&self) -> Option<&[u8]> {
+        let mut origins = self.parts.headers.get_all(ORIGIN).iter();
+        origins.next().filter(|_| origins.next().is_none()).map(HeaderValue::as_bytes)
     }
 
     pub(super) fn wanted_secret(&self) -> Option<&str> {
@@ -116,7 +142,7 @@ impl<'r> Inbound<'r> {
     }
 
     /// One pass decides on every header; the second takes out what may not go on.
-    fn clean_headers(&mut self, catalogue: &Catalogue) -> Result<(), Refusal> {
+    fn clean_headers(&mut self, catalogue: &Catalogue, any_shape: bool) -> Result<(), Refusal> {
         let headers = &self.parts.headers;
         let mut dropped: Vec<HeaderName> = Vec::with_capacity(8);
         let mut nominates = false;
@@ -124,6 +150,9 @@ impl<'r> Inbound<'r> {
         for (name, value) in headers {
             if let Some(slot) = catalogue.header_slot(name.as_str()) {
                 self.presented.note_header(value.as_bytes())?;
+                if any_shape {
+                    self.presented.note_open(name.as_str(), value.as_bytes());
+                }
                 // The catalogue's own copy of the name: cloning the request's costs an allocation.
                 dropped.push(slot.clone());
             } else if is_ours_or_hop_by_hop(name.as_str()) {

@@ -11,6 +11,9 @@ use crate::refusal::Refusal;
 /// Longer than any key of ours; what is longer is none.
 const MOST_BYTES: usize = 64;
 
+/// Longer ones were never imported by anybody.
+const MOST_OPEN_BYTES: usize = 512;
+
 /// How `mdw_` and `mdt_` begin.
 const MARK: &[u8] = b"md";
 
@@ -18,11 +21,14 @@ const MARK: &[u8] = b"md";
 pub(super) struct Presented {
     bytes: [u8; MOST_BYTES],
     length: usize,
+    /// What stands in `X-API-Key` and behind Bearer and is no key of our own shape; gathered only
+    /// where keys of older systems are known.
+    open: Vec<Vec<u8>>,
 }
 
 impl Default for Presented {
     fn default() -> Self {
-        Self { bytes: [0; MOST_BYTES], length: 0 }
+        Self { bytes: [0; MOST_BYTES], length: 0, open: Vec::new() }
     }
 }
 
@@ -41,9 +47,7 @@ impl Presented {
         let cut = candidate.get(..MOST_BYTES).unwrap_or(candidate);
         match self.as_bytes() {
             Some(known) if known == cut => Ok(()),
-            Some(_) => Err(Refusal::bad_request(
-                "Two different client credentials stand in this request; send one.",
-            )),
+            Some(_) => Err(ambiguous()),
             None => {
                 self.length = cut.len();
                 self.bytes.iter_mut().zip(cut).for_each(|(to, from)| *to = *from);
@@ -62,6 +66,35 @@ impl Presented {
             return self.note_basic(rest);
         }
         self.note(rest)
+    }
+
+    /// Takes note of what may be a key of an older system.
+    pub(super) fn note_open(&mut self, name: &str, value: &[u8]) {
+        let value = value.trim_ascii();
+        let candidate = match name {
+            "x-api-key" => value,
+            "authorization" => {
+                let Some((scheme, rest)) = value.split_at_checked(b"bearer ".len()) else { return };
+                if !scheme.eq_ignore_ascii_case(b"bearer ") {
+                    return;
+                }
+                rest.trim_ascii()
+            }
+            _ => return,
+        };
+        let fits = (1..=MOST_OPEN_BYTES).contains(&candidate.len());
+        let is_new = self.open.iter().all(|known| known != candidate);
+        if fits && is_new && !token::is_well_formed(candidate) {
+            self.open.push(candidate.to_vec());
+        }
+    }
+
+    /// Empty unless one of these has to be looked up: a key of our own shape comes before them.
+    pub(super) fn open(&self) -> &[Vec<u8>] {
+        match self.as_bytes() {
+            Some(own) if token::is_well_formed(own) => &[],
+            Some(_) | None => &self.open,
+        }
     }
 
     fn note_basic(&mut self, encoded: &[u8]) -> Result<(), Refusal> {
@@ -98,6 +131,16 @@ impl Presented {
             whole || self.as_bytes().is_some_and(|credential| from.starts_with(credential))
         })
     }
+}
+
+pub(super) fn ambiguous() -> Refusal {
+    Refusal::bad_request("Two different client credentials stand in this request; send one.")
+}
+
+/// Plain or percent-encoded.
+pub(super) fn stands_within(credential: &[u8], place: &[u8]) -> bool {
+    let is_in = |place: &[u8]| memchr::memmem::find(place, credential).is_some();
+    is_in(place) || percent_decoded(place).is_some_and(|decoded| is_in(&decoded))
 }
 
 pub(super) fn is_ours(candidate: &[u8]) -> bool {
@@ -184,6 +227,25 @@ mod tests {
         presented.note(b"mdw_x").unwrap();
         presented.note(b"dummy").unwrap();
         assert!(presented.note(b"mdw_y").is_err());
+    }
+
+    #[test]
+    fn what_may_be_an_older_systems_key_stands_in_two_places_alone() {
+        let mut presented = Presented::default();
+        for (name, value) in [
+            ("x-api-key", "legacy"),
+            ("authorization", "bearer  other "),
+            ("authorization", "Token third"),
+            ("authorization", "Basic eDp5"),
+            ("authorization", "Bearer "),
+            ("apikey", "fourth"),
+            ("x-api-key", "legacy"),
+        ] {
+            presented.note_open(name, value.as_bytes());
+        }
+        assert_eq!(presented.open(), [b"legacy".to_vec(), b"other".to_vec()]);
+        presented.note(token::mint().unwrap().key.expose()).unwrap();
+        assert!(presented.open().is_empty());
     }
 
     #[test]

@@ -4,6 +4,12 @@
 
 use std::borrow::Cow;
 
+/// What a path asks for, as `clean` reads it: the provider's name and what follows it.
+pub(crate) fn addressed(path: &str) -> Option<(&str, &str)> {
+    let (provider, rest) = split_provider(path).filter(|_| !climbs(path))?;
+    Some((provider, without_doubled_prefix(provider, rest)))
+}
+
 /// The provider's name and what follows it, slash included.
 pub(super) fn split_provider(path: &str) -> Option<(&str, &str)> {
     let inside = path.strip_prefix('/')?;
@@ -87,7 +93,7 @@ fn hex_pair(digits: &[u8]) -> Option<u8> {
 }
 
 /// The segments behind the provider, each decoded once, for the scopes.
-pub(super) fn decoded_segments(rest: &str) -> Vec<Cow<'_, str>> {
+pub(crate) fn decoded_segments(rest: &str) -> Vec<Cow<'_, str>> {
     let path = rest.strip_prefix('/').unwrap_or(rest);
     let decode = |segment| match percent_decoded(str::as_bytes(segment)) {
         Some(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),

@@ -13,6 +13,7 @@ use http_body::{Body as _, Frame, SizeHint};
 use super::answer::{Answer, AnswerBody};
 use super::rewrite::{self, Place, Rewriter};
 use super::trace::Trace;
+use crate::client::Client;
 use crate::ledger::Record;
 use crate::limiter::Admission;
 use crate::secret::{self, Needle, Needles};
@@ -30,6 +31,10 @@ pub(crate) struct Passing {
     /// Trailers that wait until what was held back has gone.
     trailers: Option<Frame<Bytes>>,
     record: Option<Record>,
+    /// Whose answer this is; whoever is revoked hears no more of it.
+    client: Option<Arc<Client>>,
+    /// It did not come in one go: from then on its client key is looked at.
+    lingers: bool,
     _admission: Admission,
 }
 
@@ -38,7 +43,7 @@ pub(super) fn scrub(
     reply: Reply,
     needles: Arc<Needles>,
     place: &Place<'_>,
-    (trace, admission): (&mut Trace, Admission),
+    (trace, _admission): (&mut Trace, Admission),
 ) -> Answer {
     let Reply { mut head, body } = reply;
     drop_hop_by_hop(&mut head.headers);
@@ -52,9 +57,18 @@ pub(super) fn scrub(
     if let (true, Some(record)) = (body.is_end_stream(), &mut record) {
         record.complete();
     }
-    let held = BytesMut::new();
-    let passing =
-        Passing { body, rewriter, needles, held, trailers: None, record, _admission: admission };
+    let (held, client) = (BytesMut::new(), trace.take_caller());
+    let passing = Passing {
+        body,
+        rewriter,
+        needles,
+        held,
+        trailers: None,
+        record,
+        client,
+        lingers: false,
+        _admission,
+    };
     let mut answer = Answer::new(AnswerBody::Passing(Box::new(passing)));
     *answer.status_mut() = head.status;
     *answer.headers_mut() = head.headers;
@@ -66,12 +80,18 @@ impl Passing {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyFault>>> {
+        if self.lingers && self.client.as_ref().is_some_and(|client| client.fate.has_ended()) {
+            return Poll::Ready(Some(Err(self.ended())));
+        }
         if let Some(trailers) = self.trailers.take() {
             return Poll::Ready(Some(Ok(trailers)));
         }
         loop {
             let frame = match std::pin::Pin::new(&mut self.body).poll_frame(context) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    self.lingers = true;
+                    return Poll::Pending;
+                }
                 Poll::Ready(Some(Err(fault))) => {
                     if let Some(record) = &mut self.record {
                         record.fault(crate::refusal::Fault::Provider);
@@ -123,6 +143,14 @@ impl Passing {
             record.bytes_out(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
         }
         Frame::data(bytes)
+    }
+
+    /// What had not gone out yet stays here.
+    fn ended(&mut self) -> ReplyFault {
+        if let Some(record) = &mut self.record {
+            record.fault(crate::refusal::Fault::Client);
+        }
+        ReplyFault::Ended
     }
 
     fn complete(&mut self) {

@@ -49,6 +49,11 @@ impl Trace {
         self.client = Some(Arc::clone(client));
     }
 
+    /// Goes on with the answer.
+    pub(super) fn take_caller(&mut self) -> Option<Arc<Client>> {
+        self.client.take()
+    }
+
     /// Takes the call's place in the journal and gives it its id; both go with it from here on.
     pub(super) fn seat(
         &mut self,
@@ -67,7 +72,7 @@ impl Trace {
         let client = permit.client();
         self.record = Some(seat.open(&Begin {
             kind: Kind::Usage,
-            actor: ActorRef { kind: ActorKind::Key, id: Some(client.id), name: &client.name },
+            actor: actor(client),
             address: Some(self.address),
             provider: &permit.provider().id,
             method: head.method(),
@@ -155,9 +160,7 @@ impl Trace {
         journal: &Mutex<Lane>,
     ) {
         let actor = match &self.client {
-            Some(client) => {
-                ActorRef { kind: ActorKind::Key, id: Some(client.id), name: &client.name }
-            }
+            Some(client) => actor(client),
             None => ActorRef { kind: ActorKind::Guest, id: None, name: "" },
         };
         // A malformed request may carry a key in its path: then only the refusal is written down.
@@ -181,6 +184,13 @@ impl Trace {
 
     fn take_request_id(&mut self) -> HeaderValue {
         self.request_id.take().unwrap_or_else(|| id_header(Uuid::now_v7()))
+    }
+}
+
+fn actor(client: &Client) -> ActorRef<'_> {
+    match client.is_page {
+        true => ActorRef { kind: ActorKind::Guest, id: None, name: &client.name },
+        false => ActorRef { kind: ActorKind::Key, id: Some(client.id), name: &client.name },
     }
 }
 

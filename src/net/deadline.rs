@@ -51,11 +51,15 @@ impl Deadlines {
         Self(Arc::new(Table { clock, entries: Mutex::default() }))
     }
 
-    /// Wakes whoever is overdue, for ever; spawned once per thread.
-    pub(crate) async fn tick(self) {
+    /// Wakes whoever is overdue, for ever; spawned once per thread. Whenever `stir` says another
+    /// number than before, everybody is woken to look around.
+    pub(crate) async fn tick(self, stir: impl Fn() -> u64) {
+        let mut stirred = stir();
         loop {
             tokio::time::sleep(TICK).await;
-            self.wake_overdue();
+            let now = stir();
+            let all = std::mem::replace(&mut stirred, now) != now;
+            self.wake(all);
         }
     }
 
@@ -75,11 +79,11 @@ impl Deadlines {
         std::future::poll_fn(|context| patience.poll(context, future.as_mut())).await
     }
 
-    fn wake_overdue(&self) {
+    fn wake(&self, all: bool) {
         let now_ns = self.0.clock.monotonic_ns();
         let mut entries = self.lock();
         for slot in &mut entries.slots {
-            if slot.due_ns <= now_ns
+            if (all || slot.due_ns <= now_ns)
                 && let Some(waker) = slot.waker.take()
             {
                 waker.wake();
@@ -159,7 +163,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_late_is_given_up_and_what_is_ready_is_not() {
         let deadlines = Deadlines::new(Clock::system());
-        let ticker = tokio::spawn(deadlines.clone().tick());
+        let ticker = tokio::spawn(deadlines.clone().tick(|| 0));
         let limit = Duration::from_millis(50);
         assert_eq!(deadlines.within(limit, std::future::pending::<()>()).await, Err(TimedOut));
         assert_eq!(deadlines.within(limit, std::future::ready(1)).await, Ok(1));

@@ -6,20 +6,22 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::request::Parts;
 use http::{HeaderValue, Method};
 
-use crate::corridor::{self, Answer, AnswerBody};
+use crate::corridor::{self, Answer, AnswerBody, Corridor};
 use crate::provider::RESERVED_NAMES;
 use crate::refusal::{Reason, Refusal};
 
 /// None where the request is for a provider.
-pub(super) fn answer(parts: &Parts, domain: &str) -> Option<Answer> {
-    // A preflight is never forwarded nor authenticated; no origin is listed in this version.
+pub(super) fn answer(parts: &Parts, corridor: &Corridor) -> Option<Answer> {
+    let domain = corridor.domain();
+    // A preflight is never forwarded nor authenticated.
     let headers = &parts.headers;
     if parts.method == Method::OPTIONS
         && headers.contains_key(http::header::ORIGIN)
         && headers.contains_key(http::header::ACCESS_CONTROL_REQUEST_METHOD)
     {
         let detail = "No page of this origin may call the proxy.";
-        return Some(corridor::refused(&Refusal::new(Reason::Forbidden, detail)));
+        let no = || corridor::refused(&Refusal::new(Reason::Forbidden, detail));
+        return Some(corridor.pages().preflight(headers).unwrap_or_else(no));
     }
     let path = parts.uri.path();
     let name = path.strip_prefix('/')?.split('/').next()?;

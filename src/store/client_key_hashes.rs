@@ -6,6 +6,7 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use super::changes::{self, Changed};
 use super::dialect::{Tx, changing, reading};
 use super::{Error, Store};
 
@@ -84,6 +85,7 @@ impl Store {
             valid_until: None,
         };
         insert(&mut tx, id, next.digest, &shown).await?;
+        changes::tell(&mut tx, Changed::ClientKey(id)).await?;
         tx.commit().await?;
         Ok(true)
     }

@@ -4,6 +4,7 @@
 
 use uuid::Uuid;
 
+use super::changes::{self, Changed};
 use super::client_key_hashes::{self, KeyPreview};
 use super::client_key_row::ClientKeyRow;
 use super::columns::{ABOVE_ALL_IDS, Place, optional_signed, pairs_json, signed, texts_json};
@@ -91,7 +92,9 @@ const INSERT: &str = "INSERT INTO client_keys (id, name, role, tier, scopes, all
 const UPDATE: &str = "UPDATE client_keys SET name = $1, role = $2, tier = $3, scopes = $4,
     allowed_ips = $5, allowed_origins = $6, description = $7, owner = $8, expires_at = $9,
     quota_limit = $10, monthly_quota = $11, max_concurrent = $12, secrets = $13, active = $14,
-    updated_at = $15 WHERE id = $16";
+    updated_at = $15,
+    expiry_warned = CASE WHEN expires_at IS NOT DISTINCT FROM $9 THEN expiry_warned END
+    WHERE id = $16";
 const TOUCH: &str = "UPDATE client_keys SET request_count = request_count + $1,
     last_used_at = $2, last_used_endpoint = $3, last_used_address = $4
     WHERE id = $5 AND (last_used_at IS NULL OR last_used_at <= $2)";
@@ -114,6 +117,7 @@ impl Store {
             valid_until: None,
         };
         client_key_hashes::insert(&mut tx, key.id, digest, &shown).await?;
+        changes::tell(&mut tx, Changed::NewClientKeys).await?;
         Ok(tx.commit().await?)
     }
 
@@ -178,6 +182,7 @@ impl Store {
         let before = count_admins_alone(&mut tx, now_ms).await?;
         let changed = update(&mut tx, key).await?;
         refuse_last(&mut tx, before, now_ms).await?;
+        changes::tell(&mut tx, Changed::ClientKey(key.id)).await?;
         tx.commit().await?;
         Ok(changed)
     }
@@ -201,6 +206,7 @@ impl Store {
         let before = count_admins_alone(&mut tx, now_ms).await?;
         let deleted = delete(&mut tx, id).await?;
         refuse_last(&mut tx, before, now_ms).await?;
+        changes::tell(&mut tx, Changed::ClientKey(id)).await?;
         tx.commit().await?;
         Ok(deleted)
     }
@@ -244,7 +250,7 @@ pub(super) async fn touch(tx: &mut Tx, touches: &[Touch]) -> Result<(), Error> {
     Ok(())
 }
 
-async fn insert(tx: &mut Tx, key: &ClientKeyRow) -> Result<(), Error> {
+pub(super) async fn insert(tx: &mut Tx, key: &ClientKeyRow) -> Result<(), Error> {
     changing!(
         tx,
         sqlx::query(INSERT)
@@ -298,7 +304,7 @@ async fn update(tx: &mut Tx, key: &ClientKeyRow) -> Result<bool, Error> {
     Ok(changed > 0)
 }
 
-async fn delete(tx: &mut Tx, id: Uuid) -> Result<bool, Error> {
+pub(super) async fn delete(tx: &mut Tx, id: Uuid) -> Result<bool, Error> {
     const DELETE: &str = "DELETE FROM client_keys WHERE id = $1";
     Ok(changing!(tx, sqlx::query(DELETE).bind(id.to_string()))? > 0)
 }

@@ -30,6 +30,8 @@ pub(crate) struct ReplyBody {
 pub(crate) enum ReplyFault {
     Broken(hyper::Error),
     Idle,
+    /// The caller's client key has ended meanwhile.
+    Ended,
 }
 
 impl std::fmt::Display for ReplyFault {
@@ -37,6 +39,7 @@ impl std::fmt::Display for ReplyFault {
         match self {
             Self::Broken(cause) => write!(formatter, "the provider's answer broke off: {cause}"),
             Self::Idle => formatter.write_str("the provider's answer stood still for too long"),
+            Self::Ended => formatter.write_str("the client key has ended"),
         }
     }
 }

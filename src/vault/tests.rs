@@ -8,7 +8,7 @@ mod interop;
 mod inventory;
 
 use super::*;
-use crate::client::{Client, Role, Tier};
+use crate::client::{Client, Role};
 use crate::kms::Master;
 use crate::policy;
 use crate::secret::Key;
@@ -62,20 +62,10 @@ impl House {
 }
 
 fn permit(house: &House, provider: &str, secret: Option<&str>) -> Permit {
-    let client = Arc::new(Client {
-        id: Uuid::nil(),
-        name: String::from("test"),
-        role: Role::User,
-        tier: Tier::Standard,
-        scopes: None,
-        limit: None,
-        expires_at_ms: None,
-        secrets: Vec::new(),
-        active: true,
-        superseded: std::sync::atomic::AtomicBool::new(false),
-    });
+    let client = Arc::new(Client::of_role(Role::User));
     let provider = house.catalogue.get(provider).unwrap();
-    let request = policy::Request { provider, method: "GET", segments: &["v1"], secret };
+    let from = policy::Whence { address: [127, 0, 0, 1].into(), origin: None };
+    let request = policy::Request { provider, method: "GET", segments: &["v1"], secret, from };
     policy::authorize(&client, &request).ok().unwrap()
 }
 

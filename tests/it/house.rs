@@ -20,7 +20,7 @@ use sealgate::app::{self, Mode, Running};
 use sealgate::clock::Clock;
 use sealgate::config::{self, Environment};
 
-pub(crate) use self::actor::{Admin, Answer, Client, Scribe};
+pub(crate) use self::actor::{Admin, Answer, Client, Scribe, Stream};
 pub(crate) use self::binary::{Ground, Server, one_line, send_signal};
 pub(crate) use self::canary::Canary;
 pub(crate) use self::database::{Database, Kind};

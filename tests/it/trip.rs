@@ -287,9 +287,12 @@ async fn a_revocation_that_was_answered_lets_no_later_call_pass() {
                 loop {
                     // Read before the call: only calls that began later must not pass.
                     let late = revoked.load(std::sync::atomic::Ordering::SeqCst);
-                    match (client.get("/acme/x").send().await.status, late) {
-                        (401, _) => return passed,
-                        (200, false) => passed += 1,
+                    let status = client.get("/acme/x").try_send().await.map(|got| got.status);
+                    match (status, late) {
+                        (Ok(401), _) => return passed,
+                        (Ok(200), false) => passed += 1,
+                        // It was under way when the revocation came, and was cut.
+                        (Err(_), false) => {}
                         other => panic!("after the revocation: {other:?}"),
                     }
                 }
@@ -301,9 +304,12 @@ async fn a_revocation_that_was_answered_lets_no_later_call_pass() {
     let answer = house.admin.put(&path).json(&json!({"active": false})).send().await;
     assert_eq!(answer.status, 200);
     revoked.store(true, std::sync::atomic::Ordering::SeqCst);
+    let mut passed = 0;
     for caller in callers {
-        assert!(caller.await.unwrap() > 0);
+        passed += caller.await.unwrap();
     }
+    // Of the 40 that the provider saw at most one a caller was cut.
+    assert!(passed >= 32, "{passed} passed");
     house.leave().await;
 }
 

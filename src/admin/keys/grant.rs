@@ -14,6 +14,8 @@ pub(super) struct Grant<'a> {
     pub(super) tier: Tier,
     pub(super) scopes: Option<&'a [String]>,
     pub(super) limit: Option<u64>,
+    pub(super) monthly_quota: Option<u64>,
+    pub(super) max_concurrent: Option<u64>,
 }
 
 impl<'a> Grant<'a> {
@@ -23,6 +25,8 @@ impl<'a> Grant<'a> {
             tier: row.tier,
             scopes: row.scopes.as_deref(),
             limit: row.quota_limit,
+            monthly_quota: row.monthly_quota,
+            max_concurrent: row.max_concurrent,
         }
     }
 }
@@ -47,17 +51,29 @@ pub(super) fn may_grant(
         Caller::Local => return Ok(()),
         Caller::Key(client) => client,
     };
-    if grant.tier.rank() > client.tier.rank() {
+    let own = &client.rights;
+    if grant.tier.rank() > own.tier.rank() {
         return Err(Refused::forbidden("Nobody grants a tier above his own."));
     }
     let granted = quota(grant.limit, grant.tier, tiers);
-    if granted > quota(client.limit, client.tier, tiers) {
+    if granted > quota(own.limit, own.tier, tiers) {
         return Err(Refused::forbidden("Nobody grants more calls in a window than his own."));
+    }
+    if is_above(grant.monthly_quota, own.monthly_quota) {
+        return Err(Refused::forbidden("Nobody grants more calls in a month than his own."));
+    }
+    if is_above(grant.max_concurrent, own.max_concurrent) {
+        return Err(Refused::forbidden("Nobody grants more calls at once than his own."));
     }
     if !within_scopes(client, grant.scopes) {
         return Err(Refused::forbidden("Nobody grants scopes beyond his own."));
     }
     Ok(())
+}
+
+/// None is no limit.
+fn is_above(granted: Option<u64>, own: Option<u64>) -> bool {
+    own.is_some_and(|own| granted.is_none_or(|granted| granted > own))
 }
 
 fn quota(limit: Option<u64>, tier: Tier, tiers: &limiter::Settings) -> u64 {
@@ -70,7 +86,7 @@ fn quota(limit: Option<u64>, tier: Tier, tiers: &limiter::Settings) -> u64 {
 }
 
 fn within_scopes(client: &Client, granted: Option<&[String]>) -> bool {
-    let Some(own) = &client.scopes else { return true };
+    let Some(own) = &client.rights.scopes else { return true };
     let Some(granted) = granted else { return false };
     let own: Vec<&str> = own.texts().collect();
     is_within(&own, granted)

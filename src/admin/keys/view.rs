@@ -29,9 +29,10 @@ pub(crate) struct ClientKey {
     /// Null: all that the role allows. Empty: nothing.
     #[schema(example = json!(["polygon:GET:/v2/aggs/**"]))]
     scopes: Option<Vec<String>>,
-    /// Not enforced by this version; always null.
+    /// Networks that it may come from. Null: from anywhere.
+    #[schema(example = json!(["10.0.0.0/8"]))]
     allowed_ips: Option<Vec<String>>,
-    /// Not enforced by this version; always null.
+    /// Origins of pages that may use it. Null: any page, and programs.
     allowed_origins: Option<Vec<String>>,
     #[schema(format = DateTime)]
     expires_at: Option<String>,
@@ -39,9 +40,9 @@ pub(crate) struct ClientKey {
     owner: Option<String>,
     /// Calls in a window, where it differs from the tier's.
     limit: Option<u64>,
-    /// Not enforced by this version; always null.
+    /// Calls in a calendar month. Kept, not enforced by this version.
     monthly_quota: Option<u64>,
-    /// Not enforced by this version; always null.
+    /// Calls at once. Kept, not enforced by this version.
     max_concurrent: Option<u64>,
     /// Provider to the name of the secret that this key uses there.
     secrets: BTreeMap<String, String>,
@@ -136,6 +137,10 @@ pub(super) fn alterable(row: &ClientKeyRow) -> serde_json::Value {
         "description": row.description,
         "owner": row.owner,
         "limit": row.quota_limit,
+        "monthly_quota": row.monthly_quota,
+        "max_concurrent": row.max_concurrent,
+        "allowed_ips": row.allowed_ips,
+        "allowed_origins": row.allowed_origins,
         "secrets": row.secrets.iter().cloned().collect::<BTreeMap<String, String>>(),
         "active": row.active,
     })

@@ -1,6 +1,6 @@
 //! What a caller wants of a client key, read and judged member by member: the same for a new key
-//! and for a change. Members that nothing enforces yet are refused, because a key that is
-//! restricted on paper alone is a trap.
+//! and for a change. Whatever restricts a key is compiled here once for trial, so that no row is
+//! stored that could not be enforced.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::super::house::House;
 use super::super::members::{Members, Patch};
 use super::super::refused::Refused;
 use super::super::words;
-use crate::client::{Role, Scopes, Tier};
+use crate::client::{Networks, Role, Scopes, Tier, fault_of_origin};
 use crate::store::ClientKeyRow;
 use crate::vault::SecretView;
 
@@ -41,13 +41,17 @@ pub(crate) struct NewClientKey {
     /// Provider to the name of the secret that this key shall use there.
     #[schema(example = json!({"polygon": "default"}))]
     secrets: Option<BTreeMap<String, String>>,
-    /// Refused by this version unless null.
+    /// Networks that it may come from. Null: from anywhere. Empty: from nowhere.
+    #[schema(example = json!(["10.0.0.0/8", "2001:db8::1"]))]
     allowed_ips: Option<Vec<String>>,
-    /// Refused by this version unless null.
+    /// Origins of pages that may use it. Null: any page, and programs.
+    #[schema(example = json!(["https://app.example"]))]
     allowed_origins: Option<Vec<String>>,
-    /// Refused by this version unless null.
+    /// Calls in a calendar month. Kept and answered; not enforced by this version.
+    #[schema(minimum = 1)]
     monthly_quota: Option<u64>,
-    /// Refused by this version unless null.
+    /// Calls at once. Kept and answered; not enforced by this version.
+    #[schema(minimum = 1)]
     max_concurrent: Option<u64>,
 }
 
@@ -69,13 +73,17 @@ pub(crate) struct ClientKeyChange {
     secrets: Option<BTreeMap<String, String>>,
     /// `false` revokes, `true` restores.
     active: Option<bool>,
-    /// Refused by this version unless null.
+    /// Networks that it may come from. Null: from anywhere. Empty: from nowhere.
+    #[schema(example = json!(["10.0.0.0/8", "2001:db8::1"]))]
     allowed_ips: Option<Vec<String>>,
-    /// Refused by this version unless null.
+    /// Origins of pages that may use it. Null: any page, and programs.
+    #[schema(example = json!(["https://app.example"]))]
     allowed_origins: Option<Vec<String>>,
-    /// Refused by this version unless null.
+    /// Calls in a calendar month. Kept and answered; not enforced by this version.
+    #[schema(minimum = 1)]
     monthly_quota: Option<u64>,
-    /// Refused by this version unless null.
+    /// Calls at once. Kept and answered; not enforced by this version.
+    #[schema(minimum = 1)]
     max_concurrent: Option<u64>,
 }
 
@@ -88,6 +96,10 @@ pub(super) struct Wanted {
     pub(super) description: Patch<String>,
     pub(super) owner: Patch<String>,
     pub(super) limit: Patch<u64>,
+    pub(super) monthly_quota: Patch<u64>,
+    pub(super) max_concurrent: Patch<u64>,
+    pub(super) allowed_ips: Patch<Vec<String>>,
+    pub(super) allowed_origins: Patch<Vec<String>>,
     pub(super) secrets: Patch<Vec<(String, String)>>,
 }
 
@@ -98,7 +110,14 @@ const LARGEST_LIMIT: u64 = 1_000_000_000;
 
 impl Wanted {
     pub(super) async fn read(members: &mut Members, call: &Call) -> Result<Self, Refused> {
-        let wanted = Self {
+        let wanted = Self::members(members);
+        wanted.judge(members, call.house.clock.unix_ms());
+        wanted.find_secrets(members, &call.house).await?;
+        Ok(wanted)
+    }
+
+    fn members(members: &mut Members) -> Self {
+        Self {
             name: members.text_up_to("name", LONGEST_NAME),
             role: members.word("role", &Role::ALL, Role::as_str),
             tier: members.word("tier", &Tier::ALL, Tier::as_str),
@@ -107,14 +126,12 @@ impl Wanted {
             description: members.text("description"),
             owner: members.text_up_to("owner", LONGEST_OWNER),
             limit: members.whole("limit", 1, LARGEST_LIMIT),
+            monthly_quota: members.whole("monthly_quota", 1, LARGEST_LIMIT),
+            max_concurrent: members.whole("max_concurrent", 1, LARGEST_LIMIT),
+            allowed_ips: members.texts("allowed_ips"),
+            allowed_origins: members.texts("allowed_origins"),
             secrets: members.pairs("secrets"),
-        };
-        for name in ["allowed_ips", "allowed_origins", "monthly_quota", "max_concurrent"] {
-            members.not_enforced(name);
         }
-        wanted.judge(members, call.house.clock.unix_ms());
-        wanted.find_secrets(members, &call.house).await?;
-        Ok(wanted)
     }
 
     /// Null means the default where something is made.
@@ -136,6 +153,18 @@ impl Wanted {
             for (index, scope) in scopes.iter().enumerate() {
                 if let Err(bad) = Scopes::parse(&[scope]) {
                     members.fault(&format!("scopes[{index}]"), bad.fault);
+                }
+            }
+        }
+        if let Patch::Set(networks) = &self.allowed_ips
+            && let Err(bad) = Networks::parse(networks)
+        {
+            members.fault(&format!("allowed_ips[{}]", bad.index), bad.fault);
+        }
+        if let Patch::Set(origins) = &self.allowed_origins {
+            for (index, origin) in origins.iter().enumerate() {
+                if let Some(fault) = fault_of_origin(origin) {
+                    members.fault(&format!("allowed_origins[{index}]"), fault);
                 }
             }
         }
@@ -168,6 +197,10 @@ impl Wanted {
             || !matches!(self.scopes, Patch::Keep)
             || !matches!(self.expires_at, Patch::Keep)
             || !matches!(self.limit, Patch::Keep)
+            || !matches!(self.monthly_quota, Patch::Keep)
+            || !matches!(self.max_concurrent, Patch::Keep)
+            || !matches!(self.allowed_ips, Patch::Keep)
+            || !matches!(self.allowed_origins, Patch::Keep)
             || !matches!(self.secrets, Patch::Keep)
     }
 
@@ -187,6 +220,10 @@ impl Wanted {
         self.description.over(&mut row.description);
         self.owner.over(&mut row.owner);
         self.limit.over(&mut row.quota_limit);
+        self.monthly_quota.over(&mut row.monthly_quota);
+        self.max_concurrent.over(&mut row.max_concurrent);
+        self.allowed_ips.over(&mut row.allowed_ips);
+        self.allowed_origins.over(&mut row.allowed_origins);
         match self.secrets {
             Patch::Keep => {}
             Patch::Clear => row.secrets = Vec::new(),

@@ -146,7 +146,7 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
 }
 
 /// Every route of the description, in the order of the alphabet.
-const ROUTES: [&str; 36] = [
+const ROUTES: [&str; 38] = [
     "DELETE /api/v1/admin/api-keys/{id}",
     "DELETE /api/v1/admin/secrets/{id}",
     "GET /api/v1/admin/api-keys",
@@ -169,6 +169,7 @@ const ROUTES: [&str; 36] = [
     "GET /openapi.json",
     "GET /readyz",
     "POST /api/v1/admin/api-keys",
+    "POST /api/v1/admin/api-keys/import",
     "POST /api/v1/admin/api-keys/{id}/rotate",
     "POST /api/v1/admin/backups",
     "POST /api/v1/admin/keks/cancel",
@@ -176,6 +177,7 @@ const ROUTES: [&str; 36] = [
     "POST /api/v1/admin/keks/rewrap",
     "POST /api/v1/admin/keks/rotate",
     "POST /api/v1/admin/master-key/rotate",
+    "POST /api/v1/admin/policy/explain",
     "POST /api/v1/admin/seal",
     "POST /api/v1/admin/secrets",
     "POST /api/v1/admin/secrets/{id}/reseal",
@@ -200,8 +202,7 @@ async fn the_description_is_valid_and_lists_every_route() {
                 continue;
             }
             listed.push(format!("{} {path}", method.to_uppercase()));
-            // Every route that is described is there: it answers with something else than 404 or
-            // 405 of the framework.
+            // Every route that is described is there: neither 404 nor 405 of the framework.
             let target = path.replace("{id}", "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001");
             let got = face.send(&method.to_uppercase(), &target, &key, Some(json!({}))).await;
             assert_ne!(got.status.as_u16(), 405, "{method} {path}");
@@ -257,6 +258,10 @@ async fn every_described_member_is_known_to_its_reader() {
             let schema = description.pointer(reference.trim_start_matches('#')).unwrap();
             let id = if path.contains("secrets") { &secret.json["id"] } else { &made.json["id"] };
             let target = path.replace("{id}", id.as_str().unwrap());
+            // Its lines are judged one by one, each with a result of its own.
+            if path.ends_with("/import") {
+                continue;
+            }
             for member in schema["properties"].as_object().unwrap().keys() {
                 let body = json!({member.as_str(): [{"absurd": [1.5]}]});
                 let got =

@@ -69,7 +69,8 @@ async fn what_is_wrong_is_named_member_by_member() {
     let body = json!({
         "name": "", "role": "boss", "tier": 7, "scopes": ["polygon:GET:/ok", "nonsense"],
         "expires_at": "2020-01-01T00:00:00Z", "limit": 0, "secrets": {"polygon": "nowhere"},
-        "allowed_ips": ["10.0.0.0/8"], "max_concurrent": 3, "monthly_quota": null, "colour": "red",
+        "allowed_ips": ["10.0.0.0/8", "10.0.0.1/8"], "max_concurrent": 0,
+        "allowed_origins": ["app.example"], "monthly_quota": null, "colour": "red",
     });
     let got = face.send("POST", KEYS, &admin, Some(body)).await.is(422);
     assert_eq!(got.json["code"], "invalid");
@@ -79,7 +80,8 @@ async fn what_is_wrong_is_named_member_by_member() {
     assert_eq!(
         fields,
         [
-            "allowed_ips",
+            "allowed_ips[1]",
+            "allowed_origins[0]",
             "colour",
             "expires_at",
             "limit",
@@ -91,13 +93,174 @@ async fn what_is_wrong_is_named_member_by_member() {
             "tier",
         ]
     );
-    assert!(faults[0].contains("not enforced by this version yet"), "{faults:?}");
     let body = json!({"name": "n", "role": null, "tier": null, "scopes": null, "limit": null});
     face.send("POST", KEYS, &admin, Some(body)).await.is(201);
     let got = face.send("POST", KEYS, &admin, Some(json!({"name": null}))).await.is(422);
     assert_eq!(got.faults(), ["name: is required"]);
     face.send("POST", KEYS, &admin, Some(json!({"name": "n".repeat(101)}))).await.is(422);
     face.send("POST", KEYS, &admin, Some(json!({"name": "ü".repeat(100)}))).await.is(201);
+}
+
+#[tokio::test]
+async fn what_restricts_a_key_is_kept_and_answered() {
+    let face = face().await;
+    let admin = face.admin_key().await;
+    let body = json!({
+        "name": "n", "limit": 5, "monthly_quota": 100, "max_concurrent": 3, "owner": "desk",
+        "allowed_ips": ["10.0.0.0/8", "2001:db8::1"], "allowed_origins": ["https://app.example"],
+        "description": "for the charts",
+    });
+    let made = face.send("POST", KEYS, &admin, Some(body.clone())).await.is(201);
+    for (name, value) in body.as_object().unwrap() {
+        assert_eq!(made.json[name], *value, "{name}");
+    }
+    let target = format!("{KEYS}/{}", made.text_of("id"));
+    let cleared = json!({"allowed_ips": null, "monthly_quota": null, "max_concurrent": 4});
+    let changed = face.send("PUT", &target, &admin, Some(cleared)).await.is(200);
+    assert_eq!(changed.json["allowed_ips"], Value::Null);
+    assert_eq!(changed.json["monthly_quota"], Value::Null);
+    assert_eq!(changed.json["max_concurrent"], 4);
+    assert_eq!(changed.json["allowed_origins"], body["allowed_origins"]);
+}
+
+#[tokio::test]
+async fn a_key_is_bound_to_its_networks_and_origins_on_this_face_too() {
+    let face = face().await;
+    let mut row = ClientKeyRow::new("bound", Role::Admin, Tier::Unlimited, "test");
+    row.allowed_ips = Some(vec![String::from("10.0.0.0/8")]);
+    let elsewhere = face.key_of(row.clone()).await;
+    face.get(KEYS, &elsewhere).await.is(403);
+    row.allowed_ips = Some(vec![String::from("192.0.2.0/24")]);
+    let here = face.key_of(row.clone()).await;
+    face.get(KEYS, &here).await.is(200);
+    row.allowed_origins = Some(vec![String::from("https://app.example")]);
+    let page = face.key_of(row).await;
+    face.get(KEYS, &page).await.is(403);
+    let headers = [("x-api-key", page.as_str()), ("origin", "https://app.example")];
+    face.send_with("GET", KEYS, &headers, None).await.is(200);
+}
+
+fn hash(key: &str) -> String {
+    crate::crypto::sha256(key.as_bytes()).map(|byte| format!("{byte:02x}")).concat()
+}
+
+#[tokio::test]
+async fn every_line_of_an_import_has_its_own_result() {
+    let face = face().await;
+    let admin = face.admin_key().await;
+    let old = "legacy-key-7";
+    face.get(KEYS, old).await.is(401);
+    let body = json!({"keys": [
+        {"key_hash": hash(old), "name": "boss", "role": "admin", "tier": "unlimited",
+            "last_used_at": "2025-12-24T18:00:00+01:00"},
+        {"key_hash": hash("retired").to_uppercase(), "name": "retired", "active": false},
+        {"key_hash": hash(old), "name": "twice"},
+        {"key_hash": "abc", "name": "short"},
+        {"key_hash": hash("x"), "role": "king"},
+        {"key_hash": hash("y"), "name": "n", "colour": "red"},
+        7,
+    ]});
+    let import = format!("{KEYS}/import");
+    let got = face.send("POST", &import, &admin, Some(body)).await.is(200);
+    assert_eq!((&got.json["imported"], &got.json["refused"]), (&json!(2), &json!(5)));
+    let items = got.json["items"].as_array().unwrap();
+    let told: Vec<(u64, bool, &str)> = items
+        .iter()
+        .map(|item| {
+            let code = item["code"].as_str().unwrap_or_default();
+            (item["line"].as_u64().unwrap(), item["ok"].as_bool().unwrap(), code)
+        })
+        .collect();
+    let refused = |line| (line, false, "invalid");
+    assert_eq!(
+        told,
+        [
+            (1, true, ""),
+            (2, true, ""),
+            (3, false, "conflict"),
+            refused(4),
+            refused(5),
+            refused(6),
+            refused(7)
+        ]
+    );
+    assert_eq!(items[3]["detail"], "key_hash must be the 64 hexadecimal digits of a SHA-256");
+    let shown =
+        face.get(&format!("{KEYS}/{}", items[0]["id"].as_str().unwrap()), old).await.is(200);
+    assert_eq!(shown.json["key_preview"], Value::Null);
+    assert_eq!(shown.json["last_used_at"], "2025-12-24T17:00:00Z");
+    face.get(KEYS, "retired").await.is(401);
+    let bearer = [("authorization", "Bearer legacy-key-7")];
+    face.send_with("GET", KEYS, &bearer, None).await.is(200);
+
+    let operator = face.key(Role::Operator, Tier::Standard).await;
+    let body = json!({"keys": [
+        {"key_hash": hash("a"), "name": "a", "role": "admin"},
+        {"key_hash": hash("b"), "name": "b", "tier": "premium"},
+        {"key_hash": hash("c"), "name": "c"},
+    ]});
+    let got = face.send("POST", &import, &operator, Some(body)).await.is(200);
+    let codes: Vec<&Value> =
+        got.json["items"].as_array().unwrap().iter().map(|item| &item["code"]).collect();
+    assert_eq!(codes, [&json!("forbidden"), &json!("forbidden"), &Value::Null]);
+    face.send("POST", &import, &admin, Some(json!({"keys": {}}))).await.is(422);
+    face.send("POST", &import, &admin, Some(json!({}))).await.is(422);
+}
+
+#[tokio::test]
+async fn an_import_may_be_larger_than_any_other_body() {
+    let face = face().await;
+    let admin = face.admin_key().await;
+    let line =
+        |number: usize| json!({"key_hash": hash(&number.to_string()), "name": "n".repeat(90)});
+    let keys: Vec<Value> = (0..6500).map(line).collect();
+    let body = json!({"keys": keys});
+    assert!(body.to_string().len() > 1024 * 1024);
+    face.send("POST", KEYS, &admin, Some(body.clone())).await.is(413);
+    let got = face.send("POST", &format!("{KEYS}/import"), &admin, Some(body)).await.is(200);
+    assert_eq!(got.json["imported"], 6500);
+}
+
+#[tokio::test]
+async fn a_decision_is_explained_by_the_rule_that_made_it() {
+    let face = face().await;
+    let admin = face.admin_key().await;
+    let body = json!({
+        "name": "n", "role": "guest", "allowed_ips": ["10.0.0.0/8"],
+        "scopes": ["polygon:GET:/v2/**", "!polygon:*:/v2/reference/**", "openai:*:/**"],
+    });
+    let made = face.send("POST", KEYS, &admin, Some(body)).await.is(201);
+    let id = made.text_of("id");
+    let ask = async |method: &str, url: &str, address: Value| {
+        let body = json!({"key_id": id, "method": method, "url": url, "address": address});
+        face.send("POST", "/api/v1/admin/policy/explain", &admin, Some(body)).await
+    };
+    for (method, url, address, decision, rule) in [
+        ("GET", "/polygon/v2/aggs?x=y", Value::Null, "allow", "polygon:GET:/v2/**"),
+        ("HEAD", "/polygon/polygon/v2/aggs", Value::Null, "allow", "polygon:GET:/v2/**"),
+        (
+            "GET",
+            "https://gate.example/polygon/v2/x",
+            json!("10.1.1.1"),
+            "allow",
+            "polygon:GET:/v2/**",
+        ),
+        ("GET", "https://api.polygon.io/v2/aggs", Value::Null, "allow", "polygon:GET:/v2/**"),
+        ("GET", "/polygon/v2/%72eference/x", Value::Null, "deny", "!polygon:*:/v2/reference/**"),
+        ("GET", "/polygon/v3/x", Value::Null, "deny", "scopes"),
+        ("GET", "/polygon/v2/x", json!("11.0.0.1"), "deny", "allowed_ips"),
+        ("POST", "/openai/v1/x", Value::Null, "deny", "role guest"),
+    ] {
+        let got = ask(method, url, address).await.is(200);
+        assert_eq!(got.json["decision"], decision, "{method} {url}: {}", got.text);
+        assert_eq!(got.json["rule"], rule, "{method} {url}: {}", got.text);
+    }
+    ask("GET", "/nowhere/x", Value::Null).await.is(404);
+    ask("GET", "/polygon/../x", Value::Null).await.is(422);
+    ask("GET", "/polygon/x", json!("nonsense")).await.is(422);
+    face.send("PUT", &format!("{KEYS}/{id}"), &admin, Some(json!({"active": false}))).await.is(200);
+    let got = ask("GET", "/polygon/v2/x", Value::Null).await.is(200);
+    assert_eq!((&got.json["decision"], &got.json["rule"]), (&json!("deny"), &json!("state")));
 }
 
 #[tokio::test]

@@ -30,6 +30,8 @@ async fn both_dialects_give_the_same_schema() {
     let (left, right) = (sqlite_schema(readers).await, postgres_schema(pool).await);
 
     let expected = [
+        "change_revision",
+        "changes",
         "client_key_hashes",
         "client_keys",
         "idempotency",

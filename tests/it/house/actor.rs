@@ -254,11 +254,16 @@ impl Call {
 impl Stream {
     /// The next bytes. An empty piece says nothing and is passed over.
     pub(crate) async fn next(&mut self) -> Option<Bytes> {
+        self.try_next().await.unwrap()
+    }
+
+    /// The same, where the answer may be cut.
+    pub(crate) async fn try_next(&mut self) -> Result<Option<Bytes>, reqwest::Error> {
         loop {
-            let chunk = self.response.chunk().await.unwrap();
+            let chunk = self.response.chunk().await?;
             self.scribe.note_bytes(chunk.as_deref().unwrap_or_default());
             if chunk.as_ref().is_none_or(|chunk| !chunk.is_empty()) {
-                return chunk;
+                return Ok(chunk);
             }
         }
     }

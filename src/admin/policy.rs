@@ -1,0 +1,155 @@
+//! `POST …/policy/explain`: would this client key be allowed that call, and which rule says so?
+//! Asks the evaluator that every call goes through. Sends nothing anywhere.
+//! Must never count as a use of the key.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::Arc;
+
+use axum::http::Uri;
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use uuid::Uuid;
+
+use super::answer::Answer;
+use super::call::Call;
+use super::house::House;
+use super::members::Members;
+use super::refused::Refused;
+use super::sent::Sent;
+use crate::client::Client;
+use crate::corridor;
+use crate::policy::{self, Verdict};
+use crate::provider::{BaseUrl, Provider};
+use crate::roster;
+
+pub(super) fn explaining() -> OpenApiRouter<Arc<House>> {
+    OpenApiRouter::new().routes(routes!(explain))
+}
+
+/// The call that is wondered about.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "stands in the description alone; `explain` reads it")]
+struct Question {
+    /// The id of a client key.
+    key_id: String,
+    #[schema(example = "GET")]
+    method: String,
+    /// As a caller writes it, or the provider's own.
+    #[schema(example = "/polygon/v2/aggs/ticker/AAPL")]
+    url: String,
+    /// Where it would come from; without it, `allowed_ips` is left out of the decision.
+    address: Option<String>,
+    /// The page it would come from; without it, `allowed_origins` is left out of the decision.
+    origin: Option<String>,
+    /// The secret that it would name.
+    secret: Option<String>,
+}
+
+/// What was decided, and by what.
+#[derive(Serialize, ToSchema)]
+struct Explained {
+    #[schema(value_type = String, example = "allow")]
+    decision: &'static str,
+    /// A scope as it was written, or the member of the client key that decided.
+    #[schema(example = "polygon:GET:/v2/aggs/**")]
+    rule: String,
+    reason: String,
+}
+
+/// Explain a decision.
+///
+/// The same evaluator as for every call; nothing is sent. Limits, and whether the provider has a
+/// usable secret, are no part of it.
+#[utoipa::path(post, path = "/api/v1/admin/policy/explain", tag = "Client keys",
+    request_body = Question,
+    responses((status = 200, description = "The decision.", body = Explained),
+        (status = 404, description = "No such client key, or provider.")))]
+async fn explain(call: Call, sent: Sent) -> Result<Answer, Refused> {
+    let mut members = sent.members()?;
+    let [key_id, method, url] = ["key_id", "method", "url"].map(|name| {
+        let patch = members.text(name);
+        members.required(name, &patch);
+        patch.value().unwrap_or_default()
+    });
+    let [address, origin, secret] =
+        ["address", "origin", "secret"].map(|name| members.text(name).value());
+    let address = read_address(&mut members, address.as_deref());
+    let target = read_target(&mut members, &call.house, &url);
+    members.finish()?;
+    let id = Uuid::try_parse(&key_id).map_err(|_| Refused::not_found("client key"))?;
+    let row = call.house.store.client_key(id).await.map_err(Refused::internal)?;
+    let row = row.ok_or_else(|| Refused::not_found("client key"))?;
+    let mut client = roster::compiled(&row).map_err(Refused::internal)?;
+    let Some((provider, rest)) = target else { return Err(Refused::not_found("provider")) };
+    leave_out(&mut client, address, origin.as_deref());
+
+    let decoded = corridor::decoded_segments(&rest);
+    let segments: Vec<&str> = decoded.iter().map(AsRef::as_ref).collect();
+    let whence = policy::Whence {
+        address: address.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED)),
+        origin: origin.as_deref().map(str::as_bytes),
+    };
+    let request = policy::Request {
+        provider: &provider,
+        method: &method,
+        segments: &segments,
+        secret: secret.as_deref(),
+        from: whence,
+    };
+    let state = client.state(&call.house.clock);
+    let Verdict { allowed, rule, reason } = policy::explain(&client, state, &request);
+    let decision = if allowed { "allow" } else { "deny" };
+    Answer::ok(&Explained { decision, rule, reason })
+}
+
+/// What was not told cannot decide.
+fn leave_out(client: &mut Client, address: Option<IpAddr>, origin: Option<&str>) {
+    if address.is_none() {
+        client.rights.allowed_ips = None;
+    }
+    if origin.is_none() {
+        client.rights.allowed_origins = None;
+    }
+}
+
+fn read_address(members: &mut Members, text: Option<&str>) -> Option<IpAddr> {
+    let address = text.map(str::parse::<IpAddr>);
+    if matches!(address, Some(Err(_))) {
+        members.fault("address", "must be an IPv4 or IPv6 address");
+    }
+    address.and_then(Result::ok).map(|address| address.to_canonical())
+}
+
+/// The provider and what follows it. None where there is no such provider.
+fn read_target(members: &mut Members, house: &House, url: &str) -> Option<(Arc<Provider>, String)> {
+    let uri = url.parse::<Uri>().ok().filter(|uri| uri.path().starts_with('/'));
+    let Some(uri) = uri else {
+        members.fault("url", "must be a path such as /polygon/v2/aggs, or a whole URL");
+        return None;
+    };
+    if uri.scheme().is_some()
+        && let Ok(asked) = BaseUrl::parse(url.split(['?', '#']).next().unwrap_or_default())
+        && let Some(found) = providers_own(house, &asked)
+    {
+        return Some(found);
+    }
+    let Some((provider, rest)) = corridor::addressed(uri.path()) else {
+        members.fault("url", "names no provider, or holds a dot segment");
+        return None;
+    };
+    Some((Arc::clone(house.catalogue.get(provider)?), rest.to_owned()))
+}
+
+/// Written as the provider writes it: its own host, and its base path taken off.
+fn providers_own(house: &House, asked: &BaseUrl) -> Option<(Arc<Provider>, String)> {
+    house.catalogue.iter().find_map(|provider| {
+        let base = &provider.base;
+        let is_its =
+            (base.scheme, &base.host, base.port) == (asked.scheme, &asked.host, asked.port);
+        let rest = asked.path.strip_prefix(base.path.as_str()).filter(|_| is_its)?;
+        let is_whole = rest.is_empty() || rest.starts_with('/');
+        is_whole.then(|| (Arc::clone(provider), rest.to_owned()))
+    })
+}

@@ -1,0 +1,131 @@
+//! Pages that call with no key: listed origins, each with a guest's rights on a few routes. Answers
+//! preflights and puts the CORS headers on whatever goes back to a listed page. Must never take an
+//! origin for listed that is not written exactly so, and never allow credentials.
+
+use std::sync::Arc;
+
+use http::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ORIGIN,
+    VARY,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use uuid::Uuid;
+
+use super::answer::{Answer, AnswerBody};
+use crate::client::{BadScope, Client, Fate, Rights, Role, Scopes, Tier};
+use crate::crypto;
+use crate::refusal::{Reason, Refusal};
+
+/// One `[[browser.origins]]` of the settings.
+#[derive(Clone, Debug)]
+pub(crate) struct PageSettings {
+    pub(crate) origin: String,
+    pub(crate) tier: Tier,
+    /// Scopes; empty: nothing passes.
+    pub(crate) routes: Vec<String>,
+}
+
+/// Every listed origin.
+#[derive(Default)]
+pub(crate) struct Pages(Vec<Page>);
+
+struct Page {
+    origin: HeaderValue,
+    client: Arc<Client>,
+}
+
+const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+/// What a page may send and read beyond what every page may.
+const SENT: &str = "Authorization, X-API-Key, Content-Type, Accept, X-Request-Id";
+const READ: &str = "X-Request-Id, X-Sealgate-Error, Retry-After, X-Sealgate-RateLimit-Limit, \
+                    X-Sealgate-RateLimit-Remaining, X-Sealgate-RateLimit-Used, \
+                    X-Sealgate-RateLimit-Reset";
+const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
+
+impl Pages {
+    pub(crate) fn compile(settings: &[PageSettings]) -> Result<Self, BadScope> {
+        let page = |page: &PageSettings| {
+            let scopes = Scopes::parse(&page.routes)?;
+            let origin = HeaderValue::from_str(&page.origin)
+                .unwrap_or_else(|_| HeaderValue::from_static("null"));
+            Ok(Page { origin, client: Arc::new(guest(page, scopes)) })
+        };
+        settings.iter().map(page).collect::<Result<_, _>>().map(Self)
+    }
+
+    /// The listed origin of this request, as it is listed. Two origins are none.
+    pub(crate) fn origin_of(&self, headers: &HeaderMap) -> Option<HeaderValue> {
+        self.page(headers).map(|page| page.origin.clone())
+    }
+
+    /// Who calls, where a listed page does with no key.
+    pub(super) fn guest(&self, headers: &HeaderMap) -> Result<Option<Arc<Client>>, Refusal> {
+        let Some(page) = self.page(headers) else { return Ok(None) };
+        let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
+        let fits = match (sites.next().map(HeaderValue::as_bytes), sites.next()) {
+            (None, _) | (Some(b"cross-site" | b"same-site" | b"same-origin"), None) => true,
+            (Some(_), _) => false,
+        };
+        if !fits {
+            let detail = "Origin and Sec-Fetch-Site of this request contradict each other.";
+            return Err(Refusal::new(Reason::Forbidden, detail));
+        }
+        Ok(Some(Arc::clone(&page.client)))
+    }
+
+    /// Neither forwarded nor authenticated. None where the origin is not listed.
+    pub(crate) fn preflight(&self, headers: &HeaderMap) -> Option<Answer> {
+        self.page(headers)?;
+        let mut answer = Answer::new(AnswerBody::own(Vec::new()));
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        let fixed = |text| HeaderValue::from_static(text);
+        let headers = answer.headers_mut();
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, fixed(METHODS));
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, fixed(SENT));
+        headers.insert(ACCESS_CONTROL_MAX_AGE, fixed("600"));
+        Some(answer)
+    }
+
+    fn page(&self, headers: &HeaderMap) -> Option<&Page> {
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut origins = headers.get_all(ORIGIN).iter();
+        let origin = origins.next().filter(|_| origins.next().is_none())?;
+        self.0.iter().find(|page| page.origin == *origin)
+    }
+}
+
+/// What a listed page needs to read an answer, a refusal included. What the provider says of
+/// origins is meant for others.
+pub(crate) fn dress(headers: &mut HeaderMap, origin: HeaderValue) {
+    headers.remove(ACCESS_CONTROL_ALLOW_CREDENTIALS);
+    headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(READ));
+    headers.append(VARY, HeaderValue::from_static("Origin"));
+}
+
+fn guest(page: &PageSettings, scopes: Scopes) -> Client {
+    let digest = crypto::sha256(page.origin.as_bytes());
+    let id = digest.first_chunk::<16>().copied().unwrap_or_default();
+    Client {
+        id: Uuid::from_bytes(id),
+        name: page.origin.clone(),
+        rights: Rights {
+            role: Role::Guest,
+            tier: page.tier,
+            scopes: Some(scopes),
+            allowed_ips: None,
+            allowed_origins: None,
+            limit: None,
+            monthly_quota: None,
+            max_concurrent: None,
+            secrets: Vec::new(),
+        },
+        expires_at_ms: None,
+        active: true,
+        is_page: true,
+        fate: Fate::default(),
+    }
+}
