@@ -74,6 +74,7 @@ impl Store {
         if changing!(&mut tx, sqlx::query(LOCK_KEY).bind(now_ms).bind(text.as_str()))? == 0 {
             return Ok(false);
         }
+        self.demand_fit(&mut tx, &text).await?;
         changing!(&mut tx, sqlx::query(DROP_FORMER).bind(text.as_str()))?;
         changing!(
             &mut tx,
@@ -85,6 +86,7 @@ impl Store {
             valid_until: None,
         };
         insert(&mut tx, id, next.digest, &shown).await?;
+        self.seal_row(&mut tx, &text).await?;
         changes::tell(&mut tx, Changed::ClientKey(id)).await?;
         tx.commit().await?;
         Ok(true)
