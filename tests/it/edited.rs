@@ -329,6 +329,7 @@ on_both! {
 
         // A house from before has neither seals nor the list nor anchors.
         house.database.tamper("UPDATE client_keys SET seal = NULL").await;
+        house.database.tamper("DELETE FROM inventories WHERE category = 'client-keys'").await;
         house.database.tamper("DELETE FROM keks WHERE category = 'client-keys'").await;
         std::fs::remove_file(house.path().join("data/anchors")).unwrap();
         house.restart().await;
