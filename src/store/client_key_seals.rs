@@ -1,7 +1,7 @@
-//! The seal of a client key: a keyed hash over what was set of it and over its digests, so that a row
-//! that somebody has edited does not fit. The key comes from the vault and goes with it; without it,
-//! nothing is sealed and nothing is judged. Must never seal anew what did not fit before, unless an
-//! administrator says so.
+//! The seal of a client key: a keyed hash over what was set of it and over its digests, so that a
+//! row that somebody has edited does not fit. The key comes from the vault and goes with it;
+//! without it, nothing is sealed and nothing is judged. Must never seal anew what did not fit
+//! before, unless an administrator says so.
 
 use std::sync::{Arc, PoisonError, RwLock};
 

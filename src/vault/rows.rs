@@ -1,6 +1,7 @@
-//! The key by which client keys are sealed in their table: it comes from the list of a category of its
-//! own, so that it is rotated, moved, backed up and anchored like every other. Made once, with the
-//! seals of all rows that stand; lost, no row fits. Must never be made a second time in silence.
+//! The key by which client keys are sealed in their table: it comes from the list of a category of
+//! its own, so that it is rotated, moved, backed up and anchored like every other. Made once, with
+//! the seals of all rows that stand; lost, no row fits. Must never be made a second time in
+//! silence.
 
 use std::sync::atomic::Ordering;
 
