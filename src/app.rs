@@ -153,10 +153,13 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     let limiter = Limiter::new(config.limiter.clone(), clock.clone(), config.proxy.max_concurrent);
     let limiter = Arc::new(limiter);
     let drain = Drain::default();
-    let hooks = watch::hooks(&vault, (&limiter, &drain), (&ledger, &metrics));
+    let hooks = watch::hooks((&vault, &roster), (&limiter, &drain), (&ledger, &metrics));
     let warden = Warden::new(Arc::clone(&vault), config.kms.clone(), base, hooks);
     let warden = Arc::new(warden);
     warden.start().await?;
+    if let Some(id) = setup.admin_id {
+        store.accept_client_key(id).await?;
+    }
     let rooms =
         Rooms { clock, store, metrics, roster, vault, warden, drain, catalogue, limiter, ledger };
     let asked = (&rooms.ledger, &rooms.metrics);

@@ -62,6 +62,9 @@ impl Layer {
 pub(crate) mod label {
     pub(crate) const ENVELOPE: &[u8] = b"sealgate/v1/";
     pub(crate) const MASTER_KEY_ID: &[u8] = b"sealgate/v1/master-key-id";
+    pub(crate) const CLIENT_KEY_ROW: &[u8] = b"sealgate/v1/client-key-row";
+    pub(crate) const CLIENT_TOKEN_ROW: &[u8] = b"sealgate/v1/client-token-row";
+    pub(crate) const CLIENT_KEY_SEALS: &[u8] = b"sealgate/v1/client-key-seals";
     pub(crate) const PASSPHRASE_ID: &[u8] = b"sealgate/v1/passphrase-id";
     pub(crate) const DATA_KEY_ID: &[u8] = b"sealgate/v1/data-key-id";
     pub(crate) const FINGERPRINT: &[u8] = b"sealgate/v1/fingerprint";

@@ -130,7 +130,9 @@ impl Roster {
         let digest = token::digest(presented);
         let judged = match self.table.find(&digest, &self.clock) {
             Some(judged) => judged,
-            None => self.look_up(&digest, token::is_token(presented)).await?.judge(self.clock.now()),
+            None => {
+                self.look_up(&digest, token::is_token(presented)).await?.judge(self.clock.now())
+            }
         };
         Ok(judged.map_err(|failure| self.metrics.authentication_failed(failure)).ok())
     }
@@ -211,6 +213,15 @@ impl Roster {
         Ok(Some(Rotated { issued, previous_preview, valid_until_ms }))
     }
 
+    /// Takes a client key that somebody has edited as it stands. False if there is none.
+    pub(crate) async fn accept(&self, id: Uuid) -> Result<bool, RosterError> {
+        let is_there = self.store.accept_client_key(id).await?;
+        self.heard(id).await?;
+        // It was none until now.
+        self.table.forget_unknown();
+        Ok(is_there)
+    }
+
     pub(crate) async fn delete(&self, id: Uuid) -> Result<bool, RosterError> {
         let deleted = self.store.delete_client_key_guarding_last_admin(id).await;
         let is_gone = matches!(deleted, Ok(true));
@@ -225,7 +236,15 @@ impl Roster {
 
     /// Another node has changed something of this client key; it is asked what.
     pub(crate) async fn heard(&self, id: Uuid) -> Result<(), store::Error> {
-        match self.store.client_key(id).await?.map(|row| compiled(&row)) {
+        let found = match self.store.fitting_client_key(id).await {
+            Err(fault @ store::Error::Contradiction { .. }) => {
+                tracing::error!(%fault, "integrity: a client key is refused");
+                self.metrics.alert_raised("integrity");
+                None
+            }
+            read => read?,
+        };
+        match found.map(|row| compiled(&row)) {
             Some(Ok(new)) => self.forget(id, &Now::Changed(&new)),
             Some(Err(_)) | None => self.forget(id, &Now::Gone),
         }
@@ -283,7 +302,16 @@ impl Roster {
     }
 
     async fn look_up_key(&self, digest: &[u8; 32]) -> Result<Entry, store::Error> {
-        Ok(match self.store.client_key_by_digest(digest).await? {
+        let found = match self.store.client_key_by_digest(digest).await {
+            // Edited by somebody: no credential, and everybody else goes on.
+            Err(fault @ store::Error::Contradiction { .. }) => {
+                tracing::error!(%fault, "integrity: a client key is refused");
+                self.metrics.alert_raised("integrity");
+                None
+            }
+            read => read?,
+        };
+        Ok(match found {
             Some((row, valid_until_ms)) => match compiled(&row) {
                 Ok(client) => Entry::known(Arc::new(client), valid_until_ms),
                 Err(fault) => {

@@ -9,6 +9,7 @@ mod client_key_ends;
 mod client_key_hashes;
 mod client_key_imports;
 mod client_key_row;
+mod client_key_seals;
 mod client_keys;
 mod client_tokens;
 mod columns;
@@ -41,6 +42,7 @@ pub(crate) use self::client_key_ends::EndingKey;
 pub(crate) use self::client_key_hashes::{KeyPreview, NextDigest};
 pub(crate) use self::client_key_imports::ImportedKey;
 pub(crate) use self::client_key_row::ClientKeyRow;
+pub(crate) use self::client_key_seals::RowKey;
 pub(crate) use self::client_keys::Touch;
 pub(crate) use self::client_tokens::ClientTokenRow;
 use self::dialect::{Pools, Tx, reading};
@@ -78,6 +80,8 @@ pub(crate) struct Store {
     pools: Pools,
     clock: Clock,
     place: Arc<str>,
+    /// By what edited client keys are found.
+    seals: client_key_seals::Seals,
 }
 
 impl Store {
@@ -90,7 +94,7 @@ impl Store {
             Target::Sqlite(path) => sqlite::open(path, None).await?,
             Target::Postgres(url) => postgres::open(url).await?,
         };
-        Ok(Self { pools, clock, place: place.into() })
+        Ok(Self { pools, clock, place: place.into(), seals: Default::default() })
     }
 
     /// A new SQLite file with the schema of an earlier program, for what that program has written.
@@ -100,7 +104,7 @@ impl Store {
         clock: Clock,
     ) -> Result<Self, Error> {
         let (pools, place) = sqlite::open(path, Some(schema)).await?;
-        Ok(Self { pools, clock, place: place.into() })
+        Ok(Self { pools, clock, place: place.into(), seals: Default::default() })
     }
 
     /// The newest schema that this program knows.

@@ -15,6 +15,7 @@ mod rekey;
 mod remains;
 mod remaster;
 mod rewrap;
+mod rows;
 mod signing;
 mod snapshot;
 mod stock;
@@ -23,6 +24,7 @@ mod view;
 mod warden;
 
 use std::collections::HashMap;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -49,7 +51,7 @@ use crate::provider::{Catalogue, Provider};
 use crate::refusal::{FieldFault, Reason, Refusal};
 use crate::secret::SecretBytes;
 pub(crate) use crate::store::{JobKind, JobRow, JobState};
-use crate::store::{KekRow, KekState, Store, StoredSecret, VersionState};
+use crate::store::{KekRow, KekState, RowKey, Store, StoredSecret, VersionState};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -84,6 +86,10 @@ pub(crate) struct Vault {
     changing: tokio::sync::Mutex<()>,
     teller: OnceLock<Teller>,
     master_place: OnceLock<Place>,
+    /// What was found of client keys at the last unsealing.
+    of_clients: Mutex<Vec<String>>,
+    /// They could not be looked at, and must be.
+    unjudged: AtomicBool,
     /// There is a job to look after.
     wake: tokio::sync::Notify,
     /// The public halves of the signing keys, and until when they need not be looked up.
@@ -123,6 +129,8 @@ impl Vault {
             changing: tokio::sync::Mutex::new(()),
             teller: OnceLock::new(),
             master_place: OnceLock::new(),
+            of_clients: Mutex::default(),
+            unjudged: AtomicBool::new(false),
             wake: tokio::sync::Notify::new(),
             published: ArcSwapOption::empty(),
         }
@@ -161,7 +169,10 @@ impl Vault {
         let former = {
             let mut latest = self.time();
             *latest += 1;
-            self.opened.swap(None)
+            let former = self.opened.swap(None);
+            // After the rest: whoever takes the key up at this moment looks once more.
+            self.store.seal_rows_by(RowKey::Absent);
+            former
         };
         former.as_ref().map(Remains::of).unwrap_or_default()
     }
@@ -213,7 +224,14 @@ impl Vault {
 
     /// Secrets that do not open although their rows are there: somebody changed them.
     pub(crate) fn findings(&self) -> Vec<String> {
-        self.opened.load().as_ref().map(|unsealed| unsealed.findings.clone()).unwrap_or_default()
+        let unsealed = self.opened.load();
+        let mut findings = unsealed.as_ref().map(|u| u.findings.clone()).unwrap_or_default();
+        findings.extend(self.client_findings().iter().cloned());
+        findings
+    }
+
+    fn client_findings(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
+        self.of_clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Which version serves this call. Refuses from the row alone; nothing is opened.

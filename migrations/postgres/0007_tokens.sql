@@ -1,5 +1,5 @@
 -- Short-lived tokens of client keys, by their digest. A token has at most its client key's rights; what it lacks of
--- them stands here.
+-- them stands here, under a keyed hash that no edited row fits.
 CREATE TABLE client_tokens (
     token_hash BYTEA NOT NULL PRIMARY KEY,
     id TEXT COLLATE "C" NOT NULL,
@@ -9,7 +9,8 @@ CREATE TABLE client_tokens (
     origin TEXT COLLATE "C",
     address TEXT COLLATE "C",
     created_at BIGINT NOT NULL,
-    expires_at BIGINT NOT NULL
+    expires_at BIGINT NOT NULL,
+    seal BYTEA
 );
 CREATE INDEX client_tokens_by_client_key ON client_tokens (client_key_id);
 CREATE INDEX client_tokens_by_expires_at ON client_tokens (expires_at);

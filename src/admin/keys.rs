@@ -2,6 +2,7 @@
 //! here twice, when it is made and when it is rotated, and must never be written anywhere but into
 //! the answer.
 
+mod accept;
 mod change;
 mod create;
 mod delete;
@@ -51,6 +52,11 @@ pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(delete::delete))
         .routes(routes!(rotate::rotate))
         .routes(routes!(token::issue_token))
+}
+
+/// For admins: what only somebody who has looked may say.
+pub(super) fn accepting() -> OpenApiRouter<Arc<House>> {
+    OpenApiRouter::new().routes(routes!(accept::accept))
 }
 
 async fn row(call: &Call, id: Uuid) -> Result<ClientKeyRow, Refused> {

@@ -70,6 +70,7 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
             WhileSealed::Refuses,
             vec![
                 backups::administering(),
+                keys::accepting(),
                 keks::changing(),
                 keks::master::changing(),
                 secrets::destroying(),

@@ -21,6 +21,8 @@ pub struct Setup {
     pub steps: Vec<Step>,
     /// The first admin key, on the first run alone.
     pub admin_key: Option<SecretBytes>,
+    /// Its id: it was made before the house had its keys at hand.
+    pub admin_id: Option<Uuid>,
 }
 
 pub struct Step {
@@ -79,15 +81,16 @@ pub(super) async fn run(
         0 => Some(first_admin_key(roster).await?),
         _ => None,
     };
+    let (admin_id, admin_key) = admin_key.unzip();
     step(String::from("admin key"), admin_key.is_none());
 
     let seeded = if stood { 0 } else { store.seed_symbols(&CORE_SYMBOLS).await? };
     step(String::from("core symbols"), seeded == 0);
-    Ok((installation.id, Setup { steps, admin_key }))
+    Ok((installation.id, Setup { steps, admin_key, admin_id }))
 }
 
-async fn first_admin_key(roster: &Roster) -> Result<SecretBytes, StartError> {
+async fn first_admin_key(roster: &Roster) -> Result<(Uuid, SecretBytes), StartError> {
     let row = ClientKeyRow::new("first admin", Role::Admin, Tier::Unlimited, "house");
     let issued = roster.issue(NewClient { row }).await?;
-    Ok(issued.key)
+    Ok((issued.row.id, issued.key))
 }

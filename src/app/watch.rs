@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::ledger::Ledger;
 use crate::limiter::Limiter;
 use crate::net::Drain;
+use crate::roster::Roster;
 use crate::telemetry::Metrics;
 use crate::vault::{Bell, Hooks, Vault};
 
@@ -16,12 +17,13 @@ const CUT_WITHIN: Duration = Duration::from_secs(10);
 const LOOK_EVERY: Duration = Duration::from_millis(5);
 
 pub(super) fn hooks(
-    vault: &Arc<Vault>,
+    (vault, roster): (&Arc<Vault>, &Arc<Roster>),
     (limiter, drain): (&Arc<Limiter>, &Drain),
     (ledger, metrics): (&Ledger, &Metrics),
 ) -> Hooks {
     let (limiter, drain) = (Arc::clone(limiter), drain.clone());
     let (vault, ledger, metrics) = (Arc::clone(vault), ledger.clone(), metrics.clone());
+    let roster = Arc::clone(roster);
     Hooks {
         cut: Box::new(move || {
             let (limiter, drain) = (Arc::clone(&limiter), drain.clone());
@@ -39,6 +41,13 @@ pub(super) fn hooks(
                     ledger.noted(serde_json::json!({"alert": "sealed", "resolved": finding}));
                 }
                 tell_findings(&vault, &ledger, &metrics);
+                // Those that came in meanwhile were not judged.
+                let roster = Arc::clone(&roster);
+                tokio::spawn(async move {
+                    if let Err(fault) = roster.lost_track().await {
+                        tracing::error!(%fault, "client keys cannot be judged anew");
+                    }
+                });
             }
         }),
     }

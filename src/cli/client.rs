@@ -92,6 +92,8 @@ pub(super) enum Command {
         #[arg(long, value_name = "SECONDS")]
         overlap_seconds: Option<u64>,
     },
+    /// Take a client key as it stands whose row was edited in the database; look at it first
+    Accept(One),
     /// Delete a client key; its trail stays
     Delete(One),
     /// Take over the keys of an older system, by their SHA-256; a result for each line
@@ -135,6 +137,8 @@ impl Command {
                 ground.output(reach.print).list(&list, COLUMNS)
             }
             Self::Show(one) => one.show(ground, async |link, path| link.get(&path).await),
+            Self::Accept(one) => one
+                .show(ground, async |link, path| link.post(&format!("{path}/accept"), None).await),
             Self::Set { one, changes } => {
                 let body = changes.body()?;
                 one.show(ground, async |link, path| link.put(&path, Some(body)).await)

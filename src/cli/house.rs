@@ -83,7 +83,11 @@ pub(super) fn initialise(config: &Config) -> Result<Setup, Failure> {
     // A running server has done all of it.
     if link::answers(&config.socket)? {
         let what = format!("installation in {}, served at present", config.data_dir.display());
-        return Ok(Setup { steps: vec![app::Step { what, stood: true }], admin_key: None });
+        return Ok(Setup {
+            steps: vec![app::Step { what, stood: true }],
+            admin_key: None,
+            admin_id: None,
+        });
     }
     let ask = ask_new_passphrase();
     runtime()?.block_on(app::initialise(config, Clock::system(), ask)).map_err(failure)

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::changes::{self, Changed};
 use super::dialect::{Tx, changing, reading};
-use super::{Error, Store, client_tokens};
+use super::{Error, Store};
 
 /// What may be shown of one digest of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,18 +74,20 @@ impl Store {
         if changing!(&mut tx, sqlx::query(LOCK_KEY).bind(now_ms).bind(text.as_str()))? == 0 {
             return Ok(false);
         }
+        self.demand_fit(&mut tx, &text).await?;
         changing!(&mut tx, sqlx::query(DROP_FORMER).bind(text.as_str()))?;
         changing!(
             &mut tx,
             sqlx::query(END_PRESENT).bind(next.former_valid_until).bind(text.as_str())
         )?;
-        client_tokens::shorten(&mut tx, &text, next.former_valid_until).await?;
+        self.shorten_client_tokens(&mut tx, &text, next.former_valid_until).await?;
         let shown = KeyPreview {
             preview: Some(next.preview.to_owned()),
             created_at: now_ms,
             valid_until: None,
         };
         insert(&mut tx, id, next.digest, &shown).await?;
+        self.seal_row(&mut tx, &text).await?;
         changes::tell(&mut tx, Changed::ClientKey(id)).await?;
         tx.commit().await?;
         Ok(true)

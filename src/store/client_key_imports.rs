@@ -40,6 +40,8 @@ impl Store {
             )?;
             if inserted == 0 {
                 client_keys::delete(&mut tx, key.row.id).await?;
+            } else {
+                self.seal_row(&mut tx, &key.row.id.to_string()).await?;
             }
             taken.push(inserted > 0);
         }

@@ -30,22 +30,22 @@ pub(crate) struct Touch {
 }
 
 #[derive(sqlx::FromRow)]
-struct RawClientKey {
-    id: String,
-    name: String,
-    role: String,
-    tier: String,
-    scopes: Option<String>,
-    allowed_ips: Option<String>,
-    allowed_origins: Option<String>,
+pub(super) struct RawClientKey {
+    pub(super) id: String,
+    pub(super) name: String,
+    pub(super) role: String,
+    pub(super) tier: String,
+    pub(super) scopes: Option<String>,
+    pub(super) allowed_ips: Option<String>,
+    pub(super) allowed_origins: Option<String>,
     description: Option<String>,
-    owner: Option<String>,
-    expires_at: Option<i64>,
-    quota_limit: Option<i64>,
-    monthly_quota: Option<i64>,
-    max_concurrent: Option<i64>,
-    secrets: Option<String>,
-    active: i64,
+    pub(super) owner: Option<String>,
+    pub(super) expires_at: Option<i64>,
+    pub(super) quota_limit: Option<i64>,
+    pub(super) monthly_quota: Option<i64>,
+    pub(super) max_concurrent: Option<i64>,
+    pub(super) secrets: Option<String>,
+    pub(super) active: i64,
     created_at: i64,
     created_by: String,
     updated_at: i64,
@@ -55,14 +55,7 @@ struct RawClientKey {
     request_count: i64,
 }
 
-#[derive(sqlx::FromRow)]
-struct RawFound {
-    #[sqlx(flatten)]
-    key: RawClientKey,
-    valid_until: Option<i64>,
-}
-
-macro_rules! columns {
+macro_rules! key_columns {
     () => {
         "k.id, k.name, k.role, k.tier, k.scopes, k.allowed_ips, k.allowed_origins, k.description,
         k.owner, k.expires_at, k.quota_limit, k.monthly_quota, k.max_concurrent, k.secrets,
@@ -71,16 +64,12 @@ macro_rules! columns {
     };
 }
 
-const BY_ID: &str = concat!("SELECT ", columns!(), " FROM client_keys k WHERE k.id = $1");
-const BY_DIGEST: &str = concat!(
-    "SELECT ",
-    columns!(),
-    ", h.valid_until FROM client_key_hashes h JOIN client_keys k ON k.id = h.client_key_id
-    WHERE h.key_hash = $1"
-);
+pub(super) use key_columns;
+
+const BY_ID: &str = concat!("SELECT ", key_columns!(), " FROM client_keys k WHERE k.id = $1");
 const PAGE: &str = concat!(
     "SELECT ",
-    columns!(),
+    key_columns!(),
     " FROM client_keys k WHERE k.id < $1 ORDER BY k.id DESC LIMIT $2"
 );
 const INSERT: &str = "INSERT INTO client_keys (id, name, role, tier, scopes, allowed_ips,
@@ -117,6 +106,7 @@ impl Store {
             valid_until: None,
         };
         client_key_hashes::insert(&mut tx, key.id, digest, &shown).await?;
+        self.seal_row(&mut tx, &key.id.to_string()).await?;
         changes::tell(&mut tx, Changed::NewClientKeys).await?;
         Ok(tx.commit().await?)
     }
@@ -125,17 +115,6 @@ impl Store {
         let query = id.to_string();
         let raw = reading!(self, db => sqlx::query_as(BY_ID).bind(query).fetch_optional(db))?;
         raw.map(from_raw).transpose()
-    }
-
-    /// The key that a digest proves, and until when this digest does.
-    pub(crate) async fn client_key_by_digest(
-        &self,
-        digest: &[u8; 32],
-    ) -> Result<Option<(ClientKeyRow, Option<i64>)>, Error> {
-        let query = digest.as_slice();
-        let raw: Option<RawFound> =
-            reading!(self, db => sqlx::query_as(BY_DIGEST).bind(query).fetch_optional(db))?;
-        raw.map(|found| Ok((from_raw(found.key)?, found.valid_until))).transpose()
     }
 
     /// Newest first. The next page comes after the last id of this one.
@@ -180,7 +159,10 @@ impl Store {
         let now_ms = self.clock.unix_ms();
         let mut tx = self.begin().await?;
         let before = count_admins_alone(&mut tx, now_ms).await?;
+        let id = key.id.to_string();
+        self.demand_fit(&mut tx, &id).await?;
         let changed = update(&mut tx, key).await?;
+        self.seal_row(&mut tx, &id).await?;
         refuse_last(&mut tx, before, now_ms).await?;
         changes::tell(&mut tx, Changed::ClientKey(key.id)).await?;
         tx.commit().await?;
@@ -327,7 +309,7 @@ async fn refuse_last(tx: &mut Tx, before: i64, now_ms: i64) -> Result<(), Error>
     Ok(())
 }
 
-fn from_raw(raw: RawClientKey) -> Result<ClientKeyRow, Error> {
+pub(super) fn from_raw(raw: RawClientKey) -> Result<ClientKeyRow, Error> {
     let place = Place { table: "client_keys", row: &raw.id };
     Ok(ClientKeyRow {
         id: place.id("id", &raw.id)?,

@@ -7,8 +7,10 @@ use uuid::Uuid;
 use super::client_key_row::ClientKeyRow;
 use super::columns::{Place, texts_json};
 use super::dialect::{Tx, changing, reading, within};
-use super::{Error, Store};
+use super::{Error, RowKey, Store};
 use crate::client::Tier;
+use crate::crypto::{Aad, hmac_sha256, label};
+use crate::secret::{self, Key};
 
 /// None anywhere: as the client key itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,19 +35,24 @@ struct RawToken {
     address: Option<String>,
     created_at: i64,
     expires_at: i64,
+    token_hash: Vec<u8>,
+    seal: Option<Vec<u8>>,
 }
 
 const INSERT: &str = "INSERT INTO client_tokens (token_hash, id, client_key_id, tier, scopes,
-    origin, address, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+    origin, address, created_at, expires_at, seal)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const BY_DIGEST: &str = "SELECT id, client_key_id, tier, scopes, origin, address, created_at,
-    expires_at FROM client_tokens WHERE token_hash = $1";
+    expires_at, token_hash, seal FROM client_tokens WHERE token_hash = $1";
 // Changing the key's row, if only to itself, makes this and its rotation run one after the other.
 const LOCK_LIVE_KEY: &str = "UPDATE client_keys SET updated_at = updated_at
     WHERE id = $1 AND active = 1 AND (expires_at IS NULL OR expires_at >= $2)";
 const PROOF_END: &str = "SELECT COALESCE(valid_until, $1) FROM client_key_hashes
     WHERE key_hash = $2 AND client_key_id = $3";
-const SHORTEN: &str =
-    "UPDATE client_tokens SET expires_at = $1 WHERE client_key_id = $2 AND expires_at > $1";
+const LATER: &str = "SELECT id, client_key_id, tier, scopes, origin, address, created_at,
+    expires_at, token_hash, seal FROM client_tokens WHERE client_key_id = $1 AND expires_at > $2
+    ORDER BY token_hash";
+const SHORTEN: &str = "UPDATE client_tokens SET expires_at = $1, seal = $2 WHERE token_hash = $3";
 const DROP_ENDED: &str = "DELETE FROM client_tokens WHERE expires_at <= $1";
 
 impl Store {
@@ -83,6 +90,7 @@ impl Store {
                 .bind(token.address.as_deref())
                 .bind(token.created_at)
                 .bind(token.expires_at)
+                .bind(self.seal_of_token(digest, token))
         )?;
         tx.commit().await?;
         Ok(true)
@@ -104,7 +112,8 @@ impl Store {
         })?)
     }
 
-    /// The token of a digest, and its client key as it is now.
+    /// The token of a digest, and its client key as it is now. `Error::Contradiction` if one of them
+    /// does not fit its seal.
     pub(crate) async fn client_token_by_digest(
         &self,
         digest: &[u8; 32],
@@ -112,9 +121,63 @@ impl Store {
         let query = digest.as_slice();
         let raw: Option<RawToken> =
             reading!(self, db => sqlx::query_as(BY_DIGEST).bind(query).fetch_optional(db))?;
-        let Some(token) = raw.map(from_raw).transpose()? else { return Ok(None) };
-        let key = self.client_key(token.client_key_id).await?;
+        let Some(raw) = raw else { return Ok(None) };
+        let seal = raw.seal.clone();
+        let token = from_raw(raw)?;
+        self.judge_token(digest, &token, seal.as_deref())?;
+        let key = self.fitting_client_key(token.client_key_id).await?;
         Ok(key.map(|key| (token, key)))
+    }
+
+    /// None of this client key's tokens lasts longer than the key that it was made with. One that
+    /// does not fit its seal is not made to fit.
+    pub(super) async fn shorten_client_tokens(
+        &self,
+        tx: &mut Tx,
+        key: &str,
+        until_ms: i64,
+    ) -> Result<(), Error> {
+        let later: Vec<RawToken> =
+            within!(tx, db => sqlx::query_as(LATER).bind(key).bind(until_ms).fetch_all(db))?;
+        for raw in later {
+            let (hash, seal) = (raw.token_hash.clone(), raw.seal.clone());
+            let mut token = from_raw(raw)?;
+            let fits = self.judge_token(&hash, &token, seal.as_deref()).is_ok();
+            token.expires_at = until_ms;
+            let seal = if fits { self.seal_of_token(&hash, &token) } else { None };
+            let hash = hash.as_slice();
+            changing!(tx, sqlx::query(SHORTEN).bind(until_ms).bind(seal).bind(hash))?;
+        }
+        Ok(())
+    }
+
+    /// None while the vault is sealed: such a token is refused later.
+    fn seal_of_token(&self, digest: &[u8], token: &ClientTokenRow) -> Option<Vec<u8>> {
+        match &*self.row_key() {
+            RowKey::Here(key) => Some(made(key, digest, token).to_vec()),
+            RowKey::Absent | RowKey::Lost => None,
+        }
+    }
+
+    fn judge_token(
+        &self,
+        digest: &[u8],
+        token: &ClientTokenRow,
+        seal: Option<&[u8]>,
+    ) -> Result<(), Error> {
+        let fits = match &*self.row_key() {
+            RowKey::Absent => true,
+            RowKey::Lost => false,
+            RowKey::Here(key) => {
+                seal.is_some_and(|seal| secret::same(seal, &made(key, digest, token)))
+            }
+        };
+        if fits {
+            return Ok(());
+        }
+        let id = token.id.to_string();
+        let place = Place { table: "client_tokens", row: &id };
+        Err(place.contradiction("seal", "does not fit the others; make a new token"))
     }
 
     pub(crate) async fn drop_ended_client_tokens(&self) -> Result<u64, Error> {
@@ -126,10 +189,24 @@ impl Store {
     }
 }
 
-/// None of this client key's tokens lasts longer than the key that it was made with.
-pub(super) async fn shorten(tx: &mut Tx, key: &str, until_ms: i64) -> Result<(), Error> {
-    changing!(tx, sqlx::query(SHORTEN).bind(until_ms).bind(key))?;
-    Ok(())
+/// Over all of a token: whoever writes a row into the database makes none by that.
+fn made(key: &Key, digest: &[u8], token: &ClientTokenRow) -> [u8; 32] {
+    let text = |text: Option<&str>| match text {
+        None => vec![0],
+        Some(text) => [&[1], text.as_bytes()].concat(),
+    };
+    let scopes = texts_json(token.scopes.as_deref());
+    let said = Aad::new("client-token")
+        .with(digest)
+        .with(token.id.as_bytes())
+        .with(token.client_key_id.as_bytes())
+        .with(&text(token.tier.map(Tier::as_str)))
+        .with(&text(scopes.as_deref()))
+        .with(&text(token.origin.as_deref()))
+        .with(&text(token.address.as_deref()))
+        .with(&token.created_at.to_be_bytes())
+        .with(&token.expires_at.to_be_bytes());
+    hmac_sha256(key, &[label::CLIENT_TOKEN_ROW, said.as_bytes()])
 }
 
 async fn proof_end(tx: &mut Tx, key: &str, proof: &[u8; 32]) -> Result<Option<i64>, Error> {

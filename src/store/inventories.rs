@@ -103,6 +103,11 @@ pub(super) async fn put(tx: &mut Tx, next: &InventoryRow) -> Result<(), Error> {
     if written == 0 { Err(Error::Stale) } else { Ok(()) }
 }
 
+/// The first one of a category, of whatever epoch. `Error::Stale` if there is one.
+pub(super) async fn begin(tx: &mut Tx, first: &InventoryRow) -> Result<(), Error> {
+    if insert(tx, first).await? == 0 { Err(Error::Stale) } else { Ok(()) }
+}
+
 async fn insert(tx: &mut Tx, next: &InventoryRow) -> Result<u64, Error> {
     Ok(changing!(
         tx,

@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -65,6 +66,9 @@ impl Vault {
     ) -> Result<(), VaultError> {
         if self.is_sealed() {
             return Ok(());
+        }
+        if self.unjudged.load(Ordering::Relaxed) {
+            self.judge_client_keys().await;
         }
         self.see_other_nodes().await?;
         if let Some(job) = self.store.running_job().await? {
@@ -143,6 +147,8 @@ impl Vault {
         if !self.opened.load().as_ref().is_none_or(known) {
             let changing = self.changing.lock().await;
             self.reload_locked(&changing).await?;
+            let keyring = self.unsealed()?.keyring.share();
+            self.take_row_key(&keyring).await?;
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use super::anchor::Anchors;
 use super::keyring::Keyring;
+use super::rows::row_key;
 use super::snapshot::Snapshot;
 use super::stock::Stock;
 use super::view::SecretView;
@@ -124,6 +125,9 @@ async fn findings(
     findings.extend(stock.lost_lists());
     findings.extend(snapshot.findings());
     findings.extend(snapshot.elsewhere());
+    if let Some(key) = row_key(store, keyring, anchors).await? {
+        findings.extend(store.unfit_client_keys(&key).await?);
+    }
     match store.running_job().await {
         Ok(_) => {}
         Err(fault @ crate::store::Error::Contradiction { .. }) => {

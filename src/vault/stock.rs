@@ -28,7 +28,7 @@ pub(super) struct Stock {
 }
 
 /// What a category's list is worth.
-enum Basis {
+pub(super) enum Basis {
     Sound(Inventory, InventoryRow),
     /// This node's own copy, because the database's is older, gone or does not open; and why.
     Copy(Inventory, String),
@@ -277,7 +277,11 @@ async fn still(
 }
 
 /// By what to judge: the list that stands, unless this node has seen a later one.
-fn basis(keyring: &Keyring, list: Option<&Listed>, anchor: Option<&InventoryRow>) -> Basis {
+pub(super) fn basis(
+    keyring: &Keyring,
+    list: Option<&Listed>,
+    anchor: Option<&InventoryRow>,
+) -> Basis {
     let what = match list {
         None if anchor.is_none() => return Basis::Never,
         None => String::from("is not there"),

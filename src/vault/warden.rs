@@ -266,6 +266,7 @@ impl Warden {
             None => Masters::of(kms::open(&self.settings, &ground, typed).await?),
         };
         self.vault.unseal(Arc::new(masters)).await?;
+        self.vault.judge_client_keys().await;
         *self.standing() = Standing::Open { proved_ns: self.clock.monotonic_ns() };
         Ok(())
     }

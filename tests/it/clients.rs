@@ -325,7 +325,7 @@ fn may(method: &str, path: &str) -> [bool; 5] {
     match (method, path) {
         ("GET", "/audit/verify") => [true, false, true, false, false],
         ("POST", "/policy/explain") => reads,
-        ("DELETE", "/secrets/{id}") => administers,
+        ("DELETE", "/secrets/{id}") | ("POST", "/api-keys/{id}/accept") => administers,
         (_, path) if rooms.iter().any(|room| path.starts_with(room)) => administers,
         ("POST", path) if path.starts_with("/keks") => administers,
         ("GET", _) => reads,

@@ -6,7 +6,7 @@ use std::process::Output;
 
 use serde_json::{Value, json};
 
-use crate::house::{Database, Ground, House, on_both};
+use crate::house::{Client, Database, Ground, House, on_both};
 
 const SECRETS: &str = "/api/v1/admin/secrets";
 const INTEGRITY: &str = "/api/v1/admin/integrity";
@@ -112,11 +112,11 @@ on_both! {
             house.admin.post(SECRETS).json(&secret).send().await
         };
         for (name, sql) in [
-            ("a", "UPDATE inventories SET epoch = 9223372036854775807"),
-            ("b", "UPDATE inventories SET epoch = -1"),
-            ("c", "DELETE FROM inventories"),
+            ("a", "UPDATE inventories SET epoch = 9223372036854775807 WHERE {secrets}"),
+            ("b", "UPDATE inventories SET epoch = -1 WHERE {secrets}"),
+            ("c", "DELETE FROM inventories WHERE {secrets}"),
         ] {
-            database.tamper(sql).await;
+            database.tamper(&sql.replace("{secrets}", "category <> 'client-keys'")).await;
             assert_eq!(findings(&house).await.len(), 1, "{sql}");
             let added = add(name).await;
             assert_eq!(added.status, 201, "{sql}: {}", added.text());
@@ -203,3 +203,142 @@ async fn doctor_and_the_commands_tell_of_edited_rows_and_of_a_sealed_house() {
     server.stop();
     tells();
 }
+
+async fn edit(house: &House, client: &Client, set: &str) {
+    let sql = format!("UPDATE client_keys SET {set} WHERE id = '{}'", client.id);
+    house.database.tamper(&sql).await;
+}
+
+on_both! {
+    async fn an_edited_client_key_is_none_until_somebody_accepts_it(house: House) {
+        let mut house = house;
+        let untouched = house.client().await;
+        let mut edited = Vec::new();
+        for set in [
+            "role = 'admin'",
+            "tier = 'premium'",
+            "expires_at = 99999999999999",
+            "owner = 'somebody else'",
+            "scopes = NULL",
+            "allowed_ips = NULL",
+            "allowed_origins = '[]'",
+            "secrets = '{\"acme\": \"other\"}'",
+            "quota_limit = 1000000",
+            "name = 'another'",
+            "seal = NULL",
+        ] {
+            let members = json!({
+                "scopes": ["*:GET:/**"], "allowed_ips": ["127.0.0.1"], "owner": "desk",
+                "expires_at": "2027-01-01T00:00:00Z",
+            });
+            let client = house.client_with(members).await;
+            edit(&house, &client, set).await;
+            edited.push((client, set));
+        }
+        // Revoked, and brought back by hand.
+        let revoked = house.client().await;
+        let path = format!("{KEYS}/{}", revoked.id);
+        house.admin.put(&path).json(&json!({"active": false})).send().await;
+        edit(&house, &revoked, "active = 1").await;
+        edited.push((revoked, "active"));
+        // One's own digest under the name of somebody with more rights.
+        let auditor = house.client_with(json!({"role": "auditor"})).await;
+        let thief = house.client().await;
+        let sql = format!(
+            "UPDATE client_key_hashes SET client_key_id = '{}' WHERE client_key_id = '{}'",
+            auditor.id, thief.id
+        );
+        house.database.tamper(&sql).await;
+        for restart in [false, true] {
+            if restart {
+                house.restart().await;
+            }
+            for (client, set) in &edited {
+                let got = house.holder(client).get("/acme/x").send().await;
+                assert_eq!(got.status, 401, "{set}");
+            }
+            house.holder(&thief).get("/acme/x").send().await.is_refusal(401, "unauthorized");
+            assert_eq!(house.holder(&untouched).get("/acme/x").send().await.status, 200);
+            let found = findings(&house).await;
+            // The thief has no digest of his own any more.
+            assert_eq!(found.len(), edited.len() + 2, "{found:?}");
+            for (client, set) in &edited {
+                let line = found.iter().find(|line| line.contains(&client.id)).expect(set);
+                assert!(line.contains("client_keys") && line.contains("client accept"), "{line}");
+            }
+        }
+        // No change builds on it.
+        let path = format!("{KEYS}/{}", edited[0].0.id);
+        let refused = house.admin.put(&path).json(&json!({"description": "x"})).send().await;
+        assert!(refused.text().contains("client accept"), "{}", refused.text());
+        let refused = house.admin.post(&format!("{path}/rotate")).send().await;
+        assert!(refused.text().contains("client accept"), "{}", refused.text());
+        for (client, _) in &edited {
+            let path = format!("{KEYS}/{}/accept", client.id);
+            assert_eq!(house.admin.post(&path).send().await.status, 200);
+        }
+        let (client, _) = &edited[1];
+        assert_eq!(house.holder(client).get("/acme/x").send().await.status, 200);
+        for client in [&auditor, &thief] {
+            let path = format!("{KEYS}/{}", client.id);
+            assert_eq!(house.admin.delete(&path).send().await.status, 204);
+        }
+        assert_eq!(findings(&house).await, [""; 0]);
+        house.leave().await;
+    }
+}
+
+on_both! {
+    async fn what_the_house_does_to_client_keys_fits_across_starts_seals_and_lost_lists(house: House) {
+        let mut house = house;
+        let (client, other) = (house.client().await, house.client().await);
+        let path = format!("{KEYS}/{}", client.id);
+        let change = json!({"owner": "desk", "scopes": ["acme:GET:/**"], "tier": "premium"});
+        assert_eq!(house.admin.put(&path).json(&change).send().await.status, 200);
+        assert_eq!(house.admin.post(&format!("{path}/rotate")).send().await.status, 201);
+        assert_eq!(house.admin.post(&format!("{KEKS}/rotate")).send().await.status, 201);
+        assert_eq!(client.get("/acme/x").send().await.status, 200);
+        house.restart().await;
+        assert_eq!(findings(&house).await, [""; 0]);
+        assert_eq!(house.holder(&client).get("/acme/x").send().await.status, 200);
+
+        // Edited while nothing could be judged: known in memory, and none once it can.
+        let held = house.holder(&other);
+        assert_eq!(held.get("/acme/x").send().await.status, 200);
+        house.admin.post("/api/v1/admin/seal").send().await;
+        edit(&house, &other, "role = 'admin'").await;
+        held.get("/acme/x").send().await.is_refusal(503, "sealed");
+        house.admin.post("/api/v1/admin/unseal").send().await;
+        let mut status = 200;
+        for _ in 0..100 {
+            status = held.get("/acme/x").send().await.status;
+            if status == 401 {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+        assert_eq!(status, 401);
+        edit(&house, &other, "role = 'user'").await;
+
+        // The list with the key is taken away, and one more is edited.
+        house.database.tamper("DELETE FROM inventories WHERE category = 'client-keys'").await;
+        edit(&house, &other, "tier = 'premium'").await;
+        house.restart().await;
+        assert_eq!(house.holder(&client).get("/acme/x").send().await.status, 200);
+        house.holder(&other).get("/acme/x").send().await.is_refusal(401, "unauthorized");
+
+        // A house from before has neither seals nor the list nor anchors.
+        house.database.tamper("UPDATE client_keys SET seal = NULL").await;
+        house.database.tamper("DELETE FROM inventories WHERE category = 'client-keys'").await;
+        house.database.tamper("DELETE FROM keks WHERE category = 'client-keys'").await;
+        std::fs::remove_file(house.path().join("data/anchors")).unwrap();
+        house.restart().await;
+        for client in [&client, &other] {
+            assert_eq!(house.holder(client).get("/acme/x").send().await.status, 200);
+        }
+        assert_eq!(findings(&house).await, [""; 0]);
+        house.leave().await;
+    }
+}
+
+const KEYS: &str = "/api/v1/admin/api-keys";

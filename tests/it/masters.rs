@@ -115,7 +115,7 @@ async fn the_master_key_moves_to_where_the_settings_say_and_back() {
         let server = site.ground.serve(&[]);
         site.assert_readable(&server.admin, &server.proxy).await;
         let done = site.ground.json(&["master-key", "rotate", "--json"]);
-        assert_eq!((&done["state"], &done["done"]), (&json!("done"), &json!(2)), "{done}");
+        assert_eq!((&done["state"], &done["done"]), (&json!("done"), &json!(3)), "{done}");
         let told = done["outcome"].as_str().unwrap();
         assert!(told.contains("strike [master_key.previous]"), "{told}");
         site.assert_readable(&server.admin, &server.proxy).await;
@@ -123,7 +123,7 @@ async fn the_master_key_moves_to_where_the_settings_say_and_back() {
         moved(&site, to, None);
         if to == PASSPHRASE {
             let done = site.ground.json(&["master-key", "rotate", "--json"]);
-            assert_eq!((&done["state"], &done["done"]), (&json!("done"), &json!(2)), "{done}");
+            assert_eq!((&done["state"], &done["done"]), (&json!("done"), &json!(3)), "{done}");
         }
         let server = site.ground.serve(&[]);
         site.assert_readable(&server.admin, &server.proxy).await;

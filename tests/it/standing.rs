@@ -169,7 +169,7 @@ fn doctor_opens_something_with_the_master_key_and_sees_another_one() {
     let server = ground.serve(&["--sandbox"]);
     assert_eq!(red(&ground, &[]), [""; 0]);
     server.stop();
-    assert!(told_of(&ground, "master key").unwrap().ends_with("opens all 1 key-encryption keys"));
+    assert!(told_of(&ground, "master key").unwrap().ends_with("opens all 2 key-encryption keys"));
     assert!(told_of(&ground, "sandbox").unwrap().contains("serve --sandbox"));
     assert_eq!(red(&ground, &[]), [""; 0]);
     let held = std::net::TcpListener::bind("127.0.0.1:0").unwrap();

@@ -146,7 +146,7 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
 }
 
 /// Every route of the description, in the order of the alphabet.
-const ROUTES: [&str; 39] = [
+const ROUTES: [&str; 40] = [
     "DELETE /api/v1/admin/api-keys/{id}",
     "DELETE /api/v1/admin/secrets/{id}",
     "GET /api/v1/admin/api-keys",
@@ -170,6 +170,7 @@ const ROUTES: [&str; 39] = [
     "GET /readyz",
     "POST /api/v1/admin/api-keys",
     "POST /api/v1/admin/api-keys/import",
+    "POST /api/v1/admin/api-keys/{id}/accept",
     "POST /api/v1/admin/api-keys/{id}/rotate",
     "POST /api/v1/admin/api-keys/{id}/tokens",
     "POST /api/v1/admin/backups",

@@ -1,0 +1,107 @@
+//! The key by which client keys are sealed in their table: it comes from the list of a category of
+//! its own, so that it is rotated, moved, backed up and anchored like every other. Made once, with
+//! the seals of all rows that stand; lost, no row fits. Must never be made a second time in
+//! silence.
+
+use std::sync::atomic::Ordering;
+
+use super::anchor::Anchors;
+use super::inventory::Inventory;
+use super::keyring::Keyring;
+use super::stock::{Basis, basis};
+use super::{Vault, VaultError};
+use crate::crypto::{hmac_sha256, label};
+use crate::secret::Key;
+use crate::store::{self, RowKey, Store};
+
+/// Holds no secret; its list is there for the key that lies in it.
+const CATEGORY: &str = "client-keys";
+const TRIES: u32 = 5;
+
+impl Vault {
+    /// From now on client keys are judged. With each unsealing; what does not fit is a finding.
+    pub(crate) async fn judge_client_keys(&self) {
+        let _changing = self.changing.lock().await;
+        let outcome = match self.bound().await {
+            Ok(key) => self.store.unfit_client_keys(&key).await.map(|found| (key, found)),
+            Err(fault) => Err(store::Error::Failed { fault: fault.to_string() }),
+        };
+        self.unjudged.store(outcome.is_err(), Ordering::Relaxed);
+        // Nothing passes that cannot be judged; it is tried again within a second.
+        let (key, found) = outcome.unwrap_or_else(|fault| {
+            let line = format!("client keys cannot be judged, and all are refused: {fault}");
+            tracing::error!(line, "integrity");
+            (RowKey::Lost, vec![line])
+        });
+        self.seal_rows_by(key);
+        *self.client_findings() = found;
+    }
+
+    /// Sealed meanwhile, the key goes like all others.
+    fn seal_rows_by(&self, key: RowKey) {
+        self.store.seal_rows_by(key);
+        if self.is_sealed() {
+            self.store.seal_rows_by(RowKey::Absent);
+        }
+    }
+
+    /// The same with whatever has become of the list, another node's doing for example.
+    pub(super) async fn take_row_key(&self, keyring: &Keyring) -> Result<(), VaultError> {
+        if let Some(key @ RowKey::Here(_)) = row_key(&self.store, keyring, &self.anchors).await? {
+            self.seal_rows_by(key);
+        }
+        Ok(())
+    }
+
+    async fn bound(&self) -> Result<RowKey, VaultError> {
+        let keyring = self.unsealed()?.keyring.share();
+        for _ in 0..TRIES {
+            // Nobody else changes this list: what is not in order is set right here.
+            if let Err(VaultError::Stale) = self.inventory(&keyring, CATEGORY).await {
+                continue;
+            }
+            if let Some(key) = row_key(&self.store, &keyring, &self.anchors).await? {
+                return Ok(key);
+            }
+            let kek = keyring.active_kek(&self.store, &self.clock, CATEGORY).await?;
+            let inventory = Inventory::begin(CATEGORY)?;
+            let key = derived(&inventory);
+            // Later than any list that another node may have seen, in a database that is gone.
+            let epoch = u64::try_from(self.clock.unix_ms()).unwrap_or(1);
+            let list = inventory.sealed_as(epoch, &keyring, &kek)?;
+            match self.store.seal_all_client_keys(&key, &list).await {
+                Ok(()) => {
+                    if let Err(fault) = self.anchors.advance(std::slice::from_ref(&list)) {
+                        tracing::error!(%fault, "the anchors of the inventories cannot be written");
+                    }
+                    return Ok(RowKey::Here(key));
+                }
+                // Another node has just done the same.
+                Err(store::Error::Stale) => {}
+                Err(fault) => return Err(fault.into()),
+            }
+        }
+        Err(VaultError::Stale)
+    }
+}
+
+/// None where no row was ever sealed.
+pub(super) async fn row_key(
+    store: &Store,
+    keyring: &Keyring,
+    anchors: &Anchors,
+) -> Result<Option<RowKey>, VaultError> {
+    let anchor = anchors.of(CATEGORY);
+    let list = store.list_of(CATEGORY).await?;
+    Ok(match basis(keyring, list.as_ref(), anchor.as_ref()) {
+        Basis::Sound(inventory, _) | Basis::Copy(inventory, _) => {
+            Some(RowKey::Here(derived(&inventory)))
+        }
+        Basis::Closed(_) | Basis::Lost(_) => Some(RowKey::Lost),
+        Basis::Never => None,
+    })
+}
+
+fn derived(inventory: &Inventory) -> Key {
+    Key::copy_of(&hmac_sha256(&inventory.fingerprint_key, &[label::CLIENT_KEY_SEALS]))
+}
