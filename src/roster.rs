@@ -18,7 +18,7 @@ pub(crate) use self::compiled::client as compiled;
 use self::failures::Failures;
 pub(crate) use self::fault::RosterError;
 use self::table::{Entry, Now, Table};
-pub(crate) use self::tokens::{TokenFault, WantedToken};
+pub(crate) use self::tokens::{TOO_MANY, TokenFault, WantedToken};
 use crate::client::{Client, State};
 use crate::clock::Clock;
 use crate::crypto::token;
@@ -45,6 +45,7 @@ pub(crate) struct Roster {
     endings: AtomicU64,
     failures: Failures,
     most_token_seconds: u64,
+    made: tokens::Made,
 }
 
 /// Where a credential stood.
@@ -90,6 +91,7 @@ impl Roster {
             endings: AtomicU64::new(0),
             failures: Failures::new(FREE_FAILURES),
             most_token_seconds: MOST_TOKEN_SECONDS,
+            made: tokens::Made::default(),
         })
     }
 
