@@ -20,7 +20,7 @@ pub(crate) use self::compiled::client as compiled;
 use self::failures::Failures;
 pub(crate) use self::fault::RosterError;
 use self::table::{Entry, Now, Table};
-pub(crate) use self::tokens::{TokenFault, WantedToken};
+pub(crate) use self::tokens::{TOO_MANY, TokenFault, WantedToken};
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::crypto::token;
@@ -47,6 +47,7 @@ pub(crate) struct Roster {
     endings: AtomicU64,
     failures: Failures,
     most_token_seconds: u64,
+    made: tokens::Made,
 }
 
 /// Where a credential stood.
@@ -92,6 +93,7 @@ impl Roster {
             endings: AtomicU64::new(0),
             failures: Failures::new(FREE_FAILURES),
             most_token_seconds: MOST_TOKEN_SECONDS,
+            made: tokens::Made::default(),
         })
     }
 

@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::corridor::{self, Answer, AnswerBody, Corridor, OwnCall, Raw};
 use crate::provider::RESERVED_NAMES;
 use crate::refusal::{Reason, Refusal};
-use crate::roster::TokenFault;
+use crate::roster::{TOO_MANY, TokenFault};
 use crate::vault::{Published, VaultError};
 
 /// What is asked of the house itself.
@@ -145,6 +145,7 @@ fn refusal_of(fault: TokenFault) -> Refusal {
             let detail = "Tokens are made with a client key; neither a token nor a page makes one.";
             Refusal::new(Reason::Forbidden, detail)
         }
+        TokenFault::TooMany(exceeded) => Refusal::rate_limited(exceeded, TOO_MANY.to_owned()),
         TokenFault::Ended => Refusal::unauthorized(),
         TokenFault::Store(fault) => {
             tracing::error!(%fault, "a token could not be stored");

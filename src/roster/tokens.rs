@@ -2,7 +2,8 @@
 //! through the database and gone with their key. A signed token is stored like any other, so that
 //! it can be revoked like any other. Must never make one that outlives what it was made with.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
@@ -11,8 +12,10 @@ use super::{Roster, compiled};
 use crate::client::{
     BadScope, Client, Networks, Scopes, Shows, Tier, Token, Wider, fault_of_origin,
 };
+use crate::clock::Moment;
 use crate::crypto::{CryptoError, token};
-use crate::refusal::FieldFault;
+use crate::quota::{Quota, Window};
+use crate::refusal::{Exceeded, FieldFault, LimitKind};
 use crate::secret::SecretBytes;
 use crate::store::{self, ClientKeyRow, ClientTokenRow};
 
@@ -45,11 +48,47 @@ pub(crate) enum TokenFault {
     Wider(Wider),
     /// A token, or a page: only a client key makes tokens.
     NoKey,
+    /// Each is a row in the database for as long as it lives.
+    TooMany(Exceeded),
     /// The client key has ended meanwhile.
     Ended,
     Store(store::Error),
     Crypto(CryptoError),
 }
+
+/// How many tokens a client key may make in a minute.
+const MOST_A_MINUTE: Quota = Quota { calls: 600, window_ns: 60_000_000_000, unlimited: false };
+/// Client keys that made none for a minute are forgotten when there are more than these.
+const FEW: usize = 1000;
+
+/// How many tokens each client key has made of late.
+#[derive(Default)]
+pub(super) struct Made(Mutex<HashMap<Uuid, Window>>);
+
+impl Made {
+    fn count(&self, client: Uuid, now: Moment) -> Result<(), TokenFault> {
+        let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if windows.len() > FEW {
+            windows.retain(|_, window| window.used(MOST_A_MINUTE, now.monotonic_ns) > 0);
+        }
+        let count = windows.entry(client).or_default().count(MOST_A_MINUTE, now.monotonic_ns);
+        if count.admitted {
+            return Ok(());
+        }
+        let wait_ms = count.free_in_ns.div_ceil(1_000_000);
+        let reset_at_ms = now.unix_ms.saturating_add(i64::try_from(wait_ms).unwrap_or(i64::MAX));
+        Err(TokenFault::TooMany(Exceeded {
+            limit: LimitKind::Client,
+            quota: MOST_A_MINUTE.calls,
+            used: count.used,
+            reset_at_ms: Some(reset_at_ms),
+            retry_after_seconds: wait_ms.div_ceil(1000).max(1),
+        }))
+    }
+}
+
+/// The sentence of that refusal.
+pub(crate) const TOO_MANY: &str = "A client key makes at most 600 tokens in a minute.";
 
 /// They stand in a signed token, which stands in a header.
 const MOST_SCOPE_BYTES: usize = 2000;
@@ -91,6 +130,7 @@ impl Roster {
         };
         let narrower = narrower(&row).map_err(|fault| TokenFault::Invalid(vec![fault]))?;
         narrower.check_within(&parent.rights).map_err(TokenFault::Wider)?;
+        self.made.count(parent.id, self.clock.now())?;
         let token = match sign {
             Some(sign) => sign(&row),
             None => token::mint_token()?.key,

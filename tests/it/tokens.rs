@@ -376,6 +376,24 @@ async fn every_node_knows_the_tokens_and_the_keys_of_every_other() {
     house.leave().await;
 }
 
+#[tokio::test]
+async fn a_key_makes_so_many_tokens_in_a_minute_and_then_it_waits() {
+    let house = House::open().await;
+    let (client, other) = (house.client().await, house.client().await);
+    let wanted = json!({"ttl_seconds": 1});
+    for _ in 0..600 {
+        assert_eq!(ask(&client, &wanted).await.status, 201);
+    }
+    let refused = ask(&client, &wanted).await;
+    assert_eq!(refused.is_refusal(429, "rate_limited")["quota"], 600);
+    let seconds = refused.header("retry-after").unwrap().parse::<u64>().unwrap();
+    assert!((1..=61).contains(&seconds), "{seconds}");
+    assert_eq!(ask(&other, &wanted).await.status, 201);
+    house.clock.advance(Duration::from_secs(62));
+    assert_eq!(ask(&client, &wanted).await.status, 201);
+    house.leave().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_begun_with_a_token_ends_with_its_key() {
     let house = House::open().await;

@@ -18,7 +18,7 @@ use super::{WHAT, refusal_of, row};
 use crate::client::Tier;
 use crate::clock::rfc3339;
 use crate::refusal::Refusal;
-use crate::roster::{TokenFault, WantedToken, compiled};
+use crate::roster::{TOO_MANY, TokenFault, WantedToken, compiled};
 
 /// The body of a new token; may be left out. Nothing in it may be wider than the client key.
 #[derive(ToSchema)]
@@ -109,6 +109,9 @@ fn refused(fault: TokenFault) -> Refused {
         TokenFault::Invalid(fields) => Refusal::invalid(fields).into(),
         TokenFault::Wider(member) => Refused::forbidden(member.sentence()),
         TokenFault::NoKey => Refused::forbidden("Only a client key has tokens."),
+        TokenFault::TooMany(exceeded) => {
+            Refusal::rate_limited(exceeded, TOO_MANY.to_owned()).into()
+        }
         TokenFault::Ended => {
             Refused::conflict("The client key is revoked or expired, so it has no tokens.")
         }

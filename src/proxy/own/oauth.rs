@@ -104,7 +104,9 @@ async fn issue(
         TokenFault::Wider(member) => Code::InvalidScope.of(member.sentence()),
         TokenFault::Ended => Code::InvalidClient.because(Refusal::unauthorized()),
         TokenFault::NoKey => Code::UnauthorizedClient.because(refusal_of(fault)),
-        TokenFault::Store(_) | TokenFault::Crypto(_) => of_refusal(refusal_of(fault)),
+        TokenFault::TooMany(_) | TokenFault::Store(_) | TokenFault::Crypto(_) => {
+            of_refusal(refusal_of(fault))
+        }
     })?;
     let token = issued.token.expose_str().unwrap_or_default();
     let seconds = (issued.row.expires_at - issued.row.created_at) / 1000;
@@ -231,8 +233,10 @@ impl Code {
 
 /// Nothing that the client did.
 fn of_refusal(refusal: Refusal) -> No {
-    let is_passing =
-        matches!(refusal.reason, Reason::Sealed | Reason::Overloaded | Reason::AuditUnavailable);
+    let is_passing = matches!(
+        refusal.reason,
+        Reason::Sealed | Reason::Overloaded | Reason::AuditUnavailable | Reason::RateLimited
+    );
     let code = if is_passing { Code::TemporarilyUnavailable } else { Code::ServerError };
     code.because(refusal)
 }
