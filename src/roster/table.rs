@@ -33,18 +33,25 @@ struct Kept {
     /// Which digests of a client key are in the table.
     digests: HashMap<Uuid, Vec<[u8; 32]>>,
     /// Former copies of client keys that somebody may still hold: an end must reach them, too.
-    former: HashMap<Uuid, Vec<Weak<Client>>>,
+    former: HashMap<Uuid, Vec<Handed>>,
     unknown: usize,
 }
 
+/// What somebody was handed, and the digest by which he came in.
+struct Handed {
+    digest: [u8; 32],
+    client: Weak<Client>,
+}
+
 impl Kept {
-    fn remember(&mut self, id: Uuid, copies: Vec<Weak<Client>>) {
+    fn remember(&mut self, id: Uuid, copies: Vec<Handed>) {
         if !copies.is_empty() {
             self.former.insert(id, copies);
         }
         // Most are let go of within seconds; looked through now and then, not at every change.
         if self.former.len() >= MAX_FORMER {
-            self.former.retain(|_, copies| copies.iter().any(|copy| copy.strong_count() > 0));
+            self.former
+                .retain(|_, copies| copies.iter().any(|copy| copy.client.strong_count() > 0));
         }
     }
 }
@@ -92,6 +99,9 @@ pub(super) enum Now<'a> {
     Same,
     /// It is this one now.
     Changed(&'a Client),
+    /// Another node says so: it is this one now, and these digests prove it. Whoever came in by
+    /// another is out, as after a rotation at once.
+    Heard { new: &'a Client, digests: &'a [[u8; 32]] },
     /// It is none any more.
     Gone,
 }
@@ -174,17 +184,24 @@ impl Table {
         let mut copies = kept.former.remove(&id).unwrap_or_default();
         for digest in kept.digests.remove(&id).unwrap_or_default() {
             if let Some(Entry { client: Some(client), .. }) = entries.remove(&digest) {
-                copies.push(Arc::downgrade(client));
+                copies.push(Handed { digest, client: Arc::downgrade(client) });
             }
         }
         let mut has_ended = false;
         copies.retain(|copy| {
-            let Some(client) = copy.upgrade() else { return false };
+            let Some(client) = copy.client.upgrade() else { return false };
+            let is_proven = match now {
+                Now::Heard { digests, .. } => digests.contains(&copy.digest),
+                Now::Same | Now::Changed(_) | Now::Gone => true,
+            };
             match now {
                 Now::Same => {}
-                Now::Changed(new) if new.active && new.rights == client.rights => {}
-                Now::Changed(new) if new.active => client.fate.alter(),
-                Now::Changed(_) | Now::Gone => {
+                Now::Changed(new) | Now::Heard { new, .. }
+                    if new.active && is_proven && new.rights == client.rights => {}
+                Now::Changed(new) | Now::Heard { new, .. } if new.active && is_proven => {
+                    client.fate.alter();
+                }
+                Now::Changed(_) | Now::Heard { .. } | Now::Gone => {
                     client.fate.end();
                     has_ended = true;
                     return false;
