@@ -33,6 +33,8 @@ mod papers;
 #[cfg(test)]
 mod protocols;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod rewriting;
 #[cfg(test)]
 mod sdk;
