@@ -145,7 +145,9 @@ impl Table {
         let entries = self.entries.pin();
         match &entry.client {
             Some(client) => {
-                let of_client = kept.digests.entry(client.id).or_default();
+                // Nearly every key has one digest; a vector makes room for four of its own accord.
+                let first = || Vec::with_capacity(1);
+                let of_client = kept.digests.entry(client.id).or_insert_with(first);
                 if !of_client.contains(digest) {
                     of_client.push(*digest);
                 }
