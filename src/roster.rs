@@ -238,6 +238,8 @@ impl Roster {
 
     /// Another node has changed something of this client key; it is asked what.
     pub(crate) async fn heard(&self, id: Uuid) -> Result<(), store::Error> {
+        let mut digests = self.store.client_key_digests(id).await?;
+        digests.extend(self.store.client_token_digests(id).await?);
         let found = match self.store.fitting_client_key(id).await {
             Err(fault @ store::Error::Contradiction { .. }) => {
                 tracing::error!(%fault, "integrity: a client key is refused");
@@ -247,7 +249,10 @@ impl Roster {
             read => read?,
         };
         match found.map(|row| compiled(&row)) {
-            Some(Ok(new)) => self.forget(id, &Now::Changed(&new)),
+            Some(Ok(new)) => {
+                let now_ms = self.clock.unix_ms();
+                self.forget(id, &Now::Heard { new: &new, digests: &digests, now_ms });
+            }
             Some(Err(_)) | None => self.forget(id, &Now::Gone),
         }
         Ok(())
@@ -382,6 +387,29 @@ mod tests {
         assert_eq!(name_of(&roster, &stranger.key).await, None);
         let nonsense = roster.authenticate(b"mdw_nonsense", Place::Open).await.unwrap();
         assert_eq!(nonsense.map(|_| ()), None);
+    }
+
+    #[tokio::test]
+    async fn another_node_ends_what_came_in_by_a_key_that_was_rotated_at_once() {
+        let (here, clock, _folder) = roster().await;
+        let metrics = Metrics::new(clock.clone(), []);
+        let there = Roster::open(here.store.clone(), clock.clone(), metrics).await.unwrap();
+        let issued = here.issue(new(Role::User)).await.unwrap();
+        let id = issued.row.id;
+        let enters = async |key: &SecretBytes| {
+            there.authenticate(key.expose(), Place::Open).await.unwrap().unwrap()
+        };
+        let by_first = enters(&issued.key).await;
+        let second = here.rotate(id, 60).await.unwrap().unwrap().issued;
+        there.heard(id).await.unwrap();
+        let by_second = enters(&second.key).await;
+        assert_eq!(by_first.standing(&clock), Standing::Good);
+        here.rotate(id, 0).await.unwrap().unwrap();
+        let before = there.endings();
+        there.heard(id).await.unwrap();
+        assert_eq!(by_first.standing(&clock), Standing::Ended);
+        assert_eq!(by_second.standing(&clock), Standing::Ended);
+        assert_ne!(there.endings(), before);
     }
 
     #[tokio::test]

@@ -33,20 +33,27 @@ struct Kept {
     /// Which digests of a client key are in the table.
     digests: HashMap<Uuid, Vec<[u8; 32]>>,
     /// Former copies of client keys that somebody may still hold: an end must reach them, too.
-    former: HashMap<Uuid, Vec<Weak<Client>>>,
+    former: HashMap<Uuid, Vec<Handed>>,
     unknown: usize,
     /// Tokens in the table: when each ends, and whose it is.
     tokens: Vec<(i64, [u8; 32], Uuid)>,
 }
 
+/// What somebody was handed, and the digest by which he came in.
+struct Handed {
+    digest: [u8; 32],
+    client: Weak<Client>,
+}
+
 impl Kept {
-    fn remember(&mut self, id: Uuid, copies: Vec<Weak<Client>>) {
+    fn remember(&mut self, id: Uuid, copies: Vec<Handed>) {
         if !copies.is_empty() {
             self.former.insert(id, copies);
         }
         // Most are let go of within seconds; looked through now and then, not at every change.
         if self.former.len() >= MAX_FORMER {
-            self.former.retain(|_, copies| copies.iter().any(|copy| copy.strong_count() > 0));
+            self.former
+                .retain(|_, copies| copies.iter().any(|copy| copy.client.strong_count() > 0));
         }
     }
 }
@@ -88,12 +95,20 @@ impl Entry {
     }
 }
 
+/// A stream that a token began in time goes on when the token ends by itself.
+fn has_run_out(client: &Client, now_ms: i64) -> bool {
+    client.token().is_some() && client.expires_at_ms.is_some_and(|ends| ends <= now_ms)
+}
+
 /// What a change of a client key means to those who hold it.
 pub(super) enum Now<'a> {
     /// Nothing: only its digests or its description are others.
     Same,
     /// It is this one now.
     Changed(&'a Client),
+    /// Another node says so: it is this one now, and these digests prove it. Whoever came in by
+    /// another is out, as after a rotation at once.
+    Heard { new: &'a Client, digests: &'a [[u8; 32]], now_ms: i64 },
     /// It is none any more.
     Gone,
 }
@@ -139,7 +154,9 @@ impl Table {
         match &entry.client {
             // Two calls at once may both have looked it up.
             Some(client) if former.is_none_or(|former| former.client.is_none()) => {
-                kept.digests.entry(client.id).or_default().push(*digest);
+                // Nearly every key has one digest; a vector makes room for four of its own accord.
+                let first = || Vec::with_capacity(1);
+                kept.digests.entry(client.id).or_insert_with(first).push(*digest);
                 if let (Some(_), Some(ends)) = (client.token(), client.expires_at_ms) {
                     kept.tokens.push((ends, *digest, client.id));
                 }
@@ -178,17 +195,26 @@ impl Table {
         let mut copies = kept.former.remove(&id).unwrap_or_default();
         for digest in kept.digests.remove(&id).unwrap_or_default() {
             if let Some(Entry { client: Some(client), .. }) = entries.remove(&digest) {
-                copies.push(Arc::downgrade(client));
+                copies.push(Handed { digest, client: Arc::downgrade(client) });
             }
         }
         let mut has_ended = false;
         copies.retain(|copy| {
-            let Some(client) = copy.upgrade() else { return false };
+            let Some(client) = copy.client.upgrade() else { return false };
+            let is_proven = match now {
+                Now::Heard { digests, now_ms, .. } => {
+                    digests.contains(&copy.digest) || has_run_out(&client, *now_ms)
+                }
+                Now::Same | Now::Changed(_) | Now::Gone => true,
+            };
             match now {
                 Now::Same => {}
-                Now::Changed(new) if new.active && new.rights == client.rights => {}
-                Now::Changed(new) if new.active => client.fate.alter(),
-                Now::Changed(_) | Now::Gone => {
+                Now::Changed(new) | Now::Heard { new, .. }
+                    if new.active && is_proven && new.rights == client.rights => {}
+                Now::Changed(new) | Now::Heard { new, .. } if new.active && is_proven => {
+                    client.fate.alter();
+                }
+                Now::Changed(_) | Now::Heard { .. } | Now::Gone => {
                     client.fate.end();
                     has_ended = true;
                     return false;
@@ -205,7 +231,7 @@ impl Table {
         let mut kept = self.lock();
         let kept = &mut *kept;
         let entries = self.entries.pin();
-        let mut ended: HashMap<Uuid, Vec<Weak<Client>>> = HashMap::new();
+        let mut ended: HashMap<Uuid, Vec<Handed>> = HashMap::new();
         kept.tokens.retain(|(ends, digest, id)| {
             if *ends > now_ms {
                 return true;
@@ -215,7 +241,7 @@ impl Table {
             if let Some(Entry { client: Some(client), .. }) = entries.get(digest)
                 && Arc::strong_count(client) > 1
             {
-                copies.push(Arc::downgrade(client));
+                copies.push(Handed { digest: *digest, client: Arc::downgrade(client) });
             }
             entries.remove(digest);
             false
@@ -228,7 +254,7 @@ impl Table {
                 }
             }
             let former = kept.former.remove(&id).unwrap_or_default();
-            copies.extend(former.into_iter().filter(|copy| copy.strong_count() > 0));
+            copies.extend(former.into_iter().filter(|copy| copy.client.strong_count() > 0));
             kept.remember(id, copies);
         }
     }

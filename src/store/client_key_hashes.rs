@@ -45,6 +45,8 @@ const PAGE_PREVIEWS: &str =
     "SELECT client_key_id, key_preview, created_at, valid_until FROM client_key_hashes
     WHERE client_key_id IN (SELECT id FROM client_keys WHERE id < $1 ORDER BY id DESC LIMIT $2)
     ORDER BY valid_until IS NOT NULL, created_at DESC";
+const LIVE: &str = "SELECT key_hash FROM client_key_hashes
+    WHERE client_key_id = $1 AND (valid_until IS NULL OR valid_until > $2)";
 const INSERT: &str = "INSERT INTO client_key_hashes
     (key_hash, client_key_id, key_preview, created_at, valid_until) VALUES ($1, $2, $3, $4, $5)";
 const DROP_FORMER: &str =
@@ -58,6 +60,15 @@ impl Store {
         let raw: Vec<RawPreview> =
             reading!(self, db => sqlx::query_as(PREVIEWS).bind(id).fetch_all(db))?;
         Ok(raw.into_iter().map(from_raw).collect())
+    }
+
+    /// What proves this key at present.
+    pub(crate) async fn client_key_digests(&self, id: Uuid) -> Result<Vec<[u8; 32]>, Error> {
+        let (id, now_ms) = (id.to_string(), self.clock.unix_ms());
+        let raw: Vec<Vec<u8>> = reading!(self, db => {
+            sqlx::query_scalar(LIVE).bind(id).bind(now_ms).fetch_all(db)
+        })?;
+        Ok(raw.into_iter().filter_map(|digest| digest.try_into().ok()).collect())
     }
 
     /// A new digest for the same key; the present one lives on until its end, an older one is gone,

@@ -52,6 +52,8 @@ const PROOF_END: &str = "SELECT COALESCE(valid_until, $1) FROM client_key_hashes
 const LATER: &str = "SELECT id, client_key_id, tier, scopes, origin, address, created_at,
     expires_at, token_hash, seal FROM client_tokens WHERE client_key_id = $1 AND expires_at > $2
     ORDER BY token_hash";
+const LIVE: &str =
+    "SELECT token_hash FROM client_tokens WHERE client_key_id = $1 AND expires_at > $2";
 const SHORTEN: &str = "UPDATE client_tokens SET expires_at = $1, seal = $2 WHERE token_hash = $3";
 const DROP_ENDED: &str = "DELETE FROM client_tokens WHERE expires_at <= $1";
 
@@ -110,6 +112,15 @@ impl Store {
                 .bind(id.as_str())
                 .fetch_optional(db)
         })?)
+    }
+
+    /// Of the tokens of a client key that have not ended.
+    pub(crate) async fn client_token_digests(&self, id: Uuid) -> Result<Vec<[u8; 32]>, Error> {
+        let (id, now_ms) = (id.to_string(), self.clock.unix_ms());
+        let raw: Vec<Vec<u8>> = reading!(self, db => {
+            sqlx::query_scalar(LIVE).bind(id).bind(now_ms).fetch_all(db)
+        })?;
+        Ok(raw.into_iter().filter_map(|digest| digest.try_into().ok()).collect())
     }
 
     /// The token of a digest, and its client key as it is now. `Error::Contradiction` if one of them

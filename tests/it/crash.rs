@@ -77,7 +77,7 @@ async fn told_to_end_it_finishes_what_is_in_flight_and_takes_nothing_new() {
 
 /// Every day a few; `make proof` sets PROOF to the rounds it wants.
 #[expect(clippy::disallowed_methods, reason = "the proof command asks for more rounds")]
-fn rounds() -> u64 {
+pub(crate) fn rounds() -> u64 {
     std::env::var("PROOF").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(8)
 }
 

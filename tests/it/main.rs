@@ -39,6 +39,8 @@ mod papers;
 #[cfg(test)]
 mod protocols;
 #[cfg(test)]
+mod refusals;
+#[cfg(test)]
 mod rewriting;
 #[cfg(test)]
 mod schedules;

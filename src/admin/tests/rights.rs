@@ -9,7 +9,7 @@ use super::*;
 const NOBODY: &str = "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001";
 
 /// Route by route: may admin, operator, auditor, user, guest?
-const TABLE: [(&str, &str, [bool; 5]); 33] = [
+const TABLE: [(&str, &str, [bool; 5]); 34] = [
     ("POST", "/api/v1/admin/api-keys/{id}/accept", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/api-keys/import", [true, true, false, false, false]),
     ("POST", "/api/v1/admin/policy/explain", [true, true, true, false, false]),
@@ -38,6 +38,7 @@ const TABLE: [(&str, &str, [bool; 5]); 33] = [
     ("POST", "/api/v1/admin/keks/rewrap", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/keks/rekey", [true, false, false, false, false]),
     ("GET", "/api/v1/admin/providers", [true, true, true, false, false]),
+    ("GET", "/api/v1/admin/providers/{id}", [true, true, true, false, false]),
     ("GET", "/api/v1/admin/audit", [true, true, true, false, false]),
     ("GET", "/api/v1/admin/audit/verify", [true, false, true, false, false]),
     ("GET", "/api/v1/admin/symbols", [true, true, true, false, false]),
@@ -62,6 +63,37 @@ async fn the_table_of_rights_holds_for_every_role_and_route() {
             );
         }
     }
+}
+
+/// What anybody may ask for.
+const OPEN: [&str; 5] = ["/docs", "/healthz", "/metrics", "/openapi.json", "/readyz"];
+
+#[tokio::test]
+async fn no_route_is_missing_from_the_table_and_none_but_the_open_ones_answers_a_stranger() {
+    let face = face().await;
+    let mut described = Vec::new();
+    for (path, item) in routes::description()["paths"].as_object().unwrap() {
+        // The other face's.
+        if path.starts_with("/{provider}") {
+            continue;
+        }
+        for method in item.as_object().unwrap().keys() {
+            described.push((method.to_uppercase(), path.clone()));
+        }
+    }
+    let of_table = TABLE.map(|(method, path, _)| (method.to_owned(), path.to_owned()));
+    for route in &of_table {
+        assert!(described.contains(route), "{route:?} is no route");
+    }
+    for (method, path) in &described {
+        let target = path.replace("{id}", NOBODY);
+        let body = matches!(method.as_str(), "POST" | "PUT").then(|| json!({}));
+        let got = face.send_with(method, &target, &[], body).await;
+        let is_open = OPEN.contains(&path.as_str());
+        assert_eq!(got.status == StatusCode::UNAUTHORIZED, !is_open, "{method} {path}");
+    }
+    described.retain(|route| !of_table.contains(route) && !OPEN.contains(&route.1.as_str()));
+    assert!(described.is_empty(), "missing from the table: {described:?}");
 }
 
 #[tokio::test]
