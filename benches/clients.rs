@@ -42,7 +42,7 @@ use house::crypto::token;
 use house::policy::Whence;
 use house::roster::{Place, Roster};
 use house::store::{ClientKeyRow, ImportedKey, Settings, Store, Target};
-use house::{client, clock, crypto, net, policy, provider, secret, store, telemetry};
+use house::{client, clock, crypto, net, policy, provider, refusal, secret, store, telemetry};
 use uuid::Uuid;
 
 const ROUNDS: usize = 9;

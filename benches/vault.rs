@@ -156,7 +156,7 @@ impl Bench {
             },
             expires_at_ms: None,
             active: true,
-            is_page: false,
+            shows: client::Shows::Key,
             fate: client::Fate::default(),
         });
         let from = policy::Whence { address: [127, 0, 0, 1].into(), origin: None };

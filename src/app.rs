@@ -118,7 +118,8 @@ async fn ground(
     let metrics = Metrics::new(clock.clone(), Reason::ALL.iter().map(|reason| reason.code()));
     let store = Store::open(&config.store, clock.clone()).await?;
     let roster = Roster::open(store.clone(), clock.clone(), metrics.clone()).await?;
-    let roster = Arc::new(roster.slowing_beyond(config.free_failures_per_minute));
+    let roster = roster.slowing_beyond(config.free_failures_per_minute);
+    let roster = Arc::new(roster.with_tokens_of(config.most_token_seconds));
     let base = (&store, &clock, &*roster);
     let (installation, setup) = setup::run(config, base, ask).await?;
     let ground = Ground { clock, store, metrics, roster, installation, setup };

@@ -27,6 +27,7 @@ mod provider;
 mod seal;
 mod secret;
 mod serve;
+mod token;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -69,6 +70,9 @@ enum Command {
     /// Client keys, which callers of the proxy hold
     #[command(subcommand)]
     Client(client::Command),
+    /// Short-lived tokens of client keys
+    #[command(subcommand)]
+    Token(token::Command),
     /// Secrets: the credentials of providers
     #[command(subcommand)]
     Secret(secret::Command),
@@ -165,6 +169,7 @@ fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Fa
         Command::Healthcheck => healthcheck::run(&ground),
         Command::Config(command) => command.run(&ground),
         Command::Client(command) => command.run(&ground),
+        Command::Token(command) => command.run(&ground),
         Command::Secret(command) => command.run(&ground),
         Command::Kek(command) => command.run(&ground),
         Command::MasterKey(command) => command.run(&ground),

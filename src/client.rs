@@ -6,6 +6,7 @@ mod network;
 mod origin;
 mod role;
 mod scope;
+mod token;
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -17,17 +18,27 @@ pub(crate) use self::network::{BadNetwork, Networks};
 pub(crate) use self::origin::fault_of_origin;
 pub(crate) use self::role::{Right, Role, Tier};
 pub(crate) use self::scope::{BadScope, Scopes};
+pub(crate) use self::token::{Token, Wider};
 
 /// One client key as the house knows it. Immutable but for its fate; a change makes a new one.
 pub(crate) struct Client {
     pub id: Uuid,
     pub name: String,
     pub rights: Rights,
+    /// The sooner end where a token has one of its own.
     pub expires_at_ms: Option<i64>,
     pub active: bool,
-    /// Nobody's key: a page of a listed origin, named by it.
-    pub is_page: bool,
+    pub shows: Shows,
     pub fate: Fate,
+}
+
+/// What the caller shows for himself.
+pub(crate) enum Shows {
+    Key,
+    /// A short-lived token of this client key; boxed, because nearly nobody has one.
+    Token(Box<Token>),
+    /// Nothing: a page of a listed origin, named by it.
+    Page,
 }
 
 /// What a client key may do. Whoever was let in under other rights must ask again.
@@ -122,7 +133,48 @@ impl Client {
 
     /// Does it matter to this client key by which method it calls?
     pub(crate) fn is_narrow(&self) -> bool {
-        self.rights.scopes.is_some() || !self.rights.role.may(Right::Proxy)
+        self.scopes().next().is_some() || !self.rights.role.may(Right::Proxy)
+    }
+
+    pub(crate) fn token(&self) -> Option<&Token> {
+        match &self.shows {
+            Shows::Token(token) => Some(token),
+            Shows::Key | Shows::Page => None,
+        }
+    }
+
+    pub(crate) fn is_page(&self) -> bool {
+        matches!(self.shows, Shows::Page)
+    }
+
+    /// Every list of scopes that must allow a call.
+    pub(crate) fn scopes(&self) -> impl Iterator<Item = &Scopes> {
+        let of_token = self.token().and_then(|token| token.scopes.as_ref());
+        self.rights.scopes.iter().chain(of_token)
+    }
+
+    /// Does it matter which page calls?
+    pub(crate) fn asks_for_origin(&self) -> bool {
+        self.rights.allowed_origins.is_some()
+            || self.token().is_some_and(|token| token.origin.is_some())
+    }
+
+    /// What its role may do; a token changes nothing, and one that is for certain calls alone sees
+    /// nothing else.
+    pub(crate) fn may(&self, right: Right) -> bool {
+        let by_token = match (self.token(), right) {
+            (None, _) | (Some(_), Right::Proxy | Right::ProxyRead) => true,
+            (Some(_), Right::Operate | Right::Administer) => false,
+            (
+                Some(token),
+                Right::ReadMetadata
+                | Right::ReadUsageTrail
+                | Right::ReadTrail
+                | Right::VerifyTrail
+                | Right::ExplainPolicy,
+            ) => token.scopes.is_none(),
+        };
+        by_token && self.rights.role.may(right)
     }
 
     /// The secret that this key uses at a provider, if it is bound to one.
@@ -151,7 +203,7 @@ impl Client {
             },
             expires_at_ms: None,
             active: true,
-            is_page: false,
+            shows: Shows::Key,
             fate: Fate::default(),
         }
     }

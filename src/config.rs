@@ -64,6 +64,8 @@ pub struct Config {
     pub time_zone: jiff::tz::TimeZone,
     /// Failed authentications of one address in a minute that are answered at once.
     pub free_failures_per_minute: u64,
+    /// The longest life of a token.
+    pub most_token_seconds: u64,
     /// Pages that may call the proxy with no key.
     pub(crate) pages: Vec<crate::corridor::PageSettings>,
     pub ledger: ledger::Settings,
@@ -177,6 +179,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         limiter,
         time_zone,
         free_failures_per_minute: raw.auth.free_failures_per_minute,
+        most_token_seconds: raw.auth.max_token_seconds,
         pages: browser::pages(ground, &raw.browser.origins)?,
         ledger: ledger::Settings {
             folder: data_dir.join("journal"),

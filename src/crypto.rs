@@ -14,6 +14,7 @@ mod digest;
 mod primitive;
 mod random;
 mod seal;
+mod sign;
 mod stretch;
 pub(crate) mod token;
 #[cfg(test)]
@@ -24,6 +25,7 @@ pub(crate) use self::checksum::crc32;
 pub(crate) use self::digest::{Sha256, hmac_sha256, key_id, sha256};
 pub(crate) use self::random::{fill_random, random_bytes};
 pub(crate) use self::seal::{CryptoError, Parent, Prepared, open, prepare, seal};
+pub(crate) use self::sign::Signer;
 pub(crate) use self::stretch::{Effort, SALT_BYTES, stretch};
 
 /// What an envelope holds; part of its header and of its key's derivation.
@@ -39,6 +41,8 @@ pub(crate) enum Layer {
     MasterKey,
     /// The list of what a category holds, sealed under its key-encryption key.
     Inventory,
+    /// The seed of a key that signs tokens, sealed under the key-encryption key of its category.
+    SigningKey,
 }
 
 impl Layer {
@@ -49,6 +53,7 @@ impl Layer {
             Self::Value => 3,
             Self::MasterKey => 4,
             Self::Inventory => 5,
+            Self::SigningKey => 6,
         }
     }
 }

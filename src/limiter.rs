@@ -3,6 +3,7 @@
 //! Takes no lock that another call can hold, unless calls wait in line.
 
 mod places;
+mod tokens;
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use self::places::{Place, Places};
+use self::tokens::Tokens;
 use crate::client::{Client, Tier};
 use crate::clock::{self, Clock, Moment};
 use crate::policy::Permit;
@@ -34,6 +36,8 @@ pub(crate) struct Limiter {
     settings: Settings,
     clock: Clock,
     windows: papaya::HashMap<Uuid, Arc<Window>>,
+    /// Of tokens with a tier of their own.
+    tokens: Tokens,
     places: Arc<Places>,
 }
 
@@ -64,6 +68,7 @@ impl Limiter {
             settings,
             clock,
             windows: papaya::HashMap::new(),
+            tokens: Tokens::default(),
             places: Places::new(max_in_flight),
         }
     }
@@ -96,6 +101,10 @@ impl Limiter {
         })
     }
 
+    pub(crate) fn window_seconds(&self) -> u64 {
+        self.settings.window_seconds
+    }
+
     pub(crate) fn in_flight(&self) -> usize {
         self.places.taken()
     }
@@ -122,17 +131,42 @@ impl Limiter {
         }
     }
 
+    /// What is left at this moment; nothing is counted. None where limits are switched off.
+    pub(crate) fn left(&self, client: &Client, now: Moment) -> Option<Figures> {
+        if !self.settings.enabled {
+            return None;
+        }
+        let quota = self.quota(client);
+        let windows = self.windows.pin();
+        let own = windows.get(&client.id).map(|window| window.look(quota, now.monotonic_ns));
+        let figures = figures(quota, &own.unwrap_or_default(), now);
+        let Some(quota) = self.token_quota(client) else { return Some(figures) };
+        let window = self.tokens.window(client, now.unix_ms);
+        let of_token = self::figures(quota, &window.look(quota, now.monotonic_ns), now);
+        Some(figures.tighter(of_token))
+    }
+
+    /// A token with a tier of its own counts twice: in its own window and in that of its client
+    /// key, or whoever makes many tokens would have many quotas.
     fn count(&self, client: &Client, now: Moment) -> Result<Figures, Refusal> {
+        let Some(quota) = self.token_quota(client) else { return self.count_key(client, now) };
+        self.check_quota(client, now)?;
+        let window = self.tokens.window(client, now.unix_ms);
+        let count = window.count(quota, now.monotonic_ns);
+        if !count.admitted {
+            return Err(self.refusal(quota, &count, now));
+        }
+        Ok(self.count_key(client, now)?.tighter(figures(quota, &count, now)))
+    }
+
+    fn count_key(&self, client: &Client, now: Moment) -> Result<Figures, Refusal> {
         let quota = self.quota(client);
         let count = {
             let windows = self.windows.pin();
             windows.get_or_insert_with(client.id, Arc::default).count(quota, now.monotonic_ns)
         };
         if count.admitted {
-            let reset_at_ms = reset_at_ms(&count, now);
-            let reset_unix_seconds =
-                reset_at_ms.div_euclid(1000) + i64::from(reset_at_ms % 1000 > 0);
-            return Ok(Figures { quota: quota.calls, used: count.used, reset_unix_seconds });
+            return Ok(figures(quota, &count, now));
         }
         Err(self.refusal(quota, &count, now))
     }
@@ -157,16 +191,48 @@ impl Limiter {
     }
 
     fn quota(&self, client: &Client) -> Quota {
-        let settings = &self.settings;
-        let (calls, unlimited) = match (client.rights.limit, client.rights.tier) {
-            (Some(limit), _) => (limit, false),
-            (None, Tier::Unlimited) => (UNLIMITED, true),
-            (None, Tier::Premium) => (settings.premium, false),
-            (None, Tier::Standard) => (settings.standard, false),
-            (None, Tier::Limited) => (settings.limited, false),
-        };
-        Quota { calls, window_ns: settings.window_seconds.saturating_mul(1_000_000_000), unlimited }
+        match client.rights.limit {
+            Some(calls) => Quota { calls, window_ns: self.window_ns(), unlimited: false },
+            None => self.quota_of(client.rights.tier),
+        }
     }
+
+    fn token_quota(&self, client: &Client) -> Option<Quota> {
+        let tier = client.token()?.tier?;
+        Some(self.quota_of(tier)).filter(|quota| !quota.unlimited)
+    }
+
+    fn quota_of(&self, tier: Tier) -> Quota {
+        let settings = &self.settings;
+        let (calls, unlimited) = match tier {
+            Tier::Unlimited => (UNLIMITED, true),
+            Tier::Premium => (settings.premium, false),
+            Tier::Standard => (settings.standard, false),
+            Tier::Limited => (settings.limited, false),
+        };
+        Quota { calls, window_ns: self.window_ns(), unlimited }
+    }
+
+    fn window_ns(&self) -> u64 {
+        self.settings.window_seconds.saturating_mul(1_000_000_000)
+    }
+}
+
+impl Figures {
+    pub(crate) fn remaining(&self) -> u64 {
+        self.quota.saturating_sub(self.used)
+    }
+
+    /// Those of which less is left.
+    fn tighter(self, other: Self) -> Self {
+        if other.remaining() < self.remaining() { other } else { self }
+    }
+}
+
+fn figures(quota: Quota, count: &Count, now: Moment) -> Figures {
+    let reset_at_ms = reset_at_ms(count, now);
+    let reset_unix_seconds = reset_at_ms.div_euclid(1000) + i64::from(reset_at_ms % 1000 > 0);
+    Figures { quota: quota.calls, used: count.used, reset_unix_seconds }
 }
 
 fn reset_at_ms(count: &Count, now: Moment) -> i64 {

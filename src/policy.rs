@@ -7,7 +7,7 @@ mod explain;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use crate::client::{Client, Right};
+use crate::client::{Client, Right, Scopes};
 use crate::provider::Provider;
 
 pub(crate) use self::explain::{Verdict, explain};
@@ -88,6 +88,13 @@ pub(crate) fn admits(client: &Client, from: &Whence<'_>) -> Result<(), Denied> {
             return Err(Denied::Origin);
         }
     }
+    let Some(token) = client.token() else { return Ok(()) };
+    if token.address.as_ref().is_some_and(|networks| !networks.hold(from.address)) {
+        return Err(Denied::Address);
+    }
+    if token.origin.as_ref().is_some_and(|origin| from.origin != Some(origin.as_bytes())) {
+        return Err(Denied::Origin);
+    }
     Ok(())
 }
 
@@ -102,9 +109,9 @@ fn judge<'a>(client: &'a Client, request: &Request<'a>) -> Result<Option<&'a str
         return Err(Denied::Method);
     }
     admits(client, &request.from)?;
-    if let Some(scopes) = &rights.scopes
-        && !scopes.allows(&request.provider.id, request.method, request.segments)
-    {
+    let denies =
+        |scopes: &Scopes| !scopes.allows(&request.provider.id, request.method, request.segments);
+    if client.scopes().any(denies) {
         return Err(Denied::Scope);
     }
     let bound = client.bound_secret(&request.provider.id);
@@ -134,7 +141,7 @@ impl Permit {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{Networks, Role, Scopes};
+    use crate::client::{Networks, Role, Shows, Token};
     use crate::provider::Catalogue;
 
     fn client(role: Role, scopes: Option<&[&str]>) -> Client {
@@ -199,6 +206,25 @@ mod tests {
             let expected = if allowed { Ok(None) } else { Err(Denied::Address) };
             assert_eq!(decided, expected, "{networks:?} {address}");
         }
+    }
+
+    #[test]
+    fn a_token_and_its_client_key_must_both_allow_a_call() {
+        let check = |own: &[&str], token: Token, expected| {
+            let mut client = client(Role::User, Some(own));
+            client.shows = Shows::Token(Box::new(token));
+            assert_eq!(check(client, "openai", "GET", None), expected);
+        };
+        let scopes = |text| Some(Scopes::parse(&[text]).unwrap());
+        let token = |text| Token { scopes: scopes(text), ..Token::default() };
+        check(&["openai:GET:/v2/**"], token("*:*:/**"), Ok(None));
+        check(&["openai:GET:/v2/**"], token("*:POST:/**"), Err(Denied::Scope));
+        // Narrowed since the token was made.
+        check(&["openai:GET:/v3/**"], token("openai:GET:/v2/**"), Err(Denied::Scope));
+        let address = Some(Networks::parse(&["198.51.100.0/24"]).unwrap());
+        check(&["*:*:/**"], Token { address, ..Token::default() }, Err(Denied::Address));
+        let origin = Some(String::from("https://app.example"));
+        check(&["*:*:/**"], Token { origin, ..Token::default() }, Err(Denied::Origin));
     }
 
     #[test]

@@ -154,12 +154,11 @@ async fn serve(peer: PeerStream, corridor: Arc<Corridor>, drain: Drain, max_head
         async move {
             let mut raw = Raw::new(request, peer);
             let page = corridor.pages().origin_of(&raw.parts.headers);
-            let mut answer = match own::answer(&raw.parts, &corridor) {
-                Some(answer) => answer,
-                None => {
-                    raw.address = corridor.caller(peer, &raw.parts.headers);
-                    corridor.answer(raw).await
-                }
+            raw.address = corridor.caller(peer, &raw.parts.headers);
+            let mut answer = match own::asked(&raw.parts, &corridor) {
+                // Boxed, so that calls to providers do not carry the room for it.
+                Some(asked) => Box::pin(own::answer(asked, raw, &corridor)).await,
+                None => corridor.answer(raw).await,
             };
             if let Some(origin) = page {
                 dress(answer.headers_mut(), origin);

@@ -18,7 +18,7 @@ pub(crate) struct Quota {
 }
 
 /// What counting says, either way.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Count {
     pub(crate) admitted: bool,
     /// This call included, if it was admitted.
@@ -92,10 +92,15 @@ impl Window {
 
     /// What a call would be told that has no room in the quota, without counting one that has.
     pub(crate) fn refusal(&self, quota: Quota, now_ns: u64) -> Option<Count> {
+        Some(self.look(quota, now_ns)).filter(|count| count.used >= quota.calls)
+    }
+
+    /// What is used, and when the first of it is free again; counts nothing.
+    pub(crate) fn look(&self, quota: Quota, now_ns: u64) -> Count {
         let used = self.used(quota, now_ns);
         let current = unpack(self.state.load(Ordering::Acquire)).0.max(quota.epoch(now_ns));
         let free_in_ns = self.free_in_ns(quota, current, now_ns);
-        (used >= quota.calls).then_some(Count { admitted: false, used, free_in_ns })
+        Count { admitted: false, used, free_in_ns }
     }
 
     /// What is used at this moment, without counting.

@@ -1,6 +1,6 @@
-//! Who calls: the in-memory table from a key's digest to its client key, filled on miss, corrected
-//! at once on change; issue, change, rotate, revoke. Must never hold a key, and must never answer
-//! from a row that was read before a change that has been acknowledged.
+//! Who calls: the in-memory table from the digest of a key or token to its client key, filled on
+//! miss, corrected at once on change; issue, change, rotate, revoke. Must never hold a key, and
+//! must never answer from a row that was read before a change that has been acknowledged.
 
 mod compiled;
 mod failures;
@@ -8,6 +8,7 @@ mod fault;
 mod table;
 #[cfg(test)]
 mod timing;
+mod tokens;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub(crate) use self::compiled::client as compiled;
 use self::failures::Failures;
 pub(crate) use self::fault::RosterError;
 use self::table::{Entry, Now, Table};
+pub(crate) use self::tokens::{TokenFault, WantedToken};
 use crate::client::Client;
 use crate::clock::Clock;
 use crate::crypto::token;
@@ -29,6 +31,8 @@ use crate::telemetry::{AuthFailure, Metrics};
 /// An unknown digest is not looked up again for this long, unless a key is made meanwhile.
 const UNKNOWN_FOR_NS: u64 = 5_000_000_000;
 
+/// Of a token, unless the settings say otherwise.
+const MOST_TOKEN_SECONDS: u64 = 900;
 /// Of one address in a minute, unless the settings say otherwise.
 const FREE_FAILURES: u64 = 1000;
 
@@ -42,6 +46,7 @@ pub(crate) struct Roster {
     /// Moves whenever somebody may hold a client key that has ended.
     endings: AtomicU64,
     failures: Failures,
+    most_token_seconds: u64,
 }
 
 /// Where a credential stood.
@@ -86,6 +91,7 @@ impl Roster {
             has_imported,
             endings: AtomicU64::new(0),
             failures: Failures::new(FREE_FAILURES),
+            most_token_seconds: MOST_TOKEN_SECONDS,
         })
     }
 
@@ -93,6 +99,13 @@ impl Roster {
     #[must_use]
     pub(crate) fn slowing_beyond(mut self, free_failures_per_minute: u64) -> Self {
         self.failures = Failures::new(free_failures_per_minute);
+        self
+    }
+
+    /// With another longest life of a token.
+    #[must_use]
+    pub(crate) fn with_tokens_of(mut self, most_token_seconds: u64) -> Self {
+        self.most_token_seconds = most_token_seconds;
         self
     }
 
@@ -108,7 +121,8 @@ impl Roster {
         presented: &[u8],
         place: Place,
     ) -> Result<Option<Arc<Client>>, store::Error> {
-        let may_be_any = || place == Place::Open && self.takes_any_shape();
+        let may_be_any =
+            || place == Place::Open && (self.takes_any_shape() || token::is_jwt_shaped(presented));
         if !token::is_well_formed(presented) && !may_be_any() {
             self.metrics.authentication_failed(AuthFailure::Malformed);
             return Ok(None);
@@ -116,7 +130,9 @@ impl Roster {
         let digest = token::digest(presented);
         let judged = match self.table.find(&digest, &self.clock) {
             Some(judged) => judged,
-            None => self.look_up(&digest).await?.judge(self.clock.now()),
+            None => {
+                self.look_up(&digest, token::is_token(presented)).await?.judge(self.clock.now())
+            }
         };
         Ok(judged.map_err(|failure| self.metrics.authentication_failed(failure)).ok())
     }
@@ -248,24 +264,38 @@ impl Roster {
         self.endings.load(Ordering::Acquire)
     }
 
-    async fn look_up(&self, digest: &[u8; 32]) -> Result<Entry, store::Error> {
+    /// What is stored of a client key.
+    pub(crate) async fn row(&self, id: Uuid) -> Result<Option<ClientKeyRow>, store::Error> {
+        self.store.client_key(id).await
+    }
+
+    async fn look_up(&self, digest: &[u8; 32], is_token: bool) -> Result<Entry, store::Error> {
         loop {
             let revision = self.table.revision();
-            let found = self.store.client_key_by_digest(digest).await?;
-            let entry = match found {
-                Some((row, valid_until_ms)) => match compiled(&row) {
-                    Ok(client) => Entry::known(Arc::new(client), valid_until_ms),
-                    Err(fault) => {
-                        tracing::error!(id = %row.id, %fault, "integrity: a client key is closed");
-                        self.unknown()
-                    }
-                },
+            let as_token = if is_token { self.look_up_token(digest).await? } else { None };
+            let entry = match as_token {
+                Some(entry) => entry,
+                // A key of an older system may look like anything.
+                None if !is_token || self.takes_any_shape() => self.look_up_key(digest).await?,
                 None => self.unknown(),
             };
             if self.table.keep(digest, &entry, revision) {
                 return Ok(entry);
             }
         }
+    }
+
+    async fn look_up_key(&self, digest: &[u8; 32]) -> Result<Entry, store::Error> {
+        Ok(match self.store.client_key_by_digest(digest).await? {
+            Some((row, valid_until_ms)) => match compiled(&row) {
+                Ok(client) => Entry::known(Arc::new(client), valid_until_ms),
+                Err(fault) => {
+                    tracing::error!(id = %row.id, %fault, "integrity: a client key is closed");
+                    self.unknown()
+                }
+            },
+            None => self.unknown(),
+        })
     }
 
     fn unknown(&self) -> Entry {

@@ -13,6 +13,7 @@ mod rekey;
 mod remains;
 mod remaster;
 mod rewrap;
+mod signing;
 mod snapshot;
 mod stock;
 mod verify;
@@ -31,6 +32,7 @@ pub(crate) use self::hierarchy::{Happening, KekView, Teller};
 use self::keyring::Keyring;
 pub(crate) use self::proof::prove;
 pub(crate) use self::remains::Remains;
+pub(crate) use self::signing::Published;
 use self::snapshot::Snapshot;
 pub(crate) use self::snapshot::{Opened, Selected};
 pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
@@ -76,6 +78,8 @@ pub(crate) struct Vault {
     master_place: OnceLock<Place>,
     /// There is a job to look after.
     wake: tokio::sync::Notify,
+    /// The public halves of the signing keys, and until when they need not be looked up.
+    published: ArcSwapOption<(u64, Arc<[Published]>)>,
 }
 
 struct Unsealed {
@@ -111,6 +115,7 @@ impl Vault {
             teller: OnceLock::new(),
             master_place: OnceLock::new(),
             wake: tokio::sync::Notify::new(),
+            published: ArcSwapOption::empty(),
         }
     }
 

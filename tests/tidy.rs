@@ -90,6 +90,7 @@ mod law {
         ("crc32fast", In(CIPHERS)),
         ("subtle", In(&["secret", "crypto"])),
         ("zeroize", In(&["secret", "crypto"])),
+        ("aws-lc-rs", In(CIPHERS)),
         ("base64", Anywhere),
         // storage
         ("sqlx", In(&["store"])),

@@ -25,7 +25,18 @@ impl Caller {
     }
 
     pub(super) fn may(&self, right: Right) -> bool {
-        self.role().may(right)
+        match self {
+            Self::Local => Role::Admin.may(right),
+            Self::Key(client) => client.may(right),
+        }
+    }
+
+    /// In the words of a refusal.
+    pub(super) fn what(&self) -> &'static str {
+        match self {
+            Self::Key(client) if client.token().is_some() => "token",
+            Self::Local | Self::Key(_) => "key",
+        }
     }
 
     /// What is written down as the maker of a thing.
@@ -41,7 +52,11 @@ impl Caller {
         match self {
             Self::Local => ActorRef { kind: ActorKind::Local, id: None, name: "local" },
             Self::Key(client) => {
-                ActorRef { kind: ActorKind::Key, id: Some(client.id), name: &client.name }
+                let kind = match client.token() {
+                    None => ActorKind::Key,
+                    Some(_) => ActorKind::Token,
+                };
+                ActorRef { kind, id: Some(client.id), name: &client.name }
             }
         }
     }

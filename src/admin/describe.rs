@@ -26,6 +26,8 @@ struct Whole;
 
 const FRONT: &str = include_str!("describe/front.md");
 const PROXY: &str = include_str!("describe/proxy.json");
+/// What the proxy face answers by itself.
+const OWN: &str = include_str!("describe/own.json");
 
 /// What the routes' own descriptions are added to.
 pub(super) fn whole() -> Description {
@@ -45,6 +47,8 @@ pub(super) fn finished(routes: &Description) -> Value {
     let proxy: Value = serde_json::from_str(PROXY).unwrap_or_default();
     if let Some(paths) = whole.get_mut("paths").and_then(Value::as_object_mut) {
         paths.insert(String::from("/{provider}/{path}"), proxy);
+        let own: Value = serde_json::from_str(OWN).unwrap_or_default();
+        paths.extend(own.as_object().cloned().unwrap_or_default());
     }
     if let Some(components) = whole.get_mut("components").and_then(Value::as_object_mut) {
         components.insert(String::from("securitySchemes"), security_schemes());

@@ -14,6 +14,7 @@ use super::house::House;
 use super::refused::Refused;
 use super::trace::{Peer, Trace};
 use crate::client::Right;
+use crate::crypto::token;
 use crate::policy;
 use crate::refusal::{Reason, Refusal};
 use crate::roster::Place;
@@ -55,7 +56,8 @@ pub(super) async fn guard(
     }
     if !caller.may(needs.right) {
         let role = caller.role().as_str();
-        return Err(Refused::forbidden(format!("A key of the role {role} may not do this.")));
+        let what = caller.what();
+        return Err(Refused::forbidden(format!("A {what} of the role {role} may not do this.")));
     }
     if needs.while_sealed == WhileSealed::Refuses && needs.house.vault.is_sealed() {
         let detail = "Sealgate is sealed; an administrator has to unseal it.";
@@ -79,7 +81,7 @@ async fn authenticate(
         house.roster.missing();
         return Err(Refusal::unauthorized().into());
     };
-    if credential.len() > LONGEST_CREDENTIAL {
+    if credential.len() > LONGEST_CREDENTIAL && !token::is_jwt_shaped(credential) {
         return Err(Refusal::unauthorized().into());
     }
     let found =

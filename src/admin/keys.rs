@@ -9,6 +9,7 @@ mod grant;
 mod import;
 mod list;
 mod rotate;
+mod token;
 mod trail;
 mod view;
 mod wanted;
@@ -49,6 +50,7 @@ pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(import::import))
         .routes(routes!(delete::delete))
         .routes(routes!(rotate::rotate))
+        .routes(routes!(token::issue_token))
 }
 
 async fn row(call: &Call, id: Uuid) -> Result<ClientKeyRow, Refused> {

@@ -54,6 +54,7 @@ impl Expiry {
     }
 
     async fn look(&self, now_ms: i64) -> Result<(), store::Error> {
+        self.roster.put_ended_tokens_away().await?;
         let earliest = WARNINGS.iter().max().copied().unwrap_or(0);
         let until_ms = now_ms.saturating_add(earliest * A_DAY_MS);
         for key in self.store.ending_client_keys(until_ms).await? {

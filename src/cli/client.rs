@@ -16,7 +16,7 @@ use super::link::{self, Link, encoded};
 use super::output::{Column, Output};
 use super::{Ground, Reach};
 
-const KEYS: &str = "/api/v1/admin/api-keys";
+pub(super) const KEYS: &str = "/api/v1/admin/api-keys";
 
 const COLUMNS: &[Column] = &[
     ("ID", "id"),
@@ -212,7 +212,7 @@ fn show_new(output: Output, made: &Value) -> Result<(), Failure> {
 }
 
 /// An id as it is; else the one key of that name or preview.
-async fn find(link: &Link, wanted: &str) -> Result<String, Failure> {
+pub(super) async fn find(link: &Link, wanted: &str) -> Result<String, Failure> {
     if uuid::Uuid::parse_str(wanted).is_ok() {
         return Ok(wanted.to_owned());
     }

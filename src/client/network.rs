@@ -30,6 +30,16 @@ impl Networks {
         texts.iter().enumerate().map(one).collect::<Result<_, _>>().map(Self)
     }
 
+    /// Does every address of the others lie in these?
+    pub(crate) fn cover(&self, others: &Self) -> bool {
+        let within = |inner: &Network| {
+            self.0.iter().any(|outer| {
+                outer.mask & inner.mask == outer.mask && inner.base & outer.mask == outer.base
+            })
+        };
+        others.0.iter().all(within)
+    }
+
     pub(crate) fn hold(&self, address: IpAddr) -> bool {
         let address = mapped(address);
         self.0.iter().any(|network| (address ^ network.base) & network.mask == 0)

@@ -2,6 +2,8 @@
 //! path segments that were decoded once. Must never match by prefix of text: a segment is a
 //! segment.
 
+mod cover;
+
 /// A set of rules, deny before allow; empty allows nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Scopes {

@@ -156,6 +156,7 @@ pub(super) struct RawTiers {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawAuth {
     pub(super) free_failures_per_minute: u64,
+    pub(super) max_token_seconds: u64,
 }
 
 #[derive(Deserialize)]

@@ -262,6 +262,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "by address; beyond it failures are answered later (50 ms doubling to 1 s)",
     ),
     setting(
+        "auth.max_token_seconds",
+        number(1, 86_400),
+        "900",
+        "the longest life of a token, and its life where none is asked for",
+    ),
+    setting(
         "audit.durability",
         Kind::Choice(&["journal", "strict"]),
         "\"journal\"",

@@ -13,7 +13,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use uuid::Uuid;
 
 use super::answer::{Answer, AnswerBody};
-use crate::client::{BadScope, Client, Fate, Rights, Role, Scopes, Tier};
+use crate::client::{BadScope, Client, Fate, Rights, Role, Scopes, Shows, Tier};
 use crate::crypto;
 use crate::refusal::{Reason, Refusal};
 
@@ -125,7 +125,7 @@ fn guest(page: &PageSettings, scopes: Scopes) -> Client {
         },
         expires_at_ms: None,
         active: true,
-        is_page: true,
+        shows: Shows::Page,
         fate: Fate::default(),
     }
 }

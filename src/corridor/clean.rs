@@ -163,9 +163,7 @@ impl<'r> Inbound<'r> {
         for (name, value) in headers {
             if let Some(slot) = catalogue.header_slot(name.as_str()) {
                 self.presented.note_header(value.as_bytes())?;
-                if any_shape {
-                    self.presented.note_open(name.as_str(), value.as_bytes());
-                }
+                self.presented.note_open(name.as_str(), value.as_bytes(), any_shape);
                 // The catalogue's own copy of the name: cloning the request's costs an allocation.
                 dropped.push(slot.clone());
             } else if is_ours_or_hop_by_hop(name.as_str()) {

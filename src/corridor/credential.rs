@@ -21,8 +21,8 @@ const MARK: &[u8] = b"md";
 pub(super) struct Presented {
     bytes: [u8; MOST_BYTES],
     length: usize,
-    /// What stands in `X-API-Key` and behind Bearer and is no key of our own shape; gathered only
-    /// where keys of older systems are known.
+    /// What stands in `X-API-Key` and behind Bearer and is no key of our own shape: signed tokens,
+    /// and where keys of older systems are known anything else.
     open: Vec<Vec<u8>>,
 }
 
@@ -68,8 +68,8 @@ impl Presented {
         self.note(rest)
     }
 
-    /// Takes note of what may be a key of an older system.
-    pub(super) fn note_open(&mut self, name: &str, value: &[u8]) {
+    /// Takes note of what may be a signed token, or a key of an older system where there are any.
+    pub(super) fn note_open(&mut self, name: &str, value: &[u8], any_shape: bool) {
         let value = value.trim_ascii();
         let candidate = match name {
             "x-api-key" => value,
@@ -82,7 +82,8 @@ impl Presented {
             }
             _ => return,
         };
-        let fits = (1..=MOST_OPEN_BYTES).contains(&candidate.len());
+        let fits = token::is_jwt_shaped(candidate)
+            || (any_shape && (1..=MOST_OPEN_BYTES).contains(&candidate.len()));
         let is_new = self.open.iter().all(|known| known != candidate);
         if fits && is_new && !token::is_well_formed(candidate) {
             self.open.push(candidate.to_vec());
@@ -241,7 +242,7 @@ mod tests {
             ("apikey", "fourth"),
             ("x-api-key", "legacy"),
         ] {
-            presented.note_open(name, value.as_bytes());
+            presented.note_open(name, value.as_bytes(), true);
         }
         assert_eq!(presented.open(), [b"legacy".to_vec(), b"other".to_vec()]);
         presented.note(token::mint().unwrap().key.expose()).unwrap();

@@ -62,7 +62,7 @@ fn has_dot_segment(path: &[u8]) -> bool {
 }
 
 /// One round of percent-decoding; None where nothing was encoded.
-pub(super) fn percent_decoded(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn percent_decoded(bytes: &[u8]) -> Option<Vec<u8>> {
     memchr::memchr(b'%', bytes)?;
     let mut decoded = Vec::with_capacity(bytes.len());
     let mut rest = bytes;

@@ -12,13 +12,13 @@ use uuid::Uuid;
 
 use super::answer::{self, Answer, AnswerBody};
 use super::{Raw, lane, path};
-use crate::client::Client;
+use crate::client::{Client, Shows};
 use crate::clock::Moment;
 use crate::inject::Head;
 use crate::ledger::{ActorKind, ActorRef, Begin, Kind, Lane, Record};
 use crate::limiter::{Admission, Figures};
 use crate::policy::Permit;
-use crate::provider::is_provider_id;
+use crate::provider::{RESERVED_NAMES, is_provider_id};
 use crate::refusal::{Reason, Refusal};
 use crate::vault::Selected;
 
@@ -61,11 +61,7 @@ impl Trace {
         permit: &Permit,
         head: &mut Head<'_>,
     ) -> Result<Moment, Refusal> {
-        let seat = lane(journal).seat().ok_or_else(|| {
-            let detail =
-                "The audit journal has no room, and nothing is forwarded unrecorded; see the log.";
-            Refusal::new(Reason::AuditUnavailable, detail)
-        })?;
+        let seat = lane(journal).seat().ok_or_else(full)?;
         let moment = seat.moment();
         let id = self.request_id.get_or_insert_with(|| id_header(seat.id()));
         head.put(X_REQUEST_ID, id.clone());
@@ -107,6 +103,36 @@ impl Trace {
         if let Some(record) = &mut self.record {
             record.upstream_ended();
         }
+    }
+
+    /// A call for the house itself that makes something.
+    pub(super) fn begin_own(
+        &mut self,
+        journal: &Mutex<Lane>,
+        parts: &Parts,
+    ) -> Result<(), Refusal> {
+        let seat = lane(journal).seat().ok_or_else(full)?;
+        let id = self.request_id.get_or_insert_with(|| id_header(seat.id()));
+        self.record = Some(seat.open(&Begin {
+            kind: Kind::Access,
+            actor: self.client.as_deref().map_or(STRANGER, actor),
+            address: Some(self.address),
+            provider: "",
+            method: parts.method.as_str(),
+            path: parts.uri.path(),
+            request_id: text(id),
+        }));
+        Ok(())
+    }
+
+    /// Its answer goes out.
+    pub(super) fn end_own(mut self, answer: &mut Answer) {
+        let id = self.take_request_id();
+        if let Some(mut record) = self.record.take() {
+            record.answered(answer.status().as_u16(), text(&id), None);
+            record.complete();
+        }
+        answer.headers_mut().insert(X_REQUEST_ID, id);
     }
 
     /// The answer's head is complete: it is written down before it goes out. The provider's own
@@ -159,13 +185,14 @@ impl Trace {
         parts: &Parts,
         journal: &Mutex<Lane>,
     ) {
-        let actor = match &self.client {
-            Some(client) => actor(client),
-            None => ActorRef { kind: ActorKind::Guest, id: None, name: "" },
-        };
+        let actor = self.client.as_deref().map_or(STRANGER, actor);
         // A malformed request may carry a key in its path: then only the refusal is written down.
         let spoken = if reason == Reason::BadRequest { "" } else { parts.uri.path() };
-        let (provider, rest) = path::split_provider(spoken).unwrap_or_default();
+        let (provider, rest) = match path::split_provider(spoken).unwrap_or_default() {
+            // A path of our own, which is no provider's.
+            (name, _) if RESERVED_NAMES.contains(&name) => ("", spoken),
+            split => split,
+        };
         // Somebody may have put a key where the provider's name belongs; no name has that shape.
         let provider = if is_provider_id(provider) { provider } else { "" };
         lane(journal).refused(
@@ -187,11 +214,21 @@ impl Trace {
     }
 }
 
+const STRANGER: ActorRef<'static> = ActorRef { kind: ActorKind::Guest, id: None, name: "" };
+
+fn full() -> Refusal {
+    let detail = "The audit journal has no room, and nothing is forwarded unrecorded; see the log.";
+    Refusal::new(Reason::AuditUnavailable, detail)
+}
+
 fn actor(client: &Client) -> ActorRef<'_> {
-    match client.is_page {
-        true => ActorRef { kind: ActorKind::Guest, id: None, name: &client.name },
-        false => ActorRef { kind: ActorKind::Key, id: Some(client.id), name: &client.name },
-    }
+    // A token is its client key's: what it did stands under that one's id.
+    let (kind, id) = match &client.shows {
+        Shows::Page => (ActorKind::Guest, None),
+        Shows::Key => (ActorKind::Key, Some(client.id)),
+        Shows::Token(_) => (ActorKind::Token, Some(client.id)),
+    };
+    ActorRef { kind, id, name: &client.name }
 }
 
 /// A refusal of which nobody keeps a record.

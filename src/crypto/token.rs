@@ -1,6 +1,6 @@
 //! Client keys: `mdw_`, 40 random base62 characters, 6 base62 digits of the CRC-32 of what precedes
-//! them. Only the digest and the preview leave this file. Must never change the prefix: scanners
-//! know it.
+//! them. Short-lived tokens: the same behind `mdt_`. Only the digest and the preview leave this
+//! file. Must never change the prefixes: scanners know them.
 
 use super::random::fill_random;
 use super::seal::CryptoError;
@@ -8,6 +8,11 @@ use super::sha256;
 use crate::secret::SecretBytes;
 
 pub(crate) const PREFIX: &[u8] = b"mdw_";
+const TOKEN_PREFIX: &[u8] = b"mdt_";
+/// How every JWT of ours begins: `{"alg":"EdDSA",` in base64.
+const JWT_START: &[u8] = b"eyJhbGciOiJFZERTQSIs";
+/// Longer ones were never issued.
+pub(crate) const MOST_JWT_BYTES: usize = 4096;
 pub(crate) const KEY_BYTES: usize = 50;
 const RANDOM_CHARACTERS: usize = 40;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
@@ -21,8 +26,16 @@ pub(crate) struct Minted {
 }
 
 pub(crate) fn mint() -> Result<Minted, CryptoError> {
+    mint_behind(PREFIX)
+}
+
+pub(crate) fn mint_token() -> Result<Minted, CryptoError> {
+    mint_behind(TOKEN_PREFIX)
+}
+
+fn mint_behind(prefix: &[u8]) -> Result<Minted, CryptoError> {
     let mut key = Vec::with_capacity(KEY_BYTES);
-    key.extend_from_slice(PREFIX);
+    key.extend_from_slice(prefix);
     while key.len() < PREFIX.len() + RANDOM_CHARACTERS {
         push_unbiased(&mut key)?;
     }
@@ -38,13 +51,27 @@ pub(crate) fn digest(key: &[u8]) -> [u8; 32] {
     sha256(key)
 }
 
-/// True if the bytes have the shape of a minted key and their checksum is right.
+/// Is this, if it is anything, a short-lived token?
+pub(crate) fn is_token(presented: &[u8]) -> bool {
+    presented.starts_with(TOKEN_PREFIX) || is_jwt_shaped(presented)
+}
+
+/// May this be a JWT that we have signed? Whether it is one, its digest tells.
+pub(crate) fn is_jwt_shaped(presented: &[u8]) -> bool {
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    presented.starts_with(JWT_START)
+        && presented.len() <= MOST_JWT_BYTES
+        && presented.iter().all(plain)
+        && presented.iter().filter(|byte| **byte == b'.').count() == 2
+}
+
+/// True if the bytes have the shape of a minted key or token and their checksum is right.
 pub(crate) fn is_well_formed(key: &[u8]) -> bool {
     let Some((body, checksum)) = key.split_at_checked(PREFIX.len() + RANDOM_CHARACTERS) else {
         return false;
     };
     key.len() == KEY_BYTES
-        && body.starts_with(PREFIX)
+        && (body.starts_with(PREFIX) || body.starts_with(TOKEN_PREFIX))
         && body.iter().skip(PREFIX.len()).all(u8::is_ascii_alphanumeric)
         && checksum == checksum_digits(body)
 }
@@ -85,6 +112,9 @@ mod tests {
         assert!(is_well_formed(key));
         assert_eq!(minted.preview.len(), 8);
         assert_eq!(minted.digest, digest(key));
+        let token = mint_token().unwrap();
+        assert!(is_well_formed(token.key.expose()) && is_token(token.key.expose()));
+        assert!(!is_token(key));
     }
 
     #[test]

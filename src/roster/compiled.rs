@@ -2,7 +2,7 @@
 //! judged by: scopes, networks and origins compiled once. Must never
 //! let a member pass that it did not understand.
 
-use crate::client::{Client, Fate, Networks, Rights, Scopes, fault_of_origin};
+use crate::client::{Client, Fate, Networks, Rights, Scopes, Shows, fault_of_origin};
 use crate::store::ClientKeyRow;
 
 use super::RosterError;
@@ -36,7 +36,7 @@ pub(crate) fn client(row: &ClientKeyRow) -> Result<Client, RosterError> {
         },
         expires_at_ms: row.expires_at,
         active: row.active,
-        is_page: false,
+        shows: Shows::Key,
         fate: Fate::default(),
     })
 }

@@ -35,6 +35,8 @@ struct Kept {
     /// Former copies of client keys that somebody may still hold: an end must reach them, too.
     former: HashMap<Uuid, Vec<Handed>>,
     unknown: usize,
+    /// Tokens in the table: when each ends, and whose it is.
+    tokens: Vec<(i64, [u8; 32], Uuid)>,
 }
 
 /// What somebody was handed, and the digest by which he came in.
@@ -143,18 +145,21 @@ impl Table {
             return false;
         }
         let entries = self.entries.pin();
+        let former = entries.insert(*digest, entry.clone());
+        let was_known = former.is_some_and(|former| former.client.is_some());
         match &entry.client {
-            Some(client) => {
+            // Two calls at once may both have looked it up.
+            Some(client) if !was_known => {
                 // Nearly every key has one digest; a vector makes room for four of its own accord.
                 let first = || Vec::with_capacity(1);
-                let of_client = kept.digests.entry(client.id).or_insert_with(first);
-                if !of_client.contains(digest) {
-                    of_client.push(*digest);
+                kept.digests.entry(client.id).or_insert_with(first).push(*digest);
+                if let (Some(_), Some(ends)) = (client.token(), client.expires_at_ms) {
+                    kept.tokens.push((ends, *digest, client.id));
                 }
             }
+            Some(_) => {}
             None => kept.unknown += 1,
         }
-        entries.insert(*digest, entry.clone());
         drop(entries);
         if kept.unknown > MAX_UNKNOWN || self.entries.len() > MAX_ENTRIES {
             self.shrink(&mut kept);
@@ -193,7 +198,10 @@ impl Table {
         copies.retain(|copy| {
             let Some(client) = copy.client.upgrade() else { return false };
             let is_proven = match now {
-                Now::Heard { digests, .. } => digests.contains(&copy.digest),
+                Now::Heard { digests, .. } => {
+                    // A token has a digest of its own, and ends with its key's rights.
+                    client.token().is_some() || digests.contains(&copy.digest)
+                }
                 Now::Same | Now::Changed(_) | Now::Gone => true,
             };
             match now {
@@ -213,6 +221,39 @@ impl Table {
         });
         kept.remember(id, copies);
         has_ended
+    }
+
+    /// Tokens come and go without end; the others stay for as long as there is room.
+    pub(super) fn forget_ended_tokens(&self, now_ms: i64) {
+        let mut kept = self.lock();
+        let kept = &mut *kept;
+        let entries = self.entries.pin();
+        let mut ended: HashMap<Uuid, Vec<Handed>> = HashMap::new();
+        kept.tokens.retain(|(ends, digest, id)| {
+            if *ends > now_ms {
+                return true;
+            }
+            let copies = ended.entry(*id).or_default();
+            // A stream that was begun in time goes on; the end of its key must reach it still.
+            if let Some(Entry { client: Some(client), .. }) = entries.get(digest)
+                && Arc::strong_count(client) > 1
+            {
+                copies.push(Handed { digest: *digest, client: Arc::downgrade(client) });
+            }
+            entries.remove(digest);
+            false
+        });
+        for (id, mut copies) in ended {
+            if let Some(digests) = kept.digests.get_mut(&id) {
+                digests.retain(|digest| entries.contains_key(digest));
+                if digests.is_empty() {
+                    kept.digests.remove(&id);
+                }
+            }
+            let former = kept.former.remove(&id).unwrap_or_default();
+            copies.extend(former.into_iter().filter(|copy| copy.client.strong_count() > 0));
+            kept.remember(id, copies);
+        }
     }
 
     /// Another node may have made a key of any digest that is none here.
@@ -272,7 +313,7 @@ impl std::hash::Hasher for FirstEight {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::{Role, Standing};
+    use crate::client::{Role, Shows, Standing};
 
     fn digest(number: usize) -> [u8; 32] {
         let mut digest = [0; 32];
@@ -291,6 +332,29 @@ mod tests {
         }
         assert!(table.entries.len() <= MAX_UNKNOWN);
         assert!(matches!(table.find(&digest(0), &Clock::settable(0)), Some(Ok(_))));
+    }
+
+    #[test]
+    fn a_token_leaves_when_its_time_is_over_and_its_key_stays() {
+        let table = Table::new();
+        let keep = |number, client: Client| {
+            let entry = Entry::known(Arc::new(client), None);
+            assert!(table.keep(&digest(number), &entry, table.revision()));
+        };
+        keep(0, Client::of_role(Role::User));
+        for number in 1..=3_i64 {
+            let mut token = Client::of_role(Role::User);
+            token.shows = Shows::Token(Box::default());
+            token.expires_at_ms = Some(number);
+            keep(usize::try_from(number).unwrap(), token);
+        }
+        table.forget_ended_tokens(2);
+        let clock = Clock::settable(0);
+        let is_there = |number| table.find(&digest(number), &clock).is_some();
+        assert_eq!([0, 1, 2, 3].map(is_there), [true, false, false, true]);
+        assert_eq!(table.lock().digests.values().map(Vec::len).sum::<usize>(), 2);
+        table.forget(Uuid::nil(), &Now::Gone);
+        assert_eq!([0, 3].map(is_there), [false, false]);
     }
 
     #[test]

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::changes::{self, Changed};
 use super::dialect::{Tx, changing, reading};
-use super::{Error, Store};
+use super::{Error, Store, client_tokens};
 
 /// What may be shown of one digest of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,6 +90,7 @@ impl Store {
             &mut tx,
             sqlx::query(END_PRESENT).bind(next.former_valid_until).bind(text.as_str())
         )?;
+        client_tokens::shorten(&mut tx, &text, next.former_valid_until).await?;
         let shown = KeyPreview {
             preview: Some(next.preview.to_owned()),
             created_at: now_ms,

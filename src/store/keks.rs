@@ -81,7 +81,8 @@ const WRAPS: &str = "SELECT wraps FROM keks WHERE id = $1";
 const DESTROY: &str = "UPDATE keks SET state = 'destroyed', wrapped = $1
     WHERE id = $2 AND state = 'retired'
     AND NOT EXISTS (SELECT 1 FROM secrets WHERE kek_id = $2)
-    AND NOT EXISTS (SELECT 1 FROM inventories WHERE kek_id = $2)";
+    AND NOT EXISTS (SELECT 1 FROM inventories WHERE kek_id = $2)
+    AND NOT EXISTS (SELECT 1 FROM signing_keys WHERE kek_id = $2)";
 
 /// No key-encryption key wraps more than this.
 pub(crate) const MOST_WRAPS: u64 = 1 << 31;

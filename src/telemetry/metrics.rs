@@ -148,6 +148,11 @@ impl Metrics {
         self.figures.in_flight.store(calls, Ordering::Relaxed);
     }
 
+    pub(crate) fn uptime_seconds(&self) -> u64 {
+        let figures = &self.figures;
+        figures.clock.monotonic_ns().saturating_sub(figures.started_ns) / 1_000_000_000
+    }
+
     /// The figures in the text form of OpenMetrics.
     pub(crate) fn encode(&self) -> String {
         let mut page = String::with_capacity(8 * 1024);

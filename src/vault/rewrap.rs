@@ -34,6 +34,7 @@ impl Vault {
         }
         failpoint::pass(place::REWRAP_ROWS);
         self.rewrap_lists(&keyring, work).await?;
+        self.rewrap_signing_keys(&keyring, work).await?;
         failpoint::pass(place::REWRAP_LISTS);
         let flaws = self.verify(keyring.masters()).await?;
         self.keep_lease(work).await?;

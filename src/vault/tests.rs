@@ -5,6 +5,7 @@
 mod hierarchy;
 mod interop;
 mod inventory;
+mod signing;
 
 use super::*;
 use crate::client::{Client, Role};

@@ -139,9 +139,8 @@ async fn event(house: &House, stream: &mut Stream) {
     for _ in 0..50 {
         house.provider.release(3);
         let event = tokio::time::timeout(Duration::from_millis(200), stream.next()).await;
-        match event {
-            Ok(event) => return assert!(event.is_some(), "the stream goes on"),
-            Err(_) => {}
+        if let Ok(event) = event {
+            return assert!(event.is_some(), "the stream goes on");
         }
     }
     panic!("no event came");
@@ -272,7 +271,7 @@ async fn failures_wait_and_a_valid_key_beside_them_does_not() {
 }
 
 /// A second node of a house on PostgreSQL: its own folder, the same database and master key.
-async fn second_node(house: &House, folder: &std::path::Path) -> sealgate::app::Running {
+pub(crate) async fn second_node(house: &House, folder: &std::path::Path) -> sealgate::app::Running {
     let master = house.path().join("keys/master.key");
     let settings = format!(
         "data_dir = \"data\"\nproxy.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n\

@@ -164,6 +164,12 @@ impl House {
         Client::new(self.proxy_address(), id, key, self.scribe.clone())
     }
 
+    /// A holder of what was given out for this client key.
+    pub(crate) fn with_key(&self, id: &str, key: &str) -> Client {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).push(key.to_owned());
+        Client::new(self.proxy_address(), id.to_owned(), key.to_owned(), self.scribe.clone())
+    }
+
     /// Bytes as they are, on a connection of their own, to the proxy.
     pub(crate) async fn raw(&self, request: &str) -> Answer {
         let answer = raw::exchange(self.proxy_address(), request.as_bytes()).await;

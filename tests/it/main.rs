@@ -45,4 +45,6 @@ mod standing;
 #[cfg(test)]
 mod streaming;
 #[cfg(test)]
+mod tokens;
+#[cfg(test)]
 mod trip;

@@ -34,6 +34,7 @@ async fn both_dialects_give_the_same_schema() {
         "changes",
         "client_key_hashes",
         "client_keys",
+        "client_tokens",
         "idempotency",
         "installation",
         "inventories",
@@ -43,6 +44,7 @@ async fn both_dialects_give_the_same_schema() {
         "record_blocks",
         "secret_versions",
         "secrets",
+        "signing_keys",
         "symbols",
     ];
     assert_eq!(left.keys().collect::<Vec<_>>(), expected);

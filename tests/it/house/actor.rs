@@ -203,6 +203,10 @@ impl Client {
     pub(crate) fn bare(&self, path: &str) -> Call {
         self.face.bare(Method::GET, path)
     }
+
+    pub(crate) fn bare_call(&self, method: Method, path: &str) -> Call {
+        self.face.bare(method, path)
+    }
 }
 
 impl Call {

@@ -1,0 +1,119 @@
+//! `GET /api/v1/me` and `GET /api/v1/stats`: what a caller may do, what he has done and what is
+//! left to him. Counts nothing. Must never tell anybody of others: without a key there are only
+//! figures of the house as a whole.
+
+use std::collections::BTreeMap;
+
+use http::StatusCode;
+use serde_json::{Value, json};
+
+use crate::client::{Client, Right, Scopes, Shows};
+use crate::clock::rfc3339;
+use crate::corridor::{Answer, House, OwnCall};
+use crate::refusal::{Reason, Refusal};
+use crate::store::ClientKeyRow;
+
+pub(super) async fn me(mut call: OwnCall<'_>) -> Answer {
+    let told = async {
+        let Some(caller) = call.caller().await? else { return Err(call.nobody().await) };
+        let row = row(call.rooms(), &caller.client).await?;
+        Ok(seen(call.rooms(), &caller.client, row.as_ref()))
+    };
+    match told.await {
+        Ok(body) => call.answered(StatusCode::OK, body.to_string().into_bytes()),
+        Err(refusal) => call.refused(&refusal),
+    }
+}
+
+pub(super) async fn stats(mut call: OwnCall<'_>) -> Answer {
+    let told = async {
+        let caller = call.caller().await?;
+        let house = call.rooms();
+        let Some(client) = caller.map(|caller| caller.client).filter(|client| !client.is_page())
+        else {
+            return Ok(json!({
+                "uptime_seconds": house.metrics.uptime_seconds(),
+                "providers": house.catalogue.iter().count(),
+                "calls_under_way": house.limiter.in_flight(),
+            }));
+        };
+        let row = row(house, &client).await?;
+        let row = row.as_ref();
+        Ok(json!({
+            "requests": row.map_or(0, |row| row.request_count),
+            "last_used_at": row.and_then(|row| row.last_used_at).map(rfc3339),
+            "last_used_endpoint": row.and_then(|row| row.last_used_endpoint.as_deref()),
+            "last_used_address": row.and_then(|row| row.last_used_address.as_deref()),
+            "limits": limits(house, &client),
+        }))
+    };
+    match told.await {
+        Ok(body) => call.answered(StatusCode::OK, body.to_string().into_bytes()),
+        Err(refusal) => call.refused(&refusal),
+    }
+}
+
+fn seen(house: &House, client: &Client, row: Option<&ClientKeyRow>) -> Value {
+    let (shows, id) = match &client.shows {
+        Shows::Key => ("key", Some(client.id.to_string())),
+        Shows::Token(_) => ("token", Some(client.id.to_string())),
+        Shows::Page => ("page", None),
+    };
+    let rights = &client.rights;
+    let token = client.token();
+    let texts = |scopes: &Scopes| scopes.texts().map(str::to_owned).collect::<Vec<String>>();
+    let methods = match (client.may(Right::Proxy), client.may(Right::ProxyRead)) {
+        (true, _) => json!(["*"]),
+        (false, true) => json!(["GET", "HEAD"]),
+        (false, false) => json!([]),
+    };
+    let secrets: BTreeMap<&str, &str> =
+        rights.secrets.iter().map(|(provider, name)| (&**provider, &**name)).collect();
+    json!({
+        "id": id,
+        "name": client.name,
+        "shows": shows,
+        "role": rights.role.as_str(),
+        "tier": rights.tier.as_str(),
+        "methods": methods,
+        "scopes": rights.scopes.as_ref().map(texts),
+        "allowed_ips": row.and_then(|row| row.allowed_ips.as_ref()),
+        "allowed_origins": rights.allowed_origins,
+        "secrets": secrets,
+        "expires_at": client.expires_at_ms.map(rfc3339),
+        "monthly_quota": rights.monthly_quota,
+        "max_concurrent": rights.max_concurrent,
+        // What a token has less than its client key.
+        "token": token.map(|token| json!({
+            "id": token.id.to_string(),
+            "tier": token.tier.map(crate::client::Tier::as_str),
+            "scopes": token.scopes.as_ref().map(texts),
+            "origin": token.origin,
+        })),
+        "limits": limits(house, client),
+    })
+}
+
+/// What is left in the window; null where limits are switched off.
+fn limits(house: &House, client: &Client) -> Value {
+    let Some(left) = house.limiter.left(client, house.clock.now()) else { return Value::Null };
+    json!({
+        "limit": left.quota,
+        "used": left.used,
+        "remaining": left.remaining(),
+        "window_seconds": house.limiter.window_seconds(),
+        "reset_at": rfc3339(left.reset_unix_seconds.saturating_mul(1000)),
+    })
+}
+
+/// What admins see of it, too; none for a page.
+async fn row(house: &House, client: &Client) -> Result<Option<ClientKeyRow>, Refusal> {
+    if client.is_page() {
+        return Ok(None);
+    }
+    house.roster.row(client.id).await.map_err(|fault| {
+        tracing::error!(%fault, "a client key could not be read");
+        let detail = "The database does not answer; try again.";
+        Refusal::new(Reason::Overloaded, detail)
+    })
+}

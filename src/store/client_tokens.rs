@@ -1,0 +1,157 @@
+//! The table `client_tokens`: short-lived tokens, by their digest, each with what it lacks of its
+//! client key's rights. They die with that key: deleted with it, ended with its digests. Must never
+//! hold a token, and never take in one whose client key has ended meanwhile.
+
+use uuid::Uuid;
+
+use super::client_key_row::ClientKeyRow;
+use super::columns::{Place, texts_json};
+use super::dialect::{Tx, changing, reading, within};
+use super::{Error, Store};
+use crate::client::Tier;
+
+/// None anywhere: as the client key itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ClientTokenRow {
+    pub(crate) id: Uuid,
+    pub(crate) client_key_id: Uuid,
+    pub(crate) tier: Option<Tier>,
+    pub(crate) scopes: Option<Vec<String>>,
+    pub(crate) origin: Option<String>,
+    pub(crate) address: Option<String>,
+    pub(crate) created_at: i64,
+    pub(crate) expires_at: i64,
+}
+
+#[derive(sqlx::FromRow)]
+struct RawToken {
+    id: String,
+    client_key_id: String,
+    tier: Option<String>,
+    scopes: Option<String>,
+    origin: Option<String>,
+    address: Option<String>,
+    created_at: i64,
+    expires_at: i64,
+}
+
+const INSERT: &str = "INSERT INTO client_tokens (token_hash, id, client_key_id, tier, scopes,
+    origin, address, created_at, expires_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+const BY_DIGEST: &str = "SELECT id, client_key_id, tier, scopes, origin, address, created_at,
+    expires_at FROM client_tokens WHERE token_hash = $1";
+// Changing the key's row, if only to itself, makes this and its rotation run one after the other.
+const LOCK_LIVE_KEY: &str = "UPDATE client_keys SET updated_at = updated_at
+    WHERE id = $1 AND active = 1 AND (expires_at IS NULL OR expires_at >= $2)";
+const PROOF_END: &str = "SELECT COALESCE(valid_until, $1) FROM client_key_hashes
+    WHERE key_hash = $2 AND client_key_id = $3";
+const SHORTEN: &str =
+    "UPDATE client_tokens SET expires_at = $1 WHERE client_key_id = $2 AND expires_at > $1";
+const DROP_ENDED: &str = "DELETE FROM client_tokens WHERE expires_at <= $1";
+
+impl Store {
+    /// False if its client key, or the digest that proved it, does not last as long as the token.
+    pub(crate) async fn insert_client_token(
+        &self,
+        token: &ClientTokenRow,
+        digest: &[u8; 32],
+        proof: Option<&[u8; 32]>,
+    ) -> Result<bool, Error> {
+        let key = token.client_key_id.to_string();
+        let mut tx = self.begin().await?;
+        let live = changing!(
+            &mut tx,
+            sqlx::query(LOCK_LIVE_KEY).bind(key.as_str()).bind(token.expires_at)
+        )?;
+        if live == 0 {
+            return Ok(false);
+        }
+        if let Some(proof) = proof {
+            let end = proof_end(&mut tx, &key, proof).await?;
+            if end.is_none_or(|end| end < token.expires_at) {
+                return Ok(false);
+            }
+        }
+        changing!(
+            &mut tx,
+            sqlx::query(INSERT)
+                .bind(digest.as_slice())
+                .bind(token.id.to_string())
+                .bind(key.as_str())
+                .bind(token.tier.map(Tier::as_str))
+                .bind(texts_json(token.scopes.as_deref()))
+                .bind(token.origin.as_deref())
+                .bind(token.address.as_deref())
+                .bind(token.created_at)
+                .bind(token.expires_at)
+        )?;
+        tx.commit().await?;
+        Ok(true)
+    }
+
+    /// Until when this digest proves that client key; none where it does not.
+    pub(crate) async fn client_key_proof_end(
+        &self,
+        id: Uuid,
+        proof: &[u8; 32],
+    ) -> Result<Option<i64>, Error> {
+        let id = id.to_string();
+        Ok(reading!(self, db => {
+            sqlx::query_scalar(PROOF_END)
+                .bind(i64::MAX)
+                .bind(proof.as_slice())
+                .bind(id.as_str())
+                .fetch_optional(db)
+        })?)
+    }
+
+    /// The token of a digest, and its client key as it is now.
+    pub(crate) async fn client_token_by_digest(
+        &self,
+        digest: &[u8; 32],
+    ) -> Result<Option<(ClientTokenRow, ClientKeyRow)>, Error> {
+        let query = digest.as_slice();
+        let raw: Option<RawToken> =
+            reading!(self, db => sqlx::query_as(BY_DIGEST).bind(query).fetch_optional(db))?;
+        let Some(token) = raw.map(from_raw).transpose()? else { return Ok(None) };
+        let key = self.client_key(token.client_key_id).await?;
+        Ok(key.map(|key| (token, key)))
+    }
+
+    pub(crate) async fn drop_ended_client_tokens(&self) -> Result<u64, Error> {
+        let now_ms = self.clock.unix_ms();
+        let mut tx = self.begin().await?;
+        let dropped = changing!(&mut tx, sqlx::query(DROP_ENDED).bind(now_ms))?;
+        tx.commit().await?;
+        Ok(dropped)
+    }
+}
+
+/// None of this client key's tokens lasts longer than the key that it was made with.
+pub(super) async fn shorten(tx: &mut Tx, key: &str, until_ms: i64) -> Result<(), Error> {
+    changing!(tx, sqlx::query(SHORTEN).bind(until_ms).bind(key))?;
+    Ok(())
+}
+
+async fn proof_end(tx: &mut Tx, key: &str, proof: &[u8; 32]) -> Result<Option<i64>, Error> {
+    Ok(within!(tx, db => {
+        sqlx::query_scalar(PROOF_END)
+            .bind(i64::MAX)
+            .bind(proof.as_slice())
+            .bind(key)
+            .fetch_optional(db)
+    })?)
+}
+
+fn from_raw(raw: RawToken) -> Result<ClientTokenRow, Error> {
+    let place = Place { table: "client_tokens", row: &raw.id };
+    Ok(ClientTokenRow {
+        id: place.id("id", &raw.id)?,
+        client_key_id: place.id("client_key_id", &raw.client_key_id)?,
+        tier: raw.tier.as_deref().map(|tier| place.word("tier", tier, Tier::parse)).transpose()?,
+        scopes: place.texts("scopes", raw.scopes.as_deref())?,
+        origin: raw.origin,
+        address: raw.address,
+        created_at: raw.created_at,
+        expires_at: raw.expires_at,
+    })
+}
