@@ -71,7 +71,7 @@ async fn no_route_is_missing_from_the_table_and_none_but_the_open_ones_answers_a
     let mut described = Vec::new();
     for (path, item) in routes::description()["paths"].as_object().unwrap() {
         // The other face's.
-        if path.starts_with("/{provider}") {
+        if path.starts_with("/{provider}") || item.get("servers").is_some() {
             continue;
         }
         for method in item.as_object().unwrap().keys() {
