@@ -9,7 +9,7 @@ use super::*;
 const NOBODY: &str = "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001";
 
 /// Route by route: may admin, operator, auditor, user, guest?
-const TABLE: [(&str, &str, [bool; 5]); 31] = [
+const TABLE: [(&str, &str, [bool; 5]); 32] = [
     ("POST", "/api/v1/admin/api-keys/import", [true, true, false, false, false]),
     ("POST", "/api/v1/admin/policy/explain", [true, true, true, false, false]),
     ("GET", "/api/v1/admin/api-keys", [true, true, true, false, false]),
@@ -18,6 +18,7 @@ const TABLE: [(&str, &str, [bool; 5]); 31] = [
     ("PUT", "/api/v1/admin/api-keys/{id}", [true, true, false, false, false]),
     ("DELETE", "/api/v1/admin/api-keys/{id}", [true, true, false, false, false]),
     ("POST", "/api/v1/admin/api-keys/{id}/rotate", [true, true, false, false, false]),
+    ("POST", "/api/v1/admin/api-keys/{id}/tokens", [true, true, false, false, false]),
     ("GET", "/api/v1/admin/api-keys/{id}/audit", [true, true, true, false, false]),
     ("GET", "/api/v1/admin/secrets", [true, true, true, false, false]),
     ("POST", "/api/v1/admin/secrets", [true, true, false, false, false]),
