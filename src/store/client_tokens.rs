@@ -123,8 +123,8 @@ impl Store {
         Ok(raw.into_iter().filter_map(|digest| digest.try_into().ok()).collect())
     }
 
-    /// The token of a digest, and its client key as it is now. `Error::Contradiction` if one of them
-    /// does not fit its seal.
+    /// The token of a digest, and its client key as it is now. `Error::Contradiction` if one of
+    /// them does not fit its seal.
     pub(crate) async fn client_token_by_digest(
         &self,
         digest: &[u8; 32],
