@@ -9,7 +9,8 @@ use super::*;
 const NOBODY: &str = "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001";
 
 /// Route by route: may admin, operator, auditor, user, guest?
-const TABLE: [(&str, &str, [bool; 5]); 34] = [
+const TABLE: [(&str, &str, [bool; 5]); 35] = [
+    ("POST", "/api/v1/admin/api-keys/{id}/tokens", [true, true, false, false, false]),
     ("POST", "/api/v1/admin/api-keys/{id}/accept", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/api-keys/import", [true, true, false, false, false]),
     ("POST", "/api/v1/admin/policy/explain", [true, true, true, false, false]),
@@ -73,8 +74,8 @@ async fn no_route_is_missing_from_the_table_and_none_but_the_open_ones_answers_a
     let face = face().await;
     let mut described = Vec::new();
     for (path, item) in routes::description()["paths"].as_object().unwrap() {
-        // The other face's.
-        if path.starts_with("/{provider}") {
+        // The other face's, which has a server of its own.
+        if path.starts_with("/{provider}") || item.get("servers").is_some() {
             continue;
         }
         for method in item.as_object().unwrap().keys() {
