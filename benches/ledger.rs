@@ -19,13 +19,16 @@ mod house {
     pub mod clock;
     pub(crate) mod crypto;
     pub(crate) mod ledger;
+    pub(crate) mod quota;
     pub(crate) mod refusal;
     pub mod secret;
     pub(crate) mod store;
 }
 
-use house::ledger::{ActorKind, ActorRef, Begin, Filter, Kind, Lane, Ledger, Opening, Settings};
-use house::{client, clock, crypto, ledger, refusal, secret, store};
+use house::ledger::{
+    ActorKind, ActorRef, Begin, Counting, Filter, Kind, Lane, Ledger, Opening, Settings,
+};
+use house::{client, clock, crypto, ledger, quota, refusal, secret, store};
 use nix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
 
@@ -56,7 +59,9 @@ async fn measure() {
     let meter: ledger::Meter = Box::new(|tally| drop(std::hint::black_box(tally.clone())));
     let (node, installation) = ("bench".to_owned(), Uuid::from_u128(1));
     let own = clock.clone();
-    let opening = Opening { settings, store, clock: own, installation, node, workers: 1, meter };
+    let counting = Counting { window_ms: 3_600_000, time_zone: jiff::tz::TimeZone::UTC };
+    let opening =
+        Opening { settings, store, clock: own, installation, node, workers: 1, meter, counting };
     let (ledger, lanes) = Ledger::open(opening).await.unwrap();
     let writer = tokio::spawn(ledger.writer());
     let lane = lanes.first().unwrap();

@@ -24,6 +24,7 @@ mod house {
     pub(crate) mod net;
     pub(crate) mod policy;
     pub(crate) mod provider;
+    pub(crate) mod quota;
     pub(crate) mod refusal;
     pub mod secret;
     pub(crate) mod store;
@@ -35,7 +36,8 @@ use std::time::Duration;
 
 use house::vault::{Fresh, JobKind, JobState, NewSecret, Placed, Vault};
 use house::{
-    client, clock, crypto, failpoint, kms, net, policy, provider, refusal, secret, store, vault,
+    client, clock, crypto, failpoint, kms, net, policy, provider, quota, refusal, secret, store,
+    vault,
 };
 use uuid::Uuid;
 
@@ -158,6 +160,7 @@ impl Bench {
             active: true,
             shows: client::Shows::Key,
             fate: client::Fate::default(),
+            allowance: std::sync::OnceLock::new(),
         });
         let from = policy::Whence { address: [127, 0, 0, 1].into(), origin: None };
         let provider = self.catalogue.get("polygon").unwrap();

@@ -35,7 +35,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::corridor;
 use crate::emulator::Emulator;
-use crate::ledger::{Lane, Ledger, Opening};
+use crate::ledger::{Counting, Lane, Ledger, Opening};
 use crate::limiter::Limiter;
 use crate::net::{self, Accepted, Binding, Drain, ServerTls};
 use crate::provider::Catalogue;
@@ -147,11 +147,22 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
         node: lock.node().to_owned(),
         workers,
         meter: told::meter(&metrics),
+        counting: Counting {
+            window_ms: config.limiter.window_ms(),
+            time_zone: config.limiter.time_zone.clone(),
+        },
     };
     let (ledger, lanes) = Ledger::open(opening).await?;
     let writer = tokio::spawn(ledger.writer().instrument(telemetry::job("ledger")));
-    let limiter = Limiter::new(config.limiter.clone(), clock.clone(), config.proxy.max_concurrent);
+    let limiter = Limiter::new(
+        config.limiter.clone(),
+        (clock.clone(), store.clone()),
+        config.proxy.max_concurrent,
+    );
+    limiter.remember(lock.node()).await?;
     let limiter = Arc::new(limiter);
+    // Ends with its runtime.
+    let _sweeping = tokio::spawn(Arc::clone(&limiter).sweep().instrument(telemetry::job("limits")));
     let drain = Drain::default();
     let hooks = watch::hooks((&vault, &roster), (&limiter, &drain), (&ledger, &metrics));
     let warden = Warden::new(Arc::clone(&vault), config.kms.clone(), base, hooks);

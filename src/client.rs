@@ -9,10 +9,12 @@ mod scope;
 mod token;
 
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::quota::Slot;
 
 pub(crate) use self::network::{BadNetwork, Networks};
 pub(crate) use self::origin::fault_of_origin;
@@ -30,6 +32,8 @@ pub(crate) struct Client {
     pub active: bool,
     pub shows: Shows,
     pub fate: Fate,
+    /// What it has used, once the limiter has found that: so nobody looks it up again.
+    pub allowance: OnceLock<Arc<Slot>>,
 }
 
 /// What the caller shows for himself.
@@ -205,6 +209,7 @@ impl Client {
             active: true,
             shows: Shows::Key,
             fate: Fate::default(),
+            allowance: OnceLock::new(),
         }
     }
 }

@@ -61,7 +61,6 @@ pub struct Config {
     pub vault: vault::Settings,
     pub limiter: limiter::Settings,
     /// For monthly quotas.
-    pub time_zone: jiff::tz::TimeZone,
     /// Failed authentications of one address in a minute that are answered at once.
     pub free_failures_per_minute: u64,
     /// The longest life of a token.
@@ -149,7 +148,6 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
     let kms = master_key::master_key(ground, raw.master_key)?;
     let kms_previous = previous::previous(ground, &former, &kms)?;
     let limiter = limits::limits(ground, &raw.limits)?;
-    let time_zone = limits::time_zone(ground, &raw.limits)?;
     let proxy = listeners::proxy(ground, &raw.proxy)?;
     let admin = listeners::admin(ground, &raw.admin, raw.limits.admin_per_minute)?;
     listeners::stay_apart(ground, ("admin.listen", admin.listen), ("proxy.listen", proxy.listen))?;
@@ -177,7 +175,6 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
             locked_memory_bytes: raw.vault.locked_memory_bytes,
         },
         limiter,
-        time_zone,
         free_failures_per_minute: raw.auth.free_failures_per_minute,
         most_token_seconds: raw.auth.max_token_seconds,
         pages: browser::pages(ground, &raw.browser.origins)?,

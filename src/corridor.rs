@@ -139,9 +139,9 @@ impl Corridor {
         let moment = trace.seat(&self.lane, &permit, &mut head)?;
         let selected = house.vault.select(&permit)?;
         trace.secret(&selected);
-        let admission = match house.limiter.admit(&permit, moment)? {
+        let admission = match house.limiter.admit(&permit, *address, moment)? {
             Some(admission) => admission,
-            None => house.limiter.admit_in_turn(&permit).await?,
+            None => house.limiter.admit_in_turn(&permit, *address).await?,
         };
         trace.counted(&admission);
         let opened = house.vault.open(&permit, &selected, moment)?;
@@ -243,6 +243,11 @@ impl Corridor {
         // Some providers do what a header names instead of the method: that must be allowed, too.
         if client.is_narrow() {
             inbound.methods_in_headers().try_for_each(|method| asks(&method).map(drop))?;
+            if client.scopes().next().is_some() && inbound.names_another_path() {
+                let detail = "A header names another path, and this caller may not go everywhere; \
+                              leave X-Original-URL and its like out.";
+                return Err(Refusal::new(Reason::Forbidden, detail));
+            }
         }
         asks(inbound.method())
     }

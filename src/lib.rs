@@ -11,10 +11,10 @@ mod failpoint;
 mod crypto;
 mod net;
 // concepts
+mod quota;
 mod client;
 mod provider;
 mod policy;
-mod quota;
 // keepers
 mod store;
 mod kms;

@@ -1,25 +1,35 @@
-//! Admission by count: one window per client key in use, allocated when it is first used. The only
-//! maker of an `Admission`.
-//! Takes no lock that another call can hold, unless calls wait in line.
+//! Admission by count: what each client key has used, each token that has a tier of its own, and
+//! each address of a page that calls with no key; allocated when it is first used and put away when
+//! it rests. The only maker of an `Admission`.
+//! Takes no lock that another caller's call can hold, unless calls wait in line.
 
+mod asked;
 mod places;
-mod tokens;
+mod slots;
 
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
-use uuid::Uuid;
+use jiff::tz::TimeZone;
 
+use self::asked::{Asked, Within};
 use self::places::{Place, Places};
-use self::tokens::Tokens;
-use crate::client::{Client, Tier};
+use self::slots::Slots;
+use crate::client::Client;
 use crate::clock::{self, Clock, Moment};
 use crate::policy::Permit;
-use crate::quota::{Count, Quota, Window};
+use crate::quota::{Count, Limits, Over, Period, Said, Slot};
 use crate::refusal::{Exceeded, LimitKind, Reason, Refusal};
+use crate::store::{self, Store};
 
 /// What `unlimited` is reported as.
 pub(crate) const UNLIMITED: u64 = 999_999;
+/// Of what was admitted before the start.
+const ROWS_AT_ONCE: u32 = 1000;
+/// How often what rests is put away.
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -29,23 +39,28 @@ pub struct Settings {
     pub premium: u64,
     pub standard: u64,
     pub limited: u64,
+    /// Of monthly quotas.
+    pub time_zone: TimeZone,
 }
 
-/// Every window of the house.
+/// What everybody has used.
 pub(crate) struct Limiter {
     settings: Settings,
     clock: Clock,
-    windows: papaya::HashMap<Uuid, Arc<Window>>,
-    /// Of tokens with a tier of their own.
-    tokens: Tokens,
+    store: Store,
+    slots: Slots,
     places: Arc<Places>,
 }
 
-/// The right to make one counted call now; gives its place among the calls in flight back on drop.
+/// The right to make one counted call now; gives its places among the calls under way back on drop.
 pub(crate) struct Admission {
     figures: Option<Figures>,
+    /// Where the key bounds its own calls under way.
+    _turn: Option<Turn>,
     _place: Place,
 }
+
+struct Turn(Arc<Slot>);
 
 /// What the answer's headers say.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,6 +68,20 @@ pub(crate) struct Figures {
     pub(crate) quota: u64,
     pub(crate) used: u64,
     pub(crate) reset_unix_seconds: i64,
+}
+
+/// What is left to a caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Left {
+    pub(crate) window: Figures,
+    /// Where there is a monthly quota.
+    pub(crate) month: Option<Figures>,
+}
+
+impl Settings {
+    pub(crate) fn window_ms(&self) -> i64 {
+        i64::try_from(self.window_seconds.saturating_mul(1000)).unwrap_or(i64::MAX)
+    }
 }
 
 impl Admission {
@@ -63,158 +92,242 @@ impl Admission {
 }
 
 impl Limiter {
-    pub(crate) fn new(settings: Settings, clock: Clock, max_in_flight: usize) -> Self {
-        Self {
-            settings,
-            clock,
-            windows: papaya::HashMap::new(),
-            tokens: Tokens::default(),
-            places: Places::new(max_in_flight),
-        }
+    pub(crate) fn new(
+        settings: Settings,
+        (clock, store): (Clock, Store),
+        max_in_flight: usize,
+    ) -> Self {
+        let (slots, places) = (Slots::default(), Places::new(max_in_flight));
+        Self { settings, clock, store, slots, places }
     }
 
-    /// Counts the call, or says when the next one would be admitted. None where as many calls are
-    /// under way as may be: then the call has not been counted, and may wait.
-    pub(crate) fn admit(&self, permit: &Permit, now: Moment) -> Result<Option<Admission>, Refusal> {
-        let client = permit.client();
+    /// Counts the call, or says when the next one would be admitted. None where it must wait: as
+    /// many calls are under way as may be, or nobody knows yet what was used this month. Then it
+    /// has not been counted.
+    pub(crate) fn admit(
+        &self,
+        permit: &Permit,
+        address: IpAddr,
+        now: Moment,
+    ) -> Result<Option<Admission>, Refusal> {
+        let asked = self.settings.asked(permit.client(), address);
         match self.places.take() {
-            Some(place) => self.counted(client, place, now).map(Some),
-            None => self.check_quota(client, now).map(|()| None),
+            Some(place) => self.counted(&asked, place, now),
+            // Whoever has used up his quota is told so and need not wait for it.
+            None => self.judged(&asked, now, Slot::look).map(|_| None),
         }
     }
 
-    /// After `admit` had no place: one when it is this call's turn, within a short while. Boxed,
-    /// so that the calls that need not wait do not carry the room for it.
+    /// After `admit` said to wait: admitted when it is this call's turn, within a short while.
+    /// Boxed, so that the calls that need not wait do not carry the room for it.
     pub(crate) fn admit_in_turn<'a>(
         &'a self,
         permit: &'a Permit,
+        address: IpAddr,
     ) -> Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send + 'a>> {
         Box::pin(async move {
-            match Arc::clone(&self.places).wait().await {
-                Some(place) => self.counted(permit.client(), place, self.clock.now()),
-                None => {
-                    let detail = "As many calls are under way as proxy.max_concurrent allows, and \
-                                  the queue before them is too long; try again soon.";
-                    Err(Refusal::new(Reason::Overloaded, detail))
+            let asked = self.settings.asked(permit.client(), address);
+            let mut place = Some(self.place_in_turn().await?);
+            // A month may end between the asking and the counting; two do not.
+            for _ in 0..3 {
+                self.learn_month(&asked).await?;
+                let Some(held) = place.take() else { break };
+                if let Some(admission) = self.counted(&asked, held, self.clock.now())? {
+                    return Ok(admission);
                 }
+                place = Some(self.place_in_turn().await?);
             }
+            Err(Refusal::new(Reason::Overloaded, "The month of this client key moves; try again."))
         })
-    }
-
-    pub(crate) fn window_seconds(&self) -> u64 {
-        self.settings.window_seconds
     }
 
     pub(crate) fn in_flight(&self) -> usize {
         self.places.taken()
     }
 
-    fn counted(&self, client: &Client, place: Place, now: Moment) -> Result<Admission, Refusal> {
-        let figures = match self.settings.enabled {
-            true => Some(self.count(client, now)?),
-            false => None,
+    /// What a caller has used, with nothing counted. None where limits are switched off.
+    pub(crate) async fn left(
+        &self,
+        client: &Client,
+        address: IpAddr,
+    ) -> Result<Option<Left>, store::Error> {
+        if !self.settings.enabled {
+            return Ok(None);
+        }
+        let now = self.clock.now();
+        let asked = self.settings.asked(client, address);
+        let slot = self.slots.held_by(client);
+        let mut window = figures(&asked.limits, &look(slot.as_deref(), &asked.limits, now), now);
+        if let Some((within, limits)) = &asked.within {
+            let slot = self.slots.known_within(client.id, *within);
+            window = window.tighter(figures(limits, &look(slot.as_deref(), limits, now), now));
+        }
+        let Some(quota) = asked.limits.monthly else {
+            return Ok(Some(Left { window, month: None }));
         };
-        Ok(Admission { figures, _place: place })
+        let period = self.period(client, now.unix_ms);
+        let used = match slot.and_then(|slot| slot.month(now.unix_ms)) {
+            Some((used, _)) => used,
+            None => self.store.monthly_calls(client.id, period.start_ms).await?,
+        };
+        let reset_unix_seconds = period.end_ms.div_euclid(1000);
+        Ok(Some(Left { window, month: Some(Figures { quota, used, reset_unix_seconds }) }))
     }
 
-    /// Whoever has used up his quota is told so and need not wait for it.
-    fn check_quota(&self, client: &Client, now: Moment) -> Result<(), Refusal> {
-        let quota = self.quota(client);
-        if !self.settings.enabled || quota.unlimited {
+    pub(crate) fn window_seconds(&self) -> u64 {
+        self.settings.window_seconds
+    }
+
+    /// What this node admitted before it was started, as far as it is in a window still.
+    pub(crate) async fn remember(&self, node: &str) -> Result<(), store::Error> {
+        let quota = self.settings.window(0, false);
+        let mut behind = (i64::MIN, None);
+        loop {
+            let page = self.store.recent_calls(node, behind, ROWS_AT_ONCE).await?;
+            let now = self.clock.now();
+            for row in &page {
+                // As if each had come at the end of its span: never too early.
+                let age_ms = now.unix_ms.saturating_sub(row.end_at - 1);
+                let age_ns = u64::try_from(age_ms).unwrap_or(0).saturating_mul(1_000_000);
+                let calls = u32::try_from(row.calls).unwrap_or(u32::MAX);
+                let slot = self.slots.of_id(row.client_id);
+                slot.remember(quota, now.monotonic_ns, age_ns, calls);
+            }
+            let Some(last) = page.last() else { return Ok(()) };
+            behind = (last.end_at, Some(last.client_id));
+        }
+    }
+
+    /// Puts away what rests, now and then. Never ends.
+    pub(crate) async fn sweep(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            self.slots.sweep(self.settings.window(0, false), self.clock.monotonic_ns());
+        }
+    }
+
+    async fn place_in_turn(&self) -> Result<Place, Refusal> {
+        let waited = Arc::clone(&self.places).wait().await;
+        waited.ok_or_else(|| {
+            let detail = "As many calls are under way as proxy.max_concurrent allows, and the \
+                          queue before them is too long; try again soon.";
+            Refusal::new(Reason::Overloaded, detail)
+        })
+    }
+
+    /// What was used of this month before the house started.
+    async fn learn_month(&self, asked: &Asked<'_>) -> Result<(), Refusal> {
+        let now_ms = self.clock.unix_ms();
+        let client = asked.client;
+        let knows = |slot: &Arc<Slot>| slot.month(now_ms).is_some();
+        if asked.limits.monthly.is_none() || self.slots.held_by(client).as_ref().is_some_and(knows)
+        {
             return Ok(());
         }
-        let windows = self.windows.pin();
-        let window = windows.get_or_insert_with(client.id, Arc::default);
-        match window.refusal(quota, now.monotonic_ns) {
-            Some(count) => Err(self.refusal(quota, &count, now)),
-            None => Ok(()),
-        }
+        let period = self.period(client, now_ms);
+        let used = self.store.monthly_calls(client.id, period.start_ms).await.map_err(|fault| {
+            tracing::error!(%fault, "a monthly quota could not be looked up");
+            let detail = "The database does not answer, so what this key has used of its monthly \
+                          quota cannot be looked up; try again.";
+            Refusal::new(Reason::Overloaded, detail)
+        })?;
+        self.slots.of_client(client, |slot| {
+            slot.tell_month(period, used);
+            Said::MonthUnknown
+        });
+        Ok(())
     }
 
-    /// What is left at this moment; nothing is counted. None where limits are switched off.
-    pub(crate) fn left(&self, client: &Client, now: Moment) -> Option<Figures> {
+    fn counted(
+        &self,
+        asked: &Asked<'_>,
+        place: Place,
+        now: Moment,
+    ) -> Result<Option<Admission>, Refusal> {
         if !self.settings.enabled {
-            return None;
+            return Ok(Some(Admission { figures: None, _turn: None, _place: place }));
         }
-        let quota = self.quota(client);
-        let windows = self.windows.pin();
-        let own = windows.get(&client.id).map(|window| window.look(quota, now.monotonic_ns));
-        let figures = figures(quota, &own.unwrap_or_default(), now);
-        let Some(quota) = self.token_quota(client) else { return Some(figures) };
-        let window = self.tokens.window(client, now.unix_ms);
-        let of_token = self::figures(quota, &window.look(quota, now.monotonic_ns), now);
-        Some(figures.tighter(of_token))
+        let Some(figures) = self.judged(asked, now, Slot::admit)? else { return Ok(None) };
+        let turn = asked.limits.concurrent.and_then(|_| self.slots.held_by(asked.client)).map(Turn);
+        Ok(Some(Admission { figures: Some(figures), _turn: turn, _place: place }))
     }
 
-    /// A token with a tier of its own counts twice: in its own window and in that of its client
-    /// key, or whoever makes many tokens would have many quotas.
-    fn count(&self, client: &Client, now: Moment) -> Result<Figures, Refusal> {
-        let Some(quota) = self.token_quota(client) else { return self.count_key(client, now) };
-        self.check_quota(client, now)?;
-        let window = self.tokens.window(client, now.unix_ms);
-        let count = window.count(quota, now.monotonic_ns);
-        if !count.admitted {
-            return Err(self.refusal(quota, &count, now));
+    /// None where the month is not known.
+    fn judged(
+        &self,
+        asked: &Asked<'_>,
+        now: Moment,
+        judge: impl Fn(&Slot, &Limits, Option<(&Slot, &Limits)>, Moment) -> Said,
+    ) -> Result<Option<Figures>, Refusal> {
+        if !self.settings.enabled {
+            return Ok(None);
         }
-        Ok(self.count_key(client, now)?.tighter(figures(quota, &count, now)))
-    }
-
-    fn count_key(&self, client: &Client, now: Moment) -> Result<Figures, Refusal> {
-        let quota = self.quota(client);
-        let count = {
-            let windows = self.windows.pin();
-            windows.get_or_insert_with(client.id, Arc::default).count(quota, now.monotonic_ns)
+        let Asked { client, limits, within } = asked;
+        let said = self.slots.of_client(client, |slot| match within {
+            None => judge(slot, limits, None, now),
+            Some((within, narrow)) => self.slots.of_within(client.id, *within, |inner| {
+                judge(inner, narrow, Some((slot, limits)), now)
+            }),
+        });
+        let (inner, outer) = match within {
+            None => ((LimitKind::Client, limits), LimitKind::Client),
+            Some((Within::Token(_), narrow)) => ((LimitKind::Client, narrow), LimitKind::Client),
+            Some((Within::Address(_), narrow)) => ((LimitKind::Address, narrow), LimitKind::Origin),
         };
-        if count.admitted {
-            return Ok(figures(quota, &count, now));
-        }
-        Err(self.refusal(quota, &count, now))
-    }
-
-    fn refusal(&self, quota: Quota, count: &Count, now: Moment) -> Refusal {
-        let (used, reset_at_ms) = (count.used, reset_at_ms(count, now));
-        let wait_ms = reset_at_ms.saturating_sub(now.unix_ms);
-        let exceeded = Exceeded {
-            limit: LimitKind::Client,
-            quota: quota.calls,
-            used,
-            reset_at_ms: Some(reset_at_ms),
-            retry_after_seconds: u64::try_from(wait_ms).unwrap_or(0).div_ceil(1000).max(1),
-        };
-        let detail = format!(
-            "Limit: {} requests per {}. Current usage: {used}. Reset at: {}",
-            quota.calls,
-            span(self.settings.window_seconds),
-            clock::rfc3339(reset_at_ms)
-        );
-        Refusal::rate_limited(exceeded, detail)
-    }
-
-    fn quota(&self, client: &Client) -> Quota {
-        match client.rights.limit {
-            Some(calls) => Quota { calls, window_ns: self.window_ns(), unlimited: false },
-            None => self.quota_of(client.rights.tier),
+        match said {
+            Said::Counted(count) => Ok(Some(figures(limits, &count, now))),
+            Said::CountedTwice(own, around) => {
+                let own = figures(inner.1, &own, now);
+                Ok(Some(own.tighter(figures(limits, &around, now))))
+            }
+            Said::MonthUnknown | Said::Gone | Said::OuterGone => Ok(None),
+            Said::Over(over) => Err(self.refusal((inner.0, *inner.1), over, now)),
+            Said::OverOuter(over) => Err(self.refusal((outer, *limits), over, now)),
         }
     }
 
-    fn token_quota(&self, client: &Client) -> Option<Quota> {
-        let tier = client.token()?.tier?;
-        Some(self.quota_of(tier)).filter(|quota| !quota.unlimited)
+    fn period(&self, client: &Client, now_ms: i64) -> Period {
+        Period::of(client.id, now_ms, &self.settings.time_zone)
     }
 
-    fn quota_of(&self, tier: Tier) -> Quota {
-        let settings = &self.settings;
-        let (calls, unlimited) = match tier {
-            Tier::Unlimited => (UNLIMITED, true),
-            Tier::Premium => (settings.premium, false),
-            Tier::Standard => (settings.standard, false),
-            Tier::Limited => (settings.limited, false),
+    fn refusal(&self, (own, limits): (LimitKind, Limits), over: Over, now: Moment) -> Refusal {
+        let (limit, quota, used, reset_at_ms) = match over {
+            Over::Window(count) => {
+                (own, limits.window.calls, count.used, Some(reset_at_ms(&count, now)))
+            }
+            Over::Concurrency { used } => {
+                (LimitKind::Concurrency, limits.concurrent.unwrap_or_default(), used, None)
+            }
+            Over::Month { used, until_ms } => {
+                (LimitKind::Monthly, limits.monthly.unwrap_or_default(), used, Some(until_ms))
+            }
         };
-        Quota { calls, window_ns: self.window_ns(), unlimited }
+        let wait_ms = reset_at_ms.map_or(0, |at_ms| at_ms.saturating_sub(now.unix_ms));
+        let retry_after_seconds = u64::try_from(wait_ms).unwrap_or(0).div_ceil(1000).max(1);
+        let exceeded = Exceeded { limit, quota, used, reset_at_ms, retry_after_seconds };
+        Refusal::rate_limited(exceeded, self.sentence(&exceeded))
     }
 
-    fn window_ns(&self) -> u64 {
-        self.settings.window_seconds.saturating_mul(1_000_000_000)
+    fn sentence(&self, over: &Exceeded) -> String {
+        let Exceeded { limit, quota, used, .. } = over;
+        let span = || span(self.settings.window_seconds);
+        let bound = match limit {
+            LimitKind::Concurrency => {
+                return format!("Limit: {quota} requests at once. Current usage: {used}.");
+            }
+            LimitKind::Monthly => String::from("month"),
+            LimitKind::Client | LimitKind::Provider => span(),
+            LimitKind::Address => format!("{} from one address", span()),
+            LimitKind::Origin => format!("{} from all visitors of this page together", span()),
+        };
+        let reset = clock::rfc3339(over.reset_at_ms.unwrap_or_default());
+        format!("Limit: {quota} requests per {bound}. Current usage: {used}. Reset at: {reset}")
+    }
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.0.leave();
     }
 }
 
@@ -229,10 +342,15 @@ impl Figures {
     }
 }
 
-fn figures(quota: Quota, count: &Count, now: Moment) -> Figures {
+fn figures(limits: &Limits, count: &Count, now: Moment) -> Figures {
     let reset_at_ms = reset_at_ms(count, now);
     let reset_unix_seconds = reset_at_ms.div_euclid(1000) + i64::from(reset_at_ms % 1000 > 0);
-    Figures { quota: quota.calls, used: count.used, reset_unix_seconds }
+    Figures { quota: limits.window.calls, used: count.used, reset_unix_seconds }
+}
+
+/// Of the window alone, whatever the other limits say.
+fn look(slot: Option<&Slot>, limits: &Limits, now: Moment) -> Count {
+    slot.map(|slot| slot.window(limits.window, now.monotonic_ns)).unwrap_or_default()
 }
 
 fn reset_at_ms(count: &Count, now: Moment) -> i64 {

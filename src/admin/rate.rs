@@ -60,7 +60,7 @@ impl Rate {
         let now_ns = self.clock.monotonic_ns();
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
         if windows.len() >= KEYS_KEPT {
-            windows.retain(|_, window| window.used(self.quota, now_ns) > 0);
+            windows.retain(|_, window| window.look(self.quota, now_ns).used > 0);
         }
         windows.entry(key).or_default().count(self.quota, now_ns)
     }

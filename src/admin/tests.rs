@@ -88,6 +88,7 @@ async fn face_with(requests_per_minute: u64) -> Face {
         node: String::from("node-a"),
         workers: 1,
         meter: Box::new(|_| {}),
+        counting: ledger::Counting { window_ms: 3_600_000, time_zone: jiff::tz::TimeZone::UTC },
     };
     let (ledger, _lanes) = Ledger::open(opening).await.unwrap();
     let writer = tokio::spawn(ledger.writer());
@@ -114,6 +115,7 @@ async fn face_with(requests_per_minute: u64) -> Face {
             premium: 1000,
             standard: 100,
             limited: 10,
+            time_zone: jiff::tz::TimeZone::UTC,
         },
         figures: Arc::new(|| String::from("# EOF\n")),
         readiness: Arc::new(|| Box::pin(async { Vec::new() })),

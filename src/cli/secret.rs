@@ -65,7 +65,7 @@ pub(super) enum Command {
     },
     /// One secret, without its value
     Show(One),
-    /// Change what is known of a secret; a new value is a new version
+    /// Change what is known of a secret; for a new value, destroy it and add it anew
     Set {
         #[command(flatten)]
         one: One,
@@ -192,8 +192,11 @@ impl Add {
         input::refuse_values(&self.extra)?;
         let (output, reach) = (ground.output(self.reach.print), self.reach.clone());
         let stored = link::with(ground, &reach, async move |link| {
-            let path = format!("{PROVIDERS}/{}", encoded(&self.provider));
-            let fields = fields(&link.get(&path).await?);
+            // Looked for here: what was typed in its place may be a value, and calls are recorded.
+            let known = link.list(PROVIDERS).await?;
+            let mut known = known["items"].as_array().into_iter().flatten();
+            let provider = known.find(|known| known["id"] == self.provider.as_str());
+            let fields = fields(provider.ok_or_else(unknown_provider)?);
             let values = input::values(&self.provider, &fields)?;
             let _progress = Progress::of("the key is sealed");
             link.post(SECRETS, Some(self.body(values)?)).await
@@ -216,6 +219,13 @@ impl Add {
         }
         Ok(body)
     }
+}
+
+fn unknown_provider() -> Failure {
+    Failure::new(
+        "no provider of that name is known; the first argument is the provider, as in `sealgate \
+         secret add polygon`, and `sealgate provider list` names them",
+    )
 }
 
 impl Changes {

@@ -94,6 +94,10 @@ fn path_fits(pattern: &[Segment], segments: &[&str]) -> bool {
 
 fn parse_rule(text: &str) -> Result<Rule, BadScope> {
     let bad = |fault| BadScope { scope: text.to_owned(), fault };
+    // A signed token names its scopes in one line, parted by blanks: other services would read two.
+    if text.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(bad("a scope has no blanks; write one in a path as %20"));
+    }
     let (denies, body) = match text.strip_prefix('!') {
         Some(body) => (true, body),
         None => (false, text),

@@ -38,5 +38,5 @@ fn page(ground: &Ground<'_>, value: &toml::Value) -> Result<PageSettings, Fault>
         let tiers = Tier::ALL.map(Tier::as_str).join(", ");
         ground.fault(KEY, format!("tier {:?} is none of {tiers}", raw.tier))
     })?;
-    Ok(PageSettings { origin: raw.origin, tier, routes: raw.routes })
+    Ok(PageSettings { origin: raw.origin, tier, limit: raw.limit, routes: raw.routes })
 }

@@ -62,7 +62,7 @@ fn line(lead: &str, name: &str, setting: &Setting) -> String {
 fn browser_origins(setting: &Setting) -> String {
     format!(
         "\n# [[{}]]{:24}# {}\n# origin = \"https://app.example\"\n# role = \"guest\"\n\
-         # tier = \"limited\"\n# routes = [\"polygon:GET:/v2/aggs/**\"]\n",
+         # tier = \"limited\"\n# limit = 10000\n# routes = [\"polygon:GET:/v2/aggs/**\"]\n",
         setting.key, "", setting.help
     )
 }

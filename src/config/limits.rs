@@ -19,10 +19,11 @@ pub(super) fn limits(ground: &Ground<'_>, raw: &RawLimits) -> Result<limiter::Se
         premium: raw.tiers.premium,
         standard: raw.tiers.standard,
         limited: raw.tiers.limited,
+        time_zone: time_zone(ground, raw)?,
     })
 }
 
-pub(super) fn time_zone(ground: &Ground<'_>, raw: &RawLimits) -> Result<jiff::tz::TimeZone, Fault> {
+fn time_zone(ground: &Ground<'_>, raw: &RawLimits) -> Result<jiff::tz::TimeZone, Fault> {
     if raw.time_zone == "UTC" {
         return Ok(jiff::tz::TimeZone::UTC);
     }
@@ -44,10 +45,7 @@ pub(super) fn not_yet(ground: &Ground<'_>, raw: &Raw) -> Result<(), Fault> {
         return Err(ground.fault("audit.durability", what));
     }
     // Settings whose work is not built yet: taken at their default, never silently without effect.
-    let unbuilt = [
-        ("limits.time_zone", raw.limits.time_zone != "UTC"),
-        ("audit.retention_days", raw.audit.retention_days != 90),
-    ];
+    let unbuilt = [("audit.retention_days", raw.audit.retention_days != 90)];
     match unbuilt.iter().find(|(_, is_set)| *is_set) {
         Some((key, _)) => {
             let what = "this version does not act on it yet; leave it out";

@@ -203,12 +203,19 @@ pub(super) struct RawOrigin {
     pub(super) role: String,
     #[serde(default = "limited")]
     pub(super) tier: String,
+    #[serde(default = "origin_limit")]
+    pub(super) limit: u64,
     #[serde(default)]
     pub(super) routes: Vec<String>,
 }
 
 fn guest() -> String {
     String::from("guest")
+}
+
+/// Whoever has many addresses must not spend a company's calls.
+fn origin_limit() -> u64 {
+    10_000
 }
 
 fn limited() -> String {

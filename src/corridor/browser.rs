@@ -2,7 +2,7 @@
 //! preflights and puts the CORS headers on whatever goes back to a listed page. Must never take an
 //! origin for listed that is not written exactly so, and never allow credentials.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
@@ -22,6 +22,8 @@ use crate::refusal::{Reason, Refusal};
 pub(crate) struct PageSettings {
     pub(crate) origin: String,
     pub(crate) tier: Tier,
+    /// Calls of all its visitors together in a window; 0: no such limit.
+    pub(crate) limit: u64,
     /// Scopes; empty: nothing passes.
     pub(crate) routes: Vec<String>,
 }
@@ -118,7 +120,7 @@ fn guest(page: &PageSettings, scopes: Scopes) -> Client {
             scopes: Some(scopes),
             allowed_ips: None,
             allowed_origins: None,
-            limit: None,
+            limit: (page.limit > 0).then_some(page.limit),
             monthly_quota: None,
             max_concurrent: None,
             secrets: Vec::new(),
@@ -127,5 +129,6 @@ fn guest(page: &PageSettings, scopes: Scopes) -> Client {
         active: true,
         shows: Shows::Page,
         fate: Fate::default(),
+        allowance: OnceLock::new(),
     }
 }

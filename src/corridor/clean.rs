@@ -20,11 +20,16 @@ use crate::refusal::{Reason, Refusal};
 const X_SEALGATE_SECRET: HeaderName = HeaderName::from_static("x-sealgate-secret");
 
 /// Known to widespread server frameworks, which do what they name.
-static METHOD_OVERRIDES: [HeaderName; 3] = [
-    HeaderName::from_static("x-http-method-override"),
-    HeaderName::from_static("x-http-method"),
-    HeaderName::from_static("x-method-override"),
+const METHOD_OVERRIDES: [&str; 6] = [
+    "x-http-method-override",
+    "x-http-method",
+    "x-method-override",
+    "x-method",
+    "x-original-method",
+    "x-forwarded-method",
 ];
+/// And to some, another path.
+const PATH_OVERRIDES: [&str; 3] = ["x-original-url", "x-rewrite-url", "x-original-uri"];
 
 /// What callers ask for; not yet what may leave. The head stays where it came in and is worked on
 /// there: moving it from step to step cost more than most of the steps.
@@ -105,8 +110,14 @@ impl<'r> Inbound<'r> {
 
     /// What the caller would have a provider take for the method.
     pub(super) fn methods_in_headers(&self) -> impl Iterator<Item = String> {
-        let named = METHOD_OVERRIDES.iter().flat_map(|name| self.parts.headers.get_all(name));
-        named.map(|value| String::from_utf8_lossy(value.as_bytes()).to_ascii_uppercase())
+        let named =
+            self.parts.headers.iter().filter(|(name, _)| is_one_of(name, &METHOD_OVERRIDES));
+        named.map(|(_, value)| String::from_utf8_lossy(value.as_bytes()).to_ascii_uppercase())
+    }
+
+    /// Some providers serve what a header names instead of the path.
+    pub(super) fn names_another_path(&self) -> bool {
+        self.parts.headers.keys().any(|name| is_one_of(name, &PATH_OVERRIDES))
     }
 
     pub(super) fn provider(&self) -> Option<&Arc<Provider>> {
@@ -329,4 +340,9 @@ fn is_ours_or_hop_by_hop(name: &str) -> bool {
             | "x-request-id"
     ) || name.starts_with("x-forwarded-")
         || name.starts_with("x-sealgate-")
+}
+/// Many servers take an underscore for a hyphen.
+fn is_one_of(name: &HeaderName, names: &[&str]) -> bool {
+    let plain = name.as_str().bytes().map(|byte| if byte == b'_' { b'-' } else { byte });
+    names.iter().any(|wanted| plain.clone().eq(wanted.bytes()))
 }

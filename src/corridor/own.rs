@@ -156,7 +156,7 @@ impl<'c> OwnCall<'c> {
         }
     }
 
-    fn address(&self) -> IpAddr {
+    pub(crate) fn address(&self) -> IpAddr {
         self.raw.address
     }
 

@@ -14,7 +14,7 @@ use uuid::Uuid;
 use super::journal::Journal;
 use super::lane::Lane;
 use super::sink::Sink;
-use super::tally::Meter;
+use super::tally::{Counting, Meter};
 use super::writer::Writer;
 use super::{Inner, Ledger, Served, Settings, recovery};
 use crate::clock::Clock;
@@ -31,6 +31,7 @@ pub(crate) struct Opening {
     pub(crate) node: String,
     pub(crate) workers: usize,
     pub(crate) meter: Meter,
+    pub(crate) counting: Counting,
 }
 
 /// Why there is no ledger.
@@ -48,10 +49,11 @@ impl Ledger {
     /// Stores what an earlier process left in the journal, then makes fresh lanes: one for each
     /// worker, in order.
     pub(crate) async fn open(opening: Opening) -> Result<(Self, Vec<Lane>), Error> {
-        let Opening { settings, store, clock, installation, node, workers, meter } = opening;
+        let Opening { settings, store, clock, installation, node, workers, meter, counting } =
+            opening;
         let sink = Sink::new(store);
         let journal = Journal::new(&settings, installation, &node, workers)?;
-        let recovered = recovery::run(&journal, &sink, &clock, &node).await?;
+        let recovered = recovery::run(&journal, &sink, &clock, (&node, &counting)).await?;
 
         let shared = journal.lanes(&clock)?;
         let mut lanes = Vec::with_capacity(shared.len());
@@ -61,7 +63,7 @@ impl Ledger {
         }
         let sums = lanes.iter().map(Lane::sums).collect();
         let house = lanes.pop().ok_or(Error::Budget { budget_bytes: 0, workers: 0 })?;
-        let writer = Writer::new(&node, recovered.link, recovered.batch, meter);
+        let writer = Writer::new((&node, recovered.link), &recovered.batch, (meter, counting));
         let inner = Inner {
             node,
             sink,

@@ -19,7 +19,7 @@ use super::mapping::Segment;
 use super::record::{ActorRef, Begin, Kind};
 use super::sink::Sink;
 use super::slot::{Content, Slot};
-use super::tally::Batch;
+use super::tally::{Batch, Counting};
 use super::view::View;
 use crate::clock::Clock;
 use crate::crypto::{Sha256, label};
@@ -53,7 +53,7 @@ pub(super) async fn run(
     journal: &Journal,
     sink: &Sink,
     clock: &Clock,
-    node: &str,
+    (node, counting): (&str, &Counting),
 ) -> Result<Recovered, Error> {
     let left = journal.left_behind()?;
     let (paths, segments): (Vec<_>, Vec<_>) = left.into_iter().unzip();
@@ -63,8 +63,9 @@ pub(super) async fn run(
     if missing.is_some() {
         journal.note_cut(link.next_sequence);
     }
-    let mut recovered =
-        Recovered { link, batch: Batch::default(), findings: missing.into_iter().collect() };
+    let counted = sink.store().counted_records(node).await?.unwrap_or(link.next_sequence);
+    let batch = Batch::new(counting.span_ms());
+    let mut recovered = Recovered { link, batch, findings: missing.into_iter().collect() };
     let mut found = scan(&segments, clock.unix_ms());
     let stored = stored_ids(sink, node, &found).await?;
     found.retain(|one| {
@@ -80,6 +81,7 @@ pub(super) async fn run(
     }
     store(&mut recovered, sink, node, (&segments, &found)).await?;
     journal.remember(&recovered.link);
+    count(sink, (node, counting), (counted, recovered.link, clock)).await?;
     drop(segments);
     for path in &paths {
         journal.remove(path)?;
@@ -228,12 +230,38 @@ async fn store(
         }
         let (stored, unstored) = rest.split_at_checked(packer.records()).unwrap_or((rest, &[]));
         let link = packer.link();
-        sink.append(&packer.finish(), &[]).await?;
+        sink.append(&packer.finish(), None).await?;
         recovered.link = link;
         for one in stored {
             free(segments, one);
         }
         rest = unstored;
+    }
+    Ok(())
+}
+
+/// What is stored and not counted yet: a process counts a little later than it stores, and a
+/// killed one does not.
+async fn count(
+    sink: &Sink,
+    (node, counting): (&str, &Counting),
+    (counted, link, clock): (u64, Link, &Clock),
+) -> Result<(), Error> {
+    let mut batch = Batch::new(counting.span_ms());
+    let mut next = counted;
+    while next < link.next_sequence {
+        let page = sink.store().record_blocks_from(node, next, BLOCKS_A_READ).await?;
+        let Some(last) = page.last() else { break };
+        next = last.first_sequence.saturating_add(last.records);
+        // What cannot be read is told of by whoever verifies the trail.
+        for block in page.iter().filter_map(|block| Unpacked::read(&block.body).ok()) {
+            block.items.iter().filter_map(|item| item.view()).for_each(|view| batch.add(&view));
+        }
+    }
+    if next > counted {
+        let through = (link.next_sequence, clock.unix_ms());
+        let counted = batch.uses.to_counted(counting, through);
+        sink.store().count_records(node, &counted).await?;
     }
     Ok(())
 }

@@ -2,7 +2,7 @@
 //! A place of its own so that a test can let it fail before a commit, or after one, when nobody
 //! knows whether it happened.
 
-use crate::store::{Error, RecordBlock, Store, Touch};
+use crate::store::{Counted, Error, RecordBlock, Store};
 
 pub(super) struct Sink {
     store: Store,
@@ -35,7 +35,11 @@ impl Sink {
         &self.store
     }
 
-    pub(super) async fn append(&self, block: &RecordBlock, touches: &[Touch]) -> Result<(), Error> {
+    pub(super) async fn append(
+        &self,
+        block: &RecordBlock,
+        counted: Option<&Counted>,
+    ) -> Result<(), Error> {
         #[cfg(test)]
         {
             let fault = self.faults.lock().unwrap().pop_front();
@@ -44,17 +48,17 @@ impl Sink {
                 None => {}
                 Some(Fault::BeforeCommit) => return Err(failed),
                 Some(Fault::AfterCommit) => {
-                    self.store.append_record_block(block, touches).await?;
+                    self.store.append_record_block(block, counted).await?;
                     return Err(failed);
                 }
                 Some(Fault::Silence { committed }) => {
                     if committed {
-                        self.store.append_record_block(block, touches).await?;
+                        self.store.append_record_block(block, counted).await?;
                     }
                     std::future::pending::<()>().await;
                 }
             }
         }
-        self.store.append_record_block(block, touches).await
+        self.store.append_record_block(block, counted).await
     }
 }

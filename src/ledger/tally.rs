@@ -6,12 +6,14 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use super::record::{ActorKind, Kind};
 use super::sums;
 use super::view::View;
-use crate::store::Touch;
+use crate::quota::Period;
+use crate::store::{Counted, MonthlyCalls, RecentCalls, Touch};
 
 /// Calls of one batch that share kind, provider and status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,10 +34,18 @@ pub(crate) struct Tally {
 pub(crate) type Meter = Box<dyn FnMut(&Tally) + Send>;
 
 /// The counts of the batch at hand.
-#[derive(Default)]
 pub(super) struct Batch {
     tallies: Vec<Tally>,
     pub(super) uses: Uses,
+    span_ms: i64,
+}
+
+/// How quotas are counted, so that a restart finds what was used.
+#[derive(Clone, Debug)]
+pub(crate) struct Counting {
+    pub(crate) window_ms: i64,
+    /// Of monthly quotas.
+    pub(crate) time_zone: TimeZone,
 }
 
 /// What calls leave on their client keys.
@@ -45,12 +55,25 @@ pub(super) struct Uses(HashMap<Uuid, Use>);
 #[derive(Clone)]
 struct Use {
     calls: u64,
+    /// Those that counted against its quotas, by the end of the span in which they came.
+    counted: Vec<(i64, u64)>,
     last_ms: i64,
     endpoint: String,
     address: Option<IpAddr>,
 }
 
+impl Counting {
+    /// A sixtieth of the window, as quotas are counted.
+    pub(super) fn span_ms(&self) -> i64 {
+        (self.window_ms / 60).max(1)
+    }
+}
+
 impl Batch {
+    pub(super) fn new(span_ms: i64) -> Self {
+        Self { tallies: Vec::new(), uses: Uses::default(), span_ms }
+    }
+
     pub(super) fn forget(&mut self) {
         for tally in &mut self.tallies {
             tally.durations_ns.clear();
@@ -67,7 +90,7 @@ impl Batch {
             tally.bytes_out += closing.bytes_out;
         }
         match view.actor_kind {
-            ActorKind::Key | ActorKind::Token => self.uses.add(view),
+            ActorKind::Key | ActorKind::Token => self.uses.add(view, self.span_ms),
             ActorKind::Operator | ActorKind::Guest | ActorKind::Local | ActorKind::House => {}
         }
     }
@@ -106,17 +129,21 @@ impl Batch {
 }
 
 impl Uses {
-    fn add(&mut self, view: &View<'_>) {
+    fn add(&mut self, view: &View<'_>, span_ms: i64) {
         let Some(id) = view.actor_id else {
             return;
         };
         let entry = self.0.entry(id).or_insert_with(|| Use {
             calls: 0,
+            counted: Vec::new(),
             last_ms: i64::MIN,
             endpoint: String::new(),
             address: None,
         });
         entry.calls += sums::calls_of(view.kind, view.detail);
+        if view.kind == Kind::Usage && view.forwards > 0 {
+            entry.count(end_of_span(view.started_at_ms, span_ms), 1);
+        }
         if view.started_at_ms >= entry.last_ms {
             entry.last_ms = view.started_at_ms;
             entry.endpoint.clear();
@@ -128,12 +155,20 @@ impl Uses {
     /// Adds another's counts to these.
     pub(super) fn merge(&mut self, others: &Self) {
         for (id, other) in &others.0 {
-            let held = self.0.entry(*id).or_insert_with(|| Use { calls: 0, ..other.clone() });
-            let calls = held.calls + other.calls;
-            if other.last_ms > held.last_ms {
-                held.clone_from(other);
+            let held = self.0.entry(*id).or_insert_with(|| Use {
+                calls: 0,
+                counted: Vec::new(),
+                ..other.clone()
+            });
+            held.calls += other.calls;
+            for (end_at, calls) in &other.counted {
+                held.count(*end_at, *calls);
             }
-            held.calls = calls;
+            if other.last_ms > held.last_ms {
+                held.last_ms = other.last_ms;
+                held.endpoint.clone_from(&other.endpoint);
+                held.address = other.address;
+            }
         }
     }
 
@@ -152,14 +187,70 @@ impl Uses {
         self.0.clear();
     }
 
-    pub(super) fn to_touches(&self) -> Vec<Touch> {
-        let touch = |(id, held): (&Uuid, &Use)| Touch {
-            id: *id,
-            last_used_at: held.last_ms,
-            endpoint: held.endpoint.clone(),
-            address: held.address.map(|address| address.to_string()).unwrap_or_default(),
-            calls: held.calls,
+    /// As it is stored, with the records up to `next_sequence`.
+    pub(super) fn to_counted(
+        &self,
+        counting: &Counting,
+        (next_sequence, now_ms): (u64, i64),
+    ) -> Counted {
+        let mut counted = Counted {
+            next_sequence,
+            forget_before: now_ms.saturating_sub(counting.window_ms + counting.span_ms()),
+            ..Counted::default()
         };
-        self.0.iter().map(touch).collect()
+        for (id, held) in &self.0 {
+            counted.touches.push(held.to_touch(*id));
+            let recent = |(end_at, calls): &(i64, u64)| RecentCalls {
+                end_at: *end_at,
+                client_id: *id,
+                calls: *calls,
+            };
+            counted.recent.extend(held.counted.iter().map(recent));
+            counted.monthly.extend(held.to_months(*id, &counting.time_zone));
+        }
+        counted
     }
+}
+
+impl Use {
+    fn count(&mut self, end_at: i64, calls: u64) {
+        match self.counted.iter_mut().rev().find(|(held, _)| *held == end_at) {
+            Some((_, held)) => *held += calls,
+            None => self.counted.push((end_at, calls)),
+        }
+    }
+
+    fn to_touch(&self, id: Uuid) -> Touch {
+        Touch {
+            id,
+            last_used_at: self.last_ms,
+            endpoint: self.endpoint.clone(),
+            address: self.address.map(|address| address.to_string()).unwrap_or_default(),
+            calls: self.calls,
+        }
+    }
+
+    fn to_months(&self, client_id: Uuid, zone: &TimeZone) -> Vec<MonthlyCalls> {
+        let mut months: Vec<(Period, MonthlyCalls)> = Vec::new();
+        for (end_at, calls) in &self.counted {
+            let at = end_at - 1;
+            match months.iter_mut().find(|(month, _)| (month.start_ms..month.end_ms).contains(&at))
+            {
+                Some((_, held)) => held.calls += calls,
+                None => {
+                    let month = Period::of(client_id, at, zone);
+                    let start = month.start_ms;
+                    months.push((month, MonthlyCalls { client_id, start, calls: *calls }));
+                }
+            }
+        }
+        months.into_iter().map(|(_, calls)| calls).collect()
+    }
+}
+
+/// Spans end where quarters of an hour do, too: no month begins elsewhere.
+fn end_of_span(at_ms: i64, span_ms: i64) -> i64 {
+    const QUARTER_MS: i64 = 900_000;
+    let end_of = |length: i64| (at_ms.div_euclid(length) + 1).saturating_mul(length);
+    end_of(span_ms).min(end_of(QUARTER_MS))
 }

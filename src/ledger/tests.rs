@@ -57,6 +57,7 @@ impl House {
             node: node.to_owned(),
             workers: self.workers,
             meter: Box::new(|_| {}),
+            counting: Counting { window_ms: 3_600_000, time_zone: jiff::tz::TimeZone::UTC },
         }
     }
 
@@ -392,7 +393,7 @@ async fn edits_gaps_and_strangers_in_the_database_are_found() {
         let folder = tempfile::tempdir().unwrap();
         let other = open_store(&folder.path().join("edited.db"), &house.clock).await;
         for block in blocks {
-            other.append_record_block(block, &[]).await.unwrap();
+            other.append_record_block(block, None).await.unwrap();
         }
         let opening = Opening { store: other, ..house.opening("node-a") };
         let settings = Settings { folder: folder.path().join("journal"), ..opening.settings };
@@ -440,7 +441,7 @@ async fn a_tail_that_was_cut_while_nobody_ran_is_found_at_the_next_start() {
     drop((ledger, lanes));
     house.store = open_store(&house.folder.path().join("restored.db"), &house.clock).await;
     for block in &older {
-        house.store.append_record_block(block, &[]).await.unwrap();
+        house.store.append_record_block(block, None).await.unwrap();
     }
     let (trail, bad) = house.judged_after_restart().await;
     assert_eq!(bad.map(|bad| bad.sequence), Some(2));

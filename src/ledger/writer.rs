@@ -13,10 +13,10 @@ use std::time::Duration;
 
 use super::block::{Link, Packer};
 use super::lane::Shared;
-use super::tally::{Batch, Meter, Uses};
+use super::tally::{Batch, Counting, Meter, Uses};
 use super::view::View;
 use super::{Inner, Served, lock};
-use crate::store;
+use crate::store::{self, Counted};
 
 /// Between two looks: while calls come in by the thousand, and otherwise.
 const BUSY: Duration = Duration::from_millis(20);
@@ -30,6 +30,7 @@ const TRIES_WHEN_STOPPING: u32 = 3;
 
 pub(super) struct Writer {
     meter: Meter,
+    counting: Counting,
     packer: Packer,
     /// The end of the chain as far as it is stored.
     link: Link,
@@ -62,15 +63,21 @@ struct Attempt {
 }
 
 impl Writer {
-    pub(super) fn new(node: &str, link: Link, recovered: Batch, mut meter: Meter) -> Self {
+    pub(super) fn new(
+        (node, link): (&str, Link),
+        recovered: &Batch,
+        (mut meter, counting): (Meter, Counting),
+    ) -> Self {
         recovered.report(&mut meter);
+        let span_ms = counting.span_ms();
         Self {
             meter,
+            counting,
             packer: Packer::new(node),
             link,
             waiting: VecDeque::new(),
-            due: recovered.uses,
-            batch: Batch::default(),
+            due: Uses::default(),
+            batch: Batch::new(span_ms),
             uses_waited: USES_EVERY,
             attempt: None,
             failures: 0,
@@ -146,8 +153,8 @@ impl Writer {
             self.succeeded(inner);
         }
         if self.uses_are_due() && !self.due.is_empty() {
-            let touches = self.due.to_touches();
-            if let Err(error) = inner.sink.store().touch_client_keys(&touches).await {
+            let counted = self.counted(inner, &self.due, self.link);
+            if let Err(error) = inner.sink.store().count_records(&inner.node, &counted).await {
                 self.failed(inner, &error);
                 return false;
             }
@@ -180,12 +187,12 @@ impl Writer {
         let records = self.pack(&inner.lanes);
         let attempt =
             Attempt { after: self.packer.link(), records, with_uses: self.uses_are_due() };
-        let touches = match attempt.with_uses {
-            true => self.due.with(&self.batch.uses).to_touches(),
-            false => Vec::new(),
-        };
+        let counted = attempt.with_uses.then(|| {
+            let uses = self.due.with(&self.batch.uses);
+            self.counted(inner, &uses, attempt.after)
+        });
         let block = self.packer.finish();
-        let appended = inner.sink.append(&block, &touches).await;
+        let appended = inner.sink.append(&block, counted.as_ref()).await;
         self.packer.reclaim(block);
         match appended {
             Ok(()) => self.stored(inner, attempt),
@@ -195,6 +202,11 @@ impl Writer {
             }
         }
         Ok(())
+    }
+
+    fn counted(&self, inner: &Inner, uses: &Uses, through: Link) -> Counted {
+        let now_ms = inner.lanes.first().map_or(0, |lane| lane.clock.unix_ms());
+        uses.to_counted(&self.counting, (through.next_sequence, now_ms))
     }
 
     /// Fills one block from what waits. Stores nothing and frees nothing.

@@ -2,6 +2,8 @@
 //! judged by: scopes, networks and origins compiled once. Must never
 //! let a member pass that it did not understand.
 
+use std::sync::OnceLock;
+
 use crate::client::{Client, Fate, Networks, Rights, Scopes, Shows, fault_of_origin};
 use crate::store::ClientKeyRow;
 
@@ -38,5 +40,6 @@ pub(crate) fn client(row: &ClientKeyRow) -> Result<Client, RosterError> {
         active: row.active,
         shows: Shows::Key,
         fate: Fate::default(),
+        allowance: OnceLock::new(),
     })
 }

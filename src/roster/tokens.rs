@@ -69,7 +69,7 @@ impl Made {
     fn count(&self, client: Uuid, now: Moment) -> Result<(), TokenFault> {
         let mut windows = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if windows.len() > FEW {
-            windows.retain(|_, window| window.used(MOST_A_MINUTE, now.monotonic_ns) > 0);
+            windows.retain(|_, window| window.look(MOST_A_MINUTE, now.monotonic_ns).used > 0);
         }
         let count = windows.entry(client).or_default().count(MOST_A_MINUTE, now.monotonic_ns);
         if count.admitted {

@@ -71,6 +71,9 @@ pub(crate) const ARCHIVED: &[Archived] = &[
     Archived { name: "secret_versions", key: &["secret_id", "version"], page: 50 },
     Archived { name: "inventories", key: &["category"], page: 50 },
     Archived { name: "key_jobs", key: &["id"], page: 500 },
+    Archived { name: "monthly_calls", key: &["client_id"], page: 500 },
+    Archived { name: "recent_calls", key: &["node", "end_at", "client_id"], page: 500 },
+    Archived { name: "counted_records", key: &["node"], page: 50 },
     Archived { name: "symbols", key: &["id"], page: 500 },
     // A block may be a mebibyte.
     Archived { name: "record_blocks", key: &["node", "first_sequence"], page: 8 },

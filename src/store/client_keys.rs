@@ -200,15 +200,9 @@ impl Store {
             reading!(self, db => sqlx::query_scalar(ACTIVE_ADMINS).bind(now_ms).fetch_one(db))?;
         Ok(count.unsigned_abs())
     }
-
-    /// Adds the calls, and moves "last used" forward only. Keys that are gone are skipped.
-    pub(crate) async fn touch_client_keys(&self, touches: &[Touch]) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
-        touch(&mut tx, touches).await?;
-        Ok(tx.commit().await?)
-    }
 }
 
+/// Adds the calls, and moves "last used" forward only. Keys that are gone are skipped.
 pub(super) async fn touch(tx: &mut Tx, touches: &[Touch]) -> Result<(), Error> {
     // In one order everywhere, or two nodes could wait for each other's rows.
     let mut ordered: Vec<&Touch> = touches.iter().collect();

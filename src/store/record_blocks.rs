@@ -2,8 +2,8 @@
 //! each row. Must never change or replace a block: a number that is taken is an
 //! error.
 
-use super::client_keys::{self, Touch};
 use super::columns::{Place, signed};
+use super::counted_records::{self, Counted};
 use super::dialect::{changing, reading};
 use super::{Error, Store};
 
@@ -61,12 +61,13 @@ const BEFORE_OF_NODE: &str = select!(
 );
 
 impl Store {
-    /// The block and what its calls leave on their client keys, in one transaction: the point at
-    /// which these records count as stored. `Error::Duplicate` if the block is there already.
+    /// The block and what its calls leave on their client keys, if that is counted now, in one
+    /// transaction: the point at which these records count as stored. `Error::Duplicate` if the
+    /// block is there already.
     pub(crate) async fn append_record_block(
         &self,
         block: &RecordBlock,
-        touches: &[Touch],
+        counted: Option<&Counted>,
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         changing!(
@@ -80,7 +81,9 @@ impl Store {
                 .bind(block.head_hash.as_slice())
                 .bind(block.body.as_slice())
         )?;
-        client_keys::touch(&mut tx, touches).await?;
+        if let Some(counted) = counted {
+            counted_records::count(&mut tx, &block.node, counted).await?;
+        }
         Ok(tx.commit().await?)
     }
 

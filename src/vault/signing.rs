@@ -116,6 +116,11 @@ impl Vault {
     async fn make_signing_key(&self, keyring: &Keyring, number: i64) -> Result<(), VaultError> {
         let _changing = self.changing.lock().await;
         let kek = keyring.active_kek(&self.store, &self.clock, CATEGORY).await?;
+        // No secret is of this category, but each one that has keys has a list.
+        if self.store.list_of(CATEGORY).await?.is_none() {
+            let loaded = self.store.secrets().await?;
+            self.begin_anew(keyring, &loaded, (CATEGORY, None)).await?;
+        }
         let seed = Key::fill_with(crypto::fill_random)?;
         let created_at = self.clock.unix_ms();
         let row = SigningKeyRow { number, kek_id: kek.id(), sealed: Vec::new(), created_at };

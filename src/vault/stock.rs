@@ -195,7 +195,7 @@ impl Vault {
 
     /// A list made of what stands, in the place of one that is lost. None where no key can seal it,
     /// or where another node has just done the same.
-    async fn begin_anew(
+    pub(super) async fn begin_anew(
         &self,
         keyring: &Keyring,
         loaded: &Loaded<StoredSecret>,

@@ -234,5 +234,15 @@ async fn a_narrow_key_cannot_name_another_method_in_a_header() {
     assert_eq!(named(&guest, "POST").await, 403);
     assert_eq!(named(&guest, "head").await, 200);
     assert_eq!(named(&user, "DELETE").await, 200);
+    // However it is spelt, and the path as well.
+    for name in ["X_HTTP_METHOD_OVERRIDE", "x-http_method", "x-original-method"] {
+        let call = narrow.get("/acme/x").header(name, "DELETE");
+        call.send().await.is_refusal(403, "forbidden");
+    }
+    for name in ["x-original-url", "X_Rewrite_URL"] {
+        let moved = |client: &crate::house::Client| client.get("/acme/x").header(name, "/admin");
+        moved(&narrow).send().await.is_refusal(403, "forbidden");
+        assert_eq!(moved(&user).send().await.status, 200);
+    }
     house.leave().await;
 }

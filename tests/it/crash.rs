@@ -136,3 +136,26 @@ fn assert_healthy(site: &Site) {
         site.canary.is_nowhere_in(&path.display().to_string(), &bytes);
     }
 }
+
+/// Calls that were counted before a kill are counted after it, to the call.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_server_gives_nobody_a_fresh_quota() {
+    let site = Site::new().await;
+    site.prepare();
+    let make = ["client", "create", "small", "--tier", "limited", "--monthly-quota", "8", "--json"];
+    let key = site.ground.json(&make)["key"].as_str().unwrap().to_owned();
+    let (mut admitted, mut last) = (0, String::new());
+    for _ in 0..5 {
+        let server = site.ground.serve(&[]);
+        for _ in 0..2 {
+            let call = http().get(format!("{}/acme/x", server.proxy)).header("x-api-key", &key);
+            let answer = call.send().await.unwrap();
+            admitted += u64::from(answer.status() == 200);
+            last = answer.text().await.unwrap();
+        }
+        server.kill();
+    }
+    assert_eq!(admitted, 8, "{last}");
+    assert!(last.contains("\"limit\":\"monthly\""), "{last}");
+    assert_healthy(&site);
+}

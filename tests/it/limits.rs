@@ -7,7 +7,7 @@ use http::Method;
 use hyper::body::Frame;
 use serde_json::json;
 
-use crate::house::{Answer, Channel, Client, House, NOON_MS, Plan};
+use crate::house::{Answer, Channel, Client, House, Kind, NOON_MS, Plan, on_both};
 
 const NOON: i64 = NOON_MS / 1000;
 
@@ -196,5 +196,145 @@ async fn bodies_above_the_limit_are_refused_or_cut_and_never_passed_whole() {
     for seen in house.provider.seen() {
         assert!(seen.body.len() <= 1000, "{} bytes passed", seen.body.len());
     }
+    house.leave().await;
+}
+
+fn month(answer: &Answer) -> (i64, i64) {
+    let body = answer.is_refusal(429, "rate_limited");
+    assert_eq!(body["limit"], "monthly", "{body}");
+    let reset = body["reset_at"].as_str().unwrap();
+    (body["quota"].as_i64().unwrap(), sealgate::clock::parse_rfc3339(reset).unwrap())
+}
+
+async fn a_month_is_counted_and_a_restart_forgets_none_of_it(kind: Kind) {
+    let settings = "limits.time_zone = \"Europe/Berlin\"\n".to_owned();
+    let mut house = House::planned(Plan { database: kind, settings, ..Plan::default() }).await;
+    let client = house.client_with(json!({"monthly_quota": 3})).await;
+    for _ in 0..2 {
+        assert_eq!(client.get("/acme/x").send().await.status, 200);
+    }
+    house.restart().await;
+    let client = house.holder(&client);
+    assert_eq!(client.get("/acme/x").send().await.status, 200);
+    let (quota, reset) = month(&client.get("/acme/x").send().await);
+    // Midnight of the fifteenth in Berlin.
+    let end = sealgate::clock::parse_rfc3339("2026-02-14T23:00:00Z").unwrap();
+    assert_eq!((quota, reset), (3, end));
+    let until = u64::try_from(end - NOON_MS).unwrap();
+    house.clock.advance(Duration::from_millis(until - 1));
+    month(&client.get("/acme/x").send().await);
+    house.clock.advance(Duration::from_millis(1));
+    for _ in 0..3 {
+        assert_eq!(client.get("/acme/x").send().await.status, 200);
+    }
+    month(&client.get("/acme/x").send().await);
+    // A clock that is set back opens no month anew.
+    house.clock.jump_wall(-86_400_000);
+    month(&client.get("/acme/x").send().await);
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn a_month_is_counted_from_the_day_of_the_key_on_sqlite() {
+    a_month_is_counted_and_a_restart_forgets_none_of_it(Kind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_month_is_counted_from_the_day_of_the_key_on_postgres() {
+    a_month_is_counted_and_a_restart_forgets_none_of_it(Kind::Postgres).await;
+}
+
+on_both! {
+async fn a_restart_gives_nobody_a_fresh_window(house: House) {
+    let mut house = house;
+    let client = limited(&house).await;
+    for _ in 0..6 {
+        assert_eq!(client.get("/acme/x").send().await.status, 200);
+    }
+    house.clock.advance(Duration::from_secs(1800));
+    house.restart().await;
+    let client = house.holder(&client);
+    for used in 7..=10 {
+        let answer = client.get("/acme/x").send().await;
+        assert_eq!((answer.status, told(&answer, "X-Sealgate-")[2]), (200, Some(used)));
+    }
+    client.get("/acme/x").send().await.is_refusal(429, "rate_limited");
+    // What was before the restart leaves the window when its time has come, a sixtieth late at most.
+    house.clock.advance(Duration::from_secs(1800 + 120));
+    let answer = client.get("/acme/x").send().await;
+    assert_eq!((answer.status, told(&answer, "X-Sealgate-")[2]), (200, Some(5)));
+    house.leave().await;
+}
+}
+
+#[tokio::test]
+async fn a_key_has_no_more_calls_under_way_than_its_own_limit() {
+    let house = House::open().await;
+    let client = house.client_with(json!({"max_concurrent": 1})).await;
+    let mut held = client.get("/acme/events?n=1").open().await;
+    let over = client.get("/acme/x").send().await;
+    assert_eq!(over.header("retry-after"), Some("1"));
+    let body = over.is_refusal(429, "rate_limited");
+    assert_eq!((&body["limit"], &body["reset_at"]), (&json!("concurrency"), &json!(null)));
+    assert_eq!(body["detail"], "Limit: 1 requests at once. Current usage: 1.");
+    assert_eq!(house.client().await.get("/acme/x").send().await.status, 200, "others are free");
+    house.provider.release(1);
+    while held.next().await.is_some() {}
+    drop(held);
+    // The place is given back with the answer's body, a moment after its last byte.
+    let mut status = 429;
+    for _ in 0..100 {
+        status = client.get("/acme/x").send().await.status;
+        if status == 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(status, 200);
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn visitors_of_a_page_have_a_quota_each_and_one_together() {
+    let settings = "limits.tiers.limited = 2\nproxy.trusted_proxies = [\"127.0.0.1/32\"]\n\
+                    [[browser.origins]]\norigin = \"https://app.example\"\nlimit = 3\n\
+                    routes = [\"acme:GET:/**\"]\n"
+        .to_owned();
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let client = house.client().await;
+    let visit = async |address: &str| {
+        let call = client.bare("/acme/x").header("origin", "https://app.example");
+        call.header("x-forwarded-for", address).send().await
+    };
+    for used in 1..=2 {
+        let answer = visit("192.0.2.1").await;
+        assert_eq!((answer.status, told(&answer, "X-Sealgate-")[2]), (200, Some(used)));
+    }
+    let over = visit("192.0.2.1").await.is_refusal(429, "rate_limited");
+    assert_eq!((&over["limit"], &over["quota"]), (&json!("address"), &json!(2)));
+    assert_eq!(visit("2001:db8::1").await.status, 200);
+    let over = visit("2001:db8::2").await.is_refusal(429, "rate_limited");
+    assert_eq!((&over["limit"], &over["quota"]), (&json!("origin"), &json!(3)));
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn a_caller_is_told_what_is_left_of_his_month_before_and_after_it_was_asked_for() {
+    let mut house = House::open().await;
+    let client = house.client_with(json!({"tier": "limited", "monthly_quota": 3})).await;
+    let left =
+        async |client: &Client| client.get("/api/v1/me").send().await.json()["limits"].clone();
+    let month = |used: u64| {
+        let end = "2026-02-15T00:00:00Z";
+        json!({"limit": 3, "used": used, "remaining": 3 - used, "reset_at": end})
+    };
+    assert_eq!(left(&client).await["month"], month(0));
+    assert_eq!(client.get("/acme/x").send().await.status, 200);
+    assert_eq!(left(&client).await["month"], month(1));
+    house.restart().await;
+    let client = house.holder(&client);
+    let told = left(&client).await;
+    assert_eq!((&told["used"], &told["remaining"]), (&json!(1), &json!(9)), "{told}");
+    assert_eq!(told["month"], month(1));
     house.leave().await;
 }

@@ -173,6 +173,9 @@ async fn both_until_the_key_ends(house: &House, client: &Client) -> (Client, Cli
     );
     let body = oauth(client, &form).await.json();
     assert!(body["expires_in"].as_u64().unwrap() < 600, "{body}");
+    // The first signing key is no finding.
+    let integrity = house.admin.get("/api/v1/admin/integrity").send().await.json();
+    assert_eq!(integrity, json!({"ok": true, "findings": []}));
     (token, house.with_key(&client.id, body["access_token"].as_str().unwrap()))
 }
 
@@ -198,6 +201,7 @@ async fn a_token_is_never_wider_than_its_key() {
         json!({"ttl_seconds": 901}),
         json!({"ttl_seconds": 0}),
         json!({"tier": "vip"}),
+        json!({"scopes": ["acme:GET:/v1/ *:*:/**"]}),
         json!({"scopes": ["acme"]}),
         json!({"origin": "app.example"}),
         json!({"address": "here"}),
@@ -464,6 +468,8 @@ async fn oauth_refuses_in_its_own_words_and_in_ours() {
     assert_eq!(got.header("allow"), Some("POST"));
     // Sealed, nothing is signed and nothing published.
     assert!(house.admin.post("/api/v1/admin/seal").json(&json!({})).send().await.status < 300);
+    // A seal closes the connections that stand.
+    let client = client.over_new_connections();
     let sealed = oauth(&client, &own("")).await;
     assert_eq!((sealed.status, &sealed.json()["error"]), (503, &json!("temporarily_unavailable")));
     client.bare("/.well-known/jwks.json").send().await.is_refusal(503, "sealed");

@@ -40,9 +40,9 @@ pub(crate) struct ClientKey {
     owner: Option<String>,
     /// Calls in a window, where it differs from the tier's.
     limit: Option<u64>,
-    /// Calls in a calendar month. Kept, not enforced by this version.
+    /// Calls in a month, which begins on the day on which the key was made.
     monthly_quota: Option<u64>,
-    /// Calls at once. Kept, not enforced by this version.
+    /// Calls at once.
     max_concurrent: Option<u64>,
     /// Provider to the name of the secret that this key uses there.
     secrets: BTreeMap<String, String>,

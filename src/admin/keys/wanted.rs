@@ -47,10 +47,10 @@ pub(crate) struct NewClientKey {
     /// Origins of pages that may use it. Null: any page, and programs.
     #[schema(example = json!(["https://app.example"]))]
     allowed_origins: Option<Vec<String>>,
-    /// Calls in a calendar month. Kept and answered; not enforced by this version.
+    /// Calls in a month, which begins on the day on which the key was made.
     #[schema(minimum = 1)]
     monthly_quota: Option<u64>,
-    /// Calls at once. Kept and answered; not enforced by this version.
+    /// Calls at once.
     #[schema(minimum = 1)]
     max_concurrent: Option<u64>,
 }
@@ -79,10 +79,10 @@ pub(crate) struct ClientKeyChange {
     /// Origins of pages that may use it. Null: any page, and programs.
     #[schema(example = json!(["https://app.example"]))]
     allowed_origins: Option<Vec<String>>,
-    /// Calls in a calendar month. Kept and answered; not enforced by this version.
+    /// Calls in a month, which begins on the day on which the key was made.
     #[schema(minimum = 1)]
     monthly_quota: Option<u64>,
-    /// Calls at once. Kept and answered; not enforced by this version.
+    /// Calls at once.
     #[schema(minimum = 1)]
     max_concurrent: Option<u64>,
 }

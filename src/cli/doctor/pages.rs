@@ -33,7 +33,7 @@ mod tests {
 
     fn page(origin: &str, routes: &[&str]) -> PageSettings {
         let routes = routes.iter().map(|route| (*route).to_owned()).collect();
-        PageSettings { origin: origin.to_owned(), tier: Tier::Limited, routes }
+        PageSettings { origin: origin.to_owned(), tier: Tier::Limited, limit: 0, routes }
     }
 
     #[test]

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use crate::client::{Client, Right, Scopes, Shows};
 use crate::clock::rfc3339;
 use crate::corridor::{Answer, House, OwnCall};
+use crate::limiter::Figures;
 use crate::refusal::{Reason, Refusal};
 use crate::store::ClientKeyRow;
 
@@ -17,7 +18,8 @@ pub(super) async fn me(mut call: OwnCall<'_>) -> Answer {
     let told = async {
         let Some(caller) = call.caller().await? else { return Err(call.nobody().await) };
         let row = row(call.rooms(), &caller.client).await?;
-        Ok(seen(call.rooms(), &caller.client, row.as_ref()))
+        let limits = limits(&call, &caller.client).await?;
+        Ok(seen(&caller.client, row.as_ref(), limits))
     };
     match told.await {
         Ok(body) => call.answered(StatusCode::OK, body.to_string().into_bytes()),
@@ -44,7 +46,7 @@ pub(super) async fn stats(mut call: OwnCall<'_>) -> Answer {
             "last_used_at": row.and_then(|row| row.last_used_at).map(rfc3339),
             "last_used_endpoint": row.and_then(|row| row.last_used_endpoint.as_deref()),
             "last_used_address": row.and_then(|row| row.last_used_address.as_deref()),
-            "limits": limits(house, &client),
+            "limits": limits(&call, &client).await?,
         }))
     };
     match told.await {
@@ -53,7 +55,7 @@ pub(super) async fn stats(mut call: OwnCall<'_>) -> Answer {
     }
 }
 
-fn seen(house: &House, client: &Client, row: Option<&ClientKeyRow>) -> Value {
+fn seen(client: &Client, row: Option<&ClientKeyRow>, limits: Value) -> Value {
     let (shows, id) = match &client.shows {
         Shows::Key => ("key", Some(client.id.to_string())),
         Shows::Token(_) => ("token", Some(client.id.to_string())),
@@ -90,20 +92,32 @@ fn seen(house: &House, client: &Client, row: Option<&ClientKeyRow>) -> Value {
             "scopes": token.scopes.as_ref().map(texts),
             "origin": token.origin,
         })),
-        "limits": limits(house, client),
+        "limits": limits,
     })
 }
 
-/// What is left in the window; null where limits are switched off.
-fn limits(house: &House, client: &Client) -> Value {
-    let Some(left) = house.limiter.left(client, house.clock.now()) else { return Value::Null };
-    json!({
-        "limit": left.quota,
-        "used": left.used,
-        "remaining": left.remaining(),
-        "window_seconds": house.limiter.window_seconds(),
-        "reset_at": rfc3339(left.reset_unix_seconds.saturating_mul(1000)),
-    })
+/// What is left in the window and in the month; null where limits are switched off.
+async fn limits(call: &OwnCall<'_>, client: &Client) -> Result<Value, Refusal> {
+    let house = call.rooms();
+    let left = house.limiter.left(client, call.address()).await.map_err(|fault| {
+        tracing::error!(%fault, "a monthly quota could not be read");
+        Refusal::new(Reason::Overloaded, "The database does not answer; try again.")
+    })?;
+    let Some(left) = left else { return Ok(Value::Null) };
+    let figures = |figures: Figures| {
+        json!({
+            "limit": figures.quota,
+            "used": figures.used,
+            "remaining": figures.remaining(),
+            "reset_at": rfc3339(figures.reset_unix_seconds.saturating_mul(1000)),
+        })
+    };
+    let mut told = figures(left.window);
+    if let Some(told) = told.as_object_mut() {
+        told.insert(String::from("window_seconds"), house.limiter.window_seconds().into());
+        told.insert(String::from("month"), left.month.map(figures).into());
+    }
+    Ok(told)
 }
 
 /// What admins see of it, too; none for a page.

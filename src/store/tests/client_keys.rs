@@ -48,6 +48,10 @@ pub(super) async fn stored(store: &Store, name: &str, role: Role) -> ClientKeyRo
     key
 }
 
+pub(super) fn counted(next_sequence: u64, touches: Vec<Touch>) -> Counted {
+    Counted { touches, next_sequence, ..Counted::default() }
+}
+
 pub(super) fn touch(id: Uuid, last_used_at: i64, calls: u64) -> Touch {
     let endpoint = format!("/polygon/{last_used_at}");
     Touch { id, last_used_at, endpoint, address: String::from("192.0.2.7"), calls }
@@ -137,7 +141,7 @@ async fn a_rotation_leaves_two_digests_at_most(bed: Bed) {
 
 async fn a_change_keeps_what_calls_left_behind(bed: Bed) {
     let key = stored(&bed.store, "old name", Role::User).await;
-    bed.store.touch_client_keys(&[touch(key.id, 50, 3)]).await.unwrap();
+    bed.store.count_records("a", &counted(1, vec![touch(key.id, 50, 3)])).await.unwrap();
     let renamed = ClientKeyRow {
         name: String::from("new name"),
         role: Role::Guest,
@@ -161,10 +165,10 @@ async fn a_change_keeps_what_calls_left_behind(bed: Bed) {
 async fn calls_add_up_and_last_used_never_goes_back(bed: Bed) {
     let key = stored(&bed.store, "busy", Role::User).await;
     let gone = Uuid::now_v7();
-    let touches = [touch(key.id, 70, 2), touch(gone, 70, 1), touch(key.id, 60, 5)];
-    bed.store.touch_client_keys(&touches).await.unwrap();
-    bed.store.touch_client_keys(&[touch(key.id, 65, 1)]).await.unwrap();
-    bed.store.touch_client_keys(&[]).await.unwrap();
+    let touches = vec![touch(key.id, 70, 2), touch(gone, 70, 1), touch(key.id, 60, 5)];
+    bed.store.count_records("a", &counted(1, touches)).await.unwrap();
+    bed.store.count_records("a", &counted(2, vec![touch(key.id, 65, 1)])).await.unwrap();
+    bed.store.count_records("a", &counted(3, Vec::new())).await.unwrap();
     let now = bed.store.client_key(key.id).await.unwrap().unwrap();
     assert_eq!((now.request_count, now.last_used_at), (8, Some(70)));
     assert_eq!(now.last_used_endpoint.as_deref(), Some("/polygon/70"));

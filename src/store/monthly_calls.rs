@@ -1,0 +1,51 @@
+//! The table `monthly_calls`: what each client key has used of its month, added up with the records
+//! of those calls. Must never count into a month that is over: a call that ends late is that
+//! month's no more.
+
+use uuid::Uuid;
+
+use super::columns::signed;
+use super::dialect::{Tx, changing, reading};
+use super::{Error, Store};
+
+/// Calls of a month that began at `start`, to be added.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct MonthlyCalls {
+    pub(crate) client_id: Uuid,
+    pub(crate) start: i64,
+    pub(crate) calls: u64,
+}
+
+const ADD: &str = "INSERT INTO monthly_calls (client_id, start, calls) VALUES ($1, $2, $3)
+    ON CONFLICT (client_id) DO UPDATE SET
+        calls = excluded.calls
+            + CASE WHEN monthly_calls.start = excluded.start THEN monthly_calls.calls ELSE 0 END,
+        start = excluded.start
+    WHERE monthly_calls.start <= excluded.start";
+const CALLS: &str = "SELECT calls FROM monthly_calls WHERE client_id = $1 AND start = $2";
+
+impl Store {
+    /// What a client key has used of the month that began then.
+    pub(crate) async fn monthly_calls(&self, client_id: Uuid, start: i64) -> Result<u64, Error> {
+        let calls: Option<i64> = reading!(self, db => {
+            sqlx::query_scalar(CALLS).bind(client_id.to_string()).bind(start).fetch_optional(db)
+        })?;
+        Ok(calls.and_then(|calls| u64::try_from(calls).ok()).unwrap_or(0))
+    }
+}
+
+pub(super) async fn add(tx: &mut Tx, calls: &[MonthlyCalls]) -> Result<(), Error> {
+    // In one order everywhere, or two nodes could wait for each other's rows.
+    let mut ordered: Vec<&MonthlyCalls> = calls.iter().collect();
+    ordered.sort_by_key(|calls| (calls.client_id, calls.start));
+    for one in ordered {
+        changing!(
+            tx,
+            sqlx::query(ADD)
+                .bind(one.client_id.to_string())
+                .bind(one.start)
+                .bind(signed(one.calls))
+        )?;
+    }
+    Ok(())
+}

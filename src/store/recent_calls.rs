@@ -1,0 +1,81 @@
+//! The table `recent_calls`: what each client key was admitted by a node within the last window, in
+//! short spans, so that a restart gives nobody a fresh window.
+//! Must never keep what is in no window any more.
+
+use uuid::Uuid;
+
+use super::columns::{Place, signed};
+use super::dialect::{Tx, changing, reading};
+use super::{Error, Store};
+
+/// Calls of a short span that ends at `end_at`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RecentCalls {
+    pub(crate) end_at: i64,
+    pub(crate) client_id: Uuid,
+    pub(crate) calls: u64,
+}
+
+#[derive(sqlx::FromRow)]
+struct RawCalls {
+    end_at: i64,
+    client_id: String,
+    calls: i64,
+}
+
+const ADD: &str = "INSERT INTO recent_calls (node, end_at, client_id, calls)
+    VALUES ($1, $2, $3, $4)
+    ON CONFLICT (node, end_at, client_id)
+    DO UPDATE SET calls = recent_calls.calls + excluded.calls";
+const FORGET: &str = "DELETE FROM recent_calls WHERE node = $1 AND end_at < $2";
+const PAGE: &str = "SELECT end_at, client_id, calls FROM recent_calls
+    WHERE node = $1 AND (end_at > $2 OR (end_at = $2 AND client_id > $3))
+    ORDER BY end_at, client_id LIMIT $4";
+
+impl Store {
+    /// The next rows of a node behind the one that is given, oldest first.
+    pub(crate) async fn recent_calls(
+        &self,
+        node: &str,
+        (end_at, client_id): (i64, Option<Uuid>),
+        limit: u32,
+    ) -> Result<Vec<RecentCalls>, Error> {
+        let behind = client_id.map(|id| id.to_string()).unwrap_or_default();
+        let raw: Vec<RawCalls> = reading!(self, db => {
+            sqlx::query_as(PAGE)
+                .bind(node)
+                .bind(end_at)
+                .bind(behind.as_str())
+                .bind(i64::from(limit))
+                .fetch_all(db)
+        })?;
+        let read = |raw: RawCalls| {
+            let place = Place { table: "recent_calls", row: &raw.client_id };
+            Ok(RecentCalls {
+                end_at: raw.end_at,
+                client_id: place.id("client_id", &raw.client_id)?,
+                calls: place.count("calls", raw.calls)?,
+            })
+        };
+        raw.into_iter().map(read).collect()
+    }
+}
+
+pub(super) async fn add(tx: &mut Tx, node: &str, calls: &[RecentCalls]) -> Result<(), Error> {
+    for one in calls {
+        changing!(
+            tx,
+            sqlx::query(ADD)
+                .bind(node)
+                .bind(one.end_at)
+                .bind(one.client_id.to_string())
+                .bind(signed(one.calls))
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) async fn forget(tx: &mut Tx, node: &str, before: i64) -> Result<(), Error> {
+    changing!(tx, sqlx::query(FORGET).bind(node).bind(before))?;
+    Ok(())
+}
