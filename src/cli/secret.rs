@@ -194,8 +194,9 @@ impl Add {
         let stored = link::with(ground, &reach, async move |link| {
             // Looked for here: what was typed in its place may be a value, and calls are recorded.
             let known = link.list(PROVIDERS).await?;
-            let mut known = known["items"].as_array().into_iter().flatten();
-            let provider = known.find(|known| known["id"] == self.provider.as_str());
+            let mut known = known.get("items").and_then(Value::as_array).into_iter().flatten();
+            let wanted = Some(self.provider.as_str());
+            let provider = known.find(|known| known.get("id").and_then(Value::as_str) == wanted);
             let fields = fields(provider.ok_or_else(unknown_provider)?);
             let values = input::values(&self.provider, &fields)?;
             let _progress = Progress::of("the key is sealed");
