@@ -145,7 +145,7 @@ impl Bench {
         let client = Arc::new(client::Client {
             id: Uuid::nil(),
             name: String::from("bench"),
-            rights: client::Rights {
+            rights: Arc::new(client::Rights {
                 role: client::Role::User,
                 tier: client::Tier::Unlimited,
                 scopes: None,
@@ -155,7 +155,7 @@ impl Bench {
                 monthly_quota: None,
                 max_concurrent: None,
                 secrets: Vec::new(),
-            },
+            }),
             expires_at_ms: None,
             active: true,
             shows: client::Shows::Key,

@@ -26,7 +26,8 @@ pub(crate) use self::token::{Token, Wider};
 pub(crate) struct Client {
     pub id: Uuid,
     pub name: String,
-    pub rights: Rights,
+    /// Most keys of a house have the same rights as others: one copy in memory for all of them.
+    pub rights: Arc<Rights>,
     /// The sooner end where a token has one of its own.
     pub expires_at_ms: Option<i64>,
     pub active: bool,
@@ -46,7 +47,7 @@ pub(crate) enum Shows {
 }
 
 /// What a client key may do. Whoever was let in under other rights must ask again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Rights {
     pub role: Role,
     pub tier: Tier,
@@ -194,7 +195,7 @@ impl Client {
         Self {
             id: Uuid::nil(),
             name: String::from("test"),
-            rights: Rights {
+            rights: Arc::new(Rights {
                 role,
                 tier: Tier::Standard,
                 scopes: None,
@@ -204,7 +205,7 @@ impl Client {
                 monthly_quota: None,
                 max_concurrent: None,
                 secrets: Vec::new(),
-            },
+            }),
             expires_at_ms: None,
             active: true,
             shows: Shows::Key,

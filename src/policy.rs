@@ -146,8 +146,10 @@ mod tests {
 
     fn client(role: Role, scopes: Option<&[&str]>) -> Client {
         let mut client = Client::of_role(role);
-        client.rights.scopes = scopes.map(|texts| Scopes::parse(texts).unwrap());
-        client.rights.secrets = vec![(String::from("polygon"), String::from("desk"))];
+        Arc::make_mut(&mut client.rights).scopes =
+            scopes.map(|texts| Scopes::parse(texts).unwrap());
+        Arc::make_mut(&mut client.rights).secrets =
+            vec![(String::from("polygon"), String::from("desk"))];
         client
     }
 
@@ -201,7 +203,8 @@ mod tests {
             (&[], "192.0.2.7", false),
         ] {
             let mut client = client(Role::User, None);
-            client.rights.allowed_ips = Some(Networks::parse(networks).unwrap());
+            Arc::make_mut(&mut client.rights).allowed_ips =
+                Some(Networks::parse(networks).unwrap());
             let decided = check_from(client, ("openai", "GET", None), address, None);
             let expected = if allowed { Ok(None) } else { Err(Denied::Address) };
             assert_eq!(decided, expected, "{networks:?} {address}");
@@ -238,7 +241,8 @@ mod tests {
             (None, false),
         ] {
             let mut client = client(Role::User, None);
-            client.rights.allowed_origins = Some(vec![String::from("https://app.example")]);
+            Arc::make_mut(&mut client.rights).allowed_origins =
+                Some(vec![String::from("https://app.example")]);
             let decided = check_from(client, ("openai", "GET", None), "192.0.2.7", origin);
             let expected = if allowed { Ok(None) } else { Err(Denied::Origin) };
             assert_eq!(decided, expected, "{origin:?}");

@@ -51,6 +51,7 @@ pub(crate) struct Roster {
     failures: Failures,
     most_token_seconds: u64,
     made: tokens::Made,
+    alike: compiled::Alike,
 }
 
 /// Where a credential stood.
@@ -98,6 +99,7 @@ impl Roster {
             failures: Failures::new(FREE_FAILURES),
             most_token_seconds: MOST_TOKEN_SECONDS,
             made: tokens::Made::default(),
+            alike: compiled::Alike::default(),
         })
     }
 
@@ -332,7 +334,10 @@ impl Roster {
         };
         Ok(match found {
             Some((row, valid_until_ms)) => match compiled(&row) {
-                Ok(client) => Entry::known(Arc::new(client), valid_until_ms),
+                Ok(mut client) => {
+                    self.alike.share(&mut client);
+                    Entry::known(Arc::new(client), valid_until_ms)
+                }
                 Err(fault) => {
                     tracing::error!(id = %row.id, %fault, "integrity: a client key is closed");
                     self.unknown()

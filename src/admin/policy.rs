@@ -106,11 +106,12 @@ async fn explain(call: Call, sent: Sent) -> Result<Answer, Refused> {
 
 /// What was not told cannot decide.
 fn leave_out(client: &mut Client, address: Option<IpAddr>, origin: Option<&str>) {
+    let rights = Arc::make_mut(&mut client.rights);
     if address.is_none() {
-        client.rights.allowed_ips = None;
+        rights.allowed_ips = None;
     }
     if origin.is_none() {
-        client.rights.allowed_origins = None;
+        rights.allowed_origins = None;
     }
 }
 

@@ -5,11 +5,11 @@
 use std::net::IpAddr;
 
 /// A list of networks; empty holds nobody.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Networks(Vec<Network>);
 
 /// IPv4 stands in its mapped form, so that one comparison serves both.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Network {
     base: u128,
     mask: u128,

@@ -5,7 +5,7 @@
 mod cover;
 
 /// A set of rules, deny before allow; empty allows nothing.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Scopes {
     rules: Vec<Rule>,
 }
@@ -17,7 +17,7 @@ pub(crate) struct BadScope {
     pub fault: &'static str,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Rule {
     text: String,
     denies: bool,
@@ -28,7 +28,7 @@ struct Rule {
     path: Vec<Segment>,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 enum Segment {
     Exactly(String),
     One,

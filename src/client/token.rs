@@ -70,7 +70,7 @@ mod tests {
 
     #[test]
     fn a_token_is_no_wider_than_its_client_key() {
-        let mut rights = Client::of_role(Role::User).rights;
+        let mut rights = Rights::clone(&Client::of_role(Role::User).rights);
         rights.scopes = Some(Scopes::parse(&["a:GET:/v1/**", "!a:GET:/v1/x"]).unwrap());
         rights.allowed_ips = Some(Networks::parse(&["192.0.2.0/24"]).unwrap());
         rights.allowed_origins = Some(vec![String::from("https://app.example")]);

@@ -114,7 +114,7 @@ fn guest(page: &PageSettings, scopes: Scopes) -> Client {
     Client {
         id: Uuid::from_bytes(id),
         name: page.origin.clone(),
-        rights: Rights {
+        rights: Arc::new(Rights {
             role: Role::Guest,
             tier: page.tier,
             scopes: Some(scopes),
@@ -124,7 +124,7 @@ fn guest(page: &PageSettings, scopes: Scopes) -> Client {
             monthly_quota: None,
             max_concurrent: None,
             secrets: Vec::new(),
-        },
+        }),
         expires_at_ms: None,
         active: true,
         shows: Shows::Page,

@@ -397,7 +397,7 @@ mod tests {
         );
         assert_eq!(
             standing(&|new| {
-                new.rights.role = Role::Guest;
+                Arc::make_mut(&mut new.rights).role = Role::Guest;
                 true
             }),
             Standing::Altered

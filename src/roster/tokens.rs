@@ -169,7 +169,10 @@ impl Roster {
             Err(fault) => return Err(fault),
         };
         match client_of(&row, &key) {
-            Ok(client) => Ok(Some(Entry::known(Arc::new(client), None))),
+            Ok(mut client) => {
+                self.alike.share(&mut client);
+                Ok(Some(Entry::known(Arc::new(client), None)))
+            }
             Err(fault) => {
                 tracing::error!(id = %row.id, %fault, "integrity: a token is closed");
                 Ok(Some(self.unknown()))
