@@ -51,7 +51,7 @@ use self::rate::Rate;
 use crate::backup;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
-use crate::limiter;
+use crate::limiter::{self, Limiter};
 use crate::net::TlsFiles;
 use crate::provider::Catalogue;
 use crate::roster::Roster;
@@ -86,6 +86,7 @@ pub(crate) struct Parts {
     pub(crate) catalogue: Arc<Catalogue>,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(crate) tiers: limiter::Settings,
+    pub(crate) limiter: Arc<Limiter>,
     pub(crate) backups: backup::Settings,
     pub(crate) figures: Figures,
     pub(crate) readiness: Readiness,
@@ -109,6 +110,7 @@ impl Admin {
             ledger: parts.ledger,
             catalogue: parts.catalogue,
             tiers: parts.tiers,
+            limiter: parts.limiter,
             backups: parts.backups,
             making: backups::Making::default(),
             figures: parts.figures,

@@ -312,6 +312,7 @@ impl Rooms {
             ledger: self.ledger.clone(),
             catalogue: Arc::clone(&self.catalogue),
             tiers: config.limiter.clone(),
+            limiter: Arc::clone(&self.limiter),
             backups: config.backup.clone(),
             figures,
             readiness,

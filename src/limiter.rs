@@ -7,7 +7,7 @@ mod asked;
 mod places;
 mod slots;
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -172,6 +172,11 @@ impl Limiter {
         };
         let reset_unix_seconds = period.end_ms.div_euclid(1000);
         Ok(Some(Left { window, month: Some(Figures { quota, used, reset_unix_seconds }) }))
+    }
+
+    /// What is left to a client key, wherever it calls from.
+    pub(crate) async fn left_to_key(&self, client: &Client) -> Result<Option<Left>, store::Error> {
+        self.left(client, IpAddr::V4(Ipv4Addr::UNSPECIFIED)).await
     }
 
     pub(crate) fn window_seconds(&self) -> u64 {

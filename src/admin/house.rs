@@ -13,7 +13,7 @@ use super::rate::Rate;
 use crate::backup;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
-use crate::limiter;
+use crate::limiter::{self, Limiter};
 use crate::provider::Catalogue;
 use crate::roster::Roster;
 use crate::store::Store;
@@ -29,6 +29,8 @@ pub(super) struct House {
     pub(super) catalogue: Arc<Catalogue>,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(super) tiers: limiter::Settings,
+    /// Asked what is left to a client key; admits nobody here.
+    pub(super) limiter: Arc<Limiter>,
     pub(super) backups: backup::Settings,
     /// Those that are being made now.
     pub(super) making: Making,

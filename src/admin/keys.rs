@@ -8,6 +8,7 @@ mod create;
 mod delete;
 mod grant;
 mod import;
+mod left;
 mod list;
 mod rotate;
 mod token;

@@ -56,6 +56,17 @@ impl Rate {
         (left, Err(Refusal::rate_limited(exceeded, detail)))
     }
 
+    /// What is left to a key; nothing is counted.
+    pub(super) fn look(&self, key: Uuid) -> Left {
+        let now_ns = self.clock.monotonic_ns();
+        let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = windows.get_mut(&key).map(|window| window.look(self.quota, now_ns));
+        let count = count.unwrap_or_default();
+        let wait = i64::try_from(count.free_in_ns.div_ceil(1_000_000)).unwrap_or(i64::MAX);
+        let reset_at_ms = self.clock.unix_ms().saturating_add(wait);
+        Left { quota: self.quota.calls, used: count.used, reset_at_ms }
+    }
+
     fn count(&self, key: Uuid) -> Count {
         let now_ns = self.clock.monotonic_ns();
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);

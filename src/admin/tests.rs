@@ -92,6 +92,15 @@ async fn face_with(requests_per_minute: u64) -> Face {
     };
     let (ledger, _lanes) = Ledger::open(opening).await.unwrap();
     let writer = tokio::spawn(ledger.writer());
+    let tiers = limiter::Settings {
+        enabled: true,
+        window_seconds: 3600,
+        unlimited: 999_999,
+        premium: 1000,
+        standard: 100,
+        limited: 10,
+        time_zone: jiff::tz::TimeZone::UTC,
+    };
     let admin = Admin::new(Parts {
         settings: Settings {
             listen: ([127, 0, 0, 1], 0).into(),
@@ -108,15 +117,8 @@ async fn face_with(requests_per_minute: u64) -> Face {
         ledger,
         catalogue,
         backups: no_backups(folder.path()),
-        tiers: limiter::Settings {
-            enabled: true,
-            window_seconds: 3600,
-            unlimited: 999_999,
-            premium: 1000,
-            standard: 100,
-            limited: 10,
-            time_zone: jiff::tz::TimeZone::UTC,
-        },
+        limiter: Arc::new(Limiter::new(tiers.clone(), (clock.clone(), store.clone()), 100)),
+        tiers,
         figures: Arc::new(|| String::from("# EOF\n")),
         readiness: Arc::new(|| Box::pin(async { Vec::new() })),
     });

@@ -52,6 +52,11 @@ const MEMBERS: &[Column] = &[
     ("last used endpoint", "last_used_endpoint"),
     ("last used address", "last_used_address"),
     ("requests", "request_count"),
+    ("left in the window", "limits.proxy.remaining"),
+    ("  more at", "limits.proxy.reset_at"),
+    ("left in the month", "limits.proxy.month.remaining"),
+    ("  more at", "limits.proxy.month.reset_at"),
+    ("admin calls left", "limits.admin.remaining"),
     ("previous key", "previous"),
 ];
 

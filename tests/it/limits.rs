@@ -338,3 +338,26 @@ async fn a_caller_is_told_what_is_left_of_his_month_before_and_after_it_was_aske
     assert_eq!(told["month"], month(1));
     house.leave().await;
 }
+
+#[tokio::test]
+async fn an_operator_sees_what_is_left_to_a_key_on_both_faces_and_uses_nothing_by_looking() {
+    let house = House::open().await;
+    let client = house.client_with(json!({"tier": "limited", "monthly_quota": 3})).await;
+    let path = format!("/api/v1/admin/api-keys/{}", client.id);
+    let left = async || house.admin.get(&path).send().await.json()["limits"].clone();
+    let before = left().await;
+    assert_eq!(before["proxy"]["remaining"], 10, "{before}");
+    assert_eq!(client.get("/acme/x").send().await.status, 200);
+    let [one, other] = [left().await, left().await];
+    assert_eq!(one, other);
+    let proxy = &one["proxy"];
+    assert_eq!((&proxy["limit"], &proxy["used"]), (&json!(10), &json!(1)));
+    assert_eq!((&proxy["remaining"], &proxy["window_seconds"]), (&json!(9), &json!(3600)));
+    let own = client.get("/api/v1/me").send().await.json()["limits"].clone();
+    assert_eq!(proxy, &own, "what the caller is told");
+    assert_eq!(proxy["month"]["remaining"], 2);
+    // The key itself never called the admin face; whoever looks has, and sees that.
+    let most = &one["admin"]["limit"];
+    assert_eq!((&one["admin"]["used"], &one["admin"]["remaining"]), (&json!(0), most));
+    house.leave().await;
+}

@@ -11,6 +11,7 @@ use super::super::call::{Call, identified};
 use super::super::members::Members;
 use super::super::page;
 use super::super::refused::Refused;
+use super::left::WithLimits;
 use super::view::ClientKey;
 use super::{WHAT, row};
 
@@ -41,13 +42,14 @@ pub(in super::super) async fn list(call: Call, uri: Uri) -> Result<Answer, Refus
     Answer::ok(&Page { items, next_cursor })
 }
 
-/// Show a client key.
+/// Show a client key, and what is left to it.
 #[utoipa::path(get, path = "/api/v1/admin/api-keys/{id}", tag = "Client keys",
     params(("id" = String, Path)),
-    responses((status = 200, description = "The client key.", body = ClientKey)))]
+    responses((status = 200, description = "The client key.", body = WithLimits)))]
 pub(in super::super) async fn show(call: Call, Path(id): Path<String>) -> Result<Answer, Refused> {
     let id = identified(&id, WHAT)?;
     let row = row(&call, id).await?;
     let previews = call.house.store.client_key_previews(id).await.map_err(Refused::internal)?;
-    Answer::ok(&ClientKey::of(&row, &previews, call.house.clock.unix_ms()))
+    let shown = ClientKey::of(&row, &previews, call.house.clock.unix_ms());
+    Answer::ok(&WithLimits::of(&call, &row, shown).await?)
 }
