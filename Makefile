@@ -30,6 +30,7 @@ bench: ## cost per request beside nginx, interleaved
 	cargo bench --features aws-kms --bench proxy -- --bar 0.90 --h2 --more
 	cargo bench --bench vault -- --bar 0.5
 	cargo bench --bench clients -- --bar
+	cargo bench --bench limits -- --bar
 
 fmt: ## format the sources
 	cargo fmt

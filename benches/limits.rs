@@ -41,9 +41,7 @@ use house::clock::Clock;
 use house::limiter::{Limiter, Settings};
 use house::policy::{Permit, Request, Whence, authorize};
 use house::store::{self, Store, Target};
-use house::{
-    client, clock, crypto, limiter, net, policy, provider, quota, refusal, secret, telemetry,
-};
+use house::{client, clock, crypto, net, policy, provider, quota, refusal, secret};
 use uuid::Uuid;
 
 const ROUNDS: usize = 9;

@@ -92,15 +92,7 @@ async fn face_with(requests_per_minute: u64) -> Face {
     };
     let (ledger, _lanes) = Ledger::open(opening).await.unwrap();
     let writer = tokio::spawn(ledger.writer());
-    let tiers = limiter::Settings {
-        enabled: true,
-        window_seconds: 3600,
-        unlimited: 999_999,
-        premium: 1000,
-        standard: 100,
-        limited: 10,
-        time_zone: jiff::tz::TimeZone::UTC,
-    };
+    let tiers = tiers();
     let admin = Admin::new(Parts {
         settings: Settings {
             listen: ([127, 0, 0, 1], 0).into(),
@@ -124,6 +116,18 @@ async fn face_with(requests_per_minute: u64) -> Face {
     });
     let router = admin.router();
     Face { admin, router, clock, store, roster, writer, folder }
+}
+
+fn tiers() -> limiter::Settings {
+    limiter::Settings {
+        enabled: true,
+        window_seconds: 3600,
+        unlimited: 999_999,
+        premium: 1000,
+        standard: 100,
+        limited: 10,
+        time_zone: jiff::tz::TimeZone::UTC,
+    }
 }
 
 /// A vault whose master key is a file, open.

@@ -99,7 +99,9 @@ pub(crate) fn decoded_segments(rest: &str) -> Vec<Cow<'_, str>> {
         Some(bytes) => Cow::Owned(String::from_utf8_lossy(&bytes).into_owned()),
         None => Cow::Borrowed(segment),
     };
-    path.split('/').map(decode).collect()
+    let mut segments = Vec::with_capacity(memchr::memchr_iter(b'/', path.as_bytes()).count() + 1);
+    segments.extend(path.split('/').map(decode));
+    segments
 }
 
 #[cfg(test)]

@@ -72,8 +72,13 @@ pub(crate) fn is_well_formed(key: &[u8]) -> bool {
     };
     key.len() == KEY_BYTES
         && (body.starts_with(PREFIX) || body.starts_with(TOKEN_PREFIX))
-        && body.iter().skip(PREFIX.len()).all(u8::is_ascii_alphanumeric)
+        && is_alphanumeric(body.get(PREFIX.len()..).unwrap_or_default())
         && checksum == checksum_digits(body)
+}
+
+/// Looks at all of them, so that it looks at many at once: nearly every key is well-formed.
+fn is_alphanumeric(body: &[u8]) -> bool {
+    body.iter().fold(true, |all, byte| all & byte.is_ascii_alphanumeric())
 }
 
 /// Bytes of 248 and more are thrown away: 248 is the largest multiple of 62 that a byte reaches.
