@@ -37,7 +37,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, OnceLock};
 
 use house::client::{Client, Fate, Rights, Role, Shows, Tier};
-use house::clock::Clock;
+use house::clock::{Clock, Moment};
 use house::limiter::{Limiter, Settings};
 use house::policy::{Permit, Request, Whence, authorize};
 use house::store::{self, Store, Target};
@@ -101,17 +101,18 @@ impl Bench {
 
     fn measure(&self) -> bool {
         let before = resident();
-        self.order.iter().for_each(|at| self.admit(*at));
+        self.order.iter().for_each(|at| self.admit(*at, self.clock.now()));
         let each = (resident() - before) / self.order.len() as f64;
         println!("{:44} {each:9.0} bytes (bar {WINDOW_BYTES:.0})", "memory of a window in use");
         let counters: Vec<std::sync::Mutex<Box<u64>>> =
             self.order.iter().map(|_| std::sync::Mutex::default()).collect();
         let (mut floor, mut all, mut few) = ([0.0; ROUNDS], [0.0; ROUNDS], [0.0; ROUNDS]);
+        let admit = |at, now| self.admit(at, now);
         for round in 0..ROUNDS {
-            let count = |at: usize| **counters.get(at).unwrap().lock().unwrap() += 1;
+            let count = |at: usize, _: Moment| **counters.get(at).unwrap().lock().unwrap() += 1;
             *floor.get_mut(round).unwrap() = self.each_ns(round, |at| at, count);
-            *all.get_mut(round).unwrap() = self.each_ns(round, |at| at, |at| self.admit(at));
-            *few.get_mut(round).unwrap() = self.each_ns(round, |at| at % 1000, |at| self.admit(at));
+            *all.get_mut(round).unwrap() = self.each_ns(round, |at| at, admit);
+            *few.get_mut(round).unwrap() = self.each_ns(round, |at| at % 1000, admit);
         }
         told("a lock, a counter behind it: the floor", median(&mut floor), None);
         told("admission, the same 1,000 callers", median(&mut few), Some(CALL_NS));
@@ -122,7 +123,12 @@ impl Bench {
     }
 
     /// Time of the work alone, without the look at the client key before it.
-    fn each_ns(&self, round: usize, which: impl Fn(usize) -> usize, work: impl Fn(usize)) -> f64 {
+    fn each_ns(
+        &self,
+        round: usize,
+        which: impl Fn(usize) -> usize,
+        work: impl Fn(usize, Moment),
+    ) -> f64 {
         let calls = CALLS.min(self.order.len());
         let from = round * calls % (self.order.len() - calls + 1);
         let mut spent = 0;
@@ -132,17 +138,18 @@ impl Bench {
                 black_box(client.fate.has_ended() || client.expires_at_ms.is_some());
                 black_box(client.allowance.get().is_some());
             }
+            let now = self.clock.now();
             let before = self.clock.monotonic_ns();
-            callers.iter().for_each(|at| work(which(*at)));
+            callers.iter().for_each(|at| work(which(*at), now));
             spent += self.clock.monotonic_ns() - before;
         }
         spent as f64 / calls as f64
     }
 
-    /// The clock is read once for a call, whatever is asked of it.
-    fn admit(&self, at: usize) {
+    /// The clock is read once for a call, for its record and for all that is asked of it.
+    fn admit(&self, at: usize, now: Moment) {
         let permit = self.permits.get(at).unwrap();
-        black_box(self.limiter.admit(permit, ADDRESS, self.clock.now()).ok().unwrap().unwrap());
+        black_box(self.limiter.admit(permit, ADDRESS, now).ok().unwrap().unwrap());
     }
 }
 

@@ -19,14 +19,16 @@ pub(crate) struct Limits {
 #[derive(Default)]
 pub(crate) struct Slot(Mutex<Held>);
 
+/// What every call asks for stands together, in the first line that the processor fetches.
 #[derive(Default)]
+#[repr(C)]
 struct Held {
-    window: Window,
     under_way: u32,
     /// Nobody finds this slot any more.
     is_gone: bool,
     /// None until somebody asks for a monthly quota.
     month: Option<Box<Month>>,
+    window: Window,
 }
 
 struct Month {
@@ -77,11 +79,13 @@ impl Slot {
         // Always in this order, and nobody's outer slot has one around it.
         let mut held = self.held();
         let mut around = outer.map(|(outer, limits)| (outer.held(), limits));
-        if let Err(said) = held.check_within(limits, &mut around, now) {
-            return said;
-        }
-        let outer = around.as_mut().map(|(outer, limits)| outer.count(limits, now));
-        counted(held.count(limits, now), outer)
+        let (own, found) = match held.check_within(limits, &mut around, now) {
+            Ok(found) => found,
+            Err(said) => return said,
+        };
+        let outer = around.as_mut().zip(found);
+        let outer = outer.map(|((outer, limits), found)| outer.count(found, limits, now));
+        counted(held.count(own, limits, now), outer)
     }
 
     /// What `admit` would say, with nothing counted.
@@ -93,13 +97,10 @@ impl Slot {
     ) -> Said {
         let mut held = self.held();
         let mut around = outer.map(|(outer, limits)| (outer.held(), limits));
-        if let Err(said) = held.check_within(limits, &mut around, now) {
-            return said;
+        match held.check_within(limits, &mut around, now) {
+            Ok((own, outer)) => counted(own, outer),
+            Err(said) => said,
         }
-        let look =
-            |held: &mut Held, limits: &Limits| held.window.look(limits.window, now.monotonic_ns);
-        let outer = around.as_mut().map(|(outer, limits)| look(outer, limits));
-        counted(look(&mut held, limits), outer)
     }
 
     /// What is used of the window alone.
@@ -169,17 +170,18 @@ impl Held {
         limits: &Limits,
         around: &mut Option<(MutexGuard<'_, Self>, &Limits)>,
         now: Moment,
-    ) -> Result<(), Said> {
-        self.check(limits, now)?;
+    ) -> Result<(Count, Option<Count>), Said> {
+        let own = self.check(limits, now)?;
         match around.as_mut().map(|(outer, limits)| outer.check(limits, now)) {
-            None | Some(Ok(())) => Ok(()),
+            None => Ok((own, None)),
+            Some(Ok(outer)) => Ok((own, Some(outer))),
             Some(Err(Said::Over(over))) => Err(Said::OverOuter(over)),
             Some(Err(Said::Gone)) => Err(Said::OuterGone),
             Some(Err(said)) => Err(said),
         }
     }
 
-    fn check(&mut self, limits: &Limits, now: Moment) -> Result<(), Said> {
+    fn check(&mut self, limits: &Limits, now: Moment) -> Result<Count, Said> {
         if self.is_gone {
             return Err(Said::Gone);
         }
@@ -197,11 +199,11 @@ impl Held {
             }
         }
         let count = self.window.look(limits.window, now.monotonic_ns);
-        if count.admitted { Ok(()) } else { Err(Said::Over(Over::Window(count))) }
+        if count.admitted { Ok(count) } else { Err(Said::Over(Over::Window(count))) }
     }
 
     /// After `check` found room.
-    fn count(&mut self, limits: &Limits, now: Moment) -> Count {
+    fn count(&mut self, found: Count, limits: &Limits, now: Moment) -> Count {
         if limits.concurrent.is_some() {
             self.under_way = self.under_way.saturating_add(1);
         }
@@ -210,6 +212,6 @@ impl Held {
         if let Some(month) = &mut self.month {
             month.used = month.used.saturating_add(1);
         }
-        self.window.count(limits.window, now.monotonic_ns)
+        self.window.count_after(found, limits.window, now.monotonic_ns)
     }
 }

@@ -29,6 +29,7 @@ pub(crate) struct Count {
 /// The calls of one caller. Small, as there may be a million of them: what is asked for by every
 /// call stands first, and a past sub-window takes two bytes as long as they are enough.
 #[derive(Default)]
+#[repr(C)]
 pub(crate) struct Window {
     /// The number of the running sub-window.
     running: u32,
@@ -57,45 +58,61 @@ impl Quota {
         (self.window_ns / u64::from(SUB_WINDOWS)).max(1)
     }
 
-    /// The number of the running sub-window. Its end is out of reach: 136 years of one-second ones.
-    fn number(self, now_ns: u64) -> u32 {
-        u32::try_from(now_ns / self.sub_window_ns() + FIRST).unwrap_or(u32::MAX)
+    fn at(self, now_ns: u64) -> At {
+        let sub_window_ns = self.sub_window_ns();
+        let begun = now_ns / sub_window_ns;
+        At {
+            sub_window_ns,
+            number: u32::try_from(begun + FIRST).unwrap_or(u32::MAX),
+            into_running_ns: now_ns - begun * sub_window_ns,
+        }
     }
+}
+
+/// A moment in sub-windows: worked out once for a call, as a division costs more than all the rest.
+struct At {
+    sub_window_ns: u64,
+    /// The number of the running sub-window. Its end is out of reach: 136 years of one-second ones.
+    number: u32,
+    into_running_ns: u64,
 }
 
 impl Window {
     /// Counts one call if the quota has room for it.
     pub(crate) fn count(&mut self, quota: Quota, now_ns: u64) -> Count {
         let found = self.look(quota, now_ns);
-        if !found.admitted {
-            return found;
-        }
-        let is_first = found.used == 0;
+        if found.admitted { self.count_after(found, quota, now_ns) } else { found }
+    }
+
+    /// Counts the call for which `look` has just found room, at the same moment.
+    pub(crate) fn count_after(&mut self, found: Count, quota: Quota, now_ns: u64) -> Count {
         self.calls_running = self.calls_running.saturating_add(1);
-        let free_in_ns = if is_first { self.free_in_ns(quota, now_ns) } else { found.free_in_ns };
+        let free_in_ns = match found.used {
+            0 => self.free_in_ns(&quota.at(now_ns)),
+            _ => found.free_in_ns,
+        };
         Count { admitted: true, used: found.used + 1, free_in_ns }
     }
 
     /// What counting would say, this call not included. For limits that must all have room before
     /// any of them counts.
     pub(crate) fn look(&mut self, quota: Quota, now_ns: u64) -> Count {
-        self.go_on_to(quota.number(now_ns));
+        let at = quota.at(now_ns);
+        self.go_on_to(at.number);
         let used = u64::from(self.calls_past) + u64::from(self.calls_running);
         let admitted = quota.unlimited || used < quota.calls;
-        let free_in_ns = if used == 0 { 0 } else { self.free_in_ns(quota, now_ns) };
+        let free_in_ns = if used == 0 { 0 } else { self.free_in_ns(&at) };
         Count { admitted, used, free_in_ns }
     }
 
     /// Counts calls of `age_ns` ago that were admitted before this window was made. Those of so
     /// long ago that they have left the window are no matter.
     pub(crate) fn remember(&mut self, quota: Quota, now_ns: u64, age_ns: u64, calls: u32) {
-        self.go_on_to(quota.number(now_ns));
-        let into_running = now_ns % quota.sub_window_ns();
-        let back = match age_ns.checked_sub(into_running) {
+        let at = quota.at(now_ns);
+        self.go_on_to(at.number);
+        let back = match age_ns.checked_sub(at.into_running_ns) {
             None | Some(0) => 0,
-            Some(beyond) => {
-                u32::try_from(beyond.div_ceil(quota.sub_window_ns())).unwrap_or(u32::MAX)
-            }
+            Some(beyond) => u32::try_from(beyond.div_ceil(at.sub_window_ns)).unwrap_or(u32::MAX),
         };
         if back > SUB_WINDOWS || calls == 0 {
             return;
@@ -150,16 +167,12 @@ impl Window {
     }
 
     /// Until the oldest counted sub-window has left the window as a whole.
-    fn free_in_ns(&self, quota: Quota, now_ns: u64) -> u64 {
+    fn free_in_ns(&self, at: &At) -> u64 {
         let oldest = if self.calls_past > 0 { self.oldest } else { self.running };
-        let sub_window_ns = quota.sub_window_ns();
         let windows = u64::from(oldest + SUB_WINDOWS + 1 - self.running);
         // Another's clock may have been read a moment later than this one.
-        let into_running = match quota.number(now_ns) == self.running {
-            true => now_ns % sub_window_ns,
-            false => 0,
-        };
-        (windows * sub_window_ns).saturating_sub(into_running)
+        let into_running_ns = if at.number == self.running { at.into_running_ns } else { 0 };
+        (windows * at.sub_window_ns).saturating_sub(into_running_ns)
     }
 }
 
