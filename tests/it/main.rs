@@ -23,6 +23,7 @@ mod destinations;
 #[cfg(test)]
 mod edited;
 #[cfg(test)]
+mod forged;
 mod house;
 #[cfg(test)]
 mod keys;
