@@ -83,6 +83,7 @@ pub async fn initialise(
     ask: AskPassphrase,
 ) -> Result<Setup, StartError> {
     let (ground, lock) = ground(config, clock, Some(ask)).await?;
+    setup::bind(config, &ground).await?;
     let setup = ground.setup;
     ground.store.close().await;
     drop(lock);
@@ -174,6 +175,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     let rooms =
         Rooms { clock, store, metrics, roster, vault, warden, drain, catalogue, limiter, ledger };
     let asked = (&rooms.ledger, &rooms.metrics);
+    watch::tell_arrival(&rooms.vault, asked.0);
     watch::tell_findings(&rooms.vault, asked.0, asked.1);
     let tending = keys::tend(&rooms.vault, asked, lock.node(), config.vault.clone());
     let emulator = sandbox::open(sandbox, &rooms).await?;

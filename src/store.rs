@@ -52,6 +52,7 @@ pub(crate) use self::counted_records::Counted;
 use self::dialect::{Pools, Tx, reading};
 pub(crate) use self::error::Error;
 pub(crate) use self::idempotency::{Claim, IdempotentCall};
+pub(crate) use self::installation::Installation;
 pub(crate) use self::inventories::{InventoryRow, Listed};
 pub(crate) use self::keks::{KekRow, KekState, MOST_WRAPS, MasterId, MasterKind};
 pub(crate) use self::key_jobs::{JobKind, JobRow, JobState, JobStep};

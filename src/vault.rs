@@ -206,6 +206,11 @@ impl Vault {
         self
     }
 
+    /// Does this node begin with a folder in which nothing ever was?
+    pub(crate) fn is_new_here(&self) -> bool {
+        self.anchors.are_new()
+    }
+
     /// How many key-encryption keys are stored, and how many of them open under this master key.
     pub(crate) async fn prove(
         store: &Store,

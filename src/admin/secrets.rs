@@ -43,9 +43,9 @@ pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(reseal::reseal))
 }
 
-/// For admins: what cannot be undone.
+/// For admins: what cannot be undone, and what only somebody who has looked may say.
 pub(super) fn destroying() -> OpenApiRouter<Arc<House>> {
-    OpenApiRouter::new().routes(routes!(destroy::destroy))
+    OpenApiRouter::new().routes(routes!(destroy::destroy)).routes(routes!(integrity::accept))
 }
 
 async fn shown(call: &Call, id: Uuid) -> Result<SecretView, Refused> {

@@ -16,7 +16,7 @@ use crate::kms;
 use crate::net;
 use crate::secret::SecretBytes;
 use crate::store::Store;
-use crate::vault::ANCHORS;
+use crate::vault::{ANCHORS, Anchors};
 
 /// A backup, and what opens it.
 pub struct Rescue {
@@ -81,6 +81,10 @@ pub async fn restore(
         }
     };
     let restored = backup::restore(file, unlock, target, &steps).await;
+    // What stands now is meant, though this node has never seen it.
+    if let Ok(restored) = &restored {
+        Anchors::begin(&config.data_dir, restored.installation)?;
+    }
     let has_admin = store.count_active_admins().await.is_ok_and(|admins| admins > 0);
     store.close().await;
     drop(lock);

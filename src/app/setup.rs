@@ -2,6 +2,8 @@
 //! key, the installation, the first admin key and the core symbols. Safe to run again: says what
 //! stood.
 
+use std::sync::Arc;
+
 use uuid::Uuid;
 
 use super::StartError;
@@ -9,9 +11,11 @@ use crate::client::{Role, Tier};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::kms;
+use crate::provider::Catalogue;
 use crate::roster::{NewClient, Roster};
 use crate::secret::SecretBytes;
-use crate::store::{AssetClass, ClientKeyRow, Store};
+use crate::store::{AssetClass, ClientKeyRow, Installation, Store};
+use crate::vault::{Anchors, Vault};
 
 /// Asks somebody for the passphrase of a master key that is about to be made.
 pub type AskPassphrase = Box<dyn FnOnce() -> Result<SecretBytes, StartError> + Send>;
@@ -72,7 +76,7 @@ pub(super) async fn run(
     let stood = known.is_some();
     let installation = match known {
         Some(known) => known,
-        None => store.create_installation(Uuid::now_v7()).await?,
+        None => create(config, store).await?,
     };
     step(format!("installation {}", installation.id), stood);
 
@@ -87,6 +91,39 @@ pub(super) async fn run(
     let seeded = if stood { 0 } else { store.seed_symbols(&CORE_SYMBOLS).await? };
     step(String::from("core symbols"), seeded == 0);
     Ok((installation.id, Setup { steps, admin_key, admin_id }))
+}
+
+/// Its beginning is noted in the data folder, where the database's owner cannot write: without that
+/// no later start takes rows for those of a new house.
+async fn create(config: &Config, store: &Store) -> Result<Installation, StartError> {
+    let (id, is_blank) = (Uuid::now_v7(), store.is_blank().await?);
+    let installation = store.create_installation(id).await?;
+    // Of two nodes that start at once, one has made it.
+    if is_blank && installation.id == id {
+        Anchors::begin(&config.data_dir, id)?;
+    }
+    Ok(installation)
+}
+
+/// The first seals of client keys, while this process knows that all of them are its own: a node
+/// with another data folder could not tell. What cannot be asked for the master key here is left
+/// to the first start in this folder.
+pub(super) async fn bind(config: &Config, ground: &super::Ground) -> Result<(), StartError> {
+    let installation = ground.installation;
+    let (store, clock) = (&ground.store, &ground.clock);
+    let asked = kms::Ground { store, clock, installation };
+    if ground.setup.admin_id.is_none() || config.needs_typing() {
+        return Ok(());
+    }
+    let Ok(masters) = kms::gather(&config.master_place(), &asked, None).await else {
+        return Ok(());
+    };
+    let catalogue = Arc::new(Catalogue::build(&config.providers)?);
+    let vault = Vault::sealed(store.clone(), clock.clone(), catalogue, installation);
+    let vault = vault.anchored(&config.data_dir);
+    vault.unseal(Arc::new(masters)).await?;
+    vault.judge_client_keys().await;
+    Ok(())
 }
 
 async fn first_admin_key(roster: &Roster) -> Result<(Uuid, SecretBytes), StartError> {

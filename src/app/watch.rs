@@ -53,6 +53,16 @@ pub(super) fn hooks(
     }
 }
 
+/// A node that was never here before has nothing to compare with, and says so once.
+pub(super) fn tell_arrival(vault: &Vault, ledger: &Ledger) {
+    if vault.is_new_here() {
+        let finding = "this data folder is new, though the installation is not: what the database \
+                       has of lists is taken as it stands";
+        tracing::warn!(finding, "integrity");
+        ledger.noted(serde_json::json!({"joined": finding}));
+    }
+}
+
 /// What was found closed is an alert: a security record and a counter.
 pub(super) fn tell_findings(vault: &Vault, ledger: &Ledger, metrics: &Metrics) {
     for finding in vault.findings() {

@@ -93,7 +93,16 @@ pub(super) enum Command {
         overlap_seconds: Option<u64>,
     },
     /// Take a client key as it stands whose row was edited in the database; look at it first
-    Accept(One),
+    Accept {
+        /// Id, or a name or preview that only one client key has
+        #[arg(required_unless_present = "all")]
+        client: Option<String>,
+        /// Every client key, as `client list` shows them
+        #[arg(long, conflicts_with = "client")]
+        all: bool,
+        #[command(flatten)]
+        reach: Reach,
+    },
     /// Delete a client key; its trail stays
     Delete(One),
     /// Take over the keys of an older system, by their SHA-256; a result for each line
@@ -137,8 +146,9 @@ impl Command {
                 ground.output(reach.print).list(&list, COLUMNS)
             }
             Self::Show(one) => one.show(ground, async |link, path| link.get(&path).await),
-            Self::Accept(one) => one
+            Self::Accept { client: Some(client), reach, .. } => One { client, reach }
                 .show(ground, async |link, path| link.post(&format!("{path}/accept"), None).await),
+            Self::Accept { client: None, reach, .. } => accept_all(ground, &reach),
             Self::Set { one, changes } => {
                 let body = changes.body()?;
                 one.show(ground, async |link, path| link.put(&path, Some(body)).await)
@@ -207,6 +217,18 @@ impl One {
         let body = json!({ "active": active });
         self.show(ground, async |link, path| link.put(&path, Some(body)).await)
     }
+}
+
+fn accept_all(ground: &Ground, reach: &Reach) -> Result<(), Failure> {
+    let list = link::with(ground, reach, async |link| {
+        let list = link.list(KEYS).await?;
+        for client in list.get("items").and_then(Value::as_array).into_iter().flatten() {
+            let id = client.get("id").and_then(Value::as_str).unwrap_or_default();
+            link.post(&format!("{KEYS}/{}/accept", encoded(id)), None).await?;
+        }
+        Ok(list)
+    })?;
+    ground.output(reach.print).list(&list, COLUMNS)
 }
 
 /// The only place where a key is printed.

@@ -76,6 +76,14 @@ pub(super) enum Command {
     Reseal(One),
     /// Check a secret: are its rows untouched, does it open, fit and serve; exit 1 if not
     Validate(One),
+    /// Say that the lists of secrets are meant as they stand; look at them first
+    ///
+    /// After the database was put back on purpose, or a data folder was lost: `sealgate doctor`
+    /// says when it is needed. Edited rows and client keys are no part of it.
+    Accept {
+        #[command(flatten)]
+        reach: Reach,
+    },
     /// Stop using a secret, at once; `secret set --active true` brings it back
     Disable(One),
     /// Destroy a secret for good
@@ -171,6 +179,7 @@ impl Command {
             Self::Reseal(one) => one
                 .show(ground, async |link, path| link.post(&format!("{path}/reseal"), None).await),
             Self::Validate(one) => one.validate(ground),
+            Self::Accept { reach } => accept(ground, &reach),
             Self::Disable(one) => {
                 let body = json!({ "active": false });
                 one.show(ground, async |link, path| link.put(&path, Some(body)).await)
@@ -220,6 +229,22 @@ impl Add {
         }
         Ok(body)
     }
+}
+
+fn accept(ground: &Ground, reach: &Reach) -> Result<(), Failure> {
+    let path = format!("{INTEGRITY}/accept");
+    let answer = link::with(ground, reach, async |link| link.post(&path, None).await)?;
+    let output = ground.output(reach.print);
+    if output.json {
+        return output.value(&answer);
+    }
+    for (word, member) in [("settled", "settled"), ("left", "findings")] {
+        let sentences = answer.get(member).and_then(Value::as_array).into_iter().flatten();
+        for sentence in sentences.filter_map(Value::as_str) {
+            output.line(&format!("{word}: {sentence}"))?;
+        }
+    }
+    output.line("what stands is taken as it is from now on")
 }
 
 fn unknown_provider() -> Failure {

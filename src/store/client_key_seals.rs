@@ -105,18 +105,20 @@ impl Store {
         Ok(is_there)
     }
 
-    /// The first time: every client key as it stands, and the list whose presence says that it was
-    /// done, in one transaction. `Error::Stale` if another node was faster.
-    pub(crate) async fn seal_all_client_keys(
+    /// The list whose presence says that client keys are sealed; and, the first time, each as it
+    /// stands by this key, in one transaction. `Error::Stale` if another node was faster.
+    pub(crate) async fn begin_client_key_seals(
         &self,
-        key: &Key,
+        as_they_stand: Option<&Key>,
         list: &InventoryRow,
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         inventories::begin(&mut tx, list).await?;
-        let ids: Vec<String> = within!(&mut tx, db => sqlx::query_scalar(IDS).fetch_all(db))?;
-        for id in ids {
-            seal(&mut tx, key, &id).await?;
+        if let Some(key) = as_they_stand {
+            let ids: Vec<String> = within!(&mut tx, db => sqlx::query_scalar(IDS).fetch_all(db))?;
+            for id in ids {
+                seal(&mut tx, key, &id).await?;
+            }
         }
         Ok(tx.commit().await?)
     }
@@ -144,7 +146,11 @@ impl Store {
     pub(super) async fn seal_row(&self, tx: &mut Tx, id: &str) -> Result<bool, Error> {
         match &*self.row_key() {
             RowKey::Here(key) => seal(tx, key, id).await,
-            RowKey::Absent | RowKey::Lost => Ok(true),
+            RowKey::Absent => Ok(true),
+            // Nobody must believe that it was sealed.
+            RowKey::Lost => {
+                Err(Place { table: "client_keys", row: id }.contradiction("seal", LOST))
+            }
         }
     }
 }

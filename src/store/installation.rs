@@ -28,6 +28,14 @@ impl Store {
         raw.map(from_raw).transpose()
     }
 
+    /// Is there nothing that a house could have left? Then what stands was brought by nobody.
+    pub(crate) async fn is_blank(&self) -> Result<bool, Error> {
+        const ROWS: &str = "SELECT (SELECT COUNT(*) FROM client_keys)
+            + (SELECT COUNT(*) FROM keks) + (SELECT COUNT(*) FROM record_blocks)";
+        let rows: i64 = reading!(self, db => sqlx::query_scalar(ROWS).fetch_one(db))?;
+        Ok(rows == 0)
+    }
+
     /// Answers with the one that stands: of two nodes that start at once, both get the same.
     pub(crate) async fn create_installation(&self, id: Uuid) -> Result<Installation, Error> {
         const INSERT: &str = "INSERT INTO installation (singleton, id, created_at)

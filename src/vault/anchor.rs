@@ -3,7 +3,7 @@
 //! The lists are sealed as they are in the database. Must never go back to an earlier epoch, and
 //! never keep the house from starting.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
@@ -17,19 +17,43 @@ use crate::store::InventoryRow;
 
 /// The file's name in the data folder.
 pub(crate) const FILE: &str = "anchors";
+/// What a node leaves in its data folder when it serves.
+const JOURNAL: &str = "journal";
 const HEAD: &str = "sealgate-anchors 1";
+const DOUBT: &str = "doubt ";
+const WRAPS: &str = "wraps ";
 const END: &str = "end";
 
 pub(crate) struct Anchors {
     /// None: nothing is kept.
     path: Option<PathBuf>,
     installation: Uuid,
-    held: Mutex<BTreeMap<String, InventoryRow>>,
-    fault: Option<String>,
+    state: Mutex<State>,
+    /// The file stood, and nothing is doubted: what it does not name has never been.
+    is_whole: bool,
+    /// Neither the file nor anything else of this node was there.
+    is_new: bool,
+}
+
+#[derive(Default)]
+struct State {
+    held: Held,
+    /// As the file has it; none where there is none.
+    written: Option<Held>,
+}
+
+#[derive(Clone, Default, PartialEq)]
+struct Held {
+    lists: BTreeMap<String, InventoryRow>,
+    /// How often each key-encryption key had wrapped.
+    wraps: BTreeMap<Uuid, u64>,
+    /// What was taken as it stood for want of anything better, until somebody has looked.
+    doubts: BTreeSet<String>,
 }
 
 /// What a file that cannot be trusted says.
 enum Unread {
+    Missing,
     /// It belongs to another installation, whose place this one has taken.
     Foreign,
     Damaged(String),
@@ -38,68 +62,116 @@ enum Unread {
 impl Anchors {
     /// Of a house that has no data folder of its own.
     pub(crate) fn none(installation: Uuid) -> Self {
-        Self { path: None, installation, held: Mutex::default(), fault: None }
+        let state = Mutex::default();
+        Self { path: None, installation, state, is_whole: true, is_new: false }
     }
 
-    /// What stands in the folder. A file that is damaged is a fault to be told, and taken for none.
+    /// What stands in the folder. A file that is not there though this node has served before, or
+    /// that cannot be read, is a doubt, and taken for none.
     pub(crate) fn read(folder: &Path, installation: Uuid) -> Self {
         let path = folder.join(FILE);
-        let (held, fault) = match load(&path, installation) {
-            Ok(held) => (held, None),
-            Err(Unread::Foreign) => (BTreeMap::new(), None),
-            Err(Unread::Damaged(what)) => {
-                let fault = format!(
-                    "the file {} {what}: lists that were put back to an earlier state cannot be told \
-                     until the next start; it is written anew from the lists that stand",
-                    path.display()
-                );
-                (BTreeMap::new(), Some(fault))
-            }
-        };
-        Self { path: Some(path), installation, held: Mutex::new(held), fault }
+        let read = load(&path, installation);
+        let is_missing = matches!(read, Err(Unread::Missing));
+        let is_new = is_missing && !folder.join(JOURNAL).exists();
+        let mut state = State::default();
+        match read {
+            Ok(held) => state = State { held: held.clone(), written: Some(held) },
+            Err(Unread::Missing) if is_new => {}
+            Err(Unread::Missing) => state.doubt(&path, "is gone, though this node has served"),
+            Err(Unread::Foreign) => state.doubt(&path, "belongs to another installation"),
+            Err(Unread::Damaged(what)) => state.doubt(&path, &what),
+        }
+        let is_whole = state.written.is_some() && state.held.doubts.is_empty();
+        Self { path: Some(path), installation, state: Mutex::new(state), is_whole, is_new }
     }
 
-    /// Why the file could not be read.
-    pub(super) fn fault(&self) -> Option<&str> {
-        self.fault.as_deref()
+    /// Of an installation that was made, or restored, this moment: nothing has been seen of it.
+    pub(crate) fn begin(folder: &Path, installation: Uuid) -> io::Result<()> {
+        write(&folder.join(FILE), &text(installation, &Held::default()))
+    }
+
+    /// Can what is not anchored be told from what was taken away?
+    pub(super) fn are_whole(&self) -> bool {
+        self.is_whole
+    }
+
+    /// A node that was never here before takes the lists of the others as they stand.
+    pub(super) fn are_new(&self) -> bool {
+        self.is_new
+    }
+
+    /// What was taken over as it stood, and waits for somebody who looks.
+    pub(super) fn doubts(&self) -> Vec<String> {
+        self.lock().held.doubts.iter().cloned().collect()
+    }
+
+    /// Stands until somebody has looked.
+    pub(super) fn doubt(&self, sentence: &str) {
+        if self.path.is_some() {
+            self.lock().held.doubts.insert(one_line(sentence));
+        }
     }
 
     pub(super) fn of(&self, category: &str) -> Option<InventoryRow> {
-        self.lock().get(category).cloned()
+        self.lock().held.lists.get(category).cloned()
     }
 
     pub(super) fn all(&self) -> BTreeMap<String, InventoryRow> {
-        self.lock().clone()
+        self.lock().held.lists.clone()
+    }
+
+    /// Somebody has looked, and means what stands: the file stays until the next `advance`.
+    pub(super) fn forget(&self) {
+        self.lock().held = Held::default();
     }
 
     /// Takes over what is newer. The transaction that wrote a list has ended before: after a crash
     /// in between the list is newer than what is kept here, which is no fault.
     pub(super) fn advance(&self, rows: &[InventoryRow]) -> io::Result<()> {
-        let mut held = self.lock();
-        let mut next = held.clone();
+        let mut state = self.lock();
         for row in rows {
-            let known = next.get(&row.category);
+            let known = state.held.lists.get(&row.category);
             if known.is_none_or(|known| known.epoch < row.epoch) {
-                next.insert(row.category.clone(), row.clone());
+                state.held.lists.insert(row.category.clone(), row.clone());
             }
         }
-        let Some(path) = &self.path else { return Ok(()) };
-        if next != *held {
-            write(path, &text(self.installation, &next))?;
-            *held = next;
+        let Some(path) = &self.path else {
+            state.held = Held::default();
+            return Ok(());
+        };
+        if state.written.as_ref() != Some(&state.held) {
+            write(path, &text(self.installation, &state.held))?;
+            state.written = Some(state.held.clone());
         }
         Ok(())
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, InventoryRow>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn load(path: &Path, installation: Uuid) -> Result<BTreeMap<String, InventoryRow>, Unread> {
+impl State {
+    fn doubt(&mut self, path: &Path, what: &str) {
+        let sentence = format!(
+            "the file {} {what}: lists that were put back to an earlier state before cannot be told; \
+             look through `sealgate secret list` and `sealgate client list`, then say with \
+             `sealgate secret accept` that what stands is meant",
+            path.display()
+        );
+        tracing::warn!(sentence, "integrity");
+        self.held.doubts.insert(one_line(&sentence));
+    }
+}
+
+fn one_line(text: &str) -> String {
+    text.split(char::is_control).collect::<Vec<_>>().join(" ")
+}
+
+fn load(path: &Path, installation: Uuid) -> Result<Held, Unread> {
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
-        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Err(Unread::Missing),
         Err(cause) => return Err(Unread::Damaged(format!("cannot be read ({cause})"))),
     };
     let mut lines = text.lines();
@@ -109,19 +181,31 @@ fn load(path: &Path, installation: Uuid) -> Result<BTreeMap<String, InventoryRow
         Some(whose) if Uuid::parse_str(whose).is_ok() => return Err(Unread::Foreign),
         Some(_) | None => return Err(damaged()),
     }
-    let mut held = BTreeMap::new();
+    let mut held = Held::default();
     for line in lines {
         if line == END {
             return Ok(held);
         }
-        let row = row(line).ok_or_else(damaged)?;
-        held.insert(row.category.clone(), row);
+        if let Some(doubt) = line.strip_prefix(DOUBT) {
+            held.doubts.insert(doubt.to_owned());
+        } else if let Some(count) = line.strip_prefix(WRAPS) {
+            let (id, wraps) = counted(count).ok_or_else(damaged)?;
+            held.wraps.insert(id, wraps);
+        } else {
+            let row = row(line).ok_or_else(damaged)?;
+            held.lists.insert(row.category.clone(), row);
+        }
     }
     Err(damaged())
 }
 
 fn damaged() -> Unread {
     Unread::Damaged(String::from("is damaged"))
+}
+
+fn counted(line: &str) -> Option<(Uuid, u64)> {
+    let (id, wraps) = line.split_once(' ')?;
+    Some((id.parse().ok()?, wraps.parse().ok()?))
 }
 
 fn row(line: &str) -> Option<InventoryRow> {
@@ -141,10 +225,16 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
     pairs.iter().map(byte).collect()
 }
 
-fn text(installation: Uuid, rows: &BTreeMap<String, InventoryRow>) -> String {
+fn text(installation: Uuid, held: &Held) -> String {
     let mut text = format!("{HEAD} {installation}\n");
-    for row in rows.values() {
-        // Writing to a text cannot fail.
+    // Writing to a text cannot fail.
+    for doubt in &held.doubts {
+        let _ = writeln!(text, "{DOUBT}{doubt}");
+    }
+    for (id, wraps) in &held.wraps {
+        let _ = writeln!(text, "{WRAPS}{id} {wraps}");
+    }
+    for row in held.lists.values() {
         let _ = write!(text, "{} {} ", row.epoch, row.kek_id);
         for byte in &row.sealed {
             let _ = write!(text, "{byte:02x}");
@@ -184,7 +274,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let installation = Uuid::from_u128(1);
         let anchors = Anchors::read(folder.path(), installation);
-        assert!(anchors.fault().is_none() && anchors.all().is_empty());
+        assert!(anchors.doubts().is_empty() && anchors.all().is_empty());
         anchors.advance(&[list("ai", 3), list("market data", 9)]).unwrap();
         anchors.advance(&[list("ai", 2)]).unwrap();
         let again = Anchors::read(folder.path(), installation);
@@ -195,18 +285,38 @@ mod tests {
     }
 
     #[test]
-    fn a_damaged_file_is_told_and_written_anew() {
+    fn a_file_that_is_damaged_or_gone_is_doubted_until_somebody_has_looked() {
         let folder = tempfile::tempdir().unwrap();
         let installation = Uuid::from_u128(1);
-        Anchors::read(folder.path(), installation).advance(&[list("ai", 3)]).unwrap();
+        let read = || Anchors::read(folder.path(), installation);
+        let fresh = read();
+        assert!(fresh.are_new() && !fresh.are_whole() && fresh.doubts().is_empty());
+        Anchors::begin(folder.path(), installation).unwrap();
+        assert!(!read().are_new() && read().are_whole());
+        read().advance(&[list("ai", 3)]).unwrap();
+        std::fs::create_dir(folder.path().join(JOURNAL)).unwrap();
         let path = folder.path().join(FILE);
         let whole = std::fs::read_to_string(&path).unwrap();
-        for cut in [0, 5, whole.len() - 5, whole.len() / 2] {
-            std::fs::write(&path, &whole[..cut]).unwrap();
-            let anchors = Anchors::read(folder.path(), installation);
-            assert!(anchors.fault().is_some() && anchors.all().is_empty(), "{cut}");
+        let cuts = [0, 5, whole.len() - 5, whole.len() / 2].map(|cut| Some(&whole[..cut]));
+        let foreign = whole.replace(&installation.to_string(), &Uuid::nil().to_string());
+        for found in cuts.into_iter().chain([Some(foreign.as_str()), None]) {
+            match found {
+                Some(text) => std::fs::write(&path, text).unwrap(),
+                None => std::fs::remove_file(&path).unwrap(),
+            }
+            let anchors = read();
+            assert!(anchors.all().is_empty() && !anchors.are_whole(), "{found:?}");
+            let told = anchors.doubts();
+            assert!(told.len() == 1 && told[0].contains("secret accept"), "{told:?}");
             anchors.advance(&[list("ai", 3)]).unwrap();
-            assert!(Anchors::read(folder.path(), installation).fault().is_none());
+            // Across starts, too.
+            assert_eq!(read().doubts(), told);
+            read().forget();
+            assert_eq!(read().doubts(), told, "not before the next lists are known");
+            let anchors = read();
+            anchors.forget();
+            anchors.advance(&[list("ai", 2)]).unwrap();
+            assert!(read().doubts().is_empty() && read().of("ai") == Some(list("ai", 2)));
         }
     }
 }

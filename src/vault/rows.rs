@@ -8,14 +8,14 @@ use std::sync::atomic::Ordering;
 use super::anchor::Anchors;
 use super::inventory::Inventory;
 use super::keyring::Keyring;
-use super::stock::{Basis, basis};
+use super::stock::{Basis, basis, lost};
 use super::{Vault, VaultError};
 use crate::crypto::{hmac_sha256, label};
 use crate::secret::Key;
 use crate::store::{self, RowKey, Store};
 
 /// Holds no secret; its list is there for the key that lies in it.
-const CATEGORY: &str = "client-keys";
+pub(super) const CATEGORY: &str = "client-keys";
 const TRIES: u32 = 5;
 
 impl Vault {
@@ -23,7 +23,14 @@ impl Vault {
     pub(crate) async fn judge_client_keys(&self) {
         let _changing = self.changing.lock().await;
         let outcome = match self.bound().await {
-            Ok(key) => self.store.unfit_client_keys(&key).await.map(|found| (key, found)),
+            Ok((key, is_anew)) => self.store.unfit_client_keys(&key).await.map(|mut found| {
+                if is_anew && !found.is_empty() {
+                    let line = lost(CATEGORY, "is not there, though this installation is not new");
+                    tracing::warn!(line, "integrity");
+                    found.insert(0, line);
+                }
+                (key, found)
+            }),
             Err(fault) => Err(store::Error::Failed { fault: fault.to_string() }),
         };
         self.unjudged.store(outcome.is_err(), Ordering::Relaxed);
@@ -53,7 +60,8 @@ impl Vault {
         Ok(())
     }
 
-    async fn bound(&self) -> Result<RowKey, VaultError> {
+    /// The key, and whether it was made this moment for rows that it does not take over.
+    async fn bound(&self) -> Result<(RowKey, bool), VaultError> {
         let keyring = self.unsealed()?.keyring.share();
         for _ in 0..TRIES {
             // Nobody else changes this list: what is not in order is set right here.
@@ -61,7 +69,7 @@ impl Vault {
                 continue;
             }
             if let Some(key) = row_key(&self.store, &keyring, &self.anchors).await? {
-                return Ok(key);
+                return Ok((key, false));
             }
             let kek = keyring.active_kek(&self.store, &self.clock, CATEGORY).await?;
             let inventory = Inventory::begin(CATEGORY)?;
@@ -69,12 +77,15 @@ impl Vault {
             // Later than any list that another node may have seen, in a database that is gone.
             let epoch = u64::try_from(self.clock.unix_ms()).unwrap_or(1);
             let list = inventory.sealed_as(epoch, &keyring, &kek)?;
-            match self.store.seal_all_client_keys(&key, &list).await {
+            // Without anchors nobody can tell a house that never sealed them from one whose list
+            // was taken away: somebody has to look at each.
+            let is_first = self.anchors.are_whole();
+            match self.store.begin_client_key_seals(is_first.then_some(&key), &list).await {
                 Ok(()) => {
                     if let Err(fault) = self.anchors.advance(std::slice::from_ref(&list)) {
                         tracing::error!(%fault, "the anchors of the inventories cannot be written");
                     }
-                    return Ok(RowKey::Here(key));
+                    return Ok((RowKey::Here(key), !is_first));
                 }
                 // Another node has just done the same.
                 Err(store::Error::Stale) => {}

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::anchor::Anchors;
 use super::inventory::{Inventory, Verdict};
 use super::keyring::Keyring;
+use super::rows::CATEGORY as CLIENT_KEYS;
 use super::{Happening, Vault, VaultError};
 use crate::store::{InventoryRow, Listed, Loaded, Store, StoredSecret};
 
@@ -59,7 +60,7 @@ impl Stock {
         let mut stock = Self {
             marks: rest.map(|list| (list.category.clone(), list.mark)).collect(),
             loaded,
-            findings: anchors.fault().map(str::to_owned).into_iter().collect(),
+            findings: anchors.doubts(),
             inventories: HashMap::new(),
             closed: BTreeSet::new(),
             lost: Vec::new(),
@@ -184,6 +185,7 @@ impl Vault {
         let mut stock = Stock::look(&self.store, keyring, &self.anchors).await?;
         for (category, mark, what) in std::mem::take(&mut stock.lost) {
             let anew = self.begin_anew(keyring, &stock.loaded, (&category, mark)).await?;
+            self.doubt(&category, &lost(&category, &what));
             stock.adopt(&category, &what, anew);
         }
         // The house serves without it; what cannot be told later for want of it is in the papers.
@@ -191,6 +193,37 @@ impl Vault {
             tracing::error!(%fault, "the anchors of the inventories cannot be written");
         }
         Ok(stock)
+    }
+
+    /// Said now, and by `doctor` until somebody has looked.
+    fn take_as_it_stands(&self, category: &str, what: &str) {
+        let sentence = lost(category, what);
+        self.doubt(category, &sentence);
+        self.tell(Happening::Integrity(sentence));
+    }
+
+    /// Of client keys nothing is taken over, and each that waits has a line of its own.
+    fn doubt(&self, category: &str, sentence: &str) {
+        if category != CLIENT_KEYS {
+            self.anchors.doubt(sentence);
+        }
+    }
+
+    /// What stands is meant: lists that were put back, and those that were begun anew. Rows that do
+    /// not fit a list that stands are no part of it. Back come the sentences that are settled.
+    pub(crate) async fn accept_lists(&self) -> Result<Vec<String>, VaultError> {
+        let before = self.examine().await?;
+        let changing = self.changing.lock().await;
+        self.unsealed()?;
+        self.anchors.forget();
+        self.reload_locked(&changing).await?;
+        // What had to be begun anew just now was meant, too.
+        self.anchors.forget();
+        self.reload_locked(&changing).await?;
+        drop(changing);
+        self.judge_client_keys().await;
+        let after = self.examine().await?;
+        Ok(before.into_iter().filter(|finding| !after.contains(finding)).collect())
     }
 
     /// A list made of what stands, in the place of one that is lost. None where no key can seal it,
@@ -238,7 +271,7 @@ impl Vault {
             }
             Basis::Closed(what) => Err(VaultError::Closed(closed(category, &what))),
             Basis::Lost(what) => {
-                self.tell(Happening::Integrity(lost(category, &what)));
+                self.take_as_it_stands(category, &what);
                 let loaded = self.store.secrets().await?;
                 keyring.demand_active(category)?;
                 self.begin_anew(keyring, &loaded, (category, mark)).await?;
@@ -247,7 +280,7 @@ impl Vault {
             Basis::Never => {
                 let loaded = self.store.secrets().await?;
                 if loaded.rows.iter().any(|stored| stored.secret.category == category) {
-                    self.tell(Happening::Integrity(lost(category, "is not there")));
+                    self.take_as_it_stands(category, "is not there");
                     keyring.demand_active(category)?;
                     self.begin_anew(keyring, &loaded, (category, None)).await?;
                     return Err(VaultError::Stale);
@@ -309,10 +342,18 @@ pub(super) fn basis(
     }
 }
 
-fn lost(category: &str, what: &str) -> String {
+pub(super) fn lost(category: &str, what: &str) -> String {
+    if category == CLIENT_KEYS {
+        return format!(
+            "the list of category {category} {what}, and with it the key by which client keys are \
+             sealed; a new one was made, and no client key was taken over: each is refused until \
+             somebody has looked at it and says `sealgate client accept`"
+        );
+    }
     format!(
         "the inventory of category {category} {what}; it was begun anew from the rows that stand, \
-         so what was deleted or put back before cannot be told any more"
+         so what was deleted or put back before cannot be told any more; look through `sealgate \
+         secret list`, then say with `sealgate secret accept` that what stands is meant"
     )
 }
 
@@ -320,7 +361,7 @@ fn behind(category: &str, what: &str) -> String {
     format!(
         "the inventory of category {category} {what}; its secrets are judged by this node's own copy \
          (the file `anchors` in data_dir), and those that differ are closed. If the database was \
-         put back on purpose, stop the server, remove that file and start again"
+         put back on purpose, run `sealgate secret accept`"
     )
 }
 
@@ -328,7 +369,6 @@ fn closed(category: &str, what: &str) -> String {
     format!(
         "the inventory of category {category} {what}; so none of its secrets can be told from an \
          earlier one, and all are closed. Restore a backup with `sealgate backup restore`; \
-         if the database was put back on purpose, stop the server, remove the file `anchors` in \
-         data_dir and start again"
+         if the database was put back on purpose, run `sealgate secret accept`"
     )
 }

@@ -321,7 +321,7 @@ fn may(method: &str, path: &str) -> [bool; 5] {
     let reads = [true, true, true, false, false];
     let operates = [true, true, false, false, false];
     let administers = [true, false, false, false, false];
-    let rooms = ["/backups", "/seal", "/unseal", "/master-key"];
+    let rooms = ["/backups", "/seal", "/unseal", "/master-key", "/integrity/accept"];
     match (method, path) {
         ("GET", "/audit/verify") => [true, false, true, false, false],
         ("POST", "/policy/explain") => reads,

@@ -86,7 +86,7 @@ on_both! {
             assert_eq!(client.get("/quill/x").send().await.status, 200);
             let found = findings(&house).await.join("\n");
             assert!(found.contains("was put back to an earlier state"), "{found}");
-            assert!(found.contains("anchors"), "the remedy: {found}");
+            assert!(found.contains("secret accept"), "the remedy: {found}");
         }
         // The trail was told, too.
         let trail = house.admin.get("/api/v1/admin/audit?kind=security").send().await.text();
@@ -327,15 +327,63 @@ on_both! {
         assert_eq!(house.holder(&client).get("/acme/x").send().await.status, 200);
         house.holder(&other).get("/acme/x").send().await.is_refusal(401, "unauthorized");
 
-        // A house from before has neither seals nor the list nor anchors.
-        house.database.tamper("UPDATE client_keys SET seal = NULL").await;
-        house.database.tamper("DELETE FROM inventories WHERE category = 'client-keys'").await;
-        house.database.tamper("DELETE FROM keks WHERE category = 'client-keys'").await;
-        std::fs::remove_file(house.path().join("data/anchors")).unwrap();
-        house.restart().await;
-        for client in [&client, &other] {
-            assert_eq!(house.holder(client).get("/acme/x").send().await.status, 200);
+        assert_eq!(findings(&house).await.len(), 1);
+        house.leave().await;
+    }
+}
+
+on_both! {
+    async fn without_anchors_no_client_key_is_sealed_anew_as_it_stands(house: House) {
+        let mut house = house;
+        let (client, thief) = (house.client().await, house.client().await);
+        assert_eq!(house.holder(&thief).get("/acme/x").send().await.status, 200);
+        edit(&house, &thief, "role = 'admin', created_by = 'house'").await;
+        // Like a house that was set up a moment ago, as far as a database can look like it.
+        let (all, journal) = ("data/anchors", house.path().join("data/journal"));
+        for sql in [
+            "UPDATE client_keys SET seal = NULL",
+            "DELETE FROM inventories WHERE category = 'client-keys'",
+            "DELETE FROM keks WHERE category = 'client-keys'",
+        ] {
+            house.database.tamper(sql).await;
         }
+        assert!(journal.exists());
+        std::fs::remove_file(house.path().join(all)).unwrap();
+        for _ in 0..2 {
+            house.restart().await;
+            for refused in [&thief, &client] {
+                let got = house.holder(refused).get("/acme/x").send().await;
+                got.is_refusal(401, "unauthorized");
+                let got = house.holder(refused).get("/api/v1/admin/secrets");
+                assert_ne!(got.send().await.status, 200);
+            }
+            let local = house.local();
+            let found = local.get(INTEGRITY).send().await.json()["findings"].to_string();
+            assert!(found.contains("anchors is gone") && found.contains("client accept"), "{found}");
+            for client in [&thief, &client] {
+                assert!(found.contains(&client.id), "{found}");
+            }
+            let trail = local.get("/api/v1/admin/audit?kind=security").send().await.text();
+            assert!(trail.contains("anchors is gone"), "{trail}");
+            assert!(trail.contains("no client key was taken over"), "{trail}");
+        }
+        let local = house.local();
+        let accept = async |id: &str| {
+            let path = format!("{KEYS}/{id}/accept");
+            assert_eq!(local.post(&path).send().await.status, 200);
+        };
+        accept(&client.id).await;
+        assert_eq!(house.holder(&client).get("/acme/x").send().await.status, 200);
+        house.holder(&thief).get("/acme/x").send().await.is_refusal(401, "unauthorized");
+        assert_eq!(local.delete(&format!("{KEYS}/{}", thief.id)).send().await.status, 204);
+        let items = local.get(KEYS).send().await.json();
+        for item in items["items"].as_array().unwrap() {
+            accept(item["id"].as_str().unwrap()).await;
+        }
+        let settled = local.post(&format!("{INTEGRITY}/accept")).send().await;
+        assert_eq!(settled.status, 200, "{}", settled.text());
+        assert_eq!(findings(&house).await, [""; 0]);
+        house.restart().await;
         assert_eq!(findings(&house).await, [""; 0]);
         house.leave().await;
     }

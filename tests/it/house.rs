@@ -125,6 +125,11 @@ impl House {
         self.running = Some(running);
     }
 
+    /// An operator on this machine, for when no key is any good.
+    pub(crate) fn local(&self) -> Admin {
+        Admin::local(&self.path().join("data/sealgate.sock"), self.scribe.clone())
+    }
+
     /// The same client key, at the present address.
     pub(crate) fn holder(&self, client: &Client) -> Client {
         let (id, key) = (client.id.clone(), client.key.clone());

@@ -1,13 +1,16 @@
 //! `GET …/integrity`: is every row as Sealgate left it, and does all that is sealed open? Looked at
 //! anew in the database, for `doctor` and for whoever watches. Must never answer with a value, nor
-//! mend anything.
+//! mend anything by itself: what was taken as it stood waits for somebody who has looked.
 
 use serde::Serialize;
+use serde_json::json;
 use utoipa::ToSchema;
 
+use super::super::act::Act;
 use super::super::answer::Answer;
 use super::super::call::Call;
 use super::super::refused::Refused;
+use super::super::sent::Sent;
 use super::refusal_of;
 
 #[derive(Serialize, ToSchema)]
@@ -24,4 +27,30 @@ pub(super) struct Integrity {
 pub(in super::super) async fn integrity(call: Call) -> Result<Answer, Refused> {
     let findings = call.house.vault.examine().await.map_err(refusal_of)?;
     Answer::ok(&Integrity { ok: findings.is_empty(), findings })
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Accepted {
+    /// The findings that are settled by it.
+    settled: Vec<String>,
+    /// What is left, each with its own remedy.
+    findings: Vec<String>,
+}
+
+/// Say that the lists of secrets are meant as they stand.
+///
+/// After the database was put back on purpose, or the data folder was lost. Look at the secrets
+/// first. Rows that were edited, and client keys, are no part of it.
+#[utoipa::path(post, path = "/api/v1/admin/integrity/accept", tag = "Secrets",
+    responses((status = 200, description = "What is settled, and what is left.", body = Accepted)))]
+pub(in super::super) async fn accept(call: Call, sent: Sent) -> Result<Answer, Refused> {
+    sent.members()?.finish()?;
+    let act = Act::begin(&call, "", None, &json!({"lists": "accept"}))?;
+    let settled = match call.house.vault.accept_lists().await {
+        Ok(settled) => settled,
+        Err(fault) => return Err(act.refused(refusal_of(fault))),
+    };
+    act.done(200, Some(&json!({"settled": settled})));
+    let findings = call.house.vault.examine().await.map_err(refusal_of)?;
+    Answer::ok(&Accepted { settled, findings })
 }

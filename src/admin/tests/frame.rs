@@ -146,7 +146,7 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
 }
 
 /// Every route of the description, in the order of the alphabet.
-const ROUTES: [&str; 40] = [
+const ROUTES: [&str; 41] = [
     "DELETE /api/v1/admin/api-keys/{id}",
     "DELETE /api/v1/admin/secrets/{id}",
     "GET /api/v1/admin/api-keys",
@@ -174,6 +174,7 @@ const ROUTES: [&str; 40] = [
     "POST /api/v1/admin/api-keys/{id}/rotate",
     "POST /api/v1/admin/api-keys/{id}/tokens",
     "POST /api/v1/admin/backups",
+    "POST /api/v1/admin/integrity/accept",
     "POST /api/v1/admin/keks/cancel",
     "POST /api/v1/admin/keks/rekey",
     "POST /api/v1/admin/keks/rewrap",

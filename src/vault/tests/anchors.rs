@@ -124,10 +124,38 @@ async fn rows_and_list_that_are_put_back_together_are_seen() {
     assert!(told.contains("was put back to an earlier state"), "{told}");
     assert!(told.contains(&late.to_string()), "{told}");
     // Whoever meant it says so where the database's owner cannot: in the data folder.
-    std::fs::remove_file(folder.path().join(ANCHORS)).unwrap();
-    let vault = started(&house, folder.path()).await;
-    assert!(serves(&house, &vault, "a") && serves(&house, &vault, "b"));
-    assert_eq!(vault.findings(), Vec::<String>::new());
+    let settled = vault.accept_lists().await.unwrap();
+    assert!(settled.iter().any(|line| line.contains("was put back")), "{settled:?}");
+    for vault in [vault, started(&house, folder.path()).await] {
+        assert!(serves(&house, &vault, "a") && serves(&house, &vault, "b"));
+        assert_eq!(vault.findings(), Vec::<String>::new());
+        assert_eq!(vault.examine().await.unwrap(), Vec::<String>::new());
+    }
+}
+
+#[tokio::test]
+async fn a_list_that_is_gone_with_its_anchor_is_taken_as_it_stands_and_told_until_somebody_looks() {
+    for gone in ["DELETE FROM inventories", "SELECT 1"] {
+        let (house, folder, _) = filled(&["a", "b"]).await;
+        std::fs::create_dir(folder.path().join("journal")).unwrap();
+        std::fs::remove_file(folder.path().join(ANCHORS)).unwrap();
+        house.store.tamper(gone).await;
+        for _ in 0..2 {
+            let vault = started(&house, folder.path()).await;
+            assert!(serves(&house, &vault, "a"));
+            for told in [vault.findings().join("\n"), vault.examine().await.unwrap().join("\n")] {
+                assert!(
+                    told.contains("is gone, though") && told.contains("secret accept"),
+                    "{told}"
+                );
+            }
+        }
+        let vault = started(&house, folder.path()).await;
+        vault.accept_lists().await.unwrap();
+        assert_eq!(vault.examine().await.unwrap(), Vec::<String>::new());
+        let vault = started(&house, folder.path()).await;
+        assert_eq!(vault.findings(), Vec::<String>::new());
+    }
 }
 
 #[tokio::test]
