@@ -24,6 +24,7 @@ mod destinations;
 mod edited;
 #[cfg(test)]
 mod forged;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod keys;
