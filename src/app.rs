@@ -25,7 +25,7 @@ use tracing::Instrument as _;
 use self::background::{protect_memory, workers};
 pub use self::fault::StartError;
 use self::lock::DataLock;
-pub(crate) use self::proof::{examine, prove_master_key};
+pub(crate) use self::proof::{examine, prove_master_key, stray_master_key};
 pub use self::rescue::{Opener, Rescue, prove, restore};
 pub use self::setup::{AskPassphrase, Setup, Step};
 pub(crate) use self::ways::reach;

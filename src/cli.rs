@@ -148,18 +148,20 @@ impl Ground {
 
 /// Parses, runs, and tells how it went: 0 done, 1 it failed, 2 wrong usage.
 pub fn main() -> ExitCode {
+    // Whatever goes wrong, be it what was typed, is told in the form that was asked for.
+    let json = std::env::args_os().any(|argument| argument == "--json");
     let outcome = process::keep_out_of_core_files().and_then(|()| {
         telemetry::log_panics_without_payload();
         run(std::env::args_os())
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => failure.tell(),
+        Err(failure) => failure.tell(json),
     }
 }
 
 fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Failure> {
-    let matches = Cli::command().try_get_matches_from(arguments)?;
+    let matches = Cli::command().try_get_matches_from(arguments).map_err(input::unrepeated)?;
     let typed = words::Typed::of(&Cli::command(), &matches);
     dispatch(Cli::from_arg_matches(&matches)?).map_err(|failure| failure.named_as_typed(&typed))
 }

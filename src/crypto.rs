@@ -62,6 +62,7 @@ impl Layer {
 pub(crate) mod label {
     pub(crate) const ENVELOPE: &[u8] = b"sealgate/v1/";
     pub(crate) const MASTER_KEY_ID: &[u8] = b"sealgate/v1/master-key-id";
+    pub(crate) const KEK_WRAPS: &[u8] = b"sealgate/v1/kek-wraps";
     pub(crate) const CLIENT_KEY_ROW: &[u8] = b"sealgate/v1/client-key-row";
     pub(crate) const CLIENT_TOKEN_ROW: &[u8] = b"sealgate/v1/client-token-row";
     pub(crate) const CLIENT_KEY_SEALS: &[u8] = b"sealgate/v1/client-key-seals";

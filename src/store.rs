@@ -29,6 +29,7 @@ mod monthly_calls;
 mod postgres;
 mod recent_calls;
 mod record_blocks;
+mod schema;
 mod secret_versions;
 mod secrets;
 mod signing_keys;
@@ -36,6 +37,7 @@ mod sqlite;
 mod symbols;
 #[cfg(test)]
 mod tests;
+mod wraps;
 
 use std::sync::Arc;
 
@@ -54,7 +56,7 @@ pub(crate) use self::error::Error;
 pub(crate) use self::idempotency::{Claim, IdempotentCall};
 pub(crate) use self::installation::Installation;
 pub(crate) use self::inventories::{InventoryRow, Listed};
-pub(crate) use self::keks::{KekRow, KekState, MOST_WRAPS, MasterId, MasterKind};
+pub(crate) use self::keks::{KekRow, KekState, MasterId, MasterKind};
 pub(crate) use self::key_jobs::{JobKind, JobRow, JobState, JobStep};
 pub(crate) use self::key_moves::{Remastered, Resealed, Rewrapped};
 pub(crate) use self::leases::{Span, Turn};
@@ -66,6 +68,7 @@ pub(crate) use self::secret_versions::{Former, VersionRow, VersionState};
 pub(crate) use self::secrets::{Loaded, SecretRow, StoredSecret};
 pub(crate) use self::signing_keys::SigningKeyRow;
 pub(crate) use self::symbols::{AssetClass, SymbolRow};
+pub(crate) use self::wraps::MOST_WRAPS;
 use crate::clock::Clock;
 
 /// Where the database is.
@@ -89,6 +92,8 @@ pub(crate) struct Store {
     place: Arc<str>,
     /// By what edited client keys are found.
     seals: client_key_seals::Seals,
+    /// By what edited counts of wraps are found.
+    meters: wraps::Meters,
 }
 
 impl Store {
@@ -101,7 +106,12 @@ impl Store {
             Target::Sqlite(path) => sqlite::open(path, None).await?,
             Target::Postgres(url) => postgres::open(url).await?,
         };
-        Ok(Self { pools, clock, place: place.into(), seals: Default::default() })
+        Ok(Self::of(pools, place, clock))
+    }
+
+    fn of(pools: Pools, place: String, clock: Clock) -> Self {
+        let (seals, meters) = Default::default();
+        Self { pools, clock, place: place.into(), seals, meters }
     }
 
     /// A new SQLite file with the schema of an earlier program, for what that program has written.
@@ -111,7 +121,7 @@ impl Store {
         clock: Clock,
     ) -> Result<Self, Error> {
         let (pools, place) = sqlite::open(path, Some(schema)).await?;
-        Ok(Self { pools, clock, place: place.into(), seals: Default::default() })
+        Ok(Self::of(pools, place, clock))
     }
 
     /// The newest schema that this program knows.

@@ -38,6 +38,7 @@ use self::keyring::Keyring;
 pub(crate) use self::look::{Checked, Value, examine};
 pub(crate) use self::proof::{lift_lists, prove};
 pub(crate) use self::remains::Remains;
+pub(crate) use self::remaster::named_masters;
 pub(crate) use self::signing::Published;
 use self::snapshot::Snapshot;
 pub(crate) use self::snapshot::{Opened, Selected};
@@ -172,6 +173,7 @@ impl Vault {
             let former = self.opened.swap(None);
             // After the rest: whoever takes the key up at this moment looks once more.
             self.store.seal_rows_by(RowKey::Absent);
+            self.store.measure_nothing();
             former
         };
         former.as_ref().map(Remains::of).unwrap_or_default()
@@ -342,6 +344,9 @@ impl Vault {
     }
 
     async fn prepared(&self, keyring: Keyring, time: u64) -> Result<Unsealed, VaultError> {
+        for (id, wraps) in self.anchors.wraps() {
+            self.store.has_wrapped(id, wraps);
+        }
         keyring.refresh(&self.store).await?;
         let stock = self.take_stock(&keyring).await?;
         let judge = |stored: &StoredSecret| stock.judge(stored);

@@ -45,6 +45,8 @@ struct Generations {
     next_cursor: Option<String>,
     /// The job that runs, else the one that began last.
     job: Option<Job>,
+    /// What is wrong with the rows of generations, each with its remedy.
+    faults: Vec<String>,
     /// Why the job cannot be shown, and what to do.
     job_fault: Option<String>,
 }
@@ -77,8 +79,10 @@ async fn status(call: Call) -> Result<Answer, Refused> {
         }
         Err(fault) => return Err(refusal_of(fault)),
     };
+    let faults = call.house.vault.kek_faults().await.map_err(refusal_of)?;
     let now_ms = call.house.clock.unix_ms();
     Answer::ok(&Generations {
+        faults,
         items: keks.iter().map(|kek| Generation::of(kek, now_ms)).collect(),
         next_cursor: None,
         job: job.as_ref().map(Job::of),
@@ -110,7 +114,8 @@ async fn rotate(call: Call, sent: Sent) -> Result<Answer, Refused> {
             let items: Vec<Generation> =
                 keks.iter().map(|kek| Generation::of(kek, now_ms)).collect();
             act.done(201, Some(&json!({"generations": view::named(&keks)})));
-            Answer::created(&Generations { items, next_cursor: None, job: None, job_fault: None })
+            let (faults, next_cursor) = (Vec::new(), None);
+            Answer::created(&Generations { items, next_cursor, job: None, job_fault: None, faults })
         }
         Err(VaultError::UnknownCategory) => {
             Err(act.refused(Refused::conflict(VaultError::UnknownCategory.to_string())))

@@ -2,6 +2,7 @@
 //! which alone knows the request id, writes the body. A cause goes to the log and must never reach
 //! an answer.
 
+use std::any::Any;
 use std::fmt::Display;
 use std::sync::Arc;
 
@@ -9,7 +10,9 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 
 use crate::refusal::{Reason, Refusal};
+use crate::roster::RosterError;
 use crate::store;
+use crate::vault::VaultError;
 
 /// A no, with the cause that only the log may see. Cheap to clone, because it travels as an
 /// extension of the answer.
@@ -23,7 +26,18 @@ struct Inner {
 
 impl Refused {
     /// Something of ours failed. The cause must be free of secrets, as every error of the house is.
-    pub(super) fn internal(cause: impl Display) -> Self {
+    /// What the database says of itself, and somebody can mend, is said to whoever asks.
+    pub(super) fn internal(cause: impl Display + 'static) -> Self {
+        let any: &dyn Any = &cause;
+        let of_store = match (any.downcast_ref(), any.downcast_ref(), any.downcast_ref()) {
+            (Some(fault), _, _)
+            | (_, Some(VaultError::Store(fault)), _)
+            | (_, _, Some(RosterError::Store(fault))) => Self::named(fault),
+            _ => None,
+        };
+        if let Some(named) = of_store {
+            return named;
+        }
         let cause = Some(cause.to_string());
         Self(Arc::new(Inner { refusal: Refusal::internal(), cause }))
     }
@@ -31,9 +45,21 @@ impl Refused {
     /// The database's answer where it is no answer. A row that contradicts the model is named, with
     /// what to do: its sentence repeats no value.
     pub(super) fn of_store(fault: &store::Error) -> Self {
+        Self::named(fault).unwrap_or_else(|| {
+            let cause = Some(fault.to_string());
+            Self(Arc::new(Inner { refusal: Refusal::internal(), cause }))
+        })
+    }
+
+    fn named(fault: &store::Error) -> Option<Self> {
         match fault {
-            store::Error::Contradiction { .. } | store::Error::Damaged { .. } => {
-                Self::because(Refusal::new(Reason::Internal, fault.to_string()), fault)
+            store::Error::Contradiction { .. }
+            | store::Error::Damaged { .. }
+            | store::Error::Lacking { .. } => {
+                Some(Self::because(Refusal::new(Reason::Internal, fault.to_string()), fault))
+            }
+            store::Error::Orphaned | store::Error::Miscounted { .. } => {
+                Some(Self::conflict(fault.to_string()))
             }
             store::Error::Open { .. }
             | store::Error::Newer { .. }
@@ -43,7 +69,7 @@ impl Refused {
             | store::Error::LeaseLost
             | store::Error::Worn
             | store::Error::Unreachable { .. }
-            | store::Error::Failed { .. } => Self::internal(fault),
+            | store::Error::Failed { .. } => None,
         }
     }
 

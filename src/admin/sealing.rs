@@ -103,6 +103,7 @@ fn refusal_of(call: &Call, error: UnsealError) -> Refused {
         | KmsError::Source { .. }
         | KmsError::OpenSource { .. }
         | KmsError::ShortPassphrase { .. }
+        | KmsError::WeakPassphrase
         | KmsError::NotSetUp
         | KmsError::OtherMaster(_)
         | KmsError::Away { .. }

@@ -2,6 +2,7 @@
 //! every row is as it was left. For `doctor`, while nothing runs or beside a server that does. Must
 //! never make a key, nor keep what it opened, nor mend anything.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::{StartError, sandbox};
@@ -22,6 +23,17 @@ pub(crate) async fn prove_master_key(
     let proof = prove(config, &store, &clock).await;
     store.close().await;
     proof
+}
+
+/// A key that lies where a rotation puts the new one, and that this house knows nothing of.
+pub(crate) async fn stray_master_key(
+    config: &Config,
+    clock: Clock,
+) -> Result<Option<PathBuf>, StartError> {
+    let store = Store::open(&config.store, clock).await?;
+    let named = vault::named_masters(&store).await;
+    store.close().await;
+    Ok(kms::stray(&config.kms, &named?))
 }
 
 async fn prove(

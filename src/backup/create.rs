@@ -171,7 +171,8 @@ pub(super) fn kek(columns: &[String], row: &[Cell]) -> Option<KekRow> {
             id: text("master_id")?,
         },
         state: KekState::parse(&text("state")?)?,
-        wraps: u64::try_from(number("wraps")?).ok()?,
+        wraps: number("wraps")?,
+        wraps_seal: None,
         created_at: number("created_at")?,
     })
 }

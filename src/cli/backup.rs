@@ -286,6 +286,14 @@ fn read(file: &Path) -> Result<SecretBytes, Failure> {
         _ => File::open(file).and_then(|file| file.take(MOST_BYTES).read_to_end(&mut bytes)),
     };
     let bytes = SecretBytes::new(bytes);
-    outcome.map_err(|error| Failure::new(format!("cannot read {}: {error}", file.display())))?;
+    outcome.map_err(|error| {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            return Failure::new(
+                "the file that should hold the passphrase or identity is not there; its name is not \
+                 repeated here, because it may be the passphrase itself",
+            );
+        }
+        Failure::new(format!("cannot read {}: {error}", file.display()))
+    })?;
     Ok(bytes)
 }

@@ -5,9 +5,12 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::words;
+
+const NOBODY_RUNS: &str = "the vault is sealed, and no server runs here that could be unsealed: start \
+                           it with `sealgate serve`, run `sealgate unseal`, then repeat this";
 
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -19,7 +22,7 @@ enum Kind {
     /// It failed: exit 1.
     Failed(String),
     /// A server refused it: exit 1. Its words for single members, and what stands around them.
-    Refused { head: String, faults: Vec<(String, String)>, tail: String },
+    Refused { head: String, faults: Vec<(String, String)>, tail: String, body: Box<Value> },
     /// It was asked for wrongly: exit 2.
     Usage(String),
     /// What the parser of arguments has to say, help included.
@@ -64,7 +67,29 @@ impl Failure {
         if !code.is_empty() {
             tail.push_str(&format!(" ({code}, request {request_id})"));
         }
-        Self { kind: Kind::Refused { head: words::sentence(&line), faults, tail } }
+        let body = Box::new(body.clone());
+        Self { kind: Kind::Refused { head: words::sentence(&line), faults, tail, body } }
+    }
+
+    /// The code of a server's refusal.
+    pub(super) fn code(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Refused { body, .. } => body.get("code").and_then(Value::as_str),
+            Kind::Failed(_) | Kind::Usage(_) | Kind::Arguments(_) | Kind::Unheard => None,
+        }
+    }
+
+    /// The same, where no server runs that could be unsealed.
+    pub(super) fn with_nobody_to_unseal(mut self) -> Self {
+        if self.code() == Some("sealed")
+            && let Kind::Refused { head, body, .. } = &mut self.kind
+        {
+            NOBODY_RUNS.clone_into(head);
+            if let Some(detail) = body.get_mut("detail") {
+                *detail = Value::from(NOBODY_RUNS);
+            }
+        }
+        self
     }
 
     /// With the command's own names for what a server calls members of a body.
@@ -77,11 +102,12 @@ impl Failure {
         self
     }
 
-    /// Says it and gives the exit status.
-    pub(super) fn tell(&self) -> ExitCode {
+    /// Says it, as one JSON object where that was asked for, and gives the exit status.
+    pub(super) fn tell(&self, json: bool) -> ExitCode {
         let status = match &self.kind {
             Kind::Failed(_) | Kind::Refused { .. } => 1,
             Kind::Usage(_) => 2,
+            Kind::Arguments(error) if json && error.exit_code() != 0 => 2,
             Kind::Arguments(error) => {
                 // Help goes to standard output with status 0, everything else to standard error.
                 let _ = error.print();
@@ -90,15 +116,28 @@ impl Failure {
             Kind::Unheard => return ExitCode::SUCCESS,
         };
         // Where standard error is closed, the exit status is all that can be told.
-        let _ = writeln!(std::io::stderr(), "sealgate: {}", self.line());
+        let _ = match json {
+            true => writeln!(std::io::stderr(), "{}", self.object()),
+            false => writeln!(std::io::stderr(), "sealgate: {}", self.line()),
+        };
         ExitCode::from(status)
+    }
+
+    /// A server's refusal as it came; what goes wrong here in the same form.
+    fn object(&self) -> Value {
+        let (error, code) = match &self.kind {
+            Kind::Refused { body, .. } if body.is_object() => return (**body).clone(),
+            Kind::Refused { .. } | Kind::Failed(_) | Kind::Unheard => ("Failed", "failed"),
+            Kind::Usage(_) | Kind::Arguments(_) => ("Wrong usage", "usage"),
+        };
+        json!({"error": error, "code": code, "detail": one_line(&self.line()), "request_id": null})
     }
 
     /// The line alone.
     pub(super) fn line(&self) -> String {
         match &self.kind {
             Kind::Failed(line) | Kind::Usage(line) => line.clone(),
-            Kind::Refused { head, faults, tail } => {
+            Kind::Refused { head, faults, tail, .. } => {
                 let told: String =
                     faults.iter().map(|(member, fault)| format!("; {member}: {fault}")).collect();
                 one_line(&format!("{head}{told}{tail}"))
@@ -166,6 +205,26 @@ mod tests {
             Failure::answered(502, &Value::Null).line(),
             "the server answered with status 502 and no explanation"
         );
+    }
+
+    #[test]
+    fn for_programs_a_failure_is_one_object() {
+        let body = json!({
+            "error": "Conflict", "code": "conflict", "detail": "It stands.", "request_id": "r",
+        });
+        assert_eq!(Failure::answered(409, &body).object(), body);
+        let local = Failure::new("a: b; c").object();
+        assert_eq!((&local["code"], &local["detail"]), (&json!("failed"), &json!("a: b; c")));
+        assert_eq!(Failure::usage("x").object()["code"], "usage");
+        assert_eq!(Failure::answered(502, &Value::Null).object()["code"], "failed");
+    }
+
+    #[test]
+    fn a_sealed_house_that_does_not_run_has_to_be_started_first() {
+        let body = json!({"error": "Sealed", "code": "sealed", "detail": "x", "request_id": "r"});
+        let failure = Failure::answered(503, &body).with_nobody_to_unseal();
+        assert!(failure.line().contains("sealgate serve"), "{}", failure.line());
+        assert_eq!(failure.object()["detail"], NOBODY_RUNS);
     }
 
     #[test]

@@ -4,6 +4,7 @@
 
 use std::io::{IsTerminal, Read};
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
@@ -21,6 +22,32 @@ pub(super) fn refuse_values(extra: &[String]) -> Result<(), Failure> {
     // A single hyphen is how many programs write "standard input".
     if extra.iter().all(|text| text == "-") { Ok(()) } else { Err(Failure::usage(REASON)) }
 }
+
+/// What the parser of arguments did not understand, without what it did not understand: that may be
+/// a value, or a passphrase.
+pub(super) fn unrepeated(error: clap::Error) -> Failure {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        Some(_) | None => None,
+    };
+    let is_flag = text(ContextKind::InvalidArg).is_some_and(|text| text.starts_with('-'));
+    let is_like_one = error.get(ContextKind::SuggestedSubcommand).is_some();
+    let kind = error.kind();
+    if kind == ErrorKind::TooManyValues || (kind == ErrorKind::UnknownArgument && !is_flag) {
+        return Failure::usage(TOO_MUCH);
+    }
+    if kind == ErrorKind::InvalidSubcommand && !is_like_one {
+        return Failure::usage(NO_COMMAND);
+    }
+    error.into()
+}
+
+const TOO_MUCH: &str = "more stands there than this command takes; it is not repeated here, because \
+                        it may be a secret: values and passphrases are never taken from the \
+                        command line, where other users and the shell's history see them; answer \
+                        the prompt, or pipe them in. --help shows what can be given";
+const NO_COMMAND: &str = "there is no such command; what was typed is not repeated here, because it \
+                          may be a secret. --help lists the commands";
 
 /// The values of these fields, as the admin API takes them.
 pub(super) fn values(provider: &str, fields: &[String]) -> Result<Map<String, Value>, Failure> {

@@ -88,6 +88,10 @@ impl Command {
                 let status = link::with(ground, &reach, async |link| link.get(KEKS).await)?;
                 let output = ground.output(reach.print);
                 output.list(&status, COLUMNS)?;
+                let faults = status.get("faults").and_then(Value::as_array).into_iter().flatten();
+                for fault in faults.filter_map(Value::as_str) {
+                    output.remark(fault)?;
+                }
                 if let Some(fault) = status.get("job_fault").and_then(Value::as_str) {
                     output.remark(fault)?;
                 }

@@ -60,10 +60,13 @@ pub(super) fn with<T>(
             None => connect(&ground.config()?).await?,
         };
         let outcome = work(&link).await;
-        if let Some(offline) = link.offline {
-            offline.close().await;
+        match link.offline {
+            Some(offline) => {
+                offline.close().await;
+                outcome.map_err(Failure::with_nobody_to_unseal)
+            }
+            None => outcome,
         }
-        outcome
     })
 }
 

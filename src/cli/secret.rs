@@ -340,6 +340,15 @@ async fn find(link: &Link, wanted: &str, name: Option<&str>) -> Result<String, F
         (None, name) => (wanted, name.unwrap_or("default")),
     };
     let list = link.list(SECRETS).await?;
+    // What was typed in a secret's place may be its value.
+    let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
+    let mut providers = items.filter_map(|item| item.get("provider").and_then(Value::as_str));
+    if !providers.any(|known| known == provider) {
+        return Err(Failure::new(
+            "there is no such secret, nor any of such a provider; the first argument is an id, a \
+             provider or PROVIDER/NAME, and `sealgate secret list` shows all",
+        ));
+    }
     let is = |item: &Value, member: &str, text: &str| {
         item.get(member).and_then(Value::as_str) == Some(text)
     };

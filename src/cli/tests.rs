@@ -105,3 +105,34 @@ fn a_secret_among_the_arguments_is_refused_with_the_reason_and_not_repeated() {
         assert!(!failure.line().contains("canary"), "{line}");
     }
 }
+
+#[test]
+fn what_stands_behind_any_command_is_refused_and_not_repeated() {
+    let lines = [
+        "sealgate secret set polygon sk-canary",
+        "sealgate secret set polygon --active true sk-canary",
+        "sealgate secret show polygon sk-canary",
+        "sealgate secret validate polygon sk-canary",
+        "sealgate secret destroy polygon sk-canary",
+        "sealgate secret accept sk-canary",
+        "sealgate secret sk-canary",
+        "sealgate secret rotate polygon sk-canary",
+        "sealgate unseal sk-canary",
+        "sealgate unseal --passphrase sk-canary",
+        "sealgate unseal --passphrase=sk-canary",
+        "sealgate master-key rotate sk-canary",
+        "sealgate master-key rotate --passphrase=sk-canary",
+        "sealgate init sk-canary",
+        "sealgate serve sk-canary",
+        "sealgate backup create --to x sk-canary",
+        "sealgate backup verify x sk-canary",
+        "sealgate kek rotate sk-canary",
+        "sealgate sk-canary",
+    ];
+    for line in lines {
+        let failure = run(line.split_whitespace().map(Into::into)).unwrap_err();
+        assert!(failure.is_usage(), "{line}");
+        assert!(!failure.line().contains("canary"), "{line}: {}", failure.line());
+        assert!(failure.line().contains("may be a secret"), "{line}: {}", failure.line());
+    }
+}

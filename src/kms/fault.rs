@@ -45,6 +45,8 @@ pub(crate) enum KmsError {
     ShortPassphrase {
         least: usize,
     },
+    /// Long enough, and among the first guesses all the same.
+    WeakPassphrase,
     /// A passphrase was typed where none opens anything.
     NoPassphraseHere,
     /// No master key was made yet.
@@ -83,6 +85,7 @@ impl KmsError {
             | Self::NeedsPassphrase
             | Self::WrongPassphrase
             | Self::ShortPassphrase { .. }
+            | Self::WeakPassphrase
             | Self::NoPassphraseHere
             | Self::NotSetUp
             | Self::Away { .. }
@@ -166,6 +169,10 @@ impl fmt::Display for KmsError {
                 formatter,
                 "a passphrase of fewer than {least} characters is guessed too soon; choose several \
                  random words"
+            ),
+            Self::WeakPassphrase => formatter.write_str(
+                "this passphrase is among the first that are guessed: too few different characters, \
+                 characters in a row, or one that many take; choose several random words",
             ),
             Self::NoPassphraseHere => formatter
                 .write_str("the master key is not held by a passphrase; unseal without one"),

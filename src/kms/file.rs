@@ -62,6 +62,16 @@ pub(super) fn stage(path: &Path, is_named: &dyn Fn(&MasterId) -> bool) -> Result
     Ok(Staged { key: load(&staged)?, present, fresh: true })
 }
 
+/// What lies where a new key goes, and is none that the database names.
+pub(super) fn stray(path: &Path, is_named: &dyn Fn(&MasterId) -> bool) -> Option<PathBuf> {
+    let staged = named(path, "new");
+    std::fs::symlink_metadata(&staged).ok()?;
+    match leftover::id_of(&staged) {
+        Some(id) if is_named(&id) => None,
+        Some(_) | None => Some(staged),
+    }
+}
+
 /// Takes a staged key away again that nothing was wrapped by.
 pub(super) fn unstage(path: &Path, id: &MasterId) {
     let staged = named(path, "new");

@@ -2,6 +2,8 @@
 //! makes of the passphrase. So a new passphrase, or a costlier Argon2id, replaces one row and
 //! nothing below it. Must never keep a passphrase, and never say how nearly it was right.
 
+use std::collections::BTreeSet;
+
 use super::local::{LocalKey, hex};
 use super::{Ground, KmsError};
 use crate::crypto::{
@@ -12,6 +14,21 @@ use crate::store::{MasterId, MasterKind, PassphraseRow};
 
 /// In characters; Argon2id makes a guess slow, not a short list of guesses long.
 const SHORTEST: usize = 12;
+/// Fewer different ones make a pattern.
+const LEAST_DIFFERENT: usize = 5;
+const CLASSICS: [&str; 11] = [
+    "password",
+    "passphrase",
+    "qwertyuiop",
+    "qwertzuiop",
+    "azertyuiop",
+    "1q2w3e4r5t",
+    "letmein",
+    "iloveyou",
+    "administrator",
+    "changeme",
+    "welcome",
+];
 /// More rows than a change of passphrase leaves; a bound, because each costs a guess.
 const MOST_ROWS: usize = 8;
 
@@ -125,7 +142,29 @@ pub(crate) fn demand_strength(passphrase: &SecretBytes) -> Result<(), KmsError> 
     if characters < SHORTEST {
         return Err(KmsError::ShortPassphrase { least: SHORTEST });
     }
-    Ok(())
+    let is_weak = passphrase.expose_str().is_some_and(is_weak);
+    if is_weak { Err(KmsError::WeakPassphrase) } else { Ok(()) }
+}
+
+/// Long, and still among the first guesses: few different characters, characters in a row, or one
+/// of those that everybody takes, whatever stands around it.
+fn is_weak(text: &str) -> bool {
+    let plain: Vec<char> = text.to_lowercase().chars().filter(|c| c.is_alphanumeric()).collect();
+    let letters: String = plain.iter().filter(|c| c.is_alphabetic()).collect();
+    let different: BTreeSet<char> = text.chars().collect();
+    let step = |pair: &[char]| match pair {
+        [first, second] => u32::from(*second).abs_diff(u32::from(*first)),
+        _ => 0,
+    };
+    let in_a_row = plain.windows(2).filter(|pair| step(pair) <= 1).count();
+    let whole: String = plain.iter().collect();
+    let is_classic = |classic: &&str| {
+        let rest = |text: &str| text.replace(*classic, "").chars().count();
+        letters == **classic || rest(&whole) <= 4 && rest(&whole) < whole.chars().count()
+    };
+    different.len() < LEAST_DIFFERENT
+        || in_a_row * 4 >= plain.len() * 3
+        || CLASSICS.iter().any(is_classic)
 }
 
 /// Argon2id fills memory for a good part of a second.
@@ -268,5 +307,30 @@ mod tests {
         let edited = PassphraseRow { passes: 2, ..dear.clone() };
         assert!(store.replace_master_passphrase(&edited, &dear.wrapped).await.unwrap());
         assert!(opened(&ground, PASSPHRASE).await.is_err());
+    }
+
+    #[test]
+    fn what_everybody_takes_is_no_passphrase() {
+        let strength = |text: &str| demand_strength(&SecretBytes::copy_of(text.as_bytes()));
+        for weak in [
+            "aaaaaaaaaaaa",
+            "abababababab",
+            "abcabcabcabcabc",
+            "123456789012",
+            "1234567890123456",
+            "abcdefghijklmnop",
+            "aaaabbbbccccdddd",
+            "passwordpassword",
+            "Password1234",
+            "P-a-s-s-w-o-r-d-1",
+            "qwertyuiop12",
+            "administrator",
+            "changemechangeme",
+        ] {
+            assert!(matches!(strength(weak), Err(KmsError::WeakPassphrase)), "{weak}");
+        }
+        for strong in ["some quite long words", "tr0ub4dor&3-lantern", "a long enough passphrase"] {
+            assert!(strength(strong).is_ok(), "{strong}");
+        }
     }
 }

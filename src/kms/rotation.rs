@@ -2,6 +2,8 @@
 //! old one, and its move into the old one's place once nothing is wrapped by that any more. Must
 //! never take a key away while it could still be needed, and never leave the place empty.
 
+use std::path::PathBuf;
+
 use super::{Ground, KmsError, Master, Masters, Settings, file, open, passphrase, said};
 use crate::secret::SecretBytes;
 use crate::store::MasterId;
@@ -68,6 +70,14 @@ pub(crate) async fn gather(
         }
     }
     Ok(masters)
+}
+
+/// A file where a new master key goes that no row and no unfinished rotation names.
+pub(crate) fn stray(settings: &Settings, known: &[MasterId]) -> Option<PathBuf> {
+    match settings {
+        Settings::File { path } => file::stray(path, &|id| known.contains(id)),
+        Settings::Passphrase { .. } | Settings::AwsKms(_) | Settings::VaultTransit(_) => None,
+    }
 }
 
 /// The master key itself, and those of its kind that a rotation has left beside it.

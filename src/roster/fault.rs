@@ -27,6 +27,9 @@ impl From<store::Error> for RosterError {
             other @ (store::Error::Open { .. }
             | store::Error::Newer { .. }
             | store::Error::Damaged { .. }
+            | store::Error::Lacking { .. }
+            | store::Error::Orphaned
+            | store::Error::Miscounted { .. }
             | store::Error::Contradiction { .. }
             | store::Error::Duplicate { .. }
             | store::Error::Stale

@@ -114,6 +114,7 @@ impl Store {
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         inventories::begin(&mut tx, list).await?;
+        self.count_list_in(&mut tx, list.kek_id).await?;
         if let Some(key) = as_they_stand {
             let ids: Vec<String> = within!(&mut tx, db => sqlx::query_scalar(IDS).fetch_all(db))?;
             for id in ids {

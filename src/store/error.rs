@@ -16,6 +16,10 @@ pub(crate) enum Error {
     Damaged { fault: String },
     /// A row says what the model does not know.
     Contradiction { table: &'static str, row: String, column: &'static str, fault: String },
+    /// Tables or columns are not there that this program needs.
+    Lacking { fault: String },
+    /// Another row, on which this one hangs, is not there.
+    Orphaned,
     /// Another row has this key or this name already.
     Duplicate { table: String },
     /// The change would leave no active admin key.
@@ -24,12 +28,21 @@ pub(crate) enum Error {
     Stale,
     /// Somebody else works on this job now.
     LeaseLost,
+    /// The count of what a key-encryption key has wrapped was edited.
+    Miscounted { kek: String, fault: &'static str },
     /// The key-encryption key has wrapped as often as one may.
     Worn,
     /// The database does not answer now; the same call may succeed later.
     Unreachable { fault: String },
     /// The database refused the statement.
     Failed { fault: String },
+}
+
+impl Error {
+    /// The row that contradicts the model.
+    pub(crate) fn row(&self) -> Option<&str> {
+        if let Self::Contradiction { row, .. } = self { Some(row) } else { None }
+    }
 }
 
 impl fmt::Display for Error {
@@ -52,6 +65,15 @@ impl fmt::Display for Error {
                  Somebody changed it by hand, or a newer program wrote it; restore the row from a \
                  backup."
             ),
+            Self::Lacking { fault } => write!(
+                f,
+                "The database lacks what this program needs: {fault}. `sealgate doctor` names all \
+                 that is missing; stop the server and restore a backup."
+            ),
+            Self::Orphaned => f.write_str(
+                "A row on which this one hangs, a key-encryption key's perhaps, is gone: somebody \
+                 deleted it outside Sealgate. `sealgate doctor` names it and says what to do.",
+            ),
             Self::Duplicate { table } => write!(
                 f,
                 "The table {table} has a row with this key already. Choose another name, or change \
@@ -66,6 +88,11 @@ impl fmt::Display for Error {
             ),
             Self::LeaseLost => f.write_str(
                 "Another node has taken this job over, because this one was silent for too long.",
+            ),
+            Self::Miscounted { kek, fault } => write!(
+                f,
+                "The count of wraps of the key-encryption key {kek} {fault}: somebody edited the table \
+                 keks, so it wraps nothing more. Run `sealgate kek rotate`, then `sealgate kek rewrap`."
             ),
             Self::Worn => f.write_str(
                 "The category's key-encryption key has wrapped 2^31 data keys and wraps no more. \
@@ -91,6 +118,12 @@ impl From<sqlx::Error> for Error {
             if refused.kind() == ErrorKind::UniqueViolation {
                 return Self::Duplicate { table: duplicate_table(refused) };
             }
+            if refused.kind() == ErrorKind::ForeignKeyViolation {
+                return Self::Orphaned;
+            }
+            if is_lacking(refused) {
+                return Self::Lacking { fault: refused.message().to_owned() };
+            }
             return match sqlite_code(&error) {
                 Some(SqliteCode::Busy) => Self::Unreachable {
                     fault: String::from("another process holds the file's write lock"),
@@ -102,6 +135,9 @@ impl From<sqlx::Error> for Error {
             };
         }
         let fault = error.to_string();
+        if matches!(error, sqlx::Error::ColumnNotFound(_)) {
+            return Self::Lacking { fault };
+        }
         if is_connection_lost(&error) {
             Self::Unreachable { fault }
         } else {
@@ -145,6 +181,13 @@ fn is_connection_lost(error: &sqlx::Error) -> bool {
             | sqlx::Error::PoolClosed
             | sqlx::Error::WorkerCrashed
     )
+}
+
+/// PostgreSQL has codes of its own for it, SQLite only sentences.
+fn is_lacking(refused: &dyn sqlx::error::DatabaseError) -> bool {
+    let sentences = ["no such table", "no such column", "has no column named"];
+    matches!(refused.code().as_deref(), Some("42P01" | "42703"))
+        || sentences.iter().any(|sentence| refused.message().contains(sentence))
 }
 
 /// SQLite names the table in its sentence alone: "UNIQUE constraint failed: secrets.provider, …".

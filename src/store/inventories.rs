@@ -60,6 +60,7 @@ impl Store {
     pub(crate) async fn put_inventory(&self, next: &InventoryRow) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         put(&mut tx, next).await?;
+        self.count_list_in(&mut tx, next.kek_id).await?;
         Ok(tx.commit().await?)
     }
 
@@ -90,6 +91,7 @@ impl Store {
         if written == 0 {
             return Err(Error::Stale);
         }
+        self.count_list_in(&mut tx, next.kek_id).await?;
         Ok(tx.commit().await?)
     }
 }

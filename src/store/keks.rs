@@ -4,8 +4,8 @@
 
 use uuid::Uuid;
 
-use super::columns::{Place, signed, words};
-use super::dialect::{Tx, changing, reading, within};
+use super::columns::{Place, words};
+use super::dialect::{changing, reading};
 use super::secrets::Loaded;
 use super::{Error, Store};
 
@@ -48,9 +48,17 @@ pub(crate) struct KekRow {
     /// The master key that wrapped it.
     pub(crate) master: MasterId,
     pub(crate) state: KekState,
-    /// How many data keys it has wrapped.
-    pub(crate) wraps: u64,
+    /// How many keys it has wrapped, as the column has it: somebody may have edited it.
+    pub(crate) wraps: i64,
+    pub(crate) wraps_seal: Option<Vec<u8>>,
     pub(crate) created_at: i64,
+}
+
+impl KekRow {
+    /// For people, and for what is only a warning.
+    pub(crate) fn count(&self) -> u64 {
+        u64::try_from(self.wraps).unwrap_or(0)
+    }
 }
 
 #[derive(sqlx::FromRow)]
@@ -63,29 +71,25 @@ struct RawKek {
     master_id: Option<String>,
     state: String,
     wraps: i64,
+    wraps_seal: Option<Vec<u8>>,
     created_at: i64,
 }
 
 const ALL: &str = "SELECT id, category, generation, wrapped, master_kind, master_id, state, wraps,
-    created_at FROM keks ORDER BY category, generation";
+    wraps_seal, created_at FROM keks ORDER BY category, generation";
 const ACTIVE: &str = "SELECT id, category, generation, wrapped, master_kind, master_id, state,
-    wraps, created_at FROM keks
+    wraps, wraps_seal, created_at FROM keks
     WHERE category = $1 AND state = 'active' ORDER BY generation DESC LIMIT 1";
 const RETIRE: &str = "UPDATE keks SET state = 'retired' WHERE category = $1 AND state = 'active'";
 const INSERT: &str = "INSERT INTO keks
-    (id, category, generation, wrapped, master_kind, master_id, state, wraps, created_at)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-const COUNT_WRAP: &str = "UPDATE keks SET wraps = wraps + 1
-    WHERE id = $1 AND state = 'active' AND wraps < $2";
-const WRAPS: &str = "SELECT wraps FROM keks WHERE id = $1";
+    (id, category, generation, wrapped, master_kind, master_id, state, wraps, wraps_seal,
+    created_at)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const DESTROY: &str = "UPDATE keks SET state = 'destroyed', wrapped = $1
     WHERE id = $2 AND state = 'retired'
     AND NOT EXISTS (SELECT 1 FROM secrets WHERE kek_id = $2)
     AND NOT EXISTS (SELECT 1 FROM inventories WHERE kek_id = $2)
     AND NOT EXISTS (SELECT 1 FROM signing_keys WHERE kek_id = $2)";
-
-/// No key-encryption key wraps more than this.
-pub(crate) const MOST_WRAPS: u64 = 1 << 31;
 
 impl Store {
     /// One that comes as active retires the category's former one. `Error::Duplicate` if this
@@ -108,7 +112,8 @@ impl Store {
                 .bind(kek.master.kind.as_str())
                 .bind(kek.master.id.as_str())
                 .bind(kek.state.as_str())
-                .bind(signed(kek.wraps))
+                .bind(kek.wraps)
+                .bind(kek.wraps_seal.as_deref())
                 .bind(kek.created_at)
         )?;
         Ok(tx.commit().await?)
@@ -137,29 +142,6 @@ impl Store {
         self.forget_journal().await;
         Ok(destroyed > 0)
     }
-
-    #[cfg(test)]
-    pub(crate) async fn count_wrap(&self, kek_id: Uuid) -> Result<(), Error> {
-        let mut tx = self.begin().await?;
-        count_wrap(&mut tx, kek_id).await?;
-        Ok(tx.commit().await?)
-    }
-}
-
-/// `Error::Stale` if the key is not active any more, `Error::Worn` if it has wrapped enough.
-pub(super) async fn count_wrap(tx: &mut Tx, kek_id: Uuid) -> Result<(), Error> {
-    let id = kek_id.to_string();
-    let counted =
-        changing!(tx, sqlx::query(COUNT_WRAP).bind(id.as_str()).bind(signed(MOST_WRAPS)))?;
-    if counted > 0 {
-        return Ok(());
-    }
-    let wraps: Option<i64> =
-        within!(tx, db => sqlx::query_scalar(WRAPS).bind(id).fetch_optional(db))?;
-    match wraps {
-        Some(wraps) if wraps >= signed(MOST_WRAPS) => Err(Error::Worn),
-        Some(_) | None => Err(Error::Stale),
-    }
 }
 
 fn from_raw(raw: RawKek) -> Result<KekRow, Error> {
@@ -175,7 +157,8 @@ fn from_raw(raw: RawKek) -> Result<KekRow, Error> {
         id: place.id("id", &raw.id)?,
         generation: place.small("generation", raw.generation)?,
         state: place.word("state", &raw.state, KekState::parse)?,
-        wraps: place.count("wraps", raw.wraps)?,
+        wraps: raw.wraps,
+        wraps_seal: raw.wraps_seal,
         category: raw.category,
         wrapped: raw.wrapped,
         created_at: raw.created_at,

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::dialect::{Tx, changing, reading};
 use super::inventories::{self, InventoryRow};
-use super::keks::{self, MasterId};
+use super::keks::MasterId;
 use super::key_jobs::{self, JobStep};
 use super::secrets::{Loaded, RawSecret, from_raw, select};
 use super::{Error, SecretRow, Store, VersionRow};
@@ -45,7 +45,7 @@ const RESEAL: &str = "UPDATE secret_versions SET envelope = $1, destinations = $
 const REMASTER: &str = "UPDATE keks SET wrapped = $1, master_kind = $2, master_id = $3
     WHERE id = $4 AND wrapped = $5";
 const COUNT_OLD: &str = "SELECT COUNT(*) FROM secrets
-    WHERE kek_id IN (SELECT id FROM keks WHERE state <> 'active')";
+    WHERE kek_id NOT IN (SELECT id FROM keks WHERE state = 'active')";
 const COUNT_UP_TO: &str = "SELECT COUNT(*) FROM secrets WHERE id <= $1";
 const BY_KEK: &str = "SELECT kek_id, COUNT(*) FROM secrets GROUP BY kek_id";
 
@@ -57,7 +57,7 @@ impl Store {
         limit: u32,
     ) -> Result<Loaded<SecretRow>, Error> {
         const OLD: &str = select!(
-            "WHERE id > $1 AND kek_id IN (SELECT id FROM keks WHERE state <> 'active')
+            "WHERE id > $1 AND kek_id NOT IN (SELECT id FROM keks WHERE state = 'active')
             ORDER BY id LIMIT $2"
         );
         let (after, limit) = (after.to_string(), i64::from(limit));
@@ -114,7 +114,7 @@ impl Store {
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         key_jobs::step(&mut tx, step).await?;
-        move_data_key(&mut tx, row).await?;
+        self.move_data_key(&mut tx, row).await?;
         Ok(tx.commit().await?)
     }
 
@@ -128,7 +128,7 @@ impl Store {
         let mut tx = self.begin().await?;
         key_jobs::step(&mut tx, step).await?;
         inventories::put(&mut tx, inventory).await?;
-        move_data_key(&mut tx, row).await?;
+        self.move_data_key(&mut tx, row).await?;
         for value in values {
             reseal(&mut tx, value).await?;
         }
@@ -170,22 +170,22 @@ impl Store {
         }
         Ok(tx.commit().await?)
     }
-}
 
-async fn move_data_key(tx: &mut Tx, row: &Rewrapped<'_>) -> Result<(), Error> {
-    let moved = changing!(
-        tx,
-        sqlx::query(MOVE)
-            .bind(row.kek_id.to_string())
-            .bind(row.data_key)
-            .bind(row.former.id.to_string())
-            .bind(row.former.kek_id.to_string())
-            .bind(row.former.data_key.as_slice())
-    )?;
-    if moved == 0 {
-        return Err(Error::Stale);
+    async fn move_data_key(&self, tx: &mut Tx, row: &Rewrapped<'_>) -> Result<(), Error> {
+        let moved = changing!(
+            tx,
+            sqlx::query(MOVE)
+                .bind(row.kek_id.to_string())
+                .bind(row.data_key)
+                .bind(row.former.id.to_string())
+                .bind(row.former.kek_id.to_string())
+                .bind(row.former.data_key.as_slice())
+        )?;
+        if moved == 0 {
+            return Err(Error::Stale);
+        }
+        self.count_wrap_in(tx, row.kek_id).await
     }
-    keks::count_wrap(tx, row.kek_id).await
 }
 
 async fn reseal(tx: &mut Tx, value: &Resealed<'_>) -> Result<(), Error> {

@@ -11,7 +11,7 @@ use super::columns::ABOVE_ALL_IDS;
 use super::columns::{Place, pairs_json};
 use super::dialect::{Tx, changing, reading};
 use super::secret_versions::{self, RawVersion, VersionRow};
-use super::{Error, InventoryRow, Store, inventories, keks};
+use super::{Error, InventoryRow, Store, inventories};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SecretRow {
@@ -140,7 +140,7 @@ impl Store {
                 .bind(secret.updated_at)
         )?;
         secret_versions::insert(&mut tx, version).await?;
-        keks::count_wrap(&mut tx, secret.kek_id).await?;
+        self.count_wrap_in(&mut tx, secret.kek_id).await?;
         Ok(tx.commit().await?)
     }
 

@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::columns::Place;
 use super::dialect::{changing, reading};
 use super::secrets::Loaded;
-use super::{Error, Store, keks};
+use super::{Error, Store};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SigningKeyRow {
@@ -43,7 +43,7 @@ impl Store {
     /// not the active one any more.
     pub(crate) async fn insert_signing_key(&self, key: &SigningKeyRow) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        keks::count_wrap(&mut tx, key.kek_id).await?;
+        self.count_wrap_in(&mut tx, key.kek_id).await?;
         changing!(
             &mut tx,
             sqlx::query(INSERT)
@@ -62,7 +62,7 @@ impl Store {
         former: Uuid,
     ) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
-        keks::count_wrap(&mut tx, key.kek_id).await?;
+        self.count_wrap_in(&mut tx, key.kek_id).await?;
         let changed = changing!(
             &mut tx,
             sqlx::query(RESEAL)

@@ -120,6 +120,20 @@ impl Anchors {
         self.lock().held.lists.clone()
     }
 
+    /// How often each key had wrapped.
+    pub(super) fn wraps(&self) -> BTreeMap<Uuid, u64> {
+        self.lock().held.wraps.clone()
+    }
+
+    /// Counts that fit their seals; written with the next `advance`.
+    pub(super) fn has_wrapped(&self, id: Uuid, wraps: u64) {
+        if self.path.is_some() {
+            let mut state = self.lock();
+            let known = state.held.wraps.entry(id).or_default();
+            *known = wraps.max(*known);
+        }
+    }
+
     /// Somebody has looked, and means what stands: the file stays until the next `advance`.
     pub(super) fn forget(&self) {
         self.lock().held = Held::default();

@@ -2,7 +2,7 @@
 //! the beginning of jobs, of which the house runs one at a time. Must never make a generation
 //! active that no node could unwrap: it is wrapped before it is stored.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use uuid::Uuid;
 
@@ -51,15 +51,27 @@ impl Vault {
         let secrets: HashMap<Uuid, u64> = self.store.secrets_by_kek().await?.into_iter().collect();
         let view = |row: store::KekRow| KekView {
             secrets: secrets.get(&row.id).copied().unwrap_or(0),
+            wraps: row.count(),
             id: row.id,
             category: row.category,
             generation: row.generation,
             state: row.state,
-            wraps: row.wraps,
             master: row.master,
             created_at_ms: row.created_at,
         };
         Ok(self.store.keks().await?.rows.into_iter().map(view).collect())
+    }
+
+    /// What is wrong with the rows of the generations; sealed, only what can be told without keys.
+    pub(crate) async fn kek_faults(&self) -> Result<Vec<String>, VaultError> {
+        let Some(unsealed) = self.opened.load_full() else {
+            let contradictions = self.store.keks().await?.contradictions;
+            return Ok(contradictions.iter().map(ToString::to_string).collect());
+        };
+        let keyring = unsealed.keyring.share();
+        drop(unsealed);
+        keyring.refresh(&self.store).await?;
+        Ok(keyring.findings())
     }
 
     /// A new active generation of one category, or of each; the former ones go on unwrapping.
@@ -73,14 +85,16 @@ impl Vault {
         if self.store.running_job().await?.is_some() {
             return Err(VaultError::JobRuns);
         }
-        let mut newest: Vec<(String, u32)> = Vec::new();
-        for row in self.store.keks().await?.rows {
-            // By category and generation: the last of a category is its newest.
-            newest.retain(|(known, _)| *known != row.category);
-            newest.push((row.category, row.generation));
+        // With those that are open though somebody has deleted their rows.
+        let mut newest: BTreeMap<String, u32> = BTreeMap::new();
+        let rows = self.store.keks().await?.rows.into_iter();
+        let all = rows.map(|row| (row.category, row.generation)).chain(keyring.generations());
+        for (category, generation) in all {
+            let known = newest.entry(category).or_default();
+            *known = generation.max(*known);
         }
         if let Some(wanted) = category {
-            newest.retain(|(known, _)| known == wanted);
+            newest.retain(|known, _| known == wanted);
             if newest.is_empty() {
                 return Err(VaultError::UnknownCategory);
             }

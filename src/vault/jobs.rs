@@ -19,7 +19,7 @@ use crate::store::{self, JobKind, JobRow, JobState, JobStep, KekRow, KekState, M
 const EVERY: Duration = Duration::from_secs(1);
 /// How long a job may be silent before another node takes it over.
 const LEASE_MS: i64 = 60_000;
-/// A generation that has wrapped this often is spoken of, and replaced where that is automatic.
+/// A generation that has wrapped this often is spoken of, long before it stops.
 const WEARING: u64 = MOST_WRAPS / 2;
 const DAY_MS: i64 = 86_400_000;
 
@@ -74,13 +74,20 @@ impl Vault {
         if let Some(job) = self.store.running_job().await? {
             return self.work_on(&job, node).await;
         }
-        let keks = self.store.keks().await?.rows;
+        let loaded = self.store.keks().await?;
+        for kek in self.unsealed()?.keyring.rowless(&loaded) {
+            if warned.insert(kek.id()) {
+                self.tell(Happening::Integrity(kek.without_row()));
+            }
+        }
+        let keks = loaded.rows;
         for kek in keks.iter().filter(|kek| kek.state == KekState::Active) {
-            if kek.wraps >= WEARING && warned.insert(kek.id) {
+            let is_sound = self.store.judge_wraps(kek).is_ok();
+            if is_sound && kek.count() >= WEARING && warned.insert(kek.id) {
                 self.tell(Happening::Wearing {
                     category: kek.category.clone(),
                     generation: kek.generation,
-                    wraps: kek.wraps,
+                    wraps: kek.count(),
                 });
             }
         }
@@ -95,13 +102,10 @@ impl Vault {
         let oldest = self.clock.unix_ms() - i64::from(max_age_days) * DAY_MS;
         let mut is_due = false;
         for kek in keks.iter().filter(|kek| kek.state == KekState::Active) {
-            let why = if kek.created_at <= oldest {
-                "it has reached vault.kek_max_age_days"
-            } else if kek.wraps >= WEARING {
-                "it has wrapped half of what one key may"
-            } else {
+            if kek.created_at > oldest {
                 continue;
-            };
+            }
+            let why = "it has reached vault.kek_max_age_days";
             let category = kek.category.clone();
             let rotated = match self.rotate_keks(Some(&category)).await {
                 // Somebody was faster; it is due at the next look too.
@@ -116,7 +120,7 @@ impl Vault {
         }
         // Rotated, and killed before the job was stored: the old generation is still there.
         let left_over = keks.iter().filter(|kek| kek.state == KekState::Retired);
-        let left_over = left_over.filter(|kek| kek.created_at <= oldest || kek.wraps >= WEARING);
+        let left_over = left_over.filter(|kek| kek.created_at <= oldest);
         if left_over.count() > 0 && !is_due {
             let newest = keks.iter().map(|kek| kek.created_at).max().unwrap_or(0);
             let job = match self.store.latest_job().await {

@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::crypto::{Aad, CryptoError, Layer, Parent};
 use crate::kms::{Context, KmsError, Master, Masters};
 use crate::secret::Key;
-use crate::store::{self, KekRow, KekState, SecretRow, Store};
+use crate::store::{self, KekRow, KekState, Loaded, SecretRow, Store};
 
 /// Shared by the snapshots that were built from it.
 pub(super) struct Keyring {
@@ -92,14 +92,16 @@ impl Keyring {
         let mut findings: Vec<String> =
             loaded.contradictions.iter().map(ToString::to_string).collect();
         findings.extend(inactive(&loaded.rows));
-        for row in loaded.rows {
+        findings.extend(self.rowless(&loaded).iter().map(|kek| kek.without_row()));
+        let rows = loaded.rows;
+        for row in &rows {
             let known = self.lock().get(&row.id).map(|held| Arc::clone(&held.kek));
             match (row.state, known) {
                 (KekState::Destroyed, _) => {
                     self.lock().remove(&row.id);
                 }
                 (KekState::Active | KekState::Retired, Some(kek)) => self.keep(kek, row.state),
-                (KekState::Active | KekState::Retired, None) => match self.unwrap_kek(&row).await {
+                (KekState::Active | KekState::Retired, None) => match self.unwrap_kek(row).await {
                     Ok(kek) => self.keep(Arc::new(kek), row.state),
                     Err(fault) if fault.is_of_the_master() => return Err(fault.into()),
                     Err(fault) => findings.push(format!(
@@ -111,8 +113,39 @@ impl Keyring {
                 },
             }
         }
+        for kek in self.lock().values() {
+            store.measure(kek.kek.id, &kek.kek.key);
+        }
+        for row in rows.iter().filter(|row| row.state != KekState::Destroyed) {
+            if store.judge_wraps(row).is_err() {
+                findings.push(miscounted(row));
+            }
+        }
         *self.inner.findings.lock().unwrap_or_else(PoisonError::into_inner) = findings;
         Ok(())
+    }
+
+    /// Those that are open here and have no row any more, legible or not: somebody deleted it.
+    pub(super) fn rowless(&self, loaded: &Loaded<KekRow>) -> Vec<Arc<Kek>> {
+        let held: Vec<Arc<Kek>> = self.lock().values().map(|held| Arc::clone(&held.kek)).collect();
+        let is_named = |kek: &Arc<Kek>| {
+            let id = kek.id.to_string();
+            let names = |fault: &store::Error| fault.row() == Some(id.as_str());
+            loaded.rows.iter().any(|row| row.id == kek.id)
+                || loaded.contradictions.iter().any(names)
+        };
+        held.into_iter().filter(|kek| !is_named(kek)).collect()
+    }
+
+    /// Nothing hangs on it any more.
+    pub(super) fn let_go(&self, id: Uuid) {
+        self.lock().remove(&id);
+    }
+
+    /// What is open, whether it has a row or not.
+    pub(super) fn generations(&self) -> Vec<(String, u32)> {
+        let keks = self.lock();
+        keks.values().map(|held| (held.kek.category.clone(), held.kek.generation)).collect()
     }
 
     /// What the last `refresh` found.
@@ -186,6 +219,7 @@ impl Keyring {
         let stored = store.active_kek(category).await?;
         let stored = stored.ok_or_else(|| VaultError::NoActiveKek(category.to_owned()))?;
         let kek = self.unwrap_kek(&stored).await?;
+        store.measure(kek.id, &kek.key);
         self.keep(Arc::new(kek), stored.state);
         self.known_active(category).ok_or(VaultError::Vanished)
     }
@@ -230,7 +264,9 @@ impl Keyring {
         if remaster::under_way_to(store).await?.is_some_and(|to| to != master.id()) {
             return Err(VaultError::JobRuns);
         }
+        store.measure(id, &key);
         Ok(KekRow {
+            wraps_seal: store.wraps_seal(id, 0),
             id,
             category: category.to_owned(),
             generation,
@@ -277,6 +313,16 @@ impl Keyring {
     }
 }
 
+fn miscounted(row: &KekRow) -> String {
+    let KekRow { id, category, generation, .. } = row;
+    format!(
+        "the count of wraps of the key-encryption key {id} (generation {generation} of category \
+         {category}) is not as Sealgate left it: its row in the table keks was edited; run \
+         `sealgate kek rotate --category {category}`, then `sealgate kek rewrap`: the next \
+         generation has a count of its own"
+    )
+}
+
 /// A category that has generations and no active one: no change of its secrets can be sealed.
 fn inactive(rows: &[KekRow]) -> Vec<String> {
     let mut categories: Vec<&str> = rows.iter().map(|row| row.category.as_str()).collect();
@@ -289,6 +335,21 @@ fn inactive(rows: &[KekRow]) -> Vec<String> {
 }
 
 impl Kek {
+    pub(super) fn category(&self) -> &str {
+        &self.category
+    }
+
+    /// For people: what to do while the key is still at hand.
+    pub(super) fn without_row(&self) -> String {
+        let Self { id, category, generation, .. } = self;
+        format!(
+            "the row of the key-encryption key {id} (generation {generation} of category {category}) \
+             was deleted from the table keks; this server still has the key: run \
+             `sealgate kek rotate --category {category}`, then `sealgate kek rewrap`, before it \
+             stops; after that only a backup brings back what hangs on it"
+        )
+    }
+
     pub(super) fn id(&self) -> Uuid {
         self.id
     }

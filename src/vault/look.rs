@@ -43,6 +43,13 @@ pub(crate) async fn examine(
     (catalogue, anchors): (&Catalogue, &Anchors),
     installation: Uuid,
 ) -> Result<Vec<String>, VaultError> {
+    let lacking = store.lacking().await?;
+    if !lacking.is_empty() {
+        return Ok(lacking);
+    }
+    for (id, wraps) in anchors.wraps() {
+        store.has_wrapped(id, wraps);
+    }
     let keyring = Keyring::load(store, masters, installation).await?;
     keyring.refresh(store).await?;
     findings(store, &keyring, catalogue, anchors).await
@@ -52,6 +59,10 @@ impl Vault {
     /// The same, of the house that runs; sealed, nothing can be told.
     pub(crate) async fn examine(&self) -> Result<Vec<String>, VaultError> {
         let keyring = self.unsealed()?.keyring.share();
+        let lacking = self.store.lacking().await?;
+        if !lacking.is_empty() {
+            return Ok(lacking);
+        }
         keyring.refresh(&self.store).await?;
         findings(&self.store, &keyring, &self.catalogue, &self.anchors).await
     }

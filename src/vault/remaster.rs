@@ -13,7 +13,9 @@ use super::{Vault, VaultError};
 use crate::failpoint::{self, place};
 use crate::kms::{self, Context, KmsError, Master, Masters, Place, Staging, Target};
 use crate::secret::SecretBytes;
-use crate::store::{JobKind, JobRow, JobState, KekRow, MasterId, MasterKind, Remastered, Store};
+use crate::store::{
+    JobKind, JobRow, JobState, KekRow, KekState, MasterId, MasterKind, Remastered, Store,
+};
 
 /// How often to look for generations that others have made meanwhile.
 const PASSES: u32 = 5;
@@ -46,7 +48,7 @@ impl Vault {
         let place = self.master_place.get().ok_or(VaultError::Sealed)?;
         let masters = unsealed.keyring.masters();
         let present = masters.active().id();
-        let named = self.named_masters().await?;
+        let named = named_masters(&self.store).await?;
         let staging = Staging { present: &present, named: &named, typed };
         let ground = self.master_ground();
         let target = kms::stage(place, &ground, staging).await?;
@@ -70,16 +72,6 @@ impl Vault {
             kms::unstage(place, &ground, &made).await;
         }
         begun
-    }
-
-    /// Those that a row names, and the one to which a move has failed.
-    async fn named_masters(&self) -> Result<Vec<MasterId>, VaultError> {
-        let living = self.living_keks().await?;
-        let mut named: Vec<MasterId> = living.into_iter().map(|kek| kek.master).collect();
-        let last = self.store.latest_job_of(JobKind::MasterKey).await?;
-        let failed = last.filter(|job| job.state != JobState::Done);
-        named.extend(failed.as_ref().and_then(Move::of).map(|wanted| wanted.to));
-        Ok(named)
     }
 
     /// Is the master key at hand to which this job moves? On another node it may not be.
@@ -221,6 +213,17 @@ impl Vault {
         };
         Ok(Outcome { state: JobState::Done, sentence })
     }
+}
+
+/// Those that a row names, and the one to which a move has failed, or is under way.
+pub(crate) async fn named_masters(store: &Store) -> Result<Vec<MasterId>, VaultError> {
+    let rows = store.keks().await?.rows.into_iter();
+    let living = rows.filter(|kek| kek.state != KekState::Destroyed);
+    let mut named: Vec<MasterId> = living.map(|kek| kek.master).collect();
+    let last = store.latest_job_of(JobKind::MasterKey).await?;
+    let failed = last.filter(|job| job.state != JobState::Done);
+    named.extend(failed.as_ref().and_then(Move::of).map(|wanted| wanted.to));
+    Ok(named)
 }
 
 /// Not under the new one, and could be.

@@ -51,6 +51,11 @@ impl Vault {
                 kept += 1;
             }
         }
+        for kek in keyring.rowless(&self.store.keks().await?) {
+            if flaws.spare(kek.category()) {
+                keyring.let_go(kek.id());
+            }
+        }
         let moved = moved + work.job.done;
         let sentence = format!(
             "{moved} data keys moved; every row verified; {gone} old generations destroyed"

@@ -11,7 +11,7 @@ use super::inventory::{Inventory, Verdict};
 use super::keyring::Keyring;
 use super::rows::CATEGORY as CLIENT_KEYS;
 use super::{Happening, Vault, VaultError};
-use crate::store::{InventoryRow, Listed, Loaded, Store, StoredSecret};
+use crate::store::{InventoryRow, KekState, Listed, Loaded, Store, StoredSecret};
 
 /// What stands, and what should.
 pub(super) struct Stock {
@@ -54,7 +54,7 @@ impl Stock {
     ) -> Result<Self, VaultError> {
         let kept = anchors.all();
         // Before the lists too: a category's first change brings a key's first wrap and its list.
-        let keks = store.keks().await?.rows;
+        let generations = store.keks().await?;
         let (loaded, lists, moved) = still(store).await?;
         let rest = lists.iter().filter(|list| !moved.contains(&list.category));
         let mut stock = Self {
@@ -66,12 +66,13 @@ impl Stock {
             lost: Vec::new(),
             sound: Vec::new(),
         };
+        let keks = &generations.rows;
         let lists: BTreeMap<&str, &Listed> =
             lists.iter().map(|list| (list.category.as_str(), list)).collect();
         // A category with a key that has wrapped something, with a secret or with an anchor has a
         // list, unless somebody took it away.
         let mut categories: BTreeSet<&str> = lists.keys().copied().collect();
-        categories.extend(keks.iter().filter(|kek| kek.wraps > 0).map(|kek| &*kek.category));
+        categories.extend(keks.iter().filter(|kek| kek.wraps != 0).map(|kek| &*kek.category));
         categories.extend(kept.keys().map(String::as_str));
         let loaded = std::mem::take(&mut stock.loaded.rows);
         categories.extend(loaded.iter().map(|stored| &*stored.secret.category));
@@ -188,11 +189,27 @@ impl Vault {
             self.doubt(&category, &lost(&category, &what));
             stock.adopt(&category, &what, anew);
         }
+        self.take_counts().await?;
         // The house serves without it; what cannot be told later for want of it is in the papers.
         if let Err(fault) = self.anchors.advance(stock.sound()) {
             tracing::error!(%fault, "the anchors of the inventories cannot be written");
         }
         Ok(stock)
+    }
+
+    /// Counts of wraps as they are now; those from before there were seals get one.
+    async fn take_counts(&self) -> Result<(), VaultError> {
+        for kek in self.store.keks().await?.rows {
+            if kek.state == KekState::Destroyed || self.store.judge_wraps(&kek).is_err() {
+                continue;
+            }
+            if kek.wraps_seal.is_none() {
+                self.store.seal_wraps(&kek).await?;
+            }
+            self.anchors.has_wrapped(kek.id, kek.count());
+            self.store.has_wrapped(kek.id, kek.count());
+        }
+        Ok(())
     }
 
     /// Said now, and by `doctor` until somebody has looked.
@@ -216,6 +233,7 @@ impl Vault {
         let changing = self.changing.lock().await;
         self.unsealed()?;
         self.anchors.forget();
+        self.store.forget_wraps();
         self.reload_locked(&changing).await?;
         // What had to be begun anew just now was meant, too.
         self.anchors.forget();

@@ -140,6 +140,9 @@ impl From<store::Error> for VaultError {
             other @ (store::Error::Open { .. }
             | store::Error::Newer { .. }
             | store::Error::Damaged { .. }
+            | store::Error::Lacking { .. }
+            | store::Error::Orphaned
+            | store::Error::Miscounted { .. }
             | store::Error::Contradiction { .. }
             | store::Error::LastAdmin
             | store::Error::LeaseLost

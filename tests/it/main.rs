@@ -23,6 +23,8 @@ mod destinations;
 #[cfg(test)]
 mod edited;
 #[cfg(test)]
+mod forged;
+#[cfg(test)]
 mod house;
 #[cfg(test)]
 mod keys;

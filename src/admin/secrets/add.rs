@@ -90,13 +90,13 @@ fn read(call: &Call, sent: &Sent) -> Result<NewSecret, Refused> {
     Ok(new)
 }
 
-/// Printable ASCII, because callers of the proxy say it in a header.
+/// What callers of the proxy can say in a header, and operators in a path.
 pub(super) fn name(members: &mut Members) -> Patch<String> {
     let patch = members.text_up_to("name", LONGEST_NAME);
     if let Patch::Set(name) = &patch {
-        let is_printable = name.bytes().all(|byte| (0x20..0x7f).contains(&byte));
-        if !is_printable || name.trim() != name {
-            members.fault("name", "must be printable ASCII without spaces around it");
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~@:+=,".contains(&byte);
+        if !name.bytes().all(fits) || matches!(name.as_str(), "." | "..") {
+            members.fault("name", "may have letters, digits and - . _ ~ @ : + = , alone");
         }
     }
     patch

@@ -13,7 +13,7 @@ use crate::app;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::secret;
-use crate::store::{Store, Target};
+use crate::store::{self, Store, Target};
 
 /// One thing that was looked at.
 pub(super) struct Check {
@@ -68,6 +68,7 @@ pub(super) async fn all(config: &Config, clock: &Clock) -> Vec<Check> {
         port("proxy port", "proxy.listen", config.proxy.listen, running),
         port("admin port", "admin.listen", config.admin.listen, running),
     ];
+    checks.extend(master::stray(config, clock).await);
     checks.extend(rows);
     checks.extend(pages::check(&config.pages));
     checks.extend(providers(config, clock, running).await);
@@ -191,7 +192,11 @@ async fn database(config: &Config, clock: &Clock) -> Check {
         Err(fault) => return Check::red(NAME, fault.to_string(), remedy),
     };
     let outcome = match store.check_integrity().await {
-        Ok(()) => store.schema_version().await,
+        Ok(()) => match store.lacking().await {
+            Ok(lacking) if lacking.is_empty() => store.schema_version().await,
+            Ok(lacking) => Err(store::Error::Lacking { fault: lacking.join(", ") }),
+            Err(fault) => Err(fault),
+        },
         Err(fault) => Err(fault),
     };
     let place = store.describe().to_owned();

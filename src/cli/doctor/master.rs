@@ -40,6 +40,20 @@ pub(super) async fn check(config: &Config, clock: &Clock) -> Check {
     }
 }
 
+/// What a rotation would find in its way. A database that does not open has its own line.
+pub(super) async fn stray(config: &Config, clock: &Clock) -> Option<Check> {
+    if !database_stands(config) {
+        return None;
+    }
+    let found = app::stray_master_key(config, clock.clone()).await.ok()??;
+    let detail = format!(
+        "{} lies where a rotation puts a new master key, and no row and no unfinished rotation names it",
+        found.display()
+    );
+    let remedy = "find out who left it there, then remove it; the next rotation puts it aside";
+    Some(Check::red(NAME, detail, remedy))
+}
+
 async fn place(settings: &Settings) -> Check {
     let fault = match settings {
         Settings::File { path } => match kms::check(settings) {
@@ -106,6 +120,7 @@ fn remedy(fault: &KmsError) -> String {
         | KmsError::NeedsPassphrase
         | KmsError::WrongPassphrase
         | KmsError::ShortPassphrase { .. }
+        | KmsError::WeakPassphrase
         | KmsError::NoPassphraseHere
         | KmsError::NotSetUp
         | KmsError::OtherMaster(_)

@@ -23,7 +23,11 @@ pub(super) async fn check(config: &Config, clock: &Clock, running: bool) -> Vec<
     if running {
         return match ask(config).await {
             Ok(findings) => told(&findings),
-            Err(failure) => vec![Check::red(NAME, failure.line(), UNSEAL)],
+            Err(failure) if failure.code() == Some("sealed") => {
+                let detail = "the house is sealed: its rows cannot be checked";
+                vec![Check::note(NAME, detail, "run `sealgate unseal`, then ask again")]
+            }
+            Err(failure) => vec![Check::red(NAME, failure.line(), LOG)],
         };
     }
     if config.needs_typing() {
@@ -59,6 +63,6 @@ fn told(findings: &[String]) -> Vec<Check> {
     checks
 }
 
-const UNSEAL: &str = "if it is sealed, run `sealgate unseal`; else see the server's log";
+const LOG: &str = "see the server's log";
 const MEND: &str =
     "do what the line says; docs/key-hierarchy.md tells what an edited database means";

@@ -48,7 +48,7 @@ async fn a_block_whose_touches_fail_is_not_stored(bed: Bed) {
         .store
         .append_record_block(&block("a", 0, 9), Some(&counted(10, vec![touch(key.id, 9, 1)])))
         .await;
-    assert!(matches!(answer, Err(Error::Failed { .. })), "{answer:?}");
+    assert!(matches!(answer, Err(Error::Lacking { .. })), "{answer:?}");
     assert_eq!(bed.store.last_record_block("a").await.unwrap(), None);
 }
 

@@ -13,6 +13,7 @@ pub(super) fn kek(category: &str, generation: u32) -> KekRow {
         master: MasterId { kind: MasterKind::AwsKms, id: String::from("arn:aws:kms:x:1:key/2") },
         state: KekState::Active,
         wraps: 0,
+        wraps_seal: None,
         created_at: NOW_MS,
     }
 }

@@ -161,12 +161,21 @@ async fn one_job_runs_in_the_house_and_another_node_takes_it_when_its_holder_is_
     assert_eq!(house.store.rewrap_secret(&row, &step).await, Err(store::Error::Stale));
 }
 
+/// As if it had wrapped this often.
+async fn have_wrapped(house: &House, wraps: i64) {
+    let id = house.store.active_kek("market-data").await.unwrap().unwrap().id;
+    let seal = house.store.wraps_seal(id, wraps).unwrap();
+    let seal: String = seal.iter().map(|byte| format!("{byte:02x}")).collect();
+    let sql = format!("UPDATE keks SET wraps = {wraps}, wraps_seal = x'{seal}'");
+    house.store.tamper(Box::leak(sql.into_boxed_str())).await;
+}
+
 #[tokio::test]
 async fn wraps_are_counted_spoken_of_and_stopped() {
     let (house, _) = filled(2).await;
     let heard = listen(&house);
     assert_eq!(house.vault.keks().await.unwrap()[0].wraps, 2);
-    house.store.tamper("UPDATE keks SET wraps = 1073741824").await;
+    have_wrapped(&house, 1_073_741_824).await;
     let tending = tokio::spawn(Arc::clone(&house.vault).tend_keys(String::from("a"), settings(0)));
     let wearing = |told: &Happening| matches!(told, Happening::Wearing { wraps: 1073741824, .. });
     for _ in 0..500 {
@@ -178,7 +187,7 @@ async fn wraps_are_counted_spoken_of_and_stopped() {
     tending.abort();
     assert_eq!(heard.lock().unwrap().iter().filter(|told| wearing(told)).count(), 1);
 
-    house.store.tamper("UPDATE keks SET wraps = 2147483647").await;
+    have_wrapped(&house, 2_147_483_647).await;
     house.vault.add(new("polygon", "last", VALUE)).await.unwrap();
     let refused = house.vault.add(new("polygon", "one-more", VALUE)).await;
     assert!(matches!(refused, Err(VaultError::Worn)));
