@@ -32,6 +32,10 @@ impl Refused {
     /// what to do: its sentence repeats no value.
     pub(super) fn of_store(fault: &store::Error) -> Self {
         match fault {
+            // Somebody has edited a client key; the sentence names the remedy.
+            store::Error::Contradiction { table: "client_keys", column: "seal", .. } => {
+                Self::conflict(fault.to_string())
+            }
             store::Error::Contradiction { .. } | store::Error::Damaged { .. } => {
                 Self::because(Refusal::new(Reason::Internal, fault.to_string()), fault)
             }

@@ -46,6 +46,11 @@ impl fmt::Display for Error {
             Self::Damaged { fault } => {
                 write!(f, "The database is damaged: {fault}. Stop the server and restore a backup.")
             }
+            // A row that fits no seal: its fault names the one remedy.
+            Self::Contradiction { table, row, column: "seal", fault } => write!(
+                f,
+                "The row {row} of table {table} is not as Sealgate left it: {fault}."
+            ),
             Self::Contradiction { table, row, column, fault } => write!(
                 f,
                 "The row {row} of table {table} contradicts the model: column {column} {fault}. \
@@ -58,8 +63,9 @@ impl fmt::Display for Error {
                  the row that is there."
             ),
             Self::LastAdmin => f.write_str(
-                "This is the last active admin key; without it nobody could administer Sealgate. \
-                 Create another admin key first.",
+                "Without this key as it is nobody could administer Sealgate, now or some day: it is the \
+                 last active admin key, or the last that has no end. Create another admin key \
+                 (without an end) first.",
             ),
             Self::Stale => f.write_str(
                 "The row was changed by somebody else at the same moment. Repeat the call.",
