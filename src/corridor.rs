@@ -112,6 +112,12 @@ impl Corridor {
         &self.house.pages
     }
 
+    /// Neither forwarded nor authenticated. None where the origin is not listed.
+    pub(crate) fn preflight(&self, parts: &Parts) -> Option<Answer> {
+        let House { pages, catalogue, .. } = &*self.house;
+        pages.preflight(&parts.headers, credential::is_announced(parts, catalogue))
+    }
+
     /// Who called, where what connected to us is a proxy of ours.
     pub(crate) fn caller(&self, peer: IpAddr, headers: &http::HeaderMap) -> IpAddr {
         net::caller(peer, headers, &self.house.settings.trusted_proxies)
@@ -176,7 +182,7 @@ impl Corridor {
         let found = match (inbound.open_credentials(), inbound.credential()) {
             ([], Some(presented)) => self.known(presented, Place::Own).await?,
             ([], None) => {
-                let guest = inbound.guest(&self.house.pages)?;
+                let guest = inbound.guest(&self.house)?;
                 if guest.is_none() {
                     self.house.roster.missing();
                 }
@@ -204,7 +210,7 @@ impl Corridor {
             if found.as_ref().is_some_and(|other| other.id != client.id) {
                 return Err(credential::ambiguous());
             }
-            inbound.check_misplaced(presented)?;
+            inbound.check_misplaced(presented, &self.house.catalogue)?;
             found = Some(client);
         }
         Ok(found)
@@ -238,7 +244,7 @@ impl Corridor {
             let from = policy::Whence { address, origin };
             let request = policy::Request { provider, method, segments, secret, from };
             policy::authorize(client, &request)
-                .map_err(|denied| Refusal::new(Reason::Forbidden, denied.sentence()))
+                .map_err(|denied| Refusal::new(Reason::Forbidden, denied.sentence_for(client)))
         };
         // Some providers do what a header names instead of the method: that must be allowed, too.
         if client.is_narrow() {

@@ -3,6 +3,7 @@
 //! no I/O, no clock, no HTTP server. Must never look at a Host header.
 
 mod explain;
+mod written;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use crate::client::{Client, Right, Scopes};
 use crate::provider::Provider;
 
 pub(crate) use self::explain::{Verdict, explain};
+pub(crate) use self::written::faults_of_scopes;
 
 /// What is asked for, after it was made clean.
 pub(crate) struct Request<'a> {
@@ -50,6 +52,23 @@ pub(crate) enum Denied {
 }
 
 impl Denied {
+    /// For the one who is refused: a page with no key has none that one could speak of.
+    pub(crate) fn sentence_for(self, client: &Client) -> &'static str {
+        if !client.is_page() {
+            return self.sentence();
+        }
+        match self {
+            Self::Role | Self::Method => "A page with no key may only read (GET and HEAD).",
+            Self::Address => "A page with no key may not be used from this address.",
+            Self::Origin => "No page of this origin may call with no key.",
+            Self::Scope => {
+                "This method and path are not among the routes that are listed for this page's \
+                 origin."
+            }
+            Self::Secret => "A page with no key cannot choose a secret of this provider.",
+        }
+    }
+
     pub(crate) fn sentence(self) -> &'static str {
         match self {
             Self::Role => "The role of this client key may not use the proxy.",

@@ -91,8 +91,11 @@ pub(crate) struct Catalogue {
     query_slots: Vec<String>,
 }
 
+/// The stand-in that `serve --sandbox` adds; its name is known without it.
+pub(crate) const SANDBOX: &str = "sandbox";
+
 /// Slots that hold a client's credential whatever the catalogue says.
-const USUAL_HEADER_SLOTS: [&str; 10] = [
+const USUAL_HEADER_SLOTS: [&str; 11] = [
     "authorization",
     "x-api-key",
     "api-key",
@@ -102,10 +105,20 @@ const USUAL_HEADER_SLOTS: [&str; 10] = [
     "apca-api-key-id",
     "apca-api-secret-key",
     "x-finnhub-token",
+    "x-goog-api-key",
     "proxy-authorization",
 ];
-const USUAL_QUERY_SLOTS: [&str; 8] =
-    ["apikey", "api_key", "api_token", "token", "secret", "key", "access_token", "auth_token"];
+const USUAL_QUERY_SLOTS: [&str; 9] = [
+    "apikey",
+    "api_key",
+    "api_token",
+    "token",
+    "secret",
+    "key",
+    "access_token",
+    "auth_token",
+    "appid",
+];
 
 impl Catalogue {
     /// The built-in files with the settings' `[providers.*]` laid over them.
@@ -171,6 +184,18 @@ impl Catalogue {
     /// Is this decoded, lower-case query name a place for credentials, at any provider?
     pub(crate) fn is_query_slot(&self, name: &str) -> bool {
         self.query_slots.binary_search_by(|slot| slot.as_str().cmp(name)).is_ok()
+    }
+}
+
+impl Catalogue {
+    /// Every place where a client's credential may stand, in the words of a refusal.
+    pub(crate) fn slots(&self) -> String {
+        let headers: Vec<&str> = self.header_slots.iter().map(http::HeaderName::as_str).collect();
+        format!(
+            "one of the headers {}, or one of the query parameters {}",
+            headers.join(", "),
+            self.query_slots.join(", ")
+        )
     }
 }
 
@@ -243,6 +268,21 @@ mod tests {
         let acme = catalogue.get("acme").unwrap();
         assert_eq!(acme.destinations(), ["at query token", "to https://api.acme.example:443/v1"]);
         assert!(catalogue.is_query_slot("token"));
+    }
+
+    #[test]
+    fn the_documentation_lists_every_slot() {
+        let page = include_str!("../docs/client-keys.md");
+        let list = page.split("## Where a key may stand").nth(1).unwrap();
+        let list = list.split("\n## ").next().unwrap();
+        let mut documented: Vec<&str> = list.split('`').skip(1).step_by(2).collect();
+        documented.sort_unstable();
+        let catalogue = Catalogue::build(&[]).unwrap();
+        let headers = catalogue.header_slots.iter().map(http::HeaderName::as_str);
+        let known = headers.chain(catalogue.query_slots.iter().map(String::as_str));
+        for slot in known {
+            assert!(documented.binary_search(&slot).is_ok(), "{slot} is not in {documented:?}");
+        }
     }
 
     #[test]

@@ -59,7 +59,7 @@ pub(crate) struct Roster {
 pub(crate) enum Place {
     /// `X-API-Key` or Bearer: keys of older systems may stand there.
     Open,
-    /// Any other slot: only keys of our own shape.
+    /// Any other slot: only keys and tokens of our own shape.
     Own,
 }
 
@@ -130,7 +130,7 @@ impl Roster {
         place: Place,
     ) -> Result<Option<Arc<Client>>, store::Error> {
         let may_be_any =
-            || place == Place::Open && (self.takes_any_shape() || token::is_jwt_shaped(presented));
+            || token::is_jwt_shaped(presented) || (place == Place::Open && self.takes_any_shape());
         if !token::is_well_formed(presented) && !may_be_any() {
             self.metrics.authentication_failed(AuthFailure::Malformed);
             return Ok(None);
@@ -219,6 +219,14 @@ impl Roster {
         }
         let issued = Issued { row, key: minted.key, preview: minted.preview };
         Ok(Some(Rotated { issued, previous_preview, valid_until_ms }))
+    }
+
+    /// Stops a client key whose row somebody has edited, which stays as wrong as it was. False if
+    /// there is none.
+    pub(crate) async fn stop(&self, id: Uuid) -> Result<bool, RosterError> {
+        let stopped = self.store.stop_client_key(id).await;
+        self.forget(id, &if matches!(stopped, Ok(true)) { Now::Gone } else { Now::Same });
+        Ok(stopped?)
     }
 
     /// Takes a client key that somebody has edited as it stands. False if there is none.

@@ -27,10 +27,11 @@ use super::answer::Answer;
 use super::call::Call;
 use super::house::House;
 use super::refused::Refused;
+use crate::client::Role;
 use crate::refusal::Refusal;
 use crate::roster::RosterError;
 use crate::secret::SecretBytes;
-use crate::store::ClientKeyRow;
+use crate::store::{ClientKeyRow, RowFault, StandingKey};
 
 const WHAT: &str = "client key";
 
@@ -60,9 +61,35 @@ pub(super) fn accepting() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new().routes(routes!(accept::accept))
 }
 
+/// A client key as its row stands, and what may be wrong with that.
+async fn standing(call: &Call, id: Uuid) -> Result<StandingKey, Refused> {
+    let found = call.house.store.standing_client_key(id).await;
+    let found = found.map_err(|fault| Refused::of_store(&fault))?;
+    found.ok_or_else(|| Refused::not_found(WHAT))
+}
+
+/// The same, for what builds on it: a row that somebody has edited is nothing to build on.
 async fn row(call: &Call, id: Uuid) -> Result<ClientKeyRow, Refused> {
-    let row = call.house.store.client_key(id).await.map_err(|fault| Refused::of_store(&fault))?;
-    row.ok_or_else(|| Refused::not_found(WHAT))
+    let standing = standing(call, id).await?;
+    match standing.fault {
+        Some(fault) => Err(Refused::conflict(fault.to_string())),
+        None => Ok(standing.key),
+    }
+}
+
+/// What is no longer readable may have been anything.
+fn role_to_touch(standing: &StandingKey) -> Role {
+    match standing.fault {
+        Some(RowFault::Unreadable { .. }) => Role::Admin,
+        Some(RowFault::Edited | RowFault::Lost) | None => standing.key.role,
+    }
+}
+
+async fn shown(call: &Call, standing: &StandingKey) -> Result<ClientKey, Refused> {
+    let id = standing.key.id;
+    let previews = call.house.store.client_key_previews(id).await.map_err(Refused::internal)?;
+    let shown = ClientKey::of(&standing.key, &previews, call.house.clock.unix_ms());
+    Ok(shown.with_fault(standing.fault))
 }
 
 fn shown_once(shown: &ClientKey, key: SecretBytes) -> Result<Answer, Refused> {

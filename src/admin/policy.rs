@@ -23,6 +23,7 @@ use crate::corridor;
 use crate::policy::{self, Verdict};
 use crate::provider::{BaseUrl, Provider};
 use crate::roster;
+use crate::store::StandingKey;
 
 pub(super) fn explaining() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new().routes(routes!(explain))
@@ -79,8 +80,14 @@ async fn explain(call: Call, sent: Sent) -> Result<Answer, Refused> {
     let target = read_target(&mut members, &call.house, &url);
     members.finish()?;
     let id = Uuid::try_parse(&key_id).map_err(|_| Refused::not_found("client key"))?;
-    let row = call.house.store.client_key(id).await.map_err(Refused::internal)?;
-    let row = row.ok_or_else(|| Refused::not_found("client key"))?;
+    let standing = call.house.store.standing_client_key(id).await;
+    let standing = standing.map_err(|fault| Refused::of_store(&fault))?;
+    let StandingKey { key: row, fault } =
+        standing.ok_or_else(|| Refused::not_found("client key"))?;
+    if let Some(fault) = fault {
+        let reason = format!("{fault} Every call with it is a 401.");
+        return Answer::ok(&Explained { decision: "deny", rule: String::from("fault"), reason });
+    }
     let mut client = roster::compiled(&row).map_err(Refused::internal)?;
     let Some((provider, rest)) = target else { return Err(Refused::not_found("provider")) };
     leave_out(&mut client, address, origin.as_deref());
@@ -136,9 +143,12 @@ fn read_target(members: &mut Members, house: &House, url: &str) -> Option<(Arc<P
     {
         return Some(found);
     }
-    let Some((provider, rest)) = corridor::addressed(uri.path()) else {
-        members.fault("url", "names no provider, or holds a dot segment");
-        return None;
+    let (provider, rest) = match corridor::addressed(uri.path()) {
+        Ok(found) => found,
+        Err(fault) => {
+            members.fault("url", fault);
+            return None;
+        }
     };
     Some((Arc::clone(house.catalogue.get(provider)?), rest.to_owned()))
 }

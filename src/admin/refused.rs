@@ -53,13 +53,14 @@ impl Refused {
 
     fn named(fault: &store::Error) -> Option<Self> {
         match fault {
+            // Somebody has edited a client key; the sentence names the remedy.
+            store::Error::Contradiction { table: "client_keys", column: "seal", .. }
+            | store::Error::Orphaned
+            | store::Error::Miscounted { .. } => Some(Self::conflict(fault.to_string())),
             store::Error::Contradiction { .. }
             | store::Error::Damaged { .. }
             | store::Error::Lacking { .. } => {
                 Some(Self::because(Refusal::new(Reason::Internal, fault.to_string()), fault))
-            }
-            store::Error::Orphaned | store::Error::Miscounted { .. } => {
-                Some(Self::conflict(fault.to_string()))
             }
             store::Error::Open { .. }
             | store::Error::Newer { .. }

@@ -12,7 +12,7 @@ use crate::provider::{self, Catalogue};
 use crate::secret::SecretBytes;
 use crate::vault::{NewSecret, VaultError};
 
-pub(super) const ID: &str = "sandbox";
+pub(super) const ID: &str = provider::SANDBOX;
 const NAME: &str = "default";
 
 /// The stand-in, and the key that it demands until it is sealed.

@@ -25,6 +25,7 @@ const COLUMNS: &[Column] = &[
     ("ROLE", "role"),
     ("TIER", "tier"),
     ("STATE", "state"),
+    ("USABLE", "usable"),
     ("LAST USED", "last_used_at"),
     ("REQUESTS", "request_count"),
 ];
@@ -37,6 +38,8 @@ const MEMBERS: &[Column] = &[
     ("role", "role"),
     ("tier", "tier"),
     ("state", "state"),
+    ("usable", "usable"),
+    ("fault", "fault"),
     ("scopes", "scopes"),
     ("allowed ips", "allowed_ips"),
     ("allowed origins", "allowed_origins"),
@@ -148,7 +151,10 @@ impl Command {
             }
             Self::List { reach } => {
                 let list = link::with(ground, &reach, async |link| link.list(KEYS).await)?;
-                ground.output(reach.print).list(&list, COLUMNS)
+                let output = ground.output(reach.print);
+                output.list(&list, COLUMNS)?;
+                let items = list.get("items").and_then(Value::as_array);
+                items.into_iter().flatten().try_for_each(|item| tell_fault(output, item))
             }
             Self::Show(one) => one.show(ground, async |link, path| link.get(&path).await),
             Self::Accept { client: Some(client), reach, .. } => One { client, reach }
@@ -177,9 +183,16 @@ impl Command {
                 one.explain(ground, asked)
             }
             Self::Delete(one) => {
-                one.call(ground, async |link, path| link.delete(&path).await)?;
-                let done = format!("{} is deleted; its trail stays", one.client);
-                ground.output(one.reach.print).remark(&done)
+                let gone = one.call(ground, async |link, path| {
+                    link.delete(&path).await?;
+                    let id = path.rsplit('/').next().unwrap_or_default();
+                    Ok(json!({"id": id, "deleted": true}))
+                })?;
+                let output = ground.output(one.reach.print);
+                if output.json {
+                    return output.value(&gone);
+                }
+                output.remark(&format!("{} is deleted; its trail stays", one.client))
             }
         }
     }
@@ -220,7 +233,18 @@ impl One {
 
     fn set_active(&self, ground: &Ground, active: bool) -> Result<(), Failure> {
         let body = json!({ "active": active });
-        self.show(ground, async |link, path| link.put(&path, Some(body)).await)
+        let mut was = Value::Null;
+        let now = self.call(ground, async |link, path| {
+            was = link.get(&path).await?;
+            link.put(&path, Some(body)).await
+        })?;
+        let output = ground.output(self.reach.print);
+        output.record(&now, MEMBERS)?;
+        if was.get("active") == Some(&Value::Bool(active)) {
+            let state = if active { "active" } else { "revoked" };
+            return output.remark(&format!("\n{} was {state} already", self.client));
+        }
+        Ok(())
     }
 }
 
@@ -231,9 +255,17 @@ fn accept_all(ground: &Ground, reach: &Reach) -> Result<(), Failure> {
             let id = client.get("id").and_then(Value::as_str).unwrap_or_default();
             link.post(&format!("{KEYS}/{}/accept", encoded(id)), None).await?;
         }
-        Ok(list)
+        // As they are now.
+        link.list(KEYS).await
     })?;
     ground.output(reach.print).list(&list, COLUMNS)
+}
+
+/// A line below the table for each that somebody has edited.
+fn tell_fault(output: Output, item: &Value) -> Result<(), Failure> {
+    let text = |member: &str| item.get(member).and_then(Value::as_str);
+    let Some(fault) = text("fault") else { return Ok(()) };
+    output.remark(&format!("{}: {fault}", text("id").unwrap_or_default()))
 }
 
 /// The only place where a key is printed.

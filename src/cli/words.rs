@@ -20,6 +20,10 @@ const SENTENCES: [(&str, &str); 6] = [
     ("/openapi.json lists all", "that server may be an older one"),
 ];
 
+/// Members whose flag or argument has another name.
+const OTHERWISE: [(&str, &str); 3] =
+    [("url", "path"), ("allowed_ips", "allow-ip"), ("allowed_origins", "allow-origin")];
+
 impl Typed {
     pub(super) fn of(root: &Command, matches: &ArgMatches) -> Self {
         let (mut command, mut matches) = (root, matches);
@@ -40,14 +44,18 @@ impl Typed {
             return format!("the field {field}");
         }
         let (name, _) = name.split_once('.').unwrap_or((name, ""));
+        let typed = OTHERWISE.iter().find(|(theirs, _)| *theirs == name).map(|(_, ours)| *ours);
+        let is_typed =
+            |typed: &&str| self.flags.iter().chain(&self.places).any(|known| known == typed);
+        let name = typed.filter(is_typed).unwrap_or(name);
+        if self.places.iter().any(|place| place == name) {
+            return name.to_uppercase();
+        }
         let dashed = name.replace('_', "-");
         let single = dashed.strip_suffix('s').unwrap_or(&dashed).to_owned();
         let forms = [dashed.clone(), single, format!("{dashed}-file")];
         if let Some(flag) = forms.iter().find(|form| self.flags.contains(form)) {
             return format!("--{flag}");
-        }
-        if self.places.iter().any(|place| place == name) {
-            return name.to_uppercase();
         }
         member.to_owned()
     }
@@ -81,6 +89,11 @@ mod tests {
         assert_eq!(secret.name_of("fields.api_key"), "the field api_key");
         let client = typed(&["sealgate", "client", "create", "x"]);
         assert_eq!(client.name_of("scopes[2]"), "--scope");
+        assert_eq!(client.name_of("allowed_ips[0]"), "--allow-ip");
+        assert_eq!(client.name_of("allowed_origins[1]"), "--allow-origin");
+        let explain = typed(&["sealgate", "client", "explain", "x", "GET", "/a/../b"]);
+        assert_eq!(explain.name_of("url"), "PATH");
+        assert_eq!(explain.name_of("address"), "--address");
         assert_eq!(client.name_of("unheard_of"), "unheard_of");
     }
 

@@ -2,7 +2,7 @@
 //! addresses, plain or mapped into IPv6, are one and the same. Compiled once; a look costs a few
 //! instructions for each network. Must never take a network with bits set behind its prefix.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 /// A list of networks; empty holds nobody.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -30,6 +30,11 @@ impl Networks {
         texts.iter().enumerate().map(one).collect::<Result<_, _>>().map(Self)
     }
 
+    /// As they are written: the address alone where a network is one.
+    pub(crate) fn texts(&self) -> Vec<String> {
+        self.0.iter().map(Network::text).collect()
+    }
+
     /// Does every address of the others lie in these?
     pub(crate) fn cover(&self, others: &Self) -> bool {
         let within = |inner: &Network| {
@@ -47,6 +52,16 @@ impl Networks {
 }
 
 impl Network {
+    fn text(&self) -> String {
+        let address = Ipv6Addr::from(self.base).to_canonical();
+        let prefix = self.mask.leading_ones();
+        let (bits, prefix) = match address {
+            IpAddr::V4(_) if prefix >= 96 => (32, prefix - 96),
+            IpAddr::V4(_) | IpAddr::V6(_) => (128, prefix),
+        };
+        if prefix == bits { address.to_string() } else { format!("{address}/{prefix}") }
+    }
+
     fn parse(text: &str) -> Result<Self, &'static str> {
         const SHAPE: &str = "is neither an address nor a network such as 10.0.0.0/8";
         let (address, prefix) = match text.split_once('/') {

@@ -1,8 +1,10 @@
 //! Scopes: `provider:METHODS:/path/pattern`, with a leading `!` to deny. Compiled once, matched on
-//! path segments that were decoded once. Must never match by prefix of text: a segment is a
-//! segment.
+//! path segments that were decoded once; what denies also on the path's canonical form. Must never
+//! match by prefix of text: a segment is a segment.
 
+mod canonical;
 mod cover;
+mod futile;
 
 /// A set of rules, deny before allow; empty allows nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +28,17 @@ struct Rule {
     /// None: any method.
     methods: Option<Vec<String>>,
     path: Vec<Segment>,
+    /// Of a rule that denies: what its path is compared with in a path's canonical form.
+    canonical: Vec<Segment>,
+}
+
+/// The rule that decides about a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Decided<'a> {
+    pub(crate) rule: &'a str,
+    pub(crate) allows: bool,
+    /// It denies another spelling of this path.
+    pub(crate) respelt: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -46,29 +59,54 @@ impl Scopes {
         self.rules.iter().map(|rule| rule.text.as_str())
     }
 
-    /// The rule that decides: a denying one if any matches, else the first allowing one.
+    /// The rule that decides: a denying one if any matches, else the first allowing one. Whatever a
+    /// provider may take for a denied path is denied; an allowance is for the path as it is.
     pub(crate) fn decide(
         &self,
         provider: &str,
         method: &str,
         segments: &[&str],
-    ) -> Option<(&str, bool)> {
-        let matching = |rule: &&Rule| rule.matches(provider, method, segments);
-        let denying = self.rules.iter().filter(|rule| rule.denies).find(matching);
-        let deciding =
-            denying.or_else(|| self.rules.iter().filter(|rule| !rule.denies).find(matching))?;
-        Some((deciding.text.as_str(), !deciding.denies))
+    ) -> Option<Decided<'_>> {
+        if let Some((rule, respelt)) = self.denial(provider, method, segments) {
+            return Some(Decided { rule: &rule.text, allows: false, respelt });
+        }
+        let allowing = |rule: &&Rule| !rule.denies && rule.matches(provider, method, segments);
+        let rule = self.rules.iter().find(allowing)?;
+        Some(Decided { rule: &rule.text, allows: true, respelt: false })
     }
 
     pub(crate) fn allows(&self, provider: &str, method: &str, segments: &[&str]) -> bool {
-        matches!(self.decide(provider, method, segments), Some((_, true)))
+        self.decide(provider, method, segments).is_some_and(|decided| decided.allows)
+    }
+
+    fn denial(&self, provider: &str, method: &str, segments: &[&str]) -> Option<(&Rule, bool)> {
+        let concerns = |rule: &&Rule| {
+            rule.denies && rule.provider_fits(provider) && rule.method_fits_in_any_case(method)
+        };
+        let rules = || self.rules.iter().filter(concerns);
+        if let Some(rule) = rules().find(|rule| path_fits(&rule.path, segments)) {
+            return Some((rule, false));
+        }
+        // Most keys deny nothing: then nothing is spelt anew.
+        rules().next()?;
+        let readings = canonical::readings(segments);
+        let is_denied = |rule: &&Rule| readings.iter().any(|path| path_fits(&rule.canonical, path));
+        rules().find(is_denied).map(|rule| (rule, true))
     }
 }
 
 impl Rule {
     fn matches(&self, provider: &str, method: &str, segments: &[&str]) -> bool {
-        let provider_fits = self.provider.as_ref().is_none_or(|wanted| wanted == provider);
-        provider_fits && self.method_fits(method) && path_fits(&self.path, segments)
+        self.provider_fits(provider) && self.method_fits(method) && path_fits(&self.path, segments)
+    }
+
+    fn provider_fits(&self, provider: &str) -> bool {
+        self.provider.as_ref().is_none_or(|wanted| wanted == provider)
+    }
+
+    /// Some servers take `get` for GET.
+    fn method_fits_in_any_case(&self, method: &str) -> bool {
+        self.method_fits(method) || self.method_fits(&method.to_ascii_uppercase())
     }
 
     fn method_fits(&self, method: &str) -> bool {
@@ -77,7 +115,7 @@ impl Rule {
     }
 }
 
-fn path_fits(pattern: &[Segment], segments: &[&str]) -> bool {
+fn path_fits<T: AsRef<str>>(pattern: &[Segment], segments: &[T]) -> bool {
     let Some((first, rest)) = pattern.split_first() else { return segments.is_empty() };
     match first {
         Segment::Any => {
@@ -88,7 +126,7 @@ fn path_fits(pattern: &[Segment], segments: &[&str]) -> bool {
         Segment::One => segments.split_first().is_some_and(|(_, tail)| path_fits(rest, tail)),
         Segment::Exactly(wanted) => segments
             .split_first()
-            .is_some_and(|(head, tail)| head == wanted && path_fits(rest, tail)),
+            .is_some_and(|(head, tail)| head.as_ref() == wanted && path_fits(rest, tail)),
     }
 }
 
@@ -117,7 +155,8 @@ fn parse_rule(text: &str) -> Result<Rule, BadScope> {
         "" => return Err(bad("the provider is missing; * means any")),
         named => Some(named.to_owned()),
     };
-    Ok(Rule { text: text.to_owned(), denies, provider, methods, path })
+    let canonical = if denies { canonical::pattern(&path) } else { Vec::new() };
+    Ok(Rule { text: text.to_owned(), denies, provider, methods, path, canonical })
 }
 
 #[expect(clippy::option_option, reason = "the outer one is failure, the inner one is 'any method'")]
@@ -138,7 +177,7 @@ fn parse_path(path: &str) -> Option<Vec<Segment>> {
         let next = match segment {
             "**" => Segment::Any,
             "*" => Segment::One,
-            named => Segment::Exactly(named.to_owned()),
+            named => Segment::Exactly(canonical::decoded_once(named)),
         };
         if next != Segment::Any || segments.last() != Some(&Segment::Any) {
             segments.push(next);
@@ -186,6 +225,16 @@ mod tests {
         check(&["*:GET:/v2/*/x"], "a", "GET", "/v2/y/x", true);
         check(&["*:GET:/v2/*/x"], "a", "GET", "/v2/y/z/x", false);
         check(&["*:GET:/v2/**/x"], "a", "GET", "/v2/y/z/x", true);
+    }
+
+    #[test]
+    fn a_blank_in_a_pattern_is_written_as_in_a_path() {
+        let scopes = Scopes::parse(&["p:GET:/a%20b/%2A"]).unwrap();
+        assert!(scopes.allows("p", "GET", &["a b", "*"]));
+        assert!(
+            !scopes.allows("p", "GET", &["a%20b", "*"])
+                && !scopes.allows("p", "GET", &["a b", "c"])
+        );
     }
 
     #[test]

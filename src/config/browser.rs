@@ -7,7 +7,7 @@ use serde::Deserialize as _;
 use super::fault::Fault;
 use super::ground::Ground;
 use super::raw::RawOrigin;
-use crate::client::{Tier, fault_of_origin};
+use crate::client::{Scopes, Tier, fault_of_origin};
 use crate::corridor::{PageSettings, Pages};
 
 const KEY: &str = "browser.origins";
@@ -17,6 +17,11 @@ pub(super) fn pages(ground: &Ground<'_>, raw: &[toml::Value]) -> Result<Vec<Page
     for (index, page) in pages.iter().enumerate() {
         if pages.iter().take(index).any(|other| other.origin == page.origin) {
             return Err(ground.fault(KEY, format!("{} is listed twice", page.origin)));
+        }
+    }
+    for route in pages.iter().flat_map(|page| &page.routes) {
+        if let Some(fault) = Scopes::fault_of(route) {
+            return Err(ground.fault(KEY, format!("routes: {route:?}: {fault}")));
         }
     }
     Pages::compile(&pages)

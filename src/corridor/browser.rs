@@ -6,9 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 use http::header::{
     ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
-    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, ORIGIN,
-    VARY,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE, HOST,
+    ORIGIN, VARY,
 };
+use http::request::Parts;
+use http::uri::Authority;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use uuid::Uuid;
 
@@ -43,6 +45,8 @@ const SENT: &str = "Authorization, X-API-Key, Content-Type, Accept, X-Request-Id
 const READ: &str = "X-Request-Id, X-Sealgate-Error, Retry-After, X-Sealgate-RateLimit-Limit, \
                     X-Sealgate-RateLimit-Remaining, X-Sealgate-RateLimit-Used, \
                     X-Sealgate-RateLimit-Reset";
+/// A guest's.
+const READING: [&str; 2] = ["GET", "HEAD"];
 const METHODS: &str = "GET, HEAD, POST, PUT, PATCH, DELETE";
 
 impl Pages {
@@ -62,28 +66,39 @@ impl Pages {
     }
 
     /// Who calls, where a listed page does with no key.
-    pub(super) fn guest(&self, headers: &HeaderMap) -> Result<Option<Arc<Client>>, Refusal> {
+    pub(super) fn guest(
+        &self,
+        headers: &HeaderMap,
+        hosts: &[String],
+    ) -> Result<Option<Arc<Client>>, Refusal> {
         let Some(page) = self.page(headers) else { return Ok(None) };
         let mut sites = headers.get_all(SEC_FETCH_SITE).iter();
         let fits = match (sites.next().map(HeaderValue::as_bytes), sites.next()) {
-            (None, _) | (Some(b"cross-site" | b"same-site" | b"same-origin"), None) => true,
+            (None, _) | (Some(b"cross-site" | b"same-site"), None) => true,
+            (Some(b"same-origin"), None) => is_of(page, hosts),
             (Some(_), _) => false,
         };
         if !fits {
-            let detail = "Origin and Sec-Fetch-Site of this request contradict each other.";
+            let detail = "Origin, Host and Sec-Fetch-Site of this request contradict each other.";
             return Err(Refusal::new(Reason::Forbidden, detail));
         }
         Ok(Some(Arc::clone(&page.client)))
     }
 
-    /// Neither forwarded nor authenticated. None where the origin is not listed.
-    pub(crate) fn preflight(&self, headers: &HeaderMap) -> Option<Answer> {
-        self.page(headers)?;
+    /// What may be sent from a listed origin: with no key what its routes allow a guest, with one
+    /// whatever the key allows.
+    pub(super) fn preflight(&self, headers: &HeaderMap, with_key: bool) -> Option<Answer> {
+        let page = self.page(headers)?;
         let mut answer = Answer::new(AnswerBody::own(Vec::new()));
         *answer.status_mut() = StatusCode::NO_CONTENT;
         let fixed = |text| HeaderValue::from_static(text);
         let headers = answer.headers_mut();
-        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, fixed(METHODS));
+        let own = page.client.rights.scopes.as_ref();
+        let own = own.map(|routes| routes.methods_among(&READING).join(", ")).unwrap_or_default();
+        let methods = if with_key { METHODS } else { own.as_str() };
+        if let (false, Ok(methods)) = (methods.is_empty(), HeaderValue::from_str(methods)) {
+            headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+        }
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, fixed(SENT));
         headers.insert(ACCESS_CONTROL_MAX_AGE, fixed("600"));
         Some(answer)
@@ -106,6 +121,29 @@ pub(crate) fn dress(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(READ));
     headers.append(VARY, HeaderValue::from_static("Origin"));
+}
+
+/// Under which hosts a page of the same origin may call us: the one that it names, and ours. None
+/// are looked for where nobody calls himself of the same origin.
+pub(super) fn own_hosts(parts: &Parts, public_url: &str) -> Vec<String> {
+    let is_same = |value: &HeaderValue| value.as_bytes() == b"same-origin";
+    if !parts.headers.get(SEC_FETCH_SITE).is_some_and(is_same) {
+        return Vec::new();
+    }
+    let header = parts.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let named = parts.uri.authority().map(Authority::as_str).or(header);
+    named.into_iter().chain(host_of(public_url)).map(str::to_owned).collect()
+}
+
+/// A page that is served from where it calls.
+fn is_of(page: &Page, hosts: &[String]) -> bool {
+    let own = page.origin.to_str().ok().and_then(host_of);
+    own.is_some_and(|own| hosts.iter().any(|host| host.eq_ignore_ascii_case(own)))
+}
+
+/// With its port.
+fn host_of(url: &str) -> Option<&str> {
+    url.split_once("://").map(|(_, host)| host.split('/').next().unwrap_or(host))
 }
 
 fn guest(page: &PageSettings, scopes: Scopes) -> Client {

@@ -10,8 +10,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use hyper::body::{Body as _, Incoming};
 
+use super::browser::own_hosts;
 use super::credential::{self, Presented};
-use super::{House, Pages, path};
+use super::{House, path};
 use crate::client::Client;
 use crate::inject::Head;
 use crate::provider::{Catalogue, Provider};
@@ -44,6 +45,8 @@ pub(super) struct Inbound<'r> {
     secret: Option<String>,
     /// The host by which the client addressed this provider, in host form.
     host_form: Option<String>,
+    /// What a page of the same origin may call us; nothing where no page says that it is one.
+    hosts: Vec<String>,
 }
 
 /// After this, the request has exactly one meaning.
@@ -60,11 +63,11 @@ pub(super) fn clean<'r>(
     if !path.starts_with('/') {
         return Err(Refusal::bad_request("The request target is no path.").closing());
     }
-    if path::climbs(path) {
-        let detail = "The path holds a dot segment; nothing may leave the provider's base path.";
-        return Err(Refusal::bad_request(detail));
+    if let Some(fault) = path::fault(path) {
+        return Err(Refusal::bad_request(format!("The path {}.", fault.words())));
     }
     let (provider, rest, host_form) = address(path, host, &house.settings.domain)?;
+    let hosts = own_hosts(parts, &house.settings.public_url);
     let mut inbound = Inbound {
         provider: house.catalogue.get(provider).cloned(),
         rest_at: path.len() - rest.len(),
@@ -73,13 +76,14 @@ pub(super) fn clean<'r>(
         presented: Presented::default(),
         secret: None,
         host_form,
+        hosts,
     };
     inbound.clean_query(&house.catalogue)?;
     inbound.clean_headers(&house.catalogue, house.roster.takes_any_shape())?;
     if inbound.presented.stands_in(inbound.rest().as_bytes())
         || inbound.presented.stands_in(inbound.query.as_bytes())
     {
-        return Err(misplaced());
+        return Err(misplaced(&house.catalogue));
     }
     Ok(inbound)
 }
@@ -95,11 +99,15 @@ impl<'r> Inbound<'r> {
     }
 
     /// Does this credential stand in what would go on?
-    pub(super) fn check_misplaced(&self, credential: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn check_misplaced(
+        &self,
+        credential: &[u8],
+        catalogue: &Catalogue,
+    ) -> Result<(), Refusal> {
         let in_head = self.parts.headers.values().map(HeaderValue::as_bytes);
         let mut places = in_head.chain([self.rest().as_bytes(), self.query.as_bytes()]);
         if places.any(|place| credential::stands_within(credential, place)) {
-            return Err(misplaced());
+            return Err(misplaced(catalogue));
         }
         Ok(())
     }
@@ -124,8 +132,8 @@ impl<'r> Inbound<'r> {
         self.provider.as_ref()
     }
 
-    pub(super) fn guest(&self, pages: &Pages) -> Result<Option<Arc<Client>>, Refusal> {
-        pages.guest(&self.parts.headers)
+    pub(super) fn guest(&self, house: &House) -> Result<Option<Arc<Client>>, Refusal> {
+        house.pages.guest(&self.parts.headers, &self.hosts)
     }
 
     /// The page that calls, as its browser says; two of them are none that is listed.
@@ -190,7 +198,7 @@ impl<'r> Inbound<'r> {
                 && catalogue.header_slot(name.as_str()).is_none()
         };
         if headers.iter().any(misplaces) {
-            return Err(misplaced());
+            return Err(misplaced(catalogue));
         }
         if nominates {
             let values = headers.get_all(CONNECTION).iter();
@@ -229,11 +237,12 @@ fn names_trailers(value: &HeaderValue) -> bool {
     codings.any(|coding| coding.trim_ascii().eq_ignore_ascii_case(b"trailers"))
 }
 
-fn misplaced() -> Refusal {
-    Refusal::bad_request(
+fn misplaced(catalogue: &Catalogue) -> Refusal {
+    Refusal::bad_request(format!(
         "The client key stands in a place of the request that is no slot for it; send it in one slot \
-         alone, for example in the header X-API-Key.",
-    )
+         alone: {}.",
+        catalogue.slots()
+    ))
 }
 
 fn check_method(method: &Method) -> Result<(), Refusal> {

@@ -3,9 +3,12 @@
 //! goes on.
 
 use base64::Engine as _;
+use http::header::ACCESS_CONTROL_REQUEST_HEADERS;
+use http::request::Parts;
 
 use super::path::percent_decoded;
 use crate::crypto::token;
+use crate::provider::Catalogue;
 use crate::refusal::Refusal;
 
 /// Longer than any key of ours; what is longer is none.
@@ -21,25 +24,31 @@ const MARK: &[u8] = b"md";
 pub(super) struct Presented {
     bytes: [u8; MOST_BYTES],
     length: usize,
-    /// What stands in `X-API-Key` and behind Bearer and is no key of our own shape: signed tokens,
-    /// and where keys of older systems are known anything else.
+    /// A signed token, which is longer.
+    signed: Option<Box<[u8]>>,
+    /// Where keys of older systems are known: what stands in `X-API-Key` and behind Bearer and is
+    /// nothing of our own shape.
     open: Vec<Vec<u8>>,
 }
 
 impl Default for Presented {
     fn default() -> Self {
-        Self { bytes: [0; MOST_BYTES], length: 0, open: Vec::new() }
+        Self { bytes: [0; MOST_BYTES], length: 0, signed: None, open: Vec::new() }
     }
 }
 
 impl Presented {
     pub(super) fn as_bytes(&self) -> Option<&[u8]> {
-        self.bytes.get(..self.length).filter(|bytes| !bytes.is_empty())
+        let short = self.bytes.get(..self.length).filter(|bytes| !bytes.is_empty());
+        short.or(self.signed.as_deref())
     }
 
     /// Takes note of what a slot holds. Anything that is no credential of ours is not looked at:
     /// some SDKs need a dummy in a second slot. Two different ones of ours are ambiguous.
     pub(super) fn note(&mut self, candidate: &[u8]) -> Result<(), Refusal> {
+        if token::is_jwt_shaped(candidate) {
+            return self.note_signed(candidate);
+        }
         if !is_ours(candidate) {
             return Ok(());
         }
@@ -51,6 +60,17 @@ impl Presented {
             None => {
                 self.length = cut.len();
                 self.bytes.iter_mut().zip(cut).for_each(|(to, from)| *to = *from);
+                Ok(())
+            }
+        }
+    }
+
+    fn note_signed(&mut self, candidate: &[u8]) -> Result<(), Refusal> {
+        match self.as_bytes() {
+            Some(known) if known == candidate => Ok(()),
+            Some(_) => Err(ambiguous()),
+            None => {
+                self.signed = Some(candidate.into());
                 Ok(())
             }
         }
@@ -68,8 +88,11 @@ impl Presented {
         self.note(rest)
     }
 
-    /// Takes note of what may be a signed token, or a key of an older system where there are any.
+    /// Takes note of what may be a key of an older system, where there are any.
     pub(super) fn note_open(&mut self, name: &str, value: &[u8], any_shape: bool) {
+        if !any_shape {
+            return;
+        }
         let value = value.trim_ascii();
         let candidate = match name {
             "x-api-key" => value,
@@ -82,10 +105,10 @@ impl Presented {
             }
             _ => return,
         };
-        let fits = token::is_jwt_shaped(candidate)
-            || (any_shape && (1..=MOST_OPEN_BYTES).contains(&candidate.len()));
+        let fits = (1..=MOST_OPEN_BYTES).contains(&candidate.len());
+        let is_own = token::is_well_formed(candidate) || token::is_jwt_shaped(candidate);
         let is_new = self.open.iter().all(|known| known != candidate);
-        if fits && is_new && !token::is_well_formed(candidate) {
+        if fits && is_new && !is_own {
             self.open.push(candidate.to_vec());
         }
     }
@@ -93,7 +116,7 @@ impl Presented {
     /// Empty unless one of these has to be looked up: a key of our own shape comes before them.
     pub(super) fn open(&self) -> &[Vec<u8>] {
         match self.as_bytes() {
-            Some(own) if token::is_well_formed(own) => &[],
+            Some(own) if self.signed.is_some() || token::is_well_formed(own) => &[],
             Some(_) | None => &self.open,
         }
     }
@@ -114,10 +137,8 @@ impl Presented {
         if bytes.len() < MARK.len() {
             return false;
         }
-        if self.is_in_plain(bytes) {
-            return true;
-        }
-        percent_decoded(bytes).is_some_and(|decoded| self.is_in_plain(&decoded))
+        let is_in = |place: &[u8]| self.is_in_plain(place) || token::holds_jwt(place);
+        is_in(bytes) || percent_decoded(bytes).is_some_and(|decoded| is_in(&decoded))
     }
 
     /// Every credential of ours begins with the same letters: where they are not, nothing is.
@@ -145,7 +166,9 @@ pub(super) fn stands_within(credential: &[u8], place: &[u8]) -> bool {
 }
 
 pub(super) fn is_ours(candidate: &[u8]) -> bool {
-    candidate.starts_with(b"mdw_") || candidate.starts_with(b"mdt_")
+    candidate.starts_with(b"mdw_")
+        || candidate.starts_with(b"mdt_")
+        || token::is_jwt_shaped(candidate)
 }
 
 /// The query without its credential parameters; everything else byte for byte.
@@ -178,6 +201,16 @@ pub(super) fn clean_query(
         first = false;
     }
     Ok(kept)
+}
+
+/// Will the request that this preflight asks for bring a credential? Names alone are known of it.
+pub(super) fn is_announced(parts: &Parts, catalogue: &Catalogue) -> bool {
+    let asked = parts.headers.get_all(ACCESS_CONTROL_REQUEST_HEADERS).iter();
+    let mut names = asked.filter_map(|value| value.to_str().ok()).flat_map(|list| list.split(','));
+    let query = parts.uri.query().unwrap_or_default();
+    let mut parameters = query.split('&').filter_map(|parameter| parameter.split('=').next());
+    names.any(|name| catalogue.header_slot(&name.trim().to_ascii_lowercase()).is_some())
+        || parameters.any(|name| catalogue.is_query_slot(&lower_decoded(name)))
 }
 
 fn lower_decoded(name: &str) -> String {
@@ -247,6 +280,30 @@ mod tests {
         assert_eq!(presented.open(), [b"legacy".to_vec(), b"other".to_vec()]);
         presented.note(token::mint().unwrap().key.expose()).unwrap();
         assert!(presented.open().is_empty());
+    }
+
+    #[test]
+    fn a_signed_token_is_a_credential_in_every_slot_and_beside_none_other() {
+        let start = "eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6";
+        let jwt = |tail: &str| format!("{start}{}.{}.{tail}", "a".repeat(62), "b".repeat(200));
+        let (one, other) = (jwt("c"), jwt("d"));
+        for value in [one.clone(), format!("Bearer {one}"), format!("Token {one}")] {
+            assert_eq!(found(&value).as_deref(), Some(one.as_bytes()), "{value}");
+        }
+        let mut presented = Presented::default();
+        let query = format!("a=b&token={one}");
+        let clean = clean_query(&query, |name| name == "token", |_| false, &mut presented);
+        assert_eq!(clean.unwrap(), "a=b");
+        presented.note(one.as_bytes()).unwrap();
+        assert!(presented.note(other.as_bytes()).is_err());
+        assert!(presented.note(b"mdw_x").is_err());
+        assert!(presented.stands_in(format!("/v1/{}", one.replace('.', "%2E")).as_bytes()));
+        let mut other_first = Presented::default();
+        other_first.note(b"mdw_x").unwrap();
+        assert!(other_first.note(one.as_bytes()).is_err());
+        assert!(other_first.stands_in(format!("x={other}.more").as_bytes()), "never forwarded");
+        // Of somebody else's making: no credential here.
+        assert_eq!(found(&format!("Bearer eyJhbGciOiJFZERTQSIs.{}.x", "b".repeat(200))), None);
     }
 
     #[test]

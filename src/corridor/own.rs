@@ -13,6 +13,7 @@ use http::{HeaderValue, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 
 use super::answer::{Answer, AnswerBody};
+use super::browser::own_hosts;
 use super::credential::{self, Presented};
 use super::trace::Trace;
 use super::{Corridor, House, Raw};
@@ -74,7 +75,9 @@ impl<'c> OwnCall<'c> {
             found = Some(Identified { client, proof: Some(token::digest(bytes)) });
         }
         if !any {
-            let guest = self.rooms().pages.guest(&self.raw.parts.headers)?;
+            let House { pages, settings, .. } = self.rooms();
+            let hosts = own_hosts(&self.raw.parts, &settings.public_url);
+            let guest = pages.guest(&self.raw.parts.headers, &hosts)?;
             found = guest.map(|client| Identified { client, proof: None });
         }
         match found {
@@ -152,7 +155,7 @@ impl<'c> OwnCall<'c> {
             policy::Whence { address: self.address(), origin: origin.map(HeaderValue::as_bytes) };
         match policy::admits(&found.client, &from) {
             Ok(()) => Ok(found),
-            Err(denied) => Err(Refusal::new(Reason::Forbidden, denied.sentence())),
+            Err(denied) => Err(Refusal::new(Reason::Forbidden, denied.sentence_for(&found.client))),
         }
     }
 

@@ -5,9 +5,31 @@
 use std::borrow::Cow;
 
 /// What a path asks for, as `clean` reads it: the provider's name and what follows it.
-pub(crate) fn addressed(path: &str) -> Option<(&str, &str)> {
-    let (provider, rest) = split_provider(path).filter(|_| !climbs(path))?;
-    Some((provider, without_doubled_prefix(provider, rest)))
+pub(crate) fn addressed(path: &str) -> Result<(&str, &str), &'static str> {
+    if let Some(fault) = fault(path) {
+        return Err(fault.words());
+    }
+    let (provider, rest) = split_provider(path).ok_or("names no provider")?;
+    Ok((provider, without_doubled_prefix(provider, rest)))
+}
+
+/// Why no call of this path goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    DotSegment,
+    Nul,
+    /// Deeper than anybody looks.
+    Depth,
+}
+
+impl Fault {
+    pub(super) fn words(self) -> &'static str {
+        match self {
+            Self::DotSegment => "holds a dot segment; nothing may leave the provider's base path",
+            Self::Nul => "holds a zero byte (%00), at which some servers end a path",
+            Self::Depth => "is percent-encoded more than three times over",
+        }
+    }
 }
 
 /// The provider's name and what follows it, slash included.
@@ -27,26 +49,26 @@ pub(super) fn without_doubled_prefix<'a>(provider: &str, rest: &'a str) -> &'a s
     if inner.is_empty() || inner.starts_with('/') { inner } else { rest }
 }
 
-/// Does any segment, in any encoding a server may undo, mean "here" or "up"?
-pub(super) fn climbs(path: &str) -> bool {
+/// Does any segment, in any encoding a server may undo, mean "here" or "up", or end the path?
+pub(super) fn fault(path: &str) -> Option<Fault> {
     // Plain paths without a dot at a segment's start cannot; this is nearly all of them.
     let bytes = path.as_bytes();
     let suspicious = |byte: &u8| matches!(byte, b'%' | b'\\' | b';');
     if !bytes.iter().any(suspicious) {
-        return path.split('/').any(is_dots);
+        return path.split('/').any(is_dots).then_some(Fault::DotSegment);
     }
     let mut decoded: Cow<'_, [u8]> = Cow::Borrowed(bytes);
     // A server may decode once, a second one behind it once more; three rounds see through both.
     for _ in 0..4 {
         if has_dot_segment(&decoded) {
-            return true;
+            return Some(Fault::DotSegment);
         }
-        match percent_decoded(&decoded) {
-            Some(next) => decoded = Cow::Owned(next),
-            None => return false,
+        if decoded.contains(&0) {
+            return Some(Fault::Nul);
         }
+        decoded = Cow::Owned(percent_decoded(&decoded)?);
     }
-    true
+    Some(Fault::Depth)
 }
 
 fn is_dots(segment: &str) -> bool {
@@ -57,7 +79,7 @@ fn has_dot_segment(path: &[u8]) -> bool {
     path.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| {
         let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
         let overlong = |window: &[u8]| matches!(window, [0xC0, 0xAE | 0xAF]);
-        name == b"." || name == b".." || segment.windows(2).any(overlong) || segment.contains(&0)
+        name == b"." || name == b".." || segment.windows(2).any(overlong)
     })
 }
 
@@ -139,13 +161,16 @@ mod tests {
             "/a/%25252e%25252e/b",
             "/a/%c0%ae%c0%ae/b",
             "/a/..;x=1/b",
-            "/a%00/b",
         ] {
-            assert!(climbs(path), "{path}");
+            assert_eq!(fault(path), Some(Fault::DotSegment), "{path}");
         }
+        for path in ["/a%00/b", "/a/b%2500"] {
+            assert_eq!(fault(path), Some(Fault::Nul), "{path}");
+        }
+        assert_eq!(fault("/a/%2525252541"), Some(Fault::Depth));
         for path in ["/v2/aggs/X%3ABTCUSD", "/a/...", "/a/.b", "/a%2Fb", "/a/b..c", "/a/%41", "/;x"]
         {
-            assert!(!climbs(path), "{path}");
+            assert_eq!(fault(path), None, "{path}");
         }
     }
 }

@@ -72,6 +72,8 @@ mod tests {
         let signer = Signer::of_seed(&Key::copy_of(&SEED)).unwrap();
         let jwt = signer.jwt(br#"{"sub":"x"}"#);
         assert!(token::is_jwt_shaped(jwt.expose()));
+        let held = [b"a=".as_slice(), jwt.expose(), b"; b"].concat();
+        assert!(token::holds_jwt(&held) && !token::holds_jwt(&held[..150]));
         let text = jwt.expose_str().unwrap();
         let (signed, signature) = text.rsplit_once('.').unwrap();
         let signature = URL_SAFE_NO_PAD.decode(signature).unwrap();

@@ -9,8 +9,10 @@ use crate::secret::SecretBytes;
 
 pub(crate) const PREFIX: &[u8] = b"mdw_";
 const TOKEN_PREFIX: &[u8] = b"mdt_";
-/// How every JWT of ours begins: `{"alg":"EdDSA",` in base64.
-const JWT_START: &[u8] = b"eyJhbGciOiJFZERTQSIs";
+/// How every JWT of ours begins: `{"alg":"EdDSA","typ":"at+jwt","kid":` in base64.
+const JWT_START: &[u8] = b"eyJhbGciOiJFZERTQSIsInR5cCI6ImF0K2p3dCIsImtpZCI6";
+/// Its header and its signature alone are longer.
+const LEAST_JWT_BYTES: usize = 190;
 /// Longer ones were never issued.
 pub(crate) const MOST_JWT_BYTES: usize = 4096;
 pub(crate) const KEY_BYTES: usize = 50;
@@ -58,11 +60,31 @@ pub(crate) fn is_token(presented: &[u8]) -> bool {
 
 /// May this be a JWT that we have signed? Whether it is one, its digest tells.
 pub(crate) fn is_jwt_shaped(presented: &[u8]) -> bool {
-    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
     presented.starts_with(JWT_START)
         && presented.len() <= MOST_JWT_BYTES
-        && presented.iter().all(plain)
-        && presented.iter().filter(|byte| **byte == b'.').count() == 2
+        && presented.iter().all(is_of_jwt)
+        && dots(presented) == 2
+}
+
+/// Does a whole JWT that we may have signed stand anywhere in here?
+pub(crate) fn holds_jwt(place: &[u8]) -> bool {
+    // Nearly everything is shorter, and not searched.
+    if place.len() < LEAST_JWT_BYTES {
+        return false;
+    }
+    memchr::memmem::find_iter(place, JWT_START).any(|at| {
+        let from = place.get(at..).unwrap_or_default();
+        let end = from.iter().position(|byte| !is_of_jwt(byte)).unwrap_or(from.len());
+        from.get(..end).is_some_and(|jwt| dots(jwt) >= 2)
+    })
+}
+
+fn is_of_jwt(byte: &u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-_.".contains(byte)
+}
+
+fn dots(text: &[u8]) -> usize {
+    memchr::memchr_iter(b'.', text).count()
 }
 
 /// True if the bytes have the shape of a minted key or token and their checksum is right.

@@ -147,6 +147,11 @@ impl Uses {
         if view.started_at_ms >= entry.last_ms {
             entry.last_ms = view.started_at_ms;
             entry.endpoint.clear();
+            // As a caller writes it: the provider first.
+            if view.kind == Kind::Usage && !view.provider.is_empty() {
+                entry.endpoint.push('/');
+                entry.endpoint.push_str(&String::from_utf8_lossy(view.provider));
+            }
             entry.endpoint.push_str(&String::from_utf8_lossy(view.path));
             entry.address = view.address;
         }

@@ -37,16 +37,21 @@ pub(crate) fn explain(client: &Client, state: State, request: &Request<'_>) -> V
         }
         Err(denied @ Denied::Origin) => deny("allowed_origins", denied.sentence().to_owned()),
         Err(Denied::Scope) => match deciding {
-            Some((rule, _)) => {
+            Some(decided) if decided.respelt => {
+                let reason = "This scope denies another spelling of this path, which some servers \
+                              take for the same, and a denial wins over every allowance.";
+                deny(decided.rule, reason.to_owned())
+            }
+            Some(decided) => {
                 let reason = "This scope denies the call, and a denial wins over every allowance.";
-                deny(rule, reason.to_owned())
+                deny(decided.rule, reason.to_owned())
             }
             None => deny("scopes", Denied::Scope.sentence().to_owned()),
         },
         Err(denied @ Denied::Secret) => deny("secrets", denied.sentence().to_owned()),
         Ok(_) => {
             let (rule, reason) = match deciding {
-                Some((rule, _)) => (rule.to_owned(), "This scope allows the call."),
+                Some(decided) => (decided.rule.to_owned(), "This scope allows the call."),
                 None => (
                     format!("role {}", rights.role.as_str()),
                     "The client key has no scopes, so all that its role allows is allowed.",

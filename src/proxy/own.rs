@@ -69,7 +69,7 @@ pub(super) async fn answer(asked: Asked, raw: Raw, corridor: &Corridor) -> Answe
         Asked::Preflight => {
             let detail = "No page of this origin may call the proxy.";
             let no = || corridor::refused(&Refusal::new(Reason::Forbidden, detail));
-            corridor.pages().preflight(&raw.parts.headers).unwrap_or_else(no)
+            corridor.preflight(&raw.parts).unwrap_or_else(no)
         }
         Asked::Health => {
             let mut answer = Answer::new(AnswerBody::own(br#"{"status":"ok"}"#.to_vec()));

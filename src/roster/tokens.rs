@@ -9,9 +9,7 @@ use uuid::Uuid;
 
 use super::table::Entry;
 use super::{Roster, compiled};
-use crate::client::{
-    BadScope, Client, Networks, Scopes, Shows, Tier, Token, Wider, fault_of_origin,
-};
+use crate::client::{Client, Networks, Scopes, Shows, Tier, Token, Wider, fault_of_origin};
 use crate::clock::Moment;
 use crate::crypto::{CryptoError, token};
 use crate::quota::{Quota, Window};
@@ -187,8 +185,8 @@ impl Roster {
             faults.push(FieldFault { field: field.to_owned(), fault });
         };
         for (index, scope) in wanted.scopes.iter().flatten().enumerate() {
-            if let Err(BadScope { fault: what, .. }) = Scopes::parse(&[scope]) {
-                fault(&format!("scopes[{index}]"), what.to_owned());
+            if let Some(what) = Scopes::fault_of(scope) {
+                fault(&format!("scopes[{index}]"), what);
             }
         }
         if wanted.scopes.iter().flatten().map(String::len).sum::<usize>() > MOST_SCOPE_BYTES {

@@ -8,6 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use uuid::Uuid;
 
 use super::client_key_row::ClientKeyRow;
+use super::client_key_standing::RowFault;
 use super::client_keys::{RawClientKey, from_raw, key_columns};
 use super::columns::Place;
 use super::dialect::{Tx, changing, reading, within};
@@ -32,9 +33,9 @@ pub(super) struct Seals(Arc<RwLock<Arc<RowKey>>>);
 
 /// One digest of a client key, beside everything else of it.
 #[derive(sqlx::FromRow)]
-struct RawPart {
+pub(super) struct RawPart {
     #[sqlx(flatten)]
-    key: RawClientKey,
+    pub(super) key: RawClientKey,
     seal: Option<Vec<u8>>,
     key_hash: Option<Vec<u8>>,
     valid_until: Option<i64>,
@@ -46,22 +47,25 @@ macro_rules! parts {
             "SELECT ",
             key_columns!(),
             ", k.seal, h.key_hash, h.valid_until FROM client_keys k
-            LEFT JOIN client_key_hashes h ON h.client_key_id = k.id WHERE k.id = ",
+            LEFT JOIN client_key_hashes h ON h.client_key_id = k.id WHERE k.id ",
             $which
         )
     };
 }
 
+pub(super) use parts;
+
 // One statement, so that row, digests and seal are of one moment.
-const BY_ID: &str = parts!("$1");
-const BY_DIGEST: &str = parts!("(SELECT client_key_id FROM client_key_hashes WHERE key_hash = $1)");
+const BY_ID: &str = parts!("= $1");
+const BY_DIGEST: &str =
+    parts!("= (SELECT client_key_id FROM client_key_hashes WHERE key_hash = $1)");
 const SEAL: &str = "UPDATE client_keys SET seal = $1 WHERE id = $2";
 const IDS: &str = "SELECT id FROM client_keys ORDER BY id";
 
-const UNFIT: &str = "does not fit the others, or the digests beside it; look at the client key, then \
+const UNFIT: &str = "somebody has edited it, or the digests beside it; look at the client key, then \
                      `sealgate client accept` it as it stands, or delete it";
 const LOST: &str =
-    "cannot be judged, because the key of the seals is lost; `sealgate doctor` says why";
+    "it cannot be judged, because the key of the seals is lost; `sealgate doctor` says why";
 
 impl Store {
     /// From now on seals are made and judged by this key, or by none.
@@ -167,16 +171,25 @@ async fn seal(tx: &mut Tx, key: &Key, id: &str) -> Result<bool, Error> {
 }
 
 fn judge(key: &RowKey, parts: &[RawPart]) -> Result<(), Error> {
-    let Some(first) = parts.first() else { return Ok(()) };
-    let fault = match key {
-        RowKey::Absent => return Ok(()),
-        RowKey::Lost => LOST,
-        RowKey::Here(key) => match &first.seal {
-            Some(seal) if secret::same(seal, &made(key, parts)) => return Ok(()),
-            Some(_) | None => UNFIT,
-        },
+    let (Some(first), Some(fault)) = (parts.first(), verdict(key, parts)) else { return Ok(()) };
+    let fault = match fault {
+        RowFault::Lost => LOST,
+        RowFault::Edited | RowFault::Unreadable { .. } => UNFIT,
     };
     Err(Place { table: "client_keys", row: &first.key.id }.contradiction("seal", fault))
+}
+
+/// What is wrong with this row, by what seals it; None where nothing is, or nobody can tell now.
+pub(super) fn verdict(key: &RowKey, parts: &[RawPart]) -> Option<RowFault> {
+    let first = parts.first()?;
+    match key {
+        RowKey::Absent => None,
+        RowKey::Lost => Some(RowFault::Lost),
+        RowKey::Here(key) => match &first.seal {
+            Some(seal) if secret::same(seal, &made(key, parts)) => None,
+            Some(_) | None => Some(RowFault::Edited),
+        },
+    }
 }
 
 /// Over what decides who may do what. What calls leave behind, and what is there for people alone,

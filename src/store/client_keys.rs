@@ -7,17 +7,10 @@ use uuid::Uuid;
 use super::changes::{self, Changed};
 use super::client_key_hashes::{self, KeyPreview};
 use super::client_key_row::ClientKeyRow;
-use super::columns::{ABOVE_ALL_IDS, Place, optional_signed, pairs_json, signed, texts_json};
+use super::columns::{Place, optional_signed, pairs_json, signed, texts_json};
 use super::dialect::{Lock, Tx, changing, reading, within};
 use super::{Error, Store};
 use crate::client::{Role, Tier};
-
-/// A client key as lists show it; the present preview first.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ListedClientKey {
-    pub(crate) key: ClientKeyRow,
-    pub(crate) previews: Vec<KeyPreview>,
-}
 
 /// What a batch of calls leaves on their client key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,7 +22,7 @@ pub(crate) struct Touch {
     pub(crate) calls: u64,
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(Clone, sqlx::FromRow)]
 pub(super) struct RawClientKey {
     pub(super) id: String,
     pub(super) name: String,
@@ -52,7 +45,7 @@ pub(super) struct RawClientKey {
     last_used_at: Option<i64>,
     last_used_endpoint: Option<String>,
     last_used_address: Option<String>,
-    request_count: i64,
+    pub(super) request_count: i64,
 }
 
 macro_rules! key_columns {
@@ -67,11 +60,6 @@ macro_rules! key_columns {
 pub(super) use key_columns;
 
 const BY_ID: &str = concat!("SELECT ", key_columns!(), " FROM client_keys k WHERE k.id = $1");
-const PAGE: &str = concat!(
-    "SELECT ",
-    key_columns!(),
-    " FROM client_keys k WHERE k.id < $1 ORDER BY k.id DESC LIMIT $2"
-);
 const INSERT: &str = "INSERT INTO client_keys (id, name, role, tier, scopes, allowed_ips,
     allowed_origins, description, owner, expires_at, quota_limit, monthly_quota, max_concurrent,
     secrets, active, created_at, created_by, updated_at, last_used_at, last_used_endpoint,
@@ -88,8 +76,18 @@ const TOUCH: &str = "UPDATE client_keys SET request_count = request_count + $1,
     last_used_at = $2, last_used_endpoint = $3, last_used_address = $4
     WHERE id = $5 AND (last_used_at IS NULL OR last_used_at <= $2)";
 const TOUCH_LATE: &str = "UPDATE client_keys SET request_count = request_count + $1 WHERE id = $2";
-const ACTIVE_ADMINS: &str = "SELECT COUNT(*) FROM client_keys
-    WHERE role = 'admin' AND active = 1 AND (expires_at IS NULL OR expires_at > $1)";
+// A list of networks or origins that holds nobody is as good as no key.
+macro_rules! active_admins {
+    ($whose:literal) => {
+        concat!(
+            "SELECT COUNT(*) FROM client_keys WHERE role = 'admin' AND active = 1
+            AND COALESCE(allowed_ips, '') <> '[]' AND COALESCE(allowed_origins, '') <> '[]' AND ",
+            $whose
+        )
+    };
+}
+const ACTIVE_ADMINS: &str = active_admins!("(expires_at IS NULL OR expires_at > $1)");
+const ENDLESS_ADMINS: &str = active_admins!("expires_at IS NULL");
 
 impl Store {
     pub(crate) async fn insert_client_key(
@@ -117,31 +115,6 @@ impl Store {
         raw.map(from_raw).transpose()
     }
 
-    /// Newest first. The next page comes after the last id of this one.
-    pub(crate) async fn client_keys_page(
-        &self,
-        after: Option<Uuid>,
-        limit: u32,
-    ) -> Result<Vec<ListedClientKey>, Error> {
-        let below = after.map_or_else(|| ABOVE_ALL_IDS.to_owned(), |id| id.to_string());
-        let raw: Vec<RawClientKey> = reading!(self, db => {
-            sqlx::query_as(PAGE).bind(below.as_str()).bind(i64::from(limit)).fetch_all(db)
-        })?;
-        let mut previews = self.page_previews(&below, limit).await?;
-        let list = |raw: RawClientKey| {
-            let previews = previews.remove(&raw.id).unwrap_or_default();
-            match from_raw(raw) {
-                Ok(key) => Some(ListedClientKey { key, previews }),
-                // One edited row must not hide all others.
-                Err(fault) => {
-                    tracing::error!(%fault, "integrity: a client key is left out of the list");
-                    None
-                }
-            }
-        };
-        Ok(raw.into_iter().filter_map(list).collect())
-    }
-
     /// Changes what an admin sets; what calls leave behind stays. False if there is no such key.
     #[cfg(test)]
     pub(crate) async fn update_client_key(&self, key: &ClientKeyRow) -> Result<bool, Error> {
@@ -158,12 +131,15 @@ impl Store {
     ) -> Result<bool, Error> {
         let now_ms = self.clock.unix_ms();
         let mut tx = self.begin().await?;
-        let before = count_admins_alone(&mut tx, now_ms).await?;
+        let guard = Guard::begin(&mut tx, now_ms).await?;
         let id = key.id.to_string();
         self.demand_fit(&mut tx, &id).await?;
         let changed = update(&mut tx, key).await?;
         self.seal_row(&mut tx, &id).await?;
-        refuse_last(&mut tx, before, now_ms).await?;
+        guard.refuse_last(&mut tx).await?;
+        if key.expires_at.is_some() {
+            guard.refuse_end_of_last(&mut tx).await?;
+        }
         changes::tell(&mut tx, Changed::ClientKey(key.id)).await?;
         tx.commit().await?;
         Ok(changed)
@@ -185,9 +161,9 @@ impl Store {
     ) -> Result<bool, Error> {
         let now_ms = self.clock.unix_ms();
         let mut tx = self.begin().await?;
-        let before = count_admins_alone(&mut tx, now_ms).await?;
+        let guard = Guard::begin(&mut tx, now_ms).await?;
         let deleted = delete(&mut tx, id).await?;
-        refuse_last(&mut tx, before, now_ms).await?;
+        guard.refuse_last(&mut tx).await?;
         changes::tell(&mut tx, Changed::ClientKey(id)).await?;
         tx.commit().await?;
         Ok(deleted)
@@ -285,24 +261,47 @@ pub(super) async fn delete(tx: &mut Tx, id: Uuid) -> Result<bool, Error> {
     Ok(changing!(tx, sqlx::query(DELETE).bind(id.to_string()))? > 0)
 }
 
-/// Counts while nobody else can change the number by a guarded change.
-async fn count_admins_alone(tx: &mut Tx, now_ms: i64) -> Result<i64, Error> {
-    tx.serialise(Lock::Admins).await?;
-    count_admins(tx, now_ms).await
+/// What stood before a change that must not leave the house without an admin key.
+pub(super) struct Guard {
+    now_ms: i64,
+    active: i64,
+    endless: i64,
 }
 
-async fn count_admins(tx: &mut Tx, now_ms: i64) -> Result<i64, Error> {
+impl Guard {
+    /// Counts while nobody else can change the numbers by a guarded change.
+    pub(super) async fn begin(tx: &mut Tx, now_ms: i64) -> Result<Self, Error> {
+        tx.serialise(Lock::Admins).await?;
+        let (active, endless) = (active_admins(tx, now_ms).await?, endless_admins(tx).await?);
+        Ok(Self { now_ms, active, endless })
+    }
+
+    /// A house that had none before (all expired) is not kept from changing its other keys.
+    pub(super) async fn refuse_last(&self, tx: &mut Tx) -> Result<(), Error> {
+        if self.active > 0 && active_admins(tx, self.now_ms).await? == 0 {
+            return Err(Error::LastAdmin);
+        }
+        Ok(())
+    }
+
+    /// The last admin key that has no end is given none: some day nobody could administer.
+    async fn refuse_end_of_last(&self, tx: &mut Tx) -> Result<(), Error> {
+        if self.endless > 0 && endless_admins(tx).await? == 0 {
+            return Err(Error::LastAdmin);
+        }
+        Ok(())
+    }
+}
+
+async fn active_admins(tx: &mut Tx, now_ms: i64) -> Result<i64, Error> {
     Ok(within!(tx, db => sqlx::query_scalar(ACTIVE_ADMINS).bind(now_ms).fetch_one(db))?)
 }
 
-/// A house that had no active admin before (all expired) is not kept from changing its other keys.
-async fn refuse_last(tx: &mut Tx, before: i64, now_ms: i64) -> Result<(), Error> {
-    if before > 0 && count_admins(tx, now_ms).await? == 0 {
-        return Err(Error::LastAdmin);
-    }
-    Ok(())
+async fn endless_admins(tx: &mut Tx) -> Result<i64, Error> {
+    Ok(within!(tx, db => sqlx::query_scalar(ENDLESS_ADMINS).fetch_one(db))?)
 }
 
+/// Fails where a column says what the model does not know.
 pub(super) fn from_raw(raw: RawClientKey) -> Result<ClientKeyRow, Error> {
     let place = Place { table: "client_keys", row: &raw.id };
     Ok(ClientKeyRow {

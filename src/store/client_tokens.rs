@@ -188,7 +188,7 @@ impl Store {
         }
         let id = token.id.to_string();
         let place = Place { table: "client_tokens", row: &id };
-        Err(place.contradiction("seal", "does not fit the others; make a new token"))
+        Err(place.contradiction("seal", "somebody has edited it; make a new token"))
     }
 
     pub(crate) async fn drop_ended_client_tokens(&self) -> Result<u64, Error> {

@@ -59,12 +59,9 @@ impl fmt::Display for Error {
             Self::Damaged { fault } => {
                 write!(f, "The database is damaged: {fault}. Stop the server and restore a backup.")
             }
-            Self::Contradiction { table, row, column, fault } => write!(
-                f,
-                "The row {row} of table {table} contradicts the model: column {column} {fault}. \
-                 Somebody changed it by hand, or a newer program wrote it; restore the row from a \
-                 backup."
-            ),
+            Self::Contradiction { table, row, column, fault } => {
+                contradiction(f, (table, row), (column, fault))
+            }
             Self::Lacking { fault } => write!(
                 f,
                 "The database lacks what this program needs: {fault}. `sealgate doctor` names all \
@@ -80,8 +77,9 @@ impl fmt::Display for Error {
                  the row that is there."
             ),
             Self::LastAdmin => f.write_str(
-                "This is the last active admin key; without it nobody could administer Sealgate. \
-                 Create another admin key first.",
+                "Without this key as it is nobody could administer Sealgate, now or some day: it is the \
+                 last active admin key, or the last that has no end. Create another admin key \
+                 (without an end) first.",
             ),
             Self::Stale => f.write_str(
                 "The row was changed by somebody else at the same moment. Repeat the call.",
@@ -107,6 +105,22 @@ impl fmt::Display for Error {
                 write!(f, "The database refused a statement: {fault}. `sealgate doctor` checks it.")
             }
         }
+    }
+}
+
+fn contradiction(
+    f: &mut fmt::Formatter<'_>,
+    (table, row): (&str, &str),
+    (column, fault): (&str, &str),
+) -> fmt::Result {
+    match column {
+        // A row that fits no seal: its fault names the one remedy.
+        "seal" => write!(f, "The row {row} of table {table} is not as Sealgate left it: {fault}."),
+        _ => write!(
+            f,
+            "The row {row} of table {table} contradicts the model: column {column} {fault}. Somebody \
+             changed it by hand, or a newer program wrote it; restore the row from a backup."
+        ),
     }
 }
 

@@ -246,3 +246,38 @@ async fn a_narrow_key_cannot_name_another_method_in_a_header() {
     }
     house.leave().await;
 }
+
+#[tokio::test]
+async fn a_page_is_told_which_methods_it_has_and_what_it_is_refused_for() {
+    let house = house_with_a_page().await;
+    let methods = async |path: &str, asked: &str| {
+        let asks = "Access-Control-Request-Method: GET";
+        let headers = if asked.is_empty() { vec![ORIGIN, asks] } else { vec![ORIGIN, asks, asked] };
+        let answer = house.raw(&request(&format!("OPTIONS {path}"), &headers)).await;
+        assert_eq!(answer.status, 204, "{path}");
+        answer.header("access-control-allow-methods").unwrap_or_default().to_owned()
+    };
+    assert_eq!(methods("/acme/v2/aggs/x", "").await, "GET, HEAD");
+    let plain = "Access-Control-Request-Headers: content-type, x-request-id";
+    assert_eq!(methods("/acme/v2/aggs/x", plain).await, "GET, HEAD");
+    // With a key, the key says what may be.
+    let all = "GET, HEAD, POST, PUT, PATCH, DELETE";
+    let with_key = "Access-Control-Request-Headers: content-type, X-API-Key";
+    assert_eq!(methods("/acme/v2/aggs/x", with_key).await, all);
+    assert_eq!(methods("/acme/v2/aggs/x?apiKey=x", "").await, all);
+
+    for line in ["GET /acme/v3/x", "POST /acme/v2/aggs/x"] {
+        let answer = house.raw(&request(line, &[ORIGIN, "Content-Length: 0"])).await;
+        let detail = answer.is_refusal(403, "forbidden")["detail"].as_str().unwrap().to_owned();
+        assert!(detail.contains("page") && !detail.contains("client key"), "{detail}");
+    }
+    // What calls itself of the same origin is served from this host.
+    let same = "Sec-Fetch-Site: same-origin";
+    let contradicts = house.raw(&request(LINE, &[ORIGIN, same])).await;
+    contradicts.is_refusal(403, "forbidden");
+    let own = format!(
+        "{LINE} HTTP/1.1\r\nHost: APP.example\r\nConnection: close\r\n{ORIGIN}\r\n{same}\r\n\r\n"
+    );
+    assert_eq!(house.raw(&own).await.status, 200);
+    house.leave().await;
+}

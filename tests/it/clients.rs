@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::house::{House, Plan, Stream, on_both};
+use crate::house::{Ground, House, Plan, Stream, on_both};
 
 const KEYS: &str = "/api/v1/admin/api-keys";
 
@@ -57,7 +57,7 @@ on_both! {
         }
         let row = shown(&house, &id).await;
         assert!(row["request_count"].as_u64().unwrap() >= 2, "{row}");
-        assert_eq!(row["last_used_endpoint"], "/x");
+        assert_eq!(row["last_used_endpoint"], "/acme/x");
         assert_eq!(row["last_used_address"], "127.0.0.1");
         assert_eq!(row["key_preview"], Value::Null);
         house.leave().await;
@@ -333,6 +333,20 @@ fn may(method: &str, path: &str) -> [bool; 5] {
     }
 }
 
+/// The callers' own API is everybody's: whoever holds a key may ask what it is.
+async fn walk_the_callers_own(house: &House, role: &str) {
+    for (method, path, status) in
+        [("GET", "/api/v1/me", 200), ("GET", "/api/v1/stats", 200), ("POST", "/api/v1/tokens", 201)]
+    {
+        let fresh = house.client_with(json!({"role": role})).await;
+        let answer = fresh.call(method.parse().unwrap(), path).send().await;
+        assert_eq!(answer.status, status, "{role} {method} {path}: {}", answer.text());
+        if path == "/api/v1/me" {
+            assert_eq!(answer.json()["role"], role);
+        }
+    }
+}
+
 #[tokio::test]
 async fn every_role_on_every_route_of_both_faces_is_as_the_table_says() {
     let house = House::open().await;
@@ -381,6 +395,7 @@ async fn every_role_on_every_route_of_both_faces_is_as_the_table_says() {
                 }
             }
         }
+        walk_the_callers_own(&house, role).await;
         for (method, allowed) in [
             ("GET", role != "auditor"),
             ("HEAD", role != "auditor"),
@@ -451,4 +466,37 @@ async fn a_listed_page_calls_with_no_key_what_is_listed_and_nothing_else() {
     assert_eq!(allowed(&stranger), None);
     assert_eq!(house.provider.seen().len(), seen);
     house.leave().await;
+}
+
+#[test]
+fn the_commands_say_what_became_of_a_client_key_in_words_that_can_be_typed() {
+    let ground = Ground::new("");
+    ground.json(&["init", "--json"]);
+    let made = ground.json(&["client", "create", "desk", "--json"]);
+    let said = |arguments: &[&str]| {
+        let output = ground.run(arguments);
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8_lossy(&output.stdout).into_owned()
+    };
+    assert!(!said(&["client", "revoke", "desk"]).contains("already"));
+    assert!(said(&["client", "revoke", "desk"]).contains("desk was revoked already"));
+    let refused = ground.fails(&["client", "rotate", "desk"]);
+    assert!(refused.contains("client restore"), "{refused}");
+    assert!(!said(&["client", "restore", "desk"]).contains("already"));
+    assert!(said(&["client", "restore", "desk"]).contains("desk was active already"));
+    let refused = ground.fails(&["client", "set", "desk", "--allow-ip", "10.0.0.1/8"]);
+    assert!(refused.contains("--allow-ip: has bits set"), "{refused}");
+    let refused = ground.fails(&["client", "explain", "desk", "GET", "/openai/a/../b"]);
+    assert!(refused.contains("PATH: holds a dot segment"), "{refused}");
+    let refused = ground.fails(&["client", "set", "desk", "--scope", "polygone:GET:/**"]);
+    assert!(
+        refused.contains("--scope: names no provider") && refused.contains("polygon"),
+        "{refused}"
+    );
+    let empty = ground.run_with_input(&["client", "import", "-"], "[]");
+    assert!(String::from_utf8_lossy(&empty.stdout).contains("nothing was imported"), "{empty:?}");
+    let help = said(&["client", "set", "--help"]);
+    assert!(!help.contains("[default: user]") && help.contains("--clear expires_at"), "{help}");
+    let gone = ground.json(&["client", "delete", "desk", "--json"]);
+    assert_eq!(gone, json!({"id": made["id"], "deleted": true}));
 }

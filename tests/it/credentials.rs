@@ -36,6 +36,7 @@ async fn every_credential_header_is_taken_and_emptied() {
         ("api-key", key.to_owned()),
         ("apca-api-key-id", key.to_owned()),
         ("x-finnhub-token", key.to_owned()),
+        ("x-goog-api-key", key.to_owned()),
     ];
     let real = format!("Bearer {}", house.canary.plain());
     for (name, value) in forms {
@@ -65,6 +66,7 @@ async fn every_credential_parameter_is_taken_and_the_rest_of_the_query_stays_byt
         "APIKEY",
         "api%5fkey",
         "key",
+        "appid",
     ];
     for name in names {
         for value in [key.to_owned(), encoded(key), key.replace('_', "%5F")] {

@@ -200,6 +200,16 @@ async fn doctor_and_the_commands_tell_of_edited_rows_and_of_a_sealed_house() {
     assert!(shown.contains("not as Sealgate left it"), "{shown}");
     assert!(!ground.run(&["secret", "validate", "sandbox"]).status.success());
     assert_eq!(said(&ground.run(&["kek", "cancel"])), "no job was running\n");
+    let _made = ground.json(&["client", "create", "desk", "--json"]);
+    database.tamper("UPDATE client_keys SET tier = 'premium' WHERE name = 'desk'").await;
+    for command in [&["client", "list"][..], &["client", "show", "desk"]] {
+        let told = said(&ground.run(command));
+        assert!(told.contains("client accept"), "{told}");
+    }
+    let refused = ground.fails(&["client", "rotate", "desk"]);
+    assert!(refused.contains("client accept") && refused.contains("conflict"), "{refused}");
+    let gone = ground.json(&["client", "delete", "desk", "--json"]);
+    assert_eq!(gone["deleted"], true, "{gone}");
     server.stop();
     tells();
 }
@@ -384,6 +394,68 @@ on_both! {
         assert_eq!(settled.status, 200, "{}", settled.text());
         assert_eq!(findings(&house).await, [""; 0]);
         house.restart().await;
+        assert_eq!(findings(&house).await, [""; 0]);
+        house.leave().await;
+    }
+}
+
+on_both! {
+    async fn an_edited_client_key_can_be_stopped_and_is_told_of_everywhere(house: House) {
+        let (client, odd) = (house.client().await, house.client().await);
+        let path = format!("{KEYS}/{}", client.id);
+        assert_eq!(client.get("/acme/x").send().await.status, 200);
+        edit(&house, &client, "role = 'operator'").await;
+        edit(&house, &odd, "role = 'king'").await;
+        let put = async |path: &str, body: Value| house.admin.put(path).json(&body).send().await;
+        let list = house.admin.get(KEYS).send().await.json();
+        for (id, remedy) in [(&client.id, "client accept"), (&odd.id, "Delete it")] {
+            let shown = house.admin.get(&format!("{KEYS}/{id}")).send().await;
+            assert_eq!(shown.status, 200, "{}", shown.text());
+            let mut items = list["items"].as_array().unwrap().iter();
+            let listed = items.find(|item| item["id"] == id.as_str()).unwrap();
+            for told in [listed, &shown.json()] {
+                assert_eq!(told["usable"], false);
+                assert!(told["fault"].as_str().unwrap().contains(remedy), "{told}");
+            }
+            let asked = json!({"key_id": id, "method": "GET", "url": "/acme/x"});
+            let explain = house.admin.post("/api/v1/admin/policy/explain").json(&asked);
+            let told = explain.send().await.json();
+            assert_eq!((&told["decision"], &told["rule"]), (&json!("deny"), &json!("fault")));
+            assert!(told["reason"].as_str().unwrap().contains(remedy), "{told}");
+            let target = format!("{KEYS}/{id}");
+            for answer in [
+                house.admin.post(&format!("{target}/tokens")).send().await,
+                house.admin.post(&format!("{target}/rotate")).send().await,
+                put(&target, json!({"description": "x"})).await,
+                put(&target, json!({"active": true})).await,
+                put(&target, json!({"active": false, "role": "user"})).await,
+            ] {
+                let body = answer.is_refusal(409, "conflict");
+                let detail = body["detail"].as_str().unwrap();
+                assert!(detail.contains(remedy) && !detail.contains("backup"), "{detail}");
+            }
+        }
+        let refused = house.admin.post(&format!("{KEYS}/{}/accept", odd.id)).send().await;
+        refused.is_refusal(409, "conflict");
+        // Stopped it is, and what was edited is as wrong as before.
+        for client in [&client, &odd] {
+            let target = format!("{KEYS}/{}", client.id);
+            let stopped = put(&target, json!({"active": false})).await;
+            assert_eq!(stopped.status, 200, "{}", stopped.text());
+            assert_eq!((&stopped.json()["active"], &stopped.json()["usable"]),
+                (&json!(false), &json!(false)));
+            client.get("/acme/x").send().await.is_refusal(401, "unauthorized");
+            put(&target, json!({"active": true})).await.is_refusal(409, "conflict");
+        }
+        assert_eq!(house.admin.post(&format!("{path}/accept")).send().await.status, 200);
+        assert_eq!(put(&path, json!({"active": true})).await.json()["usable"], true);
+        assert_eq!(house.admin.delete(&format!("{KEYS}/{}", odd.id)).send().await.status, 204);
+        // One that was revoked and brought back by hand is in order once it is stopped.
+        let back = house.client().await;
+        let path = format!("{KEYS}/{}", back.id);
+        assert_eq!(put(&path, json!({"active": false})).await.status, 200);
+        edit(&house, &back, "active = 1").await;
+        assert!(put(&path, json!({"active": false})).await.json()["fault"].is_null());
         assert_eq!(findings(&house).await, [""; 0]);
         house.leave().await;
     }

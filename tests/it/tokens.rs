@@ -270,6 +270,64 @@ async fn many_tokens_have_one_quota_and_a_lower_tier_has_its_own_below_it() {
     house.leave().await;
 }
 
+#[tokio::test]
+async fn a_signed_token_passes_in_every_slot_and_never_goes_on() {
+    let house = House::open().await;
+    let client = house.client().await;
+    let signed = signed_holder(&house, &client, "").await;
+    let other = signed_holder(&house, &client, "").await;
+    let jwt = signed.key.as_str();
+    for (name, value) in [
+        ("authorization", format!("Bearer {jwt}")),
+        ("authorization", format!("Token {jwt}")),
+        ("authorization", jwt.to_owned()),
+        ("authorization", format!("Basic {}", STANDARD.encode(format!("x:{jwt}")))),
+        ("x-api-key", jwt.to_owned()),
+        ("apikey", jwt.to_owned()),
+        ("apca-api-key-id", jwt.to_owned()),
+        ("x-goog-api-key", jwt.to_owned()),
+    ] {
+        let answer = client.bare("/acme/x").header(name, &value).send().await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+        let me = client.bare("/api/v1/me").header(name, &value).send().await;
+        assert_eq!(me.json()["shows"], "token", "{name}");
+    }
+    for name in ["apiKey", "token", "appid"] {
+        let answer = client.bare(&format!("/acme/x?a=b&{name}={jwt}")).send().await;
+        assert_eq!(answer.status, 200, "{name}: {}", answer.text());
+        assert_eq!(house.provider.last().path, "/base/x?a=b");
+    }
+    let twice = signed.get(&format!("/acme/x?token={jwt}")).send().await;
+    assert_eq!(twice.status, 200, "{}", twice.text());
+    let seen = house.provider.seen().len();
+    // Two that differ are ambiguous, and any that stands elsewhere would go on.
+    let bearer = format!("Bearer {jwt}");
+    for call in [
+        client.get("/acme/x").header("authorization", &bearer),
+        client.get(&format!("/acme/x?token={jwt}")),
+        other.get("/acme/x").header("authorization", &bearer),
+        client.get("/acme/x").header("x-note", jwt),
+        client.get("/acme/x").header("x-note", format!("a {jwt} b")),
+        client.get(&format!("/acme/{jwt}")),
+        client.get(&format!("/acme/x?note={}", jwt.replace('.', "%2e"))),
+        signed.get("/acme/x").header("x-note", jwt),
+    ] {
+        call.send().await.is_refusal(400, "bad_request");
+    }
+    assert_eq!(house.provider.seen().len(), seen);
+    for seen in house.provider.seen() {
+        assert!(!String::from_utf8_lossy(&seen.bytes()).contains(&jwt[..60]));
+    }
+    // A changed one is none, and somebody else's is no credential.
+    let changed = format!("{}x", &jwt[..jwt.len() - 1]);
+    let wrong = client.bare("/acme/x").header("apikey", &changed).send().await;
+    wrong.is_refusal(401, "unauthorized");
+    let foreign = "eyJhbGciOiJFUzI1NiJ9.e30.c2ln";
+    let dummy = client.get("/acme/x").header("apca-api-secret-key", foreign).send().await;
+    assert_eq!(dummy.status, 200);
+    house.leave().await;
+}
+
 on_both! {
     async fn a_signed_token_is_checked_by_anybody_with_the_published_key(house: House) {
         let client = house.client_with(json!({"scopes": ["acme:GET:/**"]})).await;
@@ -452,6 +510,19 @@ async fn oauth_refuses_in_its_own_words_and_in_ours() {
         assert!(!told["error_description"].as_str().unwrap().is_empty());
         assert_eq!(answer.header("www-authenticate").is_some(), error == "invalid_client");
     }
+    // What is sent otherwise than OAuth has it is told so, under either name.
+    let object = json!({"grant_type": "client_credentials", "client_id": client.id}).to_string();
+    for kind in ["application/json", "application/x-www-form-urlencoded"] {
+        let call = client.bare_call(Method::POST, "/oauth/token").header("content-type", kind);
+        let told = call.body(object.clone()).send().await.json();
+        assert_eq!(
+            (&told["error"], &told["code"]),
+            (&json!("invalid_request"), &json!("bad_request"))
+        );
+        assert!(told["detail"].as_str().unwrap().contains("x-www-form-urlencoded"), "{told}");
+    }
+    let told = oauth(&client, &form("desk", &client.key, "")).await.json();
+    assert!(told["detail"].as_str().unwrap().contains("id of a client key"), "{told}");
     let basic = |id: &str, key: &str| format!("Basic {}", STANDARD.encode(format!("{id}:{key}")));
     let call = |authorization: String| {
         let call = client.bare_call(Method::POST, "/oauth/token");
@@ -513,6 +584,17 @@ async fn a_caller_is_told_what_he_may_do_and_what_he_has_done_and_nobody_of_othe
     let seen = token.get("/api/v1/me").send().await.json();
     assert_eq!((&seen["shows"], &seen["id"]), (&json!("token"), &json!(client.id)));
     assert_eq!(seen["token"]["scopes"], json!(["acme:GET:/v1/**"]));
+    // What counts for it stands at the top: what it and its key both allow.
+    assert_eq!(seen["scopes"], json!(["acme:GET:/v1/**"]));
+    let narrow =
+        json!({"address": "127.0.0.1", "origin": "https://app.example", "tier": "limited"});
+    let narrow = holder(&house, &client, narrow).await;
+    let call = narrow.get("/api/v1/me").header("origin", "https://app.example");
+    let seen = call.send().await.json();
+    assert_eq!(seen["token"]["address"], "127.0.0.1", "{seen}");
+    assert_eq!(seen["allowed_ips"], json!(["127.0.0.1"]));
+    assert_eq!(seen["allowed_origins"], json!(["https://app.example"]));
+    assert_eq!((&seen["tier"], &seen["scopes"]), (&json!("limited"), &json!(["acme:GET:/**"])));
     assert_eq!(seen["expires_at"], "2026-01-15T12:15:00Z");
 
     client.bare("/api/v1/me").send().await.is_refusal(401, "unauthorized");
@@ -531,7 +613,7 @@ async fn a_caller_is_told_what_he_may_do_and_what_he_has_done_and_nobody_of_othe
     let mut own = Value::Null;
     for _ in 0..80 {
         own = client.get("/api/v1/stats").send().await.json();
-        if own["last_used_endpoint"] == "/x" {
+        if own["last_used_endpoint"] == "/acme/x" {
             break;
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -246,6 +246,40 @@ async fn roles_and_scopes_decide_what_may_be_called() {
 }
 
 #[tokio::test]
+async fn no_spelling_of_a_denied_path_reaches_the_provider() {
+    let house = House::open().await;
+    let scopes = json!(["acme:*:/**", "!acme:GET:/v1/organization/**"]);
+    let client = house.client_with(json!({"scopes": scopes})).await;
+    for path in [
+        "/acme/v1/organization/x",
+        "/acme/v1//organization/x",
+        "//acme/v1/organization",
+        "/acme//v1/organization/x",
+        "/acme/v1%2Forganization/x",
+        "/acme/v1%252Forganization/x",
+        "/acme/v1/organization;x/y",
+        "/acme/v1/%256Frganization",
+        "/acme/v1/organization%20/x",
+        "/acme/v1/organization./x",
+        "/acme/v1/ORGANIZATION/x",
+        "/acme/v1/organization/",
+        "/acme/v1/organization%3Fx",
+        "/acme/acme/v1/Organization",
+    ] {
+        let line = format!("GET {path} HTTP/1.1\r\nHost: gate.test\r\nConnection: close\r\n");
+        let answer = house.raw(&format!("{line}X-API-Key: {}\r\n\r\n", client.key)).await;
+        assert!([403, 404].contains(&answer.status), "{path}: {}", answer.text());
+    }
+    assert!(house.provider.seen().is_empty());
+    for path in ["/acme/v1/models", "/acme/v1/organizations", "/acme/v1/Models%20/"] {
+        assert_eq!(client.get(path).send().await.status, 200, "{path}");
+    }
+    let nul = client.get("/acme/v1/a%00b").send().await.is_refusal(400, "bad_request");
+    assert!(nul["detail"].as_str().unwrap().contains("zero byte"), "{nul}");
+    house.leave().await;
+}
+
+#[tokio::test]
 async fn a_provider_without_a_secret_says_what_to_do() {
     let house = House::open().await;
     let client = house.client().await;

@@ -9,8 +9,11 @@ use super::super::answer::Answer;
 use super::super::call::{Call, identified};
 use super::super::refused::Refused;
 use super::super::sent::Sent;
+use super::grant::{Grant, may_grant};
 use super::view::{ClientKey, alterable};
-use super::{WHAT, refusal_of, row};
+use super::{WHAT, refusal_of, shown, standing};
+use crate::roster::compiled;
+use crate::store::{RowFault, StandingKey};
 
 /// Accept a client key as its row stands, after somebody has edited it in the database.
 ///
@@ -26,13 +29,22 @@ pub(in super::super) async fn accept(
     let id = identified(&id, WHAT)?;
     sent.members()?.finish()?;
     let _turn = call.house.key_changes.lock().await;
-    let row = row(&call, id).await?;
+    let standing = standing(&call, id).await?;
+    match standing.fault {
+        Some(fault @ (RowFault::Unreadable { .. } | RowFault::Lost)) => {
+            return Err(Refused::conflict(fault.to_string()));
+        }
+        Some(RowFault::Edited) | None => {}
+    }
+    let row = standing.key;
+    // What it says becomes true, so this is a grant.
+    compiled(&row).map_err(refusal_of)?;
+    may_grant(&call.caller, &Grant::of(&row), &call.house.tiers)?;
     let act = Act::begin(&call, "", None, &alterable(&row))?;
     match call.house.roster.accept(id).await {
         Ok(true) => act.done(200, Some(&alterable(&row))),
         Ok(false) => return Err(act.refused(Refused::not_found(WHAT))),
         Err(error) => return Err(act.refused(refusal_of(error))),
     }
-    let previews = call.house.store.client_key_previews(id).await.map_err(Refused::internal)?;
-    Answer::ok(&ClientKey::of(&row, &previews, call.house.clock.unix_ms()))
+    Answer::ok(&shown(&call, &StandingKey { key: row, fault: None }).await?)
 }

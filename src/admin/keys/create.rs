@@ -10,7 +10,7 @@ use super::super::answer::Answer;
 use super::super::call::Call;
 use super::super::refused::Refused;
 use super::super::sent::Sent;
-use super::grant::{Grant, may_grant};
+use super::grant::{Grant, may_grant, take_over_bounds};
 use super::view::{ClientKey, alterable};
 use super::wanted::{NewClientKey, Wanted};
 use super::{refusal_of, shown_once};
@@ -21,8 +21,10 @@ use crate::store::{ClientKeyRow, KeyPreview};
 /// Make a client key.
 ///
 /// Needs the right to operate; keys of the roles admin, operator and auditor are made by admins
-/// alone, and nobody grants a role, tier, quota or scopes above his own. The key is in this answer
-/// and nowhere else: only its SHA-256 is kept.
+/// alone, and nobody grants a role, tier, quota or scopes above his own. An admin or operator key
+/// ends with its maker's key at the latest and stays within its `allowed_ips` and
+/// `allowed_origins`, which are taken over where they are left out. The key is in this answer and
+/// nowhere else: only its SHA-256 is kept.
 #[utoipa::path(post, path = "/api/v1/admin/api-keys", tag = "Client keys",
     request_body = NewClientKey,
     responses((status = 201, description = "Made. `key` is shown this once.", body = ClientKeyShown)))]
@@ -62,7 +64,9 @@ async fn read(call: &Call, sent: &Sent) -> Result<ClientKeyRow, Refused> {
     members.required("name", &wanted.name);
     // The least that is of any use, never more than asked for.
     let mut row = ClientKeyRow::new("", Role::User, Tier::Standard, &call.caller.actor());
+    let unsaid = wanted.unsaid();
     wanted.for_new().over(&mut row, &mut members);
     members.finish()?;
+    take_over_bounds(&call.caller, &mut row, unsaid);
     Ok(row)
 }

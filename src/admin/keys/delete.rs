@@ -11,7 +11,7 @@ use super::super::call::{Call, identified};
 use super::super::refused::Refused;
 use super::grant::may_touch;
 use super::view::alterable;
-use super::{WHAT, refusal_of, row};
+use super::{WHAT, refusal_of, role_to_touch, standing};
 
 /// Delete a client key.
 ///
@@ -24,8 +24,9 @@ pub(in super::super) async fn delete(
 ) -> Result<StatusCode, Refused> {
     let id = identified(&id, WHAT)?;
     let _turn = call.house.key_changes.lock().await;
-    let row = row(&call, id).await?;
-    may_touch(&call.caller, row.role)?;
+    let standing = standing(&call, id).await?;
+    may_touch(&call.caller, role_to_touch(&standing))?;
+    let row = standing.key;
     let act = Act::begin(&call, "", Some(alterable(&row)), &json!({"deleted": true}))?;
     match call.house.roster.delete(id).await {
         Ok(true) => {

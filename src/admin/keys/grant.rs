@@ -1,10 +1,11 @@
-//! Nobody grants above his own role, tier and scopes. Judged whenever a key is made, changed in
-//! what it may do, or shown anew; in doubt the answer is no. Must never decide by the caller's role
-//! name alone.
+//! Nobody grants above his own role, tier and scopes, nor past his own end and networks where the
+//! key could grant in its turn. Judged whenever a key is made, changed in what it may do, or shown
+//! anew; in doubt the answer is no. Must never decide by the caller's role name alone.
 
 use super::super::caller::Caller;
 use super::super::refused::Refused;
-use crate::client::{Client, Role, Scopes, Tier};
+use crate::client::{Client, Networks, Right, Role, Scopes, Tier};
+use crate::clock::rfc3339;
 use crate::limiter;
 use crate::store::ClientKeyRow;
 
@@ -16,6 +17,9 @@ pub(super) struct Grant<'a> {
     pub(super) limit: Option<u64>,
     pub(super) monthly_quota: Option<u64>,
     pub(super) max_concurrent: Option<u64>,
+    pub(super) expires_at: Option<i64>,
+    pub(super) allowed_ips: Option<&'a [String]>,
+    pub(super) allowed_origins: Option<&'a [String]>,
 }
 
 impl<'a> Grant<'a> {
@@ -27,8 +31,43 @@ impl<'a> Grant<'a> {
             limit: row.quota_limit,
             monthly_quota: row.monthly_quota,
             max_concurrent: row.max_concurrent,
+            expires_at: row.expires_at,
+            allowed_ips: row.allowed_ips.as_deref(),
+            allowed_origins: row.allowed_origins.as_deref(),
         }
     }
+}
+
+/// What bounds the maker bounds what it makes: taken over where nothing is said of it. For keys
+/// that can hand out keys themselves; an operator in an office makes keys for servers elsewhere.
+pub(super) fn take_over_bounds(caller: &Caller, row: &mut ClientKeyRow, unsaid: Unsaid) {
+    let Caller::Key(client) = caller else { return };
+    if !may_hand_out(row.role) {
+        return;
+    }
+    let own = &client.rights;
+    if unsaid.expires_at && row.expires_at.is_none() {
+        row.expires_at = client.expires_at_ms;
+    }
+    if unsaid.allowed_ips && row.allowed_ips.is_none() {
+        row.allowed_ips = own.allowed_ips.as_ref().map(Networks::texts);
+    }
+    if unsaid.allowed_origins && row.allowed_origins.is_none() {
+        row.allowed_origins.clone_from(&own.allowed_origins);
+    }
+}
+
+/// Which bounds a request says nothing of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unsaid {
+    pub(super) expires_at: bool,
+    pub(super) allowed_ips: bool,
+    pub(super) allowed_origins: bool,
+}
+
+/// Can a key of this role make or change keys?
+pub(super) fn may_hand_out(role: Role) -> bool {
+    role.may(Right::Operate) || role.may(Right::Administer)
 }
 
 /// May this caller touch keys of that role at all?
@@ -68,7 +107,48 @@ pub(super) fn may_grant(
     if !within_scopes(client, grant.scopes) {
         return Err(Refused::forbidden("Nobody grants scopes beyond his own."));
     }
+    if may_hand_out(grant.role) { within_bounds(client, grant) } else { Ok(()) }
+}
+
+/// A key that can make keys would be a way around what bounds its maker.
+fn within_bounds(client: &Client, grant: &Grant<'_>) -> Result<(), Refused> {
+    let own = &client.rights;
+    if let Some(end) = client.expires_at_ms
+        && grant.expires_at.is_none_or(|granted| granted > end)
+    {
+        let end = rfc3339(end);
+        return Err(Refused::forbidden(format!(
+            "Your key ends at {end}, and an admin or operator key that it makes or changes ends no \
+             later: send an expires_at up to that time, or use a key without an end."
+        )));
+    }
+    if let Some(networks) = &own.allowed_ips
+        && !grant.allowed_ips.is_some_and(|granted| lie_within(networks, granted))
+    {
+        return Err(Refused::forbidden(format!(
+            "Your key is bound to {}, and an admin or operator key that it makes or changes stays \
+             within these: send such allowed_ips, or use a key that is not bound.",
+            list(&networks.texts())
+        )));
+    }
+    if let Some(origins) = &own.allowed_origins
+        && !grant.allowed_origins.is_some_and(|all| all.iter().all(|one| origins.contains(one)))
+    {
+        return Err(Refused::forbidden(format!(
+            "Your key is bound to pages of {}, and so is an admin or operator key that it makes or \
+             changes: send such allowed_origins, or use a key that is not bound.",
+            list(origins)
+        )));
+    }
     Ok(())
+}
+
+fn lie_within(networks: &Networks, granted: &[String]) -> bool {
+    Networks::parse(granted).is_ok_and(|granted| networks.cover(&granted))
+}
+
+fn list(texts: &[String]) -> String {
+    if texts.is_empty() { String::from("nothing") } else { texts.join(", ") }
 }
 
 /// None is no limit.

@@ -13,7 +13,8 @@ use super::super::page;
 use super::super::refused::Refused;
 use super::left::WithLimits;
 use super::view::ClientKey;
-use super::{WHAT, row};
+use super::{WHAT, shown, standing};
+use crate::store::ListedClientKey;
 
 /// A page of client keys, newest first.
 #[derive(ToSchema)]
@@ -37,8 +38,10 @@ pub(in super::super) async fn list(call: Call, uri: Uri) -> Result<Answer, Refus
     let rows = store.client_keys_page(after, limit + 1).await.map_err(Refused::internal)?;
     let (rows, next_cursor) = page::split(rows, limit, |listed| listed.key.id.to_string());
     let now_ms = call.house.clock.unix_ms();
-    let items: Vec<ClientKey> =
-        rows.iter().map(|listed| ClientKey::of(&listed.key, &listed.previews, now_ms)).collect();
+    let shown = |listed: &ListedClientKey| {
+        ClientKey::of(&listed.key, &listed.previews, now_ms).with_fault(listed.fault)
+    };
+    let items: Vec<ClientKey> = rows.iter().map(shown).collect();
     Answer::ok(&Page { items, next_cursor })
 }
 
@@ -48,8 +51,7 @@ pub(in super::super) async fn list(call: Call, uri: Uri) -> Result<Answer, Refus
     responses((status = 200, description = "The client key.", body = WithLimits)))]
 pub(in super::super) async fn show(call: Call, Path(id): Path<String>) -> Result<Answer, Refused> {
     let id = identified(&id, WHAT)?;
-    let row = row(&call, id).await?;
-    let previews = call.house.store.client_key_previews(id).await.map_err(Refused::internal)?;
-    let shown = ClientKey::of(&row, &previews, call.house.clock.unix_ms());
-    Answer::ok(&WithLimits::of(&call, &row, shown).await?)
+    let standing = standing(&call, id).await?;
+    let key = shown(&call, &standing).await?;
+    Answer::ok(&WithLimits::of(&call, &standing.key, key).await?)
 }

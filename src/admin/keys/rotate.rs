@@ -14,8 +14,9 @@ use super::super::refused::Refused;
 use super::super::sent::Sent;
 use super::create::ClientKeyShown;
 use super::grant::{Grant, may_grant};
-use super::view::{ClientKey, Previous};
+use super::view::{ClientKey, Previous, state};
 use super::{WHAT, refusal_of, row, shown_once};
+use crate::client::State;
 use crate::clock::rfc3339;
 use crate::store::KeyPreview;
 
@@ -28,13 +29,18 @@ pub(super) struct Rotation {
     overlap_seconds: Option<u64>,
 }
 
+const REVOKED: &str = "This client key is revoked, and a new key would pass no more than the old \
+                       one. Restore it first (`sealgate client restore`, active: true), or make \
+                       another client key.";
+const EXPIRED: &str = "This client key has expired, and a new key would pass no more than the old \
+                       one. Give it a later expires_at first, or make another client key.";
 const A_DAY: u64 = 86_400;
 const A_YEAR: u64 = 31_536_000;
 
 /// Give a client a new key.
 ///
 /// The id stays, the old key works until `previous.valid_until`. At most two keys live at once: a
-/// second rotation ends the older one.
+/// second rotation ends the older one. One that is revoked or expired has no new key (409).
 #[utoipa::path(post, path = "/api/v1/admin/api-keys/{id}/rotate", tag = "Client keys",
     params(("id" = String, Path)), request_body = Option<Rotation>,
     responses((status = 201, description = "Rotated. `key` is shown this once.",
@@ -50,6 +56,11 @@ pub(in super::super) async fn rotate(
     members.finish()?;
     let _turn = call.house.key_changes.lock().await;
     let row = row(&call, id).await?;
+    match state(&row, call.house.clock.unix_ms()) {
+        State::Active => {}
+        State::Revoked => return Err(Refused::conflict(REVOKED)),
+        State::Expired => return Err(Refused::conflict(EXPIRED)),
+    }
     // Whoever is shown the key can use it, so this is a grant.
     may_grant(&call.caller, &Grant::of(&row), &call.house.tiers)?;
 

@@ -14,6 +14,7 @@ use super::super::refused::Refused;
 use super::super::sent::Sent;
 use super::super::words;
 use super::grant::{Grant, may_grant};
+use super::wanted::name_bad_scopes;
 use super::{WHAT, refusal_of, row};
 use crate::client::Tier;
 use crate::clock::rfc3339;
@@ -71,8 +72,10 @@ pub(in super::super) async fn issue_token(
 ) -> Result<Answer, Refused> {
     let id = identified(&id, WHAT)?;
     let mut members = sent.members()?;
+    let scopes = members.texts("scopes").value();
+    name_bad_scopes(&mut members, scopes.as_deref().unwrap_or_default(), &call.house);
     let wanted = WantedToken {
-        scopes: members.texts("scopes").value(),
+        scopes,
         tier: members.word("tier", &Tier::ALL, Tier::as_str).value(),
         origin: members.text("origin").value(),
         address: members.text("address").value(),

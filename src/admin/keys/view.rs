@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 use super::super::words::{KeyState, Role, Tier};
 use crate::client::State;
 use crate::clock::rfc3339;
-use crate::store::{ClientKeyRow, KeyPreview};
+use crate::store::{ClientKeyRow, KeyPreview, RowFault};
 
 #[derive(Serialize, ToSchema)]
 #[schema(title = "ClientKey")]
@@ -49,6 +49,10 @@ pub(crate) struct ClientKey {
     active: bool,
     #[schema(value_type = KeyState)]
     state: &'static str,
+    /// Can it be used now? False where it is revoked or expired, or has a `fault`.
+    usable: bool,
+    /// What is wrong with its row: somebody has edited it in the database. Null: nothing.
+    fault: Option<String>,
     /// The key that was rotated away, while it still works.
     previous: Option<Previous>,
     #[schema(format = DateTime)]
@@ -99,6 +103,8 @@ impl ClientKey {
             secrets: row.secrets.iter().cloned().collect(),
             active: row.active,
             state: state(row, now_ms).as_str(),
+            usable: state(row, now_ms) == State::Active,
+            fault: None,
             previous,
             created_at: rfc3339(row.created_at),
             created_by: row.created_by.clone(),
@@ -108,6 +114,12 @@ impl ClientKey {
             last_used_address: row.last_used_address.clone(),
             request_count: row.request_count,
         }
+    }
+
+    pub(super) fn with_fault(mut self, fault: Option<RowFault>) -> Self {
+        self.usable &= fault.is_none();
+        self.fault = fault.map(|fault| fault.to_string());
+        self
     }
 
     /// Shown once more under its new name, right after a rotation.

@@ -11,7 +11,9 @@ use super::super::house::House;
 use super::super::members::{Members, Patch};
 use super::super::refused::Refused;
 use super::super::words;
-use crate::client::{Networks, Role, Scopes, Tier, fault_of_origin};
+use super::grant::Unsaid;
+use crate::client::{Networks, Role, Tier, fault_of_origin};
+use crate::policy;
 use crate::store::ClientKeyRow;
 use crate::vault::SecretView;
 
@@ -111,7 +113,7 @@ const LARGEST_LIMIT: u64 = 1_000_000_000;
 impl Wanted {
     pub(super) async fn read(members: &mut Members, call: &Call) -> Result<Self, Refused> {
         let wanted = Self::members(members);
-        wanted.judge(members, call.house.clock.unix_ms());
+        wanted.judge(members, &call.house);
         wanted.find_secrets(members, &call.house).await?;
         Ok(wanted)
     }
@@ -148,13 +150,10 @@ impl Wanted {
         self
     }
 
-    fn judge(&self, members: &mut Members, now_ms: i64) {
+    fn judge(&self, members: &mut Members, house: &House) {
+        let now_ms = house.clock.unix_ms();
         if let Patch::Set(scopes) = &self.scopes {
-            for (index, scope) in scopes.iter().enumerate() {
-                if let Err(bad) = Scopes::parse(&[scope]) {
-                    members.fault(&format!("scopes[{index}]"), bad.fault);
-                }
-            }
+            name_bad_scopes(members, scopes, house);
         }
         if let Patch::Set(networks) = &self.allowed_ips
             && let Err(bad) = Networks::parse(networks)
@@ -187,6 +186,15 @@ impl Wanted {
             }
         }
         Ok(())
+    }
+
+    /// Which bounds nothing is said of.
+    pub(super) fn unsaid(&self) -> Unsaid {
+        Unsaid {
+            expires_at: self.expires_at == Patch::Keep,
+            allowed_ips: self.allowed_ips == Patch::Keep,
+            allowed_origins: self.allowed_origins == Patch::Keep,
+        }
     }
 
     /// True where the change may hand out more than there was: it then counts as a grant.
@@ -229,5 +237,12 @@ impl Wanted {
             Patch::Clear => row.secrets = Vec::new(),
             Patch::Set(secrets) => row.secrets = secrets,
         }
+    }
+}
+
+/// For tokens, too.
+pub(super) fn name_bad_scopes(members: &mut Members, scopes: &[String], house: &House) {
+    for (index, fault) in policy::faults_of_scopes(scopes, &house.catalogue) {
+        members.fault(&format!("scopes[{index}]"), fault);
     }
 }

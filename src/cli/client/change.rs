@@ -28,21 +28,23 @@ pub(crate) struct Changes {
     name: Option<String>,
     #[command(flatten)]
     members: Members,
-    /// Take a member back to nothing, e.g. --clear expires_at; may be repeated
+    /// Take a member back to nothing, e.g. --clear expires_at; may be repeated. There are scopes,
+    /// allowed_ips, allowed_origins, expires_at, description, owner, limit, monthly_quota,
+    /// max_concurrent and secrets
     #[arg(long, value_name = "MEMBER")]
     clear: Vec<String>,
 }
 
 #[derive(Args)]
 struct Members {
-    /// admin, operator, auditor, user or guest [default: user]
+    /// admin, operator, auditor, user or guest; a new client key is a user
     #[arg(long)]
     role: Option<String>,
-    /// unlimited, premium, standard or limited [default: standard]
+    /// unlimited, premium, standard or limited; a new client key is standard
     #[arg(long)]
     tier: Option<String>,
-    /// What it may call, e.g. polygon:GET:/v2/aggs/**; may be repeated; none: all that the role
-    /// allows
+    /// What it may call, e.g. polygon:GET:/v2/aggs/**; may be repeated; a new client key without:
+    /// all that the role allows
     #[arg(long = "scope", value_name = "SCOPE")]
     scopes: Vec<String>,
     /// An address or network it may come from; may be repeated

@@ -41,6 +41,16 @@ impl Import {
     pub(super) fn run(self, ground: &Ground) -> Result<(), Failure> {
         let text = read(&self.file)?;
         let lines = lines(&self.file, &text)?;
+        if lines.is_empty() {
+            let nothing = json!({"imported": 0, "refused": 0, "items": []});
+            let output = ground.output(self.reach.print);
+            if output.json {
+                return output.value(&nothing);
+            }
+            let file = self.file.display();
+            return output
+                .remark(&format!("nothing was imported: there is no client key in {file}"));
+        }
         let results = link::with(ground, &self.reach, async |link| send(link, lines).await)?;
         let is_ok = |item: &Value| item.get("ok") == Some(&Value::Bool(true));
         let imported = results.iter().filter(|item| is_ok(item)).count();

@@ -14,9 +14,28 @@ impl Scopes {
     /// The same, and whatever is denied here is denied by the other list as well: for a list that
     /// will be asked alone.
     pub(crate) fn cover(&self, granted: &Self) -> bool {
-        let denied_too = |own: &Rule| granted.denying().any(|theirs| theirs.covers(own));
+        let denied_too = |own: &Rule| granted.denying().any(|theirs| theirs.denies_all_of(own));
         self.allow_all_that(granted)
             && (granted.allowing().next().is_none() || self.denying().all(denied_too))
+    }
+
+    /// The scopes of a list that allows what both allow, for whoever wants to see one list: the
+    /// narrower of each two rules, and all that either denies. Rules that merely overlap are left
+    /// out, so that it never says more than is true.
+    pub(crate) fn met(&self, other: &Self) -> Vec<String> {
+        let mut texts: Vec<String> = Vec::new();
+        let within = |inner: &Self, outer: &Self| {
+            let covered =
+                inner.allowing().filter(|rule| outer.allowing().any(|by| by.covers(rule)));
+            covered.map(|rule| rule.text.clone()).collect::<Vec<String>>()
+        };
+        let denied = self.denying().chain(other.denying()).map(|rule| rule.text.clone());
+        for text in within(other, self).into_iter().chain(within(self, other)).chain(denied) {
+            if !texts.contains(&text) {
+                texts.push(text);
+            }
+        }
+        texts
     }
 
     fn allowing(&self) -> impl Iterator<Item = &Rule> {
@@ -38,6 +57,11 @@ impl Rule {
             (Some(_), Some(names)) => names.iter().all(|name| self.method_fits(name)),
         };
         provider && methods && path_covers(&self.path, &inner.path)
+    }
+
+    /// The same for two rules that deny, whatever the spelling.
+    fn denies_all_of(&self, own: &Self) -> bool {
+        self.covers(own) && path_covers(&self.canonical, &own.canonical)
     }
 }
 
@@ -100,5 +124,27 @@ mod tests {
         check(&own, &["openai:GET:/v1/models", "!openai:GET:/v1/organization/**"], false);
         let (own, granted) = (Scopes::parse(&own).unwrap(), ["openai:GET:/v1/models"]);
         assert!(own.allow_all_that(&Scopes::parse(&granted).unwrap()));
+    }
+
+    #[test]
+    fn two_lists_meet_in_what_both_allow() {
+        let check = |one: &[&str], other: &[&str], expected: &[&str]| {
+            let (one, other) = (Scopes::parse(one).unwrap(), Scopes::parse(other).unwrap());
+            assert_eq!(one.met(&other), expected);
+        };
+        let own = ["a:GET:/v1/**", "!a:GET:/v1/x"];
+        check(&own, &["a:GET:/v1/y"], &["a:GET:/v1/y", "!a:GET:/v1/x"]);
+        check(&own, &["*:*:/**"], &["a:GET:/v1/**", "!a:GET:/v1/x"]);
+        check(&own, &["b:GET:/v1/**"], &["!a:GET:/v1/x"]);
+        check(&own, &own, &own);
+    }
+
+    #[test]
+    fn a_denial_of_the_granter_is_passed_on_for_every_spelling() {
+        let own = Scopes::parse(&["a:*:/**", "!a:*:/v1/"]).unwrap();
+        let granted = |denial| Scopes::parse(&["a:GET:/**", denial]).unwrap();
+        assert!(own.cover(&granted("!a:*:/v1/")));
+        // In canonical form the last, empty segment of `/v1/` is gone, and `*` is one segment.
+        assert!(!own.cover(&granted("!a:*:/v1/*")));
     }
 }

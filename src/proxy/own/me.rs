@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::client::{Client, Right, Scopes, Shows};
+use crate::client::{Client, Networks, Right, Scopes, Shows};
 use crate::clock::rfc3339;
 use crate::corridor::{Answer, House, OwnCall};
 use crate::limiter::Figures;
@@ -17,9 +17,8 @@ use crate::store::ClientKeyRow;
 pub(super) async fn me(mut call: OwnCall<'_>) -> Answer {
     let told = async {
         let Some(caller) = call.caller().await? else { return Err(call.nobody().await) };
-        let row = row(call.rooms(), &caller.client).await?;
         let limits = limits(&call, &caller.client).await?;
-        Ok(seen(&caller.client, row.as_ref(), limits))
+        Ok(seen(&caller.client, limits))
     };
     match told.await {
         Ok(body) => call.answered(StatusCode::OK, body.to_string().into_bytes()),
@@ -55,7 +54,8 @@ pub(super) async fn stats(mut call: OwnCall<'_>) -> Answer {
     }
 }
 
-fn seen(client: &Client, row: Option<&ClientKeyRow>, limits: Value) -> Value {
+/// What he may do as he is: of a token that is what it and its client key both allow.
+fn seen(client: &Client, limits: Value) -> Value {
     let (shows, id) = match &client.shows {
         Shows::Key => ("key", Some(client.id.to_string())),
         Shows::Token(_) => ("token", Some(client.id.to_string())),
@@ -64,6 +64,15 @@ fn seen(client: &Client, row: Option<&ClientKeyRow>, limits: Value) -> Value {
     let rights = &client.rights;
     let token = client.token();
     let texts = |scopes: &Scopes| scopes.texts().map(str::to_owned).collect::<Vec<String>>();
+    let tier = token.and_then(|token| token.tier).filter(|tier| tier.rank() < rights.tier.rank());
+    let of_token = token.and_then(|token| token.scopes.as_ref());
+    let scopes = match (&rights.scopes, of_token) {
+        (Some(own), Some(narrower)) => Some(own.met(narrower)),
+        (own, of_token) => own.as_ref().or(of_token).map(texts),
+    };
+    let address = token.and_then(|token| token.address.as_ref()).map(Networks::texts);
+    let origin = token.and_then(|token| token.origin.clone()).map(|origin| vec![origin]);
+    let own_networks = || rights.allowed_ips.as_ref().map(Networks::texts);
     let methods = match (client.may(Right::Proxy), client.may(Right::ProxyRead)) {
         (true, _) => json!(["*"]),
         (false, true) => json!(["GET", "HEAD"]),
@@ -76,11 +85,11 @@ fn seen(client: &Client, row: Option<&ClientKeyRow>, limits: Value) -> Value {
         "name": client.name,
         "shows": shows,
         "role": rights.role.as_str(),
-        "tier": rights.tier.as_str(),
+        "tier": tier.unwrap_or(rights.tier).as_str(),
         "methods": methods,
-        "scopes": rights.scopes.as_ref().map(texts),
-        "allowed_ips": row.and_then(|row| row.allowed_ips.as_ref()),
-        "allowed_origins": rights.allowed_origins,
+        "scopes": scopes,
+        "allowed_ips": address.clone().or_else(own_networks),
+        "allowed_origins": origin.or_else(|| rights.allowed_origins.clone()),
         "secrets": secrets,
         "expires_at": client.expires_at_ms.map(rfc3339),
         "monthly_quota": rights.monthly_quota,
@@ -91,6 +100,7 @@ fn seen(client: &Client, row: Option<&ClientKeyRow>, limits: Value) -> Value {
             "tier": token.tier.map(crate::client::Tier::as_str),
             "scopes": token.scopes.as_ref().map(texts),
             "origin": token.origin,
+            "address": address.as_ref().and_then(|networks| networks.first()),
         })),
         "limits": limits,
     })

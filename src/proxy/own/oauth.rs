@@ -4,7 +4,8 @@
 //! members of both worlds. Must never take a token for a secret.
 
 use base64::Engine as _;
-use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
+use http::header::{AUTHORIZATION, CONTENT_TYPE, WWW_AUTHENTICATE};
+use http::request::Parts;
 use http::{HeaderValue, StatusCode};
 use serde_json::json;
 
@@ -13,6 +14,7 @@ use super::{closed, refusal_of};
 use crate::client::{Client, Tier};
 use crate::corridor::{Answer, AnswerBody, Identified, OwnCall};
 use crate::crypto::Signer;
+use crate::policy;
 use crate::refusal::{Reason, Refusal};
 use crate::roster::{TokenFault, WantedToken};
 use crate::secret::SecretBytes;
@@ -53,6 +55,12 @@ pub(super) async fn answer(mut call: OwnCall<'_>) -> Answer {
 
 async fn grant(call: &mut OwnCall<'_>) -> Result<Vec<u8>, No> {
     let body = call.body().await.map_err(|refusal| No { code: Code::InvalidRequest, refusal })?;
+    if !is_form(call.parts(), body.expose()) {
+        let detail = "The body must be form-encoded, as OAuth 2.0 has it: Content-Type: \
+                      application/x-www-form-urlencoded, and grant_type=client_credentials with \
+                      client_id and client_secret. JSON is not read here.";
+        return Err(Code::InvalidRequest.of(detail));
+    }
     let form = Form::read(body.expose())
         .ok_or_else(|| Code::InvalidRequest.of("A member of the body is given twice."))?;
     let basic = call.parts().headers.get(AUTHORIZATION).map(HeaderValue::as_bytes);
@@ -70,6 +78,11 @@ async fn grant(call: &mut OwnCall<'_>) -> Result<Vec<u8>, No> {
         .text("scope")
         .map(|text| text.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect());
     let wanted = WantedToken { scopes, ..WantedToken::default() };
+    let asked = wanted.scopes.as_deref().unwrap_or_default();
+    if let Some((index, fault)) = policy::faults_of_scopes(asked, &call.rooms().catalogue).first() {
+        let which = index + 1;
+        return Err(Code::InvalidScope.of(format!("The scope in place {which} {fault}.")));
+    }
     let signer = call.rooms().vault.signer().await.map_err(|fault| of_refusal(closed(&fault)))?;
     call.begin_record().map_err(of_refusal)?;
     issue(call, &caller, wanted, &signer).await
@@ -102,7 +115,7 @@ async fn issue(
             Code::InvalidScope.of(first.unwrap_or_default())
         }
         TokenFault::Wider(member) => Code::InvalidScope.of(member.sentence()),
-        TokenFault::Ended => Code::InvalidClient.because(Refusal::unauthorized()),
+        TokenFault::Ended => Code::InvalidClient.because(no_such_client()),
         TokenFault::NoKey => Code::UnauthorizedClient.because(refusal_of(fault)),
         TokenFault::TooMany(_) | TokenFault::Store(_) | TokenFault::Crypto(_) => {
             of_refusal(refusal_of(fault))
@@ -157,7 +170,23 @@ fn shown(basic: Option<&[u8]>, form: &Form) -> Result<Shown, No> {
     }
     let shown = of_basic(header);
     let fits = |shown: &Shown| in_body.0.is_none_or(|id| id == shown.id);
-    shown.filter(fits).ok_or_else(|| Code::InvalidClient.because(Refusal::unauthorized()))
+    shown.filter(fits).ok_or_else(|| Code::InvalidClient.because(no_such_client()))
+}
+
+/// One sentence for whatever is wrong with the two.
+fn no_such_client() -> Refusal {
+    let detail = "client_id must be the id of a client key (not its name) and client_secret that key, \
+                  and the key one that may be used now.";
+    Refusal::new(Reason::Unauthorized, detail)
+}
+
+/// Whoever sends JSON under another name, as some programs do, is told so, too.
+fn is_form(parts: &Parts, body: &[u8]) -> bool {
+    let is_named = parts.headers.get(CONTENT_TYPE).is_none_or(|kind| {
+        let kind = kind.as_bytes().split(|byte| *byte == b';').next().unwrap_or_default();
+        kind.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    });
+    body.is_empty() || (is_named && !body.trim_ascii_start().starts_with(b"{"))
 }
 
 fn of_basic(header: &[u8]) -> Option<Shown> {
@@ -182,7 +211,8 @@ async fn identified(call: &mut OwnCall<'_>, shown: Shown) -> Result<Identified, 
     })?;
     let own = found.filter(|found| found.client.id.to_string() == shown.id);
     let Some(caller) = own.filter(|found| found.client.token().is_none()) else {
-        return Err(Code::InvalidClient.because(call.stranger().await));
+        let _slowed = call.stranger().await;
+        return Err(Code::InvalidClient.because(no_such_client()));
     };
     Ok(caller)
 }

@@ -10,6 +10,7 @@ use super::refusal_of;
 use crate::client::Tier;
 use crate::clock::rfc3339;
 use crate::corridor::{Answer, OwnCall};
+use crate::policy;
 use crate::refusal::{FieldFault, Reason, Refusal};
 use crate::roster::WantedToken;
 
@@ -32,6 +33,12 @@ async fn issue(call: &mut OwnCall<'_>) -> Result<Vec<u8>, Refusal> {
     }
     let body = call.body().await?;
     let wanted = wanted(body.expose())?;
+    let scopes = wanted.scopes.as_deref().unwrap_or_default();
+    let faults = policy::faults_of_scopes(scopes, &call.rooms().catalogue);
+    if !faults.is_empty() {
+        let field = |(index, fault)| FieldFault { field: format!("scopes[{index}]"), fault };
+        return Err(Refusal::invalid(faults.into_iter().map(field).collect()));
+    }
     call.begin_record()?;
     let roster = &call.rooms().roster;
     let issued = roster.issue_token(&caller.client, caller.proof.as_ref(), wanted, None).await;

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::*;
 use crate::client::{Role, Tier};
+use crate::store::client_key_standing::RowFault;
 use crate::store::dialect::Lock;
 use crate::store::dialect::changing;
 
@@ -226,8 +227,11 @@ async fn a_row_that_contradicts_the_model_is_named(bed: Bed) {
         assert_eq!(bed.store.client_key(key.id).await.unwrap_err(), expected);
         let by_digest = bed.store.client_key_by_digest(&digest(key.id)).await;
         assert_eq!(by_digest.unwrap_err(), expected);
-        // The list leaves it out: one edited row must not hide all others.
-        assert_eq!(bed.store.client_keys_page(None, 10).await.unwrap(), []);
+        // One edited row hides no other: it is listed with what is wrong of it.
+        let listed = bed.store.client_keys_page(None, 10).await.unwrap();
+        assert_eq!(listed[0].fault, Some(RowFault::Unreadable { column }));
+        let standing = bed.store.standing_client_key(key.id).await.unwrap().unwrap();
+        assert_eq!((standing.key.id, standing.fault), (key.id, listed[0].fault));
         assert_eq!(bed.tamper(repair).await, 1);
     }
     assert_eq!(bed.store.client_key(key.id).await.unwrap(), Some(key));
