@@ -41,7 +41,7 @@ use house::clock::{Clock, Moment};
 use house::limiter::{Limiter, Settings};
 use house::policy::{Permit, Request, Whence, authorize};
 use house::store::{self, Store, Target};
-use house::{client, clock, crypto, net, policy, provider, quota, refusal, secret};
+use house::{client, clock, crypto, net, policy, provider, quota, refusal, secret, telemetry};
 use uuid::Uuid;
 
 const ROUNDS: usize = 9;
@@ -90,6 +90,7 @@ impl Bench {
             standard: 1000,
             limited: 100,
             time_zone: jiff::tz::TimeZone::UTC,
+            shared: None,
         };
         let catalogue = provider::Catalogue::build(&[]).unwrap();
         let provider = catalogue.get("polygon").unwrap();

@@ -7,6 +7,7 @@ mod expiry;
 mod fault;
 mod feed;
 mod keys;
+mod limits;
 mod lock;
 mod proof;
 mod rescue;
@@ -67,6 +68,7 @@ pub struct Running {
     /// Look after the certificates, the backups, the keys and the holder of the master key; end
     /// with the house, and a job on the keys that is cut goes on at the next start.
     background: [tokio::task::JoinHandle<()>; 6],
+    limiter: Arc<Limiter>,
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
     store: Store,
@@ -155,15 +157,8 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     };
     let (ledger, lanes) = Ledger::open(opening).await?;
     let writer = tokio::spawn(ledger.writer().instrument(telemetry::job("ledger")));
-    let limiter = Limiter::new(
-        config.limiter.clone(),
-        (clock.clone(), store.clone()),
-        config.proxy.max_concurrent,
-    );
-    limiter.remember(lock.node()).await?;
-    let limiter = Arc::new(limiter);
-    // Ends with its runtime.
-    let _sweeping = tokio::spawn(Arc::clone(&limiter).sweep().instrument(telemetry::job("limits")));
+    let (kept, seen) = ((&clock, &store), (&ledger, &metrics));
+    let limiter = limits::limiter(&config, mode, kept, seen, (installation, lock.node())).await?;
     let drain = Drain::default();
     let hooks = watch::hooks((&vault, &roster), (&limiter, &drain), (&ledger, &metrics));
     let warden = Warden::new(Arc::clone(&vault), config.kms.clone(), base, hooks);
@@ -242,6 +237,7 @@ impl Rooms {
             stop_admin,
             admin: tokio::spawn(serving),
             background: [refreshing, backups, tending, expiring, feed, tokio::spawn(keeping)],
+            limiter: self.limiter,
             ledger: self.ledger,
             writer,
             store: self.store,
@@ -370,6 +366,7 @@ impl Running {
         if let Some(proxy) = self.proxy {
             proxy.stop().await;
         }
+        self.limiter.leave().await;
         // Nobody listens where the face ended by itself; then there is nothing to stop.
         let _sent = self.stop_admin.send(());
         if self.admin.await.is_err() {

@@ -147,7 +147,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
     let former = raw.master_key.previous.clone();
     let kms = master_key::master_key(ground, raw.master_key)?;
     let kms_previous = previous::previous(ground, &former, &kms)?;
-    let limiter = limits::limits(ground, &raw.limits)?;
+    let mut limiter = limits::limits(ground, &raw.limits)?;
     let proxy = listeners::proxy(ground, &raw.proxy)?;
     let admin = listeners::admin(ground, &raw.admin, raw.limits.admin_per_minute)?;
     listeners::stay_apart(ground, ("admin.listen", admin.listen), ("proxy.listen", proxy.listen))?;
@@ -156,7 +156,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         listeners::stay_apart(ground, sandbox, ("proxy.listen", proxy.listen))?;
         listeners::stay_apart(ground, sandbox, ("admin.listen", admin.listen))?;
     }
-    storage::redis_url(ground, raw.limits.redis_url)?;
+    limiter.shared = limits::shared(ground, raw.limits)?;
     Ok(Config {
         file: ground.layers.file.clone(),
         socket: data_dir.join("sealgate.sock"),

@@ -5,6 +5,8 @@
 
 mod asked;
 mod places;
+mod shared;
+mod sharing;
 mod slots;
 
 use std::net::{IpAddr, Ipv4Addr};
@@ -16,6 +18,10 @@ use jiff::tz::TimeZone;
 
 use self::asked::{Asked, Within};
 use self::places::{Place, Places};
+use self::shared::Shared;
+pub(crate) use self::shared::{
+    Bell, Parts as SharedParts, Settings as SharedSettings, Tidings, is_url, look_at,
+};
 use self::slots::Slots;
 use crate::client::Client;
 use crate::clock::{self, Clock, Moment};
@@ -28,6 +34,8 @@ use crate::store::{self, Store};
 pub(crate) const UNLIMITED: u64 = 999_999;
 /// Of what was admitted before the start.
 const ROWS_AT_ONCE: u32 = 1000;
+const NO_MONTH: &str = "The database does not answer, so what this key has used of its monthly \
+                        quota cannot be looked up; try again.";
 /// How often what rests is put away.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -41,6 +49,8 @@ pub struct Settings {
     pub limited: u64,
     /// Of monthly quotas.
     pub time_zone: TimeZone,
+    /// None where each node counts for itself.
+    pub(crate) shared: Option<SharedSettings>,
 }
 
 /// What everybody has used.
@@ -50,6 +60,8 @@ pub(crate) struct Limiter {
     store: Store,
     slots: Slots,
     places: Arc<Places>,
+    /// Where nodes share the limits, windows and months are counted there, and nowhere else.
+    shared: Option<Arc<Shared>>,
 }
 
 /// The right to make one counted call now; gives its places among the calls under way back on drop.
@@ -98,7 +110,7 @@ impl Limiter {
         max_in_flight: usize,
     ) -> Self {
         let (slots, places) = (Slots::default(), Places::new(max_in_flight));
-        Self { settings, clock, store, slots, places }
+        Self { settings, clock, store, slots, places, shared: None }
     }
 
     /// Counts the call, or says when the next one would be admitted. None where it must wait: as
@@ -110,6 +122,9 @@ impl Limiter {
         address: IpAddr,
         now: Moment,
     ) -> Result<Option<Admission>, Refusal> {
+        if self.shared.is_some() && self.settings.enabled {
+            return Ok(None);
+        }
         let asked = self.settings.asked(permit.client(), address);
         match self.places.take() {
             Some(place) => self.counted(&asked, place, now),
@@ -127,6 +142,9 @@ impl Limiter {
     ) -> Pin<Box<dyn Future<Output = Result<Admission, Refusal>> + Send + 'a>> {
         Box::pin(async move {
             let asked = self.settings.asked(permit.client(), address);
+            if let Some(shared) = self.shared.as_ref().filter(|_| self.settings.enabled) {
+                return self.admit_shared(shared, &asked).await;
+            }
             let mut place = Some(self.place_in_turn().await?);
             // A month may end between the asking and the counting; two do not.
             for _ in 0..3 {
@@ -156,6 +174,9 @@ impl Limiter {
         }
         let now = self.clock.now();
         let asked = self.settings.asked(client, address);
+        if let Some(shared) = &self.shared {
+            return self.left_shared(shared, &asked).await.map(Some);
+        }
         let slot = self.slots.held_by(client);
         let mut window = figures(&asked.limits, &look(slot.as_deref(), &asked.limits, now), now);
         if let Some((within, limits)) = &asked.within {
@@ -185,6 +206,9 @@ impl Limiter {
 
     /// What this node admitted before it was started, as far as it is in a window still.
     pub(crate) async fn remember(&self, node: &str) -> Result<(), store::Error> {
+        if let Some(shared) = &self.shared {
+            return self.remember_shared(shared).await;
+        }
         let quota = self.settings.window(0, false);
         let mut behind = (i64::MIN, None);
         loop {
@@ -208,6 +232,9 @@ impl Limiter {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
             self.slots.sweep(self.settings.window(0, false), self.clock.monotonic_ns());
+            if let Some(shared) = &self.shared {
+                shared.sweep();
+            }
         }
     }
 
@@ -232,9 +259,7 @@ impl Limiter {
         let period = self.period(client, now_ms);
         let used = self.store.monthly_calls(client.id, period.start_ms).await.map_err(|fault| {
             tracing::error!(%fault, "a monthly quota could not be looked up");
-            let detail = "The database does not answer, so what this key has used of its monthly \
-                          quota cannot be looked up; try again.";
-            Refusal::new(Reason::Overloaded, detail)
+            Refusal::new(Reason::Overloaded, NO_MONTH)
         })?;
         self.slots.of_client(client, |slot| {
             slot.tell_month(period, used);
@@ -274,19 +299,16 @@ impl Limiter {
                 judge(inner, narrow, Some((slot, limits)), now)
             }),
         });
-        let (inner, outer) = match within {
-            None => ((LimitKind::Client, limits), LimitKind::Client),
-            Some((Within::Token(_), narrow)) => ((LimitKind::Client, narrow), LimitKind::Client),
-            Some((Within::Address(_), narrow)) => ((LimitKind::Address, narrow), LimitKind::Origin),
-        };
+        let (inner, outer) = asked.kinds();
+        let inner = inner.unwrap_or((outer, *limits));
         match said {
             Said::Counted(count) => Ok(Some(figures(limits, &count, now))),
             Said::CountedTwice(own, around) => {
-                let own = figures(inner.1, &own, now);
+                let own = figures(&inner.1, &own, now);
                 Ok(Some(own.tighter(figures(limits, &around, now))))
             }
             Said::MonthUnknown | Said::Gone | Said::OuterGone => Ok(None),
-            Said::Over(over) => Err(self.refusal((inner.0, *inner.1), over, now)),
+            Said::Over(over) => Err(self.refusal(inner, over, now)),
             Said::OverOuter(over) => Err(self.refusal((outer, *limits), over, now)),
         }
     }

@@ -100,6 +100,8 @@ mod law {
         // shared snapshots without locks
         ("arc-swap", In(KEEPERS)),
         ("papaya", In(KEEPERS)),
+        // limits that several nodes share
+        ("redis", In(&["limiter"])),
         // who holds the master key
         ("aws-config", In(&["kms"])),
         ("aws-sdk-kms", In(&["kms"])),

@@ -75,8 +75,7 @@ async fn face_with(requests_per_minute: u64) -> Face {
     let base = (store.clone(), clock.clone(), installation);
     let (vault, warden) = unsealed(folder.path(), base, catalogue.clone()).await;
     let metrics = Metrics::new(clock.clone(), []);
-    let roster = Roster::open(store.clone(), clock.clone(), metrics).await.unwrap();
-    let roster = Arc::new(roster);
+    let roster = Arc::new(Roster::open(store.clone(), clock.clone(), metrics).await.unwrap());
     let opening = ledger::Opening {
         settings: ledger::Settings {
             folder: folder.path().join("journal"),
@@ -128,6 +127,7 @@ fn tiers() -> limiter::Settings {
         standard: 100,
         limited: 10,
         time_zone: jiff::tz::TimeZone::UTC,
+        shared: None,
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::ledger::Ledger;
-use crate::limiter::Limiter;
+use crate::limiter::{Bell as SharingBell, Limiter, Tidings};
 use crate::net::Drain;
 use crate::roster::Roster;
 use crate::telemetry::Metrics;
@@ -61,6 +61,26 @@ pub(super) fn tell_arrival(vault: &Vault, ledger: &Ledger) {
         tracing::warn!(finding, "integrity");
         ledger.noted(serde_json::json!({"joined": finding}));
     }
+}
+
+/// Redis went away, or is back: an alert, and its end.
+pub(super) fn sharing_bell(ledger: &Ledger, metrics: &Metrics) -> SharingBell {
+    const ALERT: &str = "limiter_degraded";
+    let (ledger, metrics) = (ledger.clone(), metrics.clone());
+    Box::new(move |tidings| match tidings {
+        Tidings::Away(why) => {
+            metrics.alert_raised(ALERT);
+            let finding = format!(
+                "limits are not shared, each node spends its share of the quotas. Redis: {}",
+                why.sentence()
+            );
+            ledger.found(serde_json::json!({"alert": ALERT, "finding": finding}));
+        }
+        Tidings::Back => {
+            let finding = "Redis is back: limits are shared again";
+            ledger.noted(serde_json::json!({"alert": ALERT, "resolved": finding}));
+        }
+    })
 }
 
 /// What was found closed is an alert: a security record and a counter.

@@ -2,16 +2,16 @@
 //! of the contract that this version refuses because what they ask for is not built
 //! yet.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::fault::Fault;
 use super::ground::Ground;
 use super::raw::{Raw, RawLimits};
 use crate::limiter;
+use crate::secret::SecretBytes;
 
 pub(super) fn limits(ground: &Ground<'_>, raw: &RawLimits) -> Result<limiter::Settings, Fault> {
-    if raw.backend != "memory" {
-        let what = "this version does not have \"redis\" yet; use \"memory\" with one node";
-        return Err(ground.fault("limits.backend", what));
-    }
     Ok(limiter::Settings {
         enabled: raw.enabled,
         window_seconds: raw.window_seconds,
@@ -20,7 +20,28 @@ pub(super) fn limits(ground: &Ground<'_>, raw: &RawLimits) -> Result<limiter::Se
         standard: raw.tiers.standard,
         limited: raw.tiers.limited,
         time_zone: time_zone(ground, raw)?,
+        shared: None,
     })
+}
+
+/// Through what nodes share the limits; checked where they do not, too: a wrong value is not to be
+/// found a year later.
+pub(super) fn shared(
+    ground: &Ground<'_>,
+    raw: RawLimits,
+) -> Result<Option<limiter::SharedSettings>, Fault> {
+    const KEY: &str = "limits.redis_url";
+    let url = ground.secret(KEY, raw.redis_url)?;
+    let known = |text: &str| text.starts_with("redis://") || text.starts_with("rediss://");
+    // The text is not repeated: it may hold a password.
+    if !url.expose_str().is_some_and(|text| known(text) && limiter::is_url(text)) {
+        return Err(ground.fault(KEY, "must begin with redis:// or rediss:// and name a host"));
+    }
+    Ok((raw.backend == "redis").then(|| limiter::SharedSettings {
+        url: Arc::new(SecretBytes::copy_of(url.expose())),
+        timeout: Duration::from_millis(raw.redis_timeout_ms),
+        nodes: raw.nodes,
+    }))
 }
 
 fn time_zone(ground: &Ground<'_>, raw: &RawLimits) -> Result<jiff::tz::TimeZone, Fault> {

@@ -137,6 +137,8 @@ pub(super) struct RawLimits {
     pub(super) enabled: bool,
     pub(super) backend: String,
     pub(super) redis_url: RawSecret,
+    pub(super) redis_timeout_ms: u64,
+    pub(super) nodes: u64,
     pub(super) window_seconds: u64,
     pub(super) time_zone: String,
     pub(super) tiers: RawTiers,

@@ -220,13 +220,25 @@ pub(super) const SETTINGS: &[Setting] = &[
         "limits.backend",
         Kind::Choice(&["memory", "redis"]),
         "\"memory\"",
-        "where calls are counted; this version has: memory",
+        "where calls are counted; redis: several nodes share the limits",
     ),
     setting(
         "limits.redis_url",
         Kind::Secret,
         "\"redis://127.0.0.1:6379\"",
         "for backend = \"redis\"; or { file = \"…\" }, { env = \"…\" }",
+    ),
+    setting(
+        "limits.redis_timeout_ms",
+        number(5, 1000),
+        "50",
+        "how long a call waits for Redis before its node judges alone",
+    ),
+    setting(
+        "limits.nodes",
+        number(0, 1000),
+        "0",
+        "how many nodes share a quota while Redis is away; 0: as many as were seen there",
     ),
     setting(
         "limits.window_seconds",

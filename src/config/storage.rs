@@ -65,17 +65,6 @@ fn is_postgres(text: &str) -> bool {
     rest.is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
 }
 
-/// Checked, though this version does not use it: a wrong value is not to be found a year later.
-pub(super) fn redis_url(ground: &Ground<'_>, raw: RawSecret) -> Result<(), Fault> {
-    const KEY: &str = "limits.redis_url";
-    let url = ground.secret(KEY, raw)?;
-    let known = |text: &str| text.starts_with("redis://") || text.starts_with("rediss://");
-    if url.expose_str().is_some_and(known) {
-        return Ok(());
-    }
-    Err(ground.fault(KEY, "must begin with redis:// or rediss:// and name a host"))
-}
-
 pub(super) fn backup(
     ground: &Ground<'_>,
     raw: &RawBackup,

@@ -221,10 +221,6 @@ fn a_plain_provider_url_needs_its_own_exception_and_a_private_address() {
 fn what_is_not_built_yet_says_so_and_what_to_use() {
     let cases = [
         (
-            "[limits]\nbackend = \"redis\"",
-            "limits.backend: this version does not have \"redis\" yet; use \"memory\"",
-        ),
-        (
             "[audit]\ndurability = \"strict\"",
             "audit.durability: this version does not have \"strict\" yet; use \"journal\"",
         ),
@@ -391,10 +387,10 @@ fn wrong_variables_are_told_with_the_nearest_right_one() {
              front of it speaks TLS",
         ),
         (
-            "SEALGATE_LIMITS__BACKEND",
-            "redis",
-            "SEALGATE_LIMITS__BACKEND: limits.backend: this version does not have \"redis\" yet; \
-             use \"memory\" with one node",
+            "SEALGATE_LIMITS__REDIS_URL",
+            "http://canary",
+            "SEALGATE_LIMITS__REDIS_URL: limits.redis_url: must begin with redis:// or rediss:// \
+             and name a host",
         ),
     ];
     for (name, value, line) in cases {

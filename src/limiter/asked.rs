@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::{Settings, UNLIMITED};
 use crate::client::{Client, Shows, Tier};
 use crate::quota::{Limits, Quota};
+use crate::refusal::LimitKind;
 
 /// Who asks, and what his limits are.
 pub(super) struct Asked<'a> {
@@ -23,6 +24,21 @@ pub(super) struct Asked<'a> {
 pub(super) enum Within {
     Token(Uuid),
     Address(IpAddr),
+}
+
+impl Asked<'_> {
+    /// What the limits within are called, where there are any, and those around them.
+    pub(super) fn kinds(&self) -> (Option<(LimitKind, Limits)>, LimitKind) {
+        match self.within {
+            None => (None, LimitKind::Client),
+            Some((Within::Token(_), narrow)) => {
+                (Some((LimitKind::Client, narrow)), LimitKind::Client)
+            }
+            Some((Within::Address(_), narrow)) => {
+                (Some((LimitKind::Address, narrow)), LimitKind::Origin)
+            }
+        }
+    }
 }
 
 impl Settings {

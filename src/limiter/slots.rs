@@ -104,7 +104,7 @@ fn key(client: Uuid, within: Within) -> (Uuid, u128) {
 }
 
 /// An IPv4 address, or the network of 64 bits that one household has in IPv6.
-fn network(address: IpAddr) -> u128 {
+pub(super) fn network(address: IpAddr) -> u128 {
     match address.to_canonical() {
         IpAddr::V4(address) => u128::from(address.to_bits()),
         IpAddr::V6(address) => address.to_bits() >> 64 << 64,

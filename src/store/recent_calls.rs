@@ -31,8 +31,15 @@ const FORGET: &str = "DELETE FROM recent_calls WHERE node = $1 AND end_at < $2";
 const PAGE: &str = "SELECT end_at, client_id, calls FROM recent_calls
     WHERE node = $1 AND (end_at > $2 OR (end_at = $2 AND client_id > $3))
     ORDER BY end_at, client_id LIMIT $4";
+const NODES: &str = "SELECT DISTINCT node FROM recent_calls ORDER BY node";
 
 impl Store {
+    /// The nodes that have rows here.
+    pub(crate) async fn counting_nodes(&self) -> Result<Vec<String>, Error> {
+        let nodes: Vec<String> = reading!(self, db => sqlx::query_scalar(NODES).fetch_all(db))?;
+        Ok(nodes)
+    }
+
     /// The next rows of a node behind the one that is given, oldest first.
     pub(crate) async fn recent_calls(
         &self,

@@ -4,6 +4,7 @@
 //! caller.
 
 mod calls;
+mod limits;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,6 +18,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Registry, Unit};
 
 use self::calls::Calls;
+pub(crate) use self::limits::Limits;
 use crate::clock::Clock;
 
 /// The `Content-Type` of what `encode` returns.
@@ -53,6 +55,7 @@ struct Figures {
     ledger_degraded: AtomicBool,
     sealed: AtomicBool,
     alerts: Mutex<Vec<(&'static str, u64)>>,
+    limits: Limits,
 }
 
 impl AuthFailure {
@@ -90,6 +93,7 @@ impl Metrics {
             ledger_degraded: AtomicBool::new(false),
             sealed: AtomicBool::new(false),
             alerts: Mutex::new(Vec::new()),
+            limits: Limits::default(),
         });
         let mut registry = Registry::with_prefix("sealgate");
         registry.register_collector(Box::new(Arc::clone(&figures)));
@@ -141,6 +145,11 @@ impl Metrics {
             Some((_, count)) => *count += 1,
             None => alerts.push((kind, 1)),
         }
+    }
+
+    /// Of limits that nodes share.
+    pub(crate) fn limits(&self) -> &Limits {
+        &self.figures.limits
     }
 
     /// Calls under way now, as the limiter counts them.
@@ -227,6 +236,7 @@ impl Collector for Figures {
         let degraded = u64::from(self.ledger_degraded.load(Ordering::Relaxed));
         let help = "1 while records wait in the journal because the database does not take them.";
         gauge(&mut encoder, "ledger_degraded", help, degraded)?;
+        self.limits.encode(&mut encoder)?;
         let sealed = u64::from(self.sealed.load(Ordering::Relaxed));
         gauge(&mut encoder, "vault_sealed", "1 while no key is open in memory.", sealed)
     }

@@ -272,10 +272,19 @@ async fn failures_wait_and_a_valid_key_beside_them_does_not() {
 
 /// A second node of a house on PostgreSQL: its own folder, the same database and master key.
 pub(crate) async fn second_node(house: &House, folder: &std::path::Path) -> sealgate::app::Running {
+    second_node_with(house, folder, "").await
+}
+
+/// With further settings.
+pub(crate) async fn second_node_with(
+    house: &House,
+    folder: &std::path::Path,
+    more: &str,
+) -> sealgate::app::Running {
     let master = house.path().join("keys/master.key");
     let settings = format!(
         "data_dir = \"data\"\nproxy.listen = \"127.0.0.1:0\"\nadmin.listen = \"127.0.0.1:0\"\n\
-         proxy.workers = 1\nmaster_key = {{ kind = \"file\", path = \"{}\" }}\n{}",
+         proxy.workers = 1\nmaster_key = {{ kind = \"file\", path = \"{}\" }}\n{}{more}",
         master.display(),
         house.database.settings(),
     );

@@ -51,6 +51,8 @@ mod sdk;
 #[cfg(test)]
 mod sealing;
 #[cfg(test)]
+mod shared;
+#[cfg(test)]
 mod standing;
 #[cfg(test)]
 mod streaming;

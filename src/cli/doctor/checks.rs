@@ -12,6 +12,7 @@ use super::{master, pages, rows};
 use crate::app;
 use crate::clock::{self, Clock};
 use crate::config::Config;
+use crate::limiter;
 use crate::secret;
 use crate::store::{self, Store, Target};
 
@@ -69,6 +70,9 @@ pub(super) async fn all(config: &Config, clock: &Clock) -> Vec<Check> {
         port("admin port", "admin.listen", config.admin.listen, running),
     ];
     checks.extend(master::stray(config, clock).await);
+    if let Some(shared) = &config.limiter.shared {
+        checks.push(redis(shared).await);
+    }
     checks.extend(rows);
     checks.extend(pages::check(&config.pages));
     checks.extend(providers(config, clock, running).await);
@@ -204,6 +208,23 @@ async fn database(config: &Config, clock: &Clock) -> Check {
     match outcome {
         Ok(version) => Check::green(NAME, format!("{place}, schema {version}, holds together")),
         Err(fault) => Check::red(NAME, fault.to_string(), remedy),
+    }
+}
+
+async fn redis(shared: &limiter::SharedSettings) -> Check {
+    const NAME: &str = "redis";
+    match limiter::look_at(shared).await {
+        // Windows that are thrown out when memory is short would begin anew.
+        Ok(policy) if policy != "noeviction" => Check::note(
+            NAME,
+            format!("answers; its maxmemory-policy is {policy}"),
+            "set Redis's maxmemory-policy to noeviction, so that it forgets no window",
+        ),
+        Ok(_) => Check::green(NAME, "answers, and forgets nothing when its memory is full"),
+        Err(why) => {
+            let detail = "limits are not shared: each node spends its share of the quotas";
+            Check::red(NAME, detail, why.sentence())
+        }
     }
 }
 

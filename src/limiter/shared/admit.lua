@@ -1,0 +1,43 @@
+-- Counts one call in every window that it must pass, or in none. KEYS: the state, then the windows. ARGV: until when
+-- anybody waits for the answer, then six values for each window: length of a part, month, time to live, quota, calls
+-- wanted (0: only look), version that the caller has seen.
+-- Answers {what, now, window, then used, oldest, at, running, version, granted of each}: what is 0 counted, 1 nobody
+-- keeps the state, 2 the time has jumped, 3 too late, 4 the caller knows more of a window, 5 a window is full.
+local state = redis.call('HMGET', KEYS[1], 'shift', 'last', 'all', 'here')
+if not state[1] then return { 1, 0, 0 } end
+local now = clock(state)
+local gap = now - state[2]
+if gap > 3000000 or gap < -3000000 then return { 2, 0, 0 } end
+if now > tonumber(ARGV[1]) then return { 3, now, 0 } end
+local all, here = tonumber(state[3]), tonumber(state[4])
+local found, wants = {}, false
+for i = 2, #KEYS do
+  local from = 2 + (i - 2) * 6
+  local b = look(KEYS[i], from, now)
+  if tonumber(ARGV[from + 5]) > b.version then return { 4, now, i - 2 } end
+  local quota, want = tonumber(ARGV[from + 3]), tonumber(ARGV[from + 4])
+  -- What nodes that are away may be spending by themselves stays theirs.
+  local room = quota - b.past - b.running - (all - here) * math.floor(quota / all)
+  b.granted = math.min(want, room)
+  if want > 0 and b.granted < 1 then
+    return { 5, now, i - 2, b.past + b.running, b.oldest, b.at, b.running, b.version, 0 }
+  end
+  if want > 0 then wants = true end
+  found[#found + 1] = b
+end
+local answer, lines = { 0, now, 0 }, {}
+for _, b in ipairs(found) do
+  if wants then
+    local is_first = b.running == 0
+    if is_first and b.past == 0 then b.oldest = b.at end
+    b.running, b.version = b.running + b.granted, b.version + 1
+    keep(b)
+    if is_first then expire(b) end
+    lines[#lines + 1] = line(b, b.at, b.running)
+  end
+  for _, value in ipairs({ b.past + b.running, b.oldest, b.at, b.running, b.version, b.granted }) do
+    answer[#answer + 1] = value
+  end
+end
+if wants and all > 1 then redis.call('PUBLISH', string.sub(KEYS[1], 1, -6) .. 'feed', table.concat(lines, '\n')) end
+return answer

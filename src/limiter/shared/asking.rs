@@ -1,0 +1,199 @@
+//! One call asked of Redis: what is sent, what leases spare, and what the answer means.
+//! Must never spend a lease for a call that was not counted elsewhere, nor keep what Redis counted
+//! for a call that did not wait for it.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::bucket::Bucket;
+use super::fault::Why;
+use super::link::{self, Answer, Link, NoAnswer, Reply};
+use super::mirror::{Mirror, Seen, Verdict};
+use super::tally::Cell;
+use super::{How, Shared, Snag, lock};
+
+/// A call that is being asked for; what it took of leases goes back unless it was counted.
+struct Asking<'a> {
+    mirrors: &'a [Arc<Mirror>],
+    /// Taken out of a lease.
+    spent: Vec<usize>,
+    /// Asked for; whether for a lease.
+    wanted: Vec<(usize, bool)>,
+    is_counted: bool,
+}
+
+impl Shared {
+    pub(super) async fn ask(
+        self: &Arc<Self>,
+        link: &Link,
+        buckets: &[Bucket],
+        mirrors: &[Arc<Mirror>],
+        how: How,
+    ) -> Result<Verdict, Snag> {
+        let counts = how != How::Look;
+        let now_us = self.time.now_us();
+        let mut asking = Asking::new(mirrors, !counts);
+        let mut arguments = Vec::with_capacity(mirrors.len());
+        for (place, (bucket, mirror)) in buckets.iter().zip(mirrors).enumerate() {
+            let mut held = mirror.held();
+            held.span = bucket.span;
+            if counts && bucket.is_leased() && held.take_leased(bucket, now_us) {
+                asking.spent.push(place);
+                continue;
+            }
+            let (want, is_lease) = match (counts, bucket.is_leased()) {
+                (false, _) => (0, false),
+                (true, false) => (1, false),
+                (true, true) => match held.wanted(bucket, self.nodes.load(Ordering::Acquire)) {
+                    Some(want) => (want, true),
+                    None if how == How::CountNow => (1, false),
+                    None => return Err(Snag::Leased(Arc::clone(mirror))),
+                },
+            };
+            asking.wanted.push((place, is_lease));
+            let ttl_ms = bucket.span.ttl_ms(self.time.clock.unix_ms());
+            let (part_us, part) = (bucket.span.part_us(), bucket.span.part(now_us));
+            arguments.push((bucket, [part_us, part, ttl_ms, bucket.quota, want, held.version]));
+        }
+        if arguments.is_empty() {
+            asking.is_counted = true;
+            return Ok(Verdict::Counted(self.seen(buckets, mirrors, now_us)));
+        }
+        let mut call = self.scripts.admit(arguments.len() + 1);
+        call.arg(self.key("state"));
+        arguments.iter().for_each(|(bucket, _)| {
+            call.arg(self.key(&bucket.name));
+        });
+        call.arg(self.time.late_us(Link::longest(self.settings.timeout)));
+        arguments.iter().for_each(|(_, values)| {
+            call.arg(&values[..]);
+        });
+        let begun_ns = self.time.clock.monotonic_ns();
+        let reply = match link.count(call, self.settings.timeout).await {
+            Ok(reply) => reply,
+            Err(NoAnswer::Fault(why)) => return Err(Snag::Broken(why)),
+            Err(NoAnswer::Yet(answer)) => {
+                let asked = asking.wanted.iter().filter_map(|(place, _)| mirrors.get(*place));
+                tokio::spawn(Arc::clone(self).give_back(answer, asked.cloned().collect()));
+                return Err(Snag::Broken(Why::Slow));
+            }
+        };
+        let ended_ns = self.time.clock.monotonic_ns();
+        self.metrics.limits().answered(ended_ns.saturating_sub(begun_ns));
+        self.understood(link, (buckets, asking), &reply).await
+    }
+
+    /// What Redis counted for a call that did not wait for it any more is used by nobody.
+    async fn give_back(self: Arc<Self>, answer: Answer, mirrors: Vec<Arc<Mirror>>) {
+        let Some(Reply::Counted { windows, .. }) = link::late(answer).await else { return };
+        for (mirror, window) in mirrors.iter().zip(windows) {
+            let mut held = mirror.held();
+            held.unused.add(window.at, window.granted);
+            if held.has_news() && !held.is_listed {
+                held.is_listed = true;
+                lock(&self.news).push(Arc::clone(mirror));
+            }
+        }
+    }
+
+    async fn understood(
+        self: &Arc<Self>,
+        link: &Link,
+        (buckets, mut asking): (&[Bucket], Asking<'_>),
+        reply: &Reply,
+    ) -> Result<Verdict, Snag> {
+        let mirrors = asking.mirrors;
+        if let Reply::Counted { now_us, .. }
+        | Reply::Over { now_us, .. }
+        | Reply::Late { now_us }
+        | Reply::Behind { now_us, .. } = reply
+        {
+            self.time.synchronise(*now_us, matches!(reply, Reply::Late { .. }));
+        }
+        match reply {
+            Reply::Counted { now_us, windows } => {
+                for ((place, _), window) in asking.wanted.iter().zip(windows) {
+                    let (Some(bucket), Some(mirror)) = (buckets.get(*place), mirrors.get(*place))
+                    else {
+                        continue;
+                    };
+                    let mut held = mirror.held();
+                    held.see(Cell { part: window.at, calls: window.running }, window.version);
+                    if bucket.is_leased() && window.granted > 0 {
+                        held.lease(window.at, window.granted, *now_us);
+                        drop(held);
+                        self.note_lease(mirror);
+                    }
+                }
+                asking.is_counted = true;
+                let mut seen = self.seen(buckets, mirrors, *now_us);
+                for ((place, _), window) in asking.wanted.iter().zip(windows) {
+                    if let (Some(seen), Some(bucket)) = (seen.get_mut(*place), buckets.get(*place))
+                    {
+                        // Of a lease this call alone.
+                        seen.used = window.used.saturating_sub(window.granted.saturating_sub(1));
+                        seen.free_in_ns = free_in_ns(bucket, window.oldest, *now_us);
+                    }
+                }
+                Ok(Verdict::Counted(seen))
+            }
+            Reply::Over { now_us, place, window } => {
+                let (place, _) = *asking.wanted.get(*place).ok_or(Snag::Broken(Why::Odd))?;
+                let bucket = buckets.get(place).ok_or(Snag::Broken(Why::Odd))?;
+                let free_in_ns = free_in_ns(bucket, window.oldest, *now_us);
+                if window.used < bucket.quota {
+                    let soon = Seen { used: window.used, free_in_ns: 1_000_000_000 };
+                    return Err(Snag::Kept(Verdict::Over(place, soon)));
+                }
+                Ok(Verdict::Over(place, Seen { used: window.used, free_in_ns }))
+            }
+            Reply::Late { .. } => Err(Snag::Again),
+            Reply::Behind { place, .. } => {
+                let (place, _) = *asking.wanted.get(*place).ok_or(Snag::Broken(Why::Odd))?;
+                let mirror = mirrors.get(place).ok_or(Snag::Broken(Why::Odd))?;
+                self.tell_all_of(link, mirror).await.map_err(Snag::Broken)?;
+                Err(Snag::Again)
+            }
+            Reply::Forgotten => Err(Snag::Broken(Why::Forgot)),
+        }
+    }
+
+    fn note_lease(&self, mirror: &Arc<Mirror>) {
+        let mut leased = lock(&self.leased);
+        if !leased.iter().any(|known| Arc::ptr_eq(known, mirror)) {
+            leased.push(Arc::clone(mirror));
+        }
+    }
+
+    fn seen(&self, buckets: &[Bucket], mirrors: &[Arc<Mirror>], now_us: u64) -> Vec<Seen> {
+        let each = buckets.iter().zip(mirrors);
+        each.map(|(bucket, mirror)| mirror.held().seen(bucket, now_us)).collect()
+    }
+}
+
+impl<'a> Asking<'a> {
+    fn new(mirrors: &'a [Arc<Mirror>], is_counted: bool) -> Self {
+        Self { mirrors, spent: Vec::new(), wanted: Vec::new(), is_counted }
+    }
+}
+
+impl Drop for Asking<'_> {
+    fn drop(&mut self) {
+        for (place, is_lease) in &self.wanted {
+            if *is_lease && let Some(mirror) = self.mirrors.get(*place) {
+                mirror.held().lease.is_asked_for = false;
+                mirror.leased.notify_waiters();
+            }
+        }
+        if self.is_counted {
+            return;
+        }
+        for mirror in self.spent.iter().filter_map(|place| self.mirrors.get(*place)) {
+            mirror.held().lease.left += 1;
+        }
+    }
+}
+
+fn free_in_ns(bucket: &Bucket, oldest: u64, now_us: u64) -> u64 {
+    bucket.span.free_in_ns(oldest, now_us)
+}

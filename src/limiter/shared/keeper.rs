@@ -1,0 +1,371 @@
+//! Keeps the link to Redis: makes it, says four times a second that this node is there, tells what
+//! was let in without it, gives leases back, and makes it anew when it ends.
+//! Must never say that this node has told everything before it has.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::fault::Why;
+use super::link::{self, Link, Reply};
+use super::mirror::Mirror;
+use super::tally::{Cell, Tally};
+use super::{Shared, Span, Tidings, lock};
+
+const BEAT_EVERY: Duration = Duration::from_millis(250);
+/// A node that is silent for so long may be cut off, and spending its share by itself.
+const SILENT_AFTER_US: u64 = 1_500_000;
+/// And is counted out after this.
+const FORGOTTEN_AFTER_US: u64 = 5_000_000;
+/// For what no call waits for.
+const PATIENCE: Duration = Duration::from_secs(1);
+/// Between two attempts; longer each time where Redis was there and slow.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+/// A link that held for so long was none of a row of failures.
+const GOOD_AFTER_NS: u64 = 10_000_000_000;
+/// A lease that nobody used for so long goes back.
+const IDLE_AFTER_US: u64 = 1_000_000;
+/// A message of the feed: Redis begins anew, and wants to know who is there.
+const SAY_ALL: &str = "!";
+const WINDOWS_AT_ONCE: usize = 500;
+/// Answers in a row, each in time, before a Redis that was slow is trusted again.
+const PROBES: usize = 3;
+
+/// Of a beat: when, how many nodes, how many of them have told all, whether the state was lost.
+type Beat = (u64, u64, u64, u8, String);
+
+impl Shared {
+    /// The first attempt, before the doors open.
+    pub(in super::super) async fn begin(self: &Arc<Self>) {
+        if let Err(why) = self.connect(PATIENCE).await {
+            self.metrics.limits().away(why.label());
+            self.is_away(why);
+        }
+    }
+
+    /// Never ends.
+    pub(in super::super) async fn keep(self: Arc<Self>) {
+        let mut row = 0_u32;
+        loop {
+            let Some(link) = self.link.load_full() else {
+                let pause = FIRST_PAUSE.saturating_mul(1 << row.min(2)).min(LONGEST_PAUSE);
+                tokio::time::sleep(pause).await;
+                row = match self.connect(PATIENCE).await {
+                    Err(Why::Slow) => row + 1,
+                    Ok(()) | Err(_) => row,
+                };
+                continue;
+            };
+            let begun_ns = self.time.clock.monotonic_ns();
+            let why = self.stay(&link).await;
+            if self.time.clock.monotonic_ns().saturating_sub(begun_ns) > GOOD_AFTER_NS {
+                row = 0;
+            }
+            if !*self.is_between.borrow() {
+                row += 1;
+                self.is_away(why);
+            } else if let Err(why) = self.connect_at_once().await {
+                self.is_away(why);
+            }
+        }
+    }
+
+    /// Says good-bye: nobody waits for this node's share.
+    pub(in super::super) async fn leave(&self) {
+        let Some(link) = self.link.load_full() else { return };
+        self.end_leases(|_| true);
+        if self.tell_news(&link, self.take_news()).await.is_ok() {
+            let mut gone = redis::cmd("HDEL");
+            gone.arg(self.key("nodes")).arg(&self.node);
+            let _said: Result<u64, Why> = link.ask(&gone, PATIENCE).await;
+        }
+        self.link.store(None);
+    }
+
+    /// As long as the link holds; why it ended.
+    async fn stay(self: &Arc<Self>, link: &Arc<Link>) -> Why {
+        loop {
+            tokio::select! {
+                () = self.ended.notified() => {}
+                () = tokio::time::sleep(BEAT_EVERY) => {}
+            }
+            if self.link.load().as_ref().is_none_or(|held| held.id != link.id) {
+                return lock(&self.last_fault).unwrap_or(Why::Unreachable);
+            }
+            let now_us = self.time.now_us();
+            self.end_leases(|held| {
+                held.lease.part != held.span.part(now_us)
+                    || held.lease.used_at_us + IDLE_AFTER_US < now_us
+            });
+            let told = match self.tell_news(link, self.take_news()).await {
+                Ok(()) => self.beat(link, true, self.settings.timeout * 4).await,
+                Err(why) => Err(why),
+            };
+            if let Err(why) = told {
+                self.end(link, why);
+                return why;
+            }
+        }
+    }
+
+    /// While calls wait for it.
+    async fn connect_at_once(self: &Arc<Self>) -> Result<(), Why> {
+        let connecting = self.connect(self.between());
+        tokio::time::timeout(self.between(), connecting).await.unwrap_or(Err(Why::Slow))
+    }
+
+    async fn connect(self: &Arc<Self>, wait: Duration) -> Result<(), Why> {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        let link = Link::open(self, NEXT.fetch_add(1, Ordering::Relaxed), wait).await?;
+        for _ in 0..PROBES {
+            let _pong: String = link.ask(&redis::cmd("PING"), self.settings.timeout).await?;
+        }
+        self.scripts.load(&link, PATIENCE).await?;
+        self.beat(&link, false, PATIENCE).await?;
+        self.learn(&link).await?;
+        let link = Arc::new(link);
+        let news = {
+            // Whoever judges alone looks at the link under this lock, or is in this list.
+            let mut news = lock(&self.news);
+            self.link.store(Some(Arc::clone(&link)));
+            std::mem::take(&mut *news)
+        };
+        let told = match self.tell_news(&link, news).await {
+            Ok(()) => self.beat(&link, true, PATIENCE).await,
+            Err(why) => Err(why),
+        };
+        if let Err(why) = told {
+            self.end(&link, why);
+            return Err(why);
+        }
+        self.metrics.limits().back();
+        self.is_between.send_replace(false);
+        if self.is_said_away.swap(false, Ordering::AcqRel) {
+            (self.bell)(Tidings::Back);
+        }
+        Ok(())
+    }
+
+    fn is_away(&self, why: Why) {
+        self.is_between.send_replace(false);
+        if !self.is_said_away.swap(true, Ordering::AcqRel) {
+            (self.bell)(Tidings::Away(why));
+        }
+    }
+
+    async fn beat(&self, link: &Link, has_told_all: bool, wait: Duration) -> Result<(), Why> {
+        let time = self.time.known_us().map_or_else(String::new, |now_us| now_us.to_string());
+        let mut call = self.scripts.beat.prepare_invoke();
+        call.key(self.key("state")).key(self.key("nodes")).key(self.key("active"));
+        call.arg(&self.node).arg(u8::from(has_told_all)).arg(time).arg(self.settings.nodes);
+        call.arg(SILENT_AFTER_US).arg(FORGOTTEN_AFTER_US);
+        for name in lock(&self.names).iter() {
+            call.arg(name);
+        }
+        let (now_us, all, _here, is_new, names): Beat = link.run(&call, wait).await?;
+        self.time.synchronise(now_us, true);
+        self.nodes.store(all.max(1), Ordering::Release);
+        *lock(&self.names) = names.split(' ').map(str::to_owned).collect();
+        if is_new == 1 {
+            // What came from the database is told as well.
+            self.mirrors.each(|held| {
+                if !held.known.is_empty() {
+                    held.version = held.version.max(1);
+                }
+            });
+        }
+        Ok(())
+    }
+
+    /// What all nodes have counted until now; from here on the feed says it.
+    async fn learn(&self, link: &Link) -> Result<(), Why> {
+        let mut all = redis::cmd("ZRANGE");
+        all.arg(self.key("active")).arg(0).arg(-1);
+        let names: Vec<String> = link.ask(&all, PATIENCE).await?;
+        for names in names.chunks(WINDOWS_AT_ONCE) {
+            let mut pipe = redis::pipe();
+            for name in names {
+                pipe.cmd("HGETALL").arg(self.key(name));
+            }
+            let mut connection = link.connection.clone();
+            let asked = pipe.query_async(&mut connection);
+            let windows: Vec<HashMap<String, u64>> =
+                match tokio::time::timeout(PATIENCE, asked).await {
+                    Ok(Ok(windows)) => windows,
+                    Ok(Err(error)) => return Err(Why::of(&error)),
+                    Err(_) => return Err(Why::Slow),
+                };
+            for (name, fields) in names.iter().zip(windows) {
+                self.learn_one(name, &fields);
+            }
+        }
+        Ok(())
+    }
+
+    fn learn_one(&self, name: &str, fields: &HashMap<String, u64>) {
+        let Some(span) = span_of(name) else { return };
+        let version = fields.get("version").copied().unwrap_or(0);
+        let mirror = self.mirrors.named(name, span);
+        let mut held = mirror.held();
+        // What is known of a newer version is right; of an older one it is not.
+        if version <= held.version {
+            return;
+        }
+        held.version = version;
+        held.known = Tally::default();
+        let running = fields.get("at").zip(fields.get("running"));
+        for (part, calls) in fields {
+            if let Ok(part) = part.parse() {
+                held.known.set(part, *calls);
+            }
+        }
+        if let Some((part, calls)) = running {
+            held.known.set(*part, *calls);
+        }
+    }
+
+    /// A message of the feed.
+    pub(super) fn hear(&self, data: &[redis::Value]) {
+        let Some(text) = link::message(data) else { return };
+        if text == SAY_ALL {
+            self.ended.notify_one();
+            return;
+        }
+        for told in text.lines().filter_map(link::told) {
+            let mirror = match span_of(told.name) {
+                Some(span) => self.mirrors.named(told.name, span),
+                // Of months only those that somebody asked for here.
+                None => match self.mirrors.find(told.name) {
+                    Some(mirror) => mirror,
+                    None => continue,
+                },
+            };
+            mirror.held().see(Cell { part: told.part, calls: told.calls }, told.version);
+        }
+    }
+
+    /// The connection of this link has ended.
+    pub(super) fn hung_up(&self, id: u64) {
+        if let Some(link) = self.link.load_full().filter(|link| link.id == id) {
+            self.end(&link, Why::Unreachable);
+        }
+    }
+
+    fn take_news(&self) -> Vec<Arc<Mirror>> {
+        std::mem::take(&mut *lock(&self.news))
+    }
+
+    fn end_leases(&self, is_over: impl Fn(&super::Held) -> bool) {
+        let leased = std::mem::take(&mut *lock(&self.leased));
+        for mirror in leased {
+            let mut held = mirror.held();
+            if held.lease.left > 0 && !is_over(&held) {
+                drop(held);
+                lock(&self.leased).push(mirror);
+                continue;
+            }
+            held.end_lease();
+            if held.has_news() && !held.is_listed {
+                held.is_listed = true;
+                drop(held);
+                lock(&self.news).push(mirror);
+            }
+        }
+    }
+
+    /// Tells what was let in without asking, and what of leases was not used. What could not be
+    /// told stays to be told.
+    async fn tell_news(&self, link: &Link, news: Vec<Arc<Mirror>>) -> Result<(), Why> {
+        let mut outcome = Ok(());
+        for mirror in news {
+            if outcome.is_err() {
+                lock(&self.news).push(mirror);
+                continue;
+            }
+            outcome = self.tell_news_of(link, &mirror).await;
+            if outcome.is_err() {
+                lock(&self.news).push(mirror);
+            }
+        }
+        outcome
+    }
+
+    async fn tell_news_of(&self, link: &Link, mirror: &Arc<Mirror>) -> Result<(), Why> {
+        let (alone, unused) = {
+            let held = mirror.held();
+            (held.alone.clone(), held.unused.clone())
+        };
+        let more = alone.cells().iter().map(|cell| (cell.part, signed(cell.calls)));
+        let less = unused.cells().iter().map(|cell| (cell.part, -signed(cell.calls)));
+        let pairs: Vec<(u64, i64)> = more.chain(less).collect();
+        let is_behind = !pairs.is_empty() && !self.tell(link, mirror, "add", &pairs).await?;
+        if is_behind {
+            self.tell_all_of(link, mirror).await?;
+            if !self.tell(link, mirror, "add", &pairs).await? {
+                return Err(Why::Odd);
+            }
+        }
+        let mut held = mirror.held();
+        // The feed says what the parts hold now.
+        alone.cells().iter().for_each(|cell| held.alone.take_off(cell.part, cell.calls));
+        unused.cells().iter().for_each(|cell| held.unused.take_off(cell.part, cell.calls));
+        held.is_listed = held.has_news();
+        if held.is_listed {
+            lock(&self.news).push(Arc::clone(mirror));
+        }
+        Ok(())
+    }
+
+    /// Everything that this node knows of a window that Redis has lost, or a part of it.
+    pub(super) async fn tell_all_of(&self, link: &Link, mirror: &Mirror) -> Result<(), Why> {
+        let pairs: Vec<(u64, i64)> = {
+            let held = mirror.held();
+            held.known.cells().iter().map(|cell| (cell.part, signed(cell.calls))).collect()
+        };
+        self.tell(link, mirror, "most", &pairs).await.map(|_| ())
+    }
+
+    /// False where Redis has lost a part of this window, which must be told first.
+    async fn tell(
+        &self,
+        link: &Link,
+        mirror: &Mirror,
+        how: &str,
+        pairs: &[(u64, i64)],
+    ) -> Result<bool, Why> {
+        let now_us = self.time.now_us();
+        let (span, version) = {
+            let held = mirror.held();
+            (held.span, held.version)
+        };
+        let mut call = self.scripts.tell.prepare_invoke();
+        call.key(self.key("state")).key(self.key(&mirror.name));
+        call.arg(self.time.late_us(PATIENCE)).arg(span.part_us()).arg(span.part(now_us));
+        call.arg(span.ttl_ms(self.time.clock.unix_ms())).arg(version).arg(how);
+        for (part, calls) in pairs {
+            call.arg(*part).arg(*calls);
+        }
+        match link.invoke(&call, PATIENCE).await? {
+            Reply::Counted { .. } => Ok(true),
+            Reply::Behind { .. } => Ok(false),
+            Reply::Late { now_us } => {
+                self.time.synchronise(now_us, true);
+                Err(Why::Slow)
+            }
+            Reply::Forgotten => Err(Why::Forgot),
+            Reply::Over { .. } => Err(Why::Odd),
+        }
+    }
+}
+
+fn signed(calls: u64) -> i64 {
+    i64::try_from(calls).unwrap_or(i64::MAX)
+}
+
+/// Of a window, as its name says.
+fn span_of(name: &str) -> Option<Span> {
+    let (seconds, _) = name.strip_prefix('w')?.split_once(':')?;
+    Some(Span::Window { seconds: seconds.parse().ok()? })
+}

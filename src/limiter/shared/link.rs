@@ -1,0 +1,325 @@
+//! One connection to Redis and what is said over it: scripts and their answers, and the feed of
+//! what other nodes count, in the order in which Redis did both.
+//! Must never put the URL, which may hold a password, into an error.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use redis::aio::MultiplexedConnection;
+use redis::{
+    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo,
+    ProtocolVersion, PushInfo, PushKind, Script, ScriptInvocation, Value,
+};
+
+use super::fault::Why;
+use super::{Settings, Shared};
+
+pub(super) struct Scripts {
+    admit: Script,
+    pub(super) tell: Script,
+    pub(super) beat: Script,
+}
+
+pub(super) struct Link {
+    /// No two links of a process have the same.
+    pub(super) id: u64,
+    pub(super) connection: MultiplexedConnection,
+    /// Answers so far.
+    answers: AtomicU64,
+}
+
+/// An answer is waited for in so many steps, and for so many of them at most. A step is half of the
+/// time-out: a process that stood still itself has the other half for what lies in its sockets.
+const STALLED_STEPS: u32 = 2;
+const MOST_STEPS: u32 = 10;
+/// An answer that comes later than this is not known of.
+const LATEST: Duration = Duration::from_secs(60);
+
+/// What the script says of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Window {
+    pub(super) used: u64,
+    pub(super) oldest: u64,
+    pub(super) at: u64,
+    pub(super) running: u64,
+    pub(super) version: u64,
+    pub(super) granted: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Reply {
+    Counted {
+        now_us: u64,
+        windows: Vec<Window>,
+    },
+    Over {
+        now_us: u64,
+        place: usize,
+        window: Window,
+    },
+    /// Nobody waited for it any more, and nothing was counted.
+    Late {
+        now_us: u64,
+    },
+    /// This node knows more of a window than Redis does.
+    Behind {
+        now_us: u64,
+        place: usize,
+    },
+    /// It lost its data, or its time jumped.
+    Forgotten,
+}
+
+/// What one line of the feed says: a part of a window holds so many calls at this version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Told<'a> {
+    pub(super) name: &'a str,
+    pub(super) part: u64,
+    pub(super) calls: u64,
+    pub(super) version: u64,
+}
+
+/// Of a script that may be running still.
+pub(super) type Answer =
+    Pin<Box<dyn Future<Output = redis::RedisResult<Vec<i64>>> + Send + 'static>>;
+
+pub(super) enum NoAnswer {
+    Fault(Why),
+    /// Nobody waits for it any more, but it may come.
+    Yet(Answer),
+}
+
+/// What came of it after all.
+pub(super) async fn late(answer: Answer) -> Option<Reply> {
+    let numbers = tokio::time::timeout(LATEST, answer).await.ok()?.ok()?;
+    Reply::read(&numbers)
+}
+
+impl Default for Scripts {
+    fn default() -> Self {
+        let script = |own: &str| Script::new(&format!("{}\n{own}", include_str!("common.lua")));
+        Self {
+            admit: script(include_str!("admit.lua")),
+            tell: script(include_str!("tell.lua")),
+            beat: Script::new(&format!(
+                "local function text(number) return string.format('%.0f', number) end\n{}",
+                include_str!("beat.lua")
+            )),
+        }
+    }
+}
+
+impl Scripts {
+    /// Redis knows them from here on, by their digests.
+    pub(super) async fn load(&self, link: &Link, wait: Duration) -> Result<(), Why> {
+        for script in [&self.admit, &self.tell, &self.beat] {
+            let mut connection = link.connection.clone();
+            in_time(wait, script.load_async(&mut connection)).await?;
+        }
+        Ok(())
+    }
+
+    /// The script that counts, to be completed with its keys and arguments.
+    pub(super) fn admit(&self, keys: usize) -> Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(self.admit.get_hash()).arg(keys);
+        command
+    }
+}
+
+impl Link {
+    /// Connects, and follows the feed: `hear` is told of each line, `ended` that no more will come.
+    pub(super) async fn open(shared: &Arc<Shared>, id: u64, wait: Duration) -> Result<Self, Why> {
+        let hearing = Arc::downgrade(shared);
+        let push = move |push: PushInfo| -> Result<(), ()> {
+            let shared = hearing.upgrade().ok_or(())?;
+            if push.kind == PushKind::Message {
+                shared.hear(&push.data);
+            }
+            if push.kind == PushKind::Disconnection {
+                shared.hung_up(id);
+            }
+            Ok(())
+        };
+        let settings = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(wait))
+            .set_response_timeout(None)
+            .set_push_sender(push);
+        let mut connection = connect(&shared.settings, settings, wait).await?;
+        let subscribed = connection.subscribe(shared.key("feed"));
+        in_time(wait, subscribed).await?;
+        Ok(Self { id, connection, answers: AtomicU64::new(0) })
+    }
+
+    /// As long as answers come in, those behind them are waited for: many callers at once are no
+    /// sign that Redis is away.
+    pub(super) async fn count(&self, command: Cmd, wait: Duration) -> Result<Reply, NoAnswer> {
+        let mut connection = self.connection.clone();
+        let mut answer: Answer =
+            Box::pin(async move { command.query_async::<Vec<i64>>(&mut connection).await });
+        let (mut stalled, mut before) = (0, self.answers.load(Ordering::Relaxed));
+        for _ in 0..MOST_STEPS {
+            match tokio::time::timeout(wait / STALLED_STEPS, &mut answer).await {
+                Ok(Ok(numbers)) => {
+                    self.answers.fetch_add(1, Ordering::Relaxed);
+                    return Reply::read(&numbers).ok_or(NoAnswer::Fault(Why::Odd));
+                }
+                Ok(Err(error)) => return Err(NoAnswer::Fault(Why::of(&error))),
+                Err(_) => {}
+            }
+            let now = self.answers.load(Ordering::Relaxed);
+            stalled = if now == before { stalled + 1 } else { 0 };
+            before = now;
+            if stalled >= STALLED_STEPS {
+                break;
+            }
+        }
+        Err(NoAnswer::Yet(answer))
+    }
+
+    /// Until when an answer of `count` may be of use.
+    pub(super) fn longest(wait: Duration) -> Duration {
+        wait / STALLED_STEPS * MOST_STEPS
+    }
+
+    pub(super) async fn invoke(
+        &self,
+        call: &ScriptInvocation<'_>,
+        wait: Duration,
+    ) -> Result<Reply, Why> {
+        let numbers: Vec<i64> = self.run(call, wait).await?;
+        Reply::read(&numbers).ok_or(Why::Odd)
+    }
+
+    pub(super) async fn run<T: FromRedisValue>(
+        &self,
+        call: &ScriptInvocation<'_>,
+        wait: Duration,
+    ) -> Result<T, Why> {
+        let mut connection = self.connection.clone();
+        in_time(wait, call.invoke_async(&mut connection)).await
+    }
+
+    pub(super) async fn ask<T: FromRedisValue>(
+        &self,
+        command: &Cmd,
+        wait: Duration,
+    ) -> Result<T, Why> {
+        let mut connection = self.connection.clone();
+        in_time(wait, command.query_async(&mut connection)).await
+    }
+}
+
+/// For `doctor`: whether Redis answers, and what it does when its memory is full.
+pub(crate) async fn look_at(settings: &Settings) -> Result<String, Why> {
+    const WAIT: Duration = Duration::from_secs(3);
+    let mut connection = connect(settings, AsyncConnectionConfig::new(), WAIT).await?;
+    let pong = redis::cmd("PING");
+    let _pong: String = in_time(WAIT, pong.query_async(&mut connection)).await?;
+    let mut info = redis::cmd("INFO");
+    info.arg("memory");
+    let memory: String = in_time(WAIT, info.query_async(&mut connection)).await.unwrap_or_default();
+    let policy = memory.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+    Ok(policy.unwrap_or("unknown").trim().to_owned())
+}
+
+/// Whether this is a URL that Redis can be reached by.
+pub(crate) fn is_url(url: &str) -> bool {
+    url.into_connection_info().is_ok()
+}
+
+async fn connect(
+    settings: &Settings,
+    connecting: AsyncConnectionConfig,
+    wait: Duration,
+) -> Result<MultiplexedConnection, Why> {
+    let url = settings.url.expose_str().unwrap_or_default();
+    let info: ConnectionInfo = url.into_connection_info().map_err(|_| Why::Odd)?;
+    let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+    let client = Client::open(info.set_redis_settings(redis)).map_err(|_| Why::Odd)?;
+    in_time(wait, client.get_multiplexed_async_connection_with_config(&connecting)).await
+}
+
+async fn in_time<T>(
+    wait: Duration,
+    answer: impl Future<Output = redis::RedisResult<T>>,
+) -> Result<T, Why> {
+    match tokio::time::timeout(wait, answer).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(error)) => Err(Why::of(&error)),
+        Err(_) => Err(Why::Slow),
+    }
+}
+
+impl Reply {
+    fn read(numbers: &[i64]) -> Option<Self> {
+        let mut numbers = numbers.iter().map(|number| u64::try_from(*number).unwrap_or(0));
+        let (what, now_us, place) = (numbers.next()?, numbers.next()?, numbers.next()?);
+        let place = usize::try_from(place).ok()?;
+        match what {
+            0 => {
+                let mut windows = Vec::new();
+                while let Some(window) = Window::read(&mut numbers) {
+                    windows.push(window);
+                }
+                Some(Self::Counted { now_us, windows })
+            }
+            1 | 2 => Some(Self::Forgotten),
+            3 => Some(Self::Late { now_us }),
+            4 => Some(Self::Behind { now_us, place }),
+            5 => Some(Self::Over { now_us, place, window: Window::read(&mut numbers)? }),
+            _ => None,
+        }
+    }
+}
+
+impl Window {
+    fn read(numbers: &mut impl Iterator<Item = u64>) -> Option<Self> {
+        Some(Self {
+            used: numbers.next()?,
+            oldest: numbers.next()?,
+            at: numbers.next()?,
+            running: numbers.next()?,
+            version: numbers.next()?,
+            granted: numbers.next()?,
+        })
+    }
+}
+
+/// The text of a message of the feed.
+pub(super) fn message(data: &[Value]) -> Option<&str> {
+    let Value::BulkString(bytes) = data.get(1)? else { return None };
+    std::str::from_utf8(bytes).ok()
+}
+
+pub(super) fn told(line: &str) -> Option<Told<'_>> {
+    let mut words = line.split(' ');
+    let name = words.next()?;
+    let mut number = || words.next()?.parse().ok();
+    Some(Told { name, part: number()?, calls: number()?, version: number()? })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_read_whole_or_not_at_all() {
+        let window = Window { used: 3, oldest: 7, at: 9, running: 2, version: 5, granted: 1 };
+        let counted = Reply::read(&[0, 42, 0, 3, 7, 9, 2, 5, 1]);
+        assert_eq!(counted, Some(Reply::Counted { now_us: 42, windows: vec![window] }));
+        assert_eq!(Reply::read(&[4, 42, 1]), Some(Reply::Behind { now_us: 42, place: 1 }));
+        assert_eq!(Reply::read(&[5, 42, 1, 3]), None);
+        assert_eq!(Reply::read(&[]), None);
+    }
+
+    #[test]
+    fn a_line_of_the_feed_is_a_part_of_a_window() {
+        let line = Told { name: "w60:ab", part: 7, calls: 3, version: 9 };
+        assert_eq!(told("w60:ab 7 3 9"), Some(line));
+        assert_eq!(told("w60:ab 7 3"), None);
+        assert_eq!(told("w60:ab 7 -3 9"), None);
+    }
+}

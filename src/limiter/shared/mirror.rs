@@ -1,0 +1,232 @@
+//! What this node knows of every window in use: what Redis has counted, what it let in by itself
+//! while Redis was away, and what is left of a lease. From that it judges alone when it must.
+//! Must never let in by itself more than its share of what is left, nor forget to tell it.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::bucket::{Bucket, Span};
+use super::tally::{Cell, Tally};
+
+pub(super) struct Mirror {
+    pub(super) name: Box<str>,
+    /// Whoever asked for a lease has his answer.
+    pub(super) leased: Notify,
+    held: Mutex<Held>,
+}
+
+pub(super) struct Held {
+    pub(super) span: Span,
+    /// As Redis counts, of all nodes.
+    pub(super) known: Tally,
+    /// Grows with every change of the window in Redis.
+    pub(super) version: u64,
+    /// Let in by this node alone, and not told yet.
+    pub(super) alone: Tally,
+    /// Of former leases, not told yet: counted in Redis and used by nobody.
+    pub(super) unused: Tally,
+    pub(super) lease: Lease,
+    /// Stands in the list of those that have something to tell.
+    pub(super) is_listed: bool,
+    is_gone: bool,
+}
+
+/// Calls that Redis has counted already.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Lease {
+    /// In which they were counted: they are spent in no other.
+    pub(super) part: u64,
+    pub(super) left: u64,
+    /// How many the last one was.
+    pub(super) size: u64,
+    /// Somebody asks for more at this moment.
+    pub(super) is_asked_for: bool,
+    pub(super) used_at_us: u64,
+}
+
+/// What a window says, either way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) struct Seen {
+    /// This call included, if it was counted.
+    pub(in super::super) used: u64,
+    pub(in super::super) free_in_ns: u64,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) enum Verdict {
+    /// One to each bucket.
+    Counted(Vec<Seen>),
+    /// Which one had no room.
+    Over(usize, Seen),
+}
+
+#[derive(Default)]
+pub(super) struct Mirrors {
+    by_name: papaya::HashMap<Box<str>, Arc<Mirror>>,
+}
+
+impl Mirrors {
+    pub(super) fn of(&self, bucket: &Bucket) -> Arc<Mirror> {
+        self.named(&bucket.name, bucket.span)
+    }
+
+    /// The one of this name, which is made if there is none.
+    pub(super) fn named(&self, name: &str, span: Span) -> Arc<Mirror> {
+        let mirrors = self.by_name.pin();
+        if let Some(mirror) = mirrors.get(name) {
+            return Arc::clone(mirror);
+        }
+        let fresh = || Arc::new(Mirror::new(name.into(), span));
+        Arc::clone(mirrors.get_or_insert_with(name.into(), fresh))
+    }
+
+    pub(super) fn find(&self, name: &str) -> Option<Arc<Mirror>> {
+        self.by_name.pin().get(name).cloned()
+    }
+
+    pub(super) fn each(&self, look: impl Fn(&mut Held)) {
+        for mirror in self.by_name.pin().values() {
+            look(&mut mirror.held());
+        }
+    }
+
+    /// Puts away what rests.
+    pub(super) fn sweep(&self, now_us: u64) {
+        self.by_name.pin().retain(|_, mirror| {
+            let mut held = mirror.held();
+            let now_us = held.moment(now_us);
+            held.forget(now_us);
+            let rests = held.known.is_empty()
+                && held.alone.is_empty()
+                && held.unused.is_empty()
+                && held.lease.left == 0
+                && Arc::strong_count(mirror) == 1;
+            held.is_gone |= rests;
+            !rests
+        });
+    }
+}
+
+impl Mirror {
+    fn new(name: Box<str>, span: Span) -> Self {
+        let held = Held {
+            span,
+            known: Tally::default(),
+            version: 0,
+            alone: Tally::default(),
+            unused: Tally::default(),
+            lease: Lease::default(),
+            is_listed: false,
+            is_gone: false,
+        };
+        Self { name, leased: Notify::new(), held: Mutex::new(held) }
+    }
+
+    /// Nothing behind this lock is left half-changed by a panic.
+    pub(super) fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Held {
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_gone
+    }
+
+    /// Redis says what one part holds at this version of the window.
+    pub(super) fn see(&mut self, cell: Cell, version: u64) {
+        if version > self.version {
+            self.version = version;
+            self.known.set(cell.part, cell.calls);
+        } else {
+            self.known.at_least(cell.part, cell.calls);
+        }
+    }
+
+    pub(super) fn forget(&mut self, now_us: u64) {
+        let oldest = self.span.oldest(now_us);
+        self.known.forget_before(oldest);
+        self.alone.forget_before(oldest);
+        self.unused.forget_before(oldest);
+    }
+
+    /// A time that is a moment behind what is known already is that one.
+    fn moment(&self, now_us: u64) -> u64 {
+        let newest = self.known.cells().last().map_or(0, |cell| cell.part);
+        now_us.max(newest.saturating_mul(self.span.part_us()))
+    }
+
+    /// What a call would find that this node judges alone: each of so many nodes may let in an
+    /// equal share of what was left when Redis went away. So each call weighs as much as there are
+    /// nodes.
+    pub(super) fn look_alone(&mut self, bucket: &Bucket, nodes: u64, now_us: u64) -> (bool, Seen) {
+        self.span = bucket.span;
+        self.forget(now_us);
+        let used = self.known.used() + self.alone.used().saturating_mul(nodes);
+        let oldest = [self.known.oldest(), self.alone.oldest()].into_iter().flatten().min();
+        let free_in_ns = oldest.map_or(0, |oldest| bucket.span.free_in_ns(oldest, now_us));
+        (used.saturating_add(nodes) <= bucket.quota, Seen { used, free_in_ns })
+    }
+
+    pub(super) fn count_alone(&mut self, bucket: &Bucket, nodes: u64, now_us: u64) -> Seen {
+        self.alone.add(bucket.span.part(now_us), 1);
+        let (_, seen) = self.look_alone(bucket, nodes, now_us);
+        Seen { used: seen.used.min(bucket.quota), ..seen }
+    }
+
+    /// A call out of the lease, if there is one of the running part.
+    pub(super) fn take_leased(&mut self, bucket: &Bucket, now_us: u64) -> bool {
+        let part = bucket.span.part(now_us);
+        if self.lease.left == 0 || self.lease.part != part {
+            return false;
+        }
+        self.lease.left -= 1;
+        self.lease.used_at_us = now_us;
+        true
+    }
+
+    /// How many calls to ask for: twice as many as the last time, a hundredth of the quota on all
+    /// nodes together at most. None where somebody asks already.
+    pub(super) fn wanted(&mut self, bucket: &Bucket, nodes: u64) -> Option<u64> {
+        if self.lease.is_asked_for {
+            return None;
+        }
+        self.lease.is_asked_for = true;
+        let most = (bucket.quota / (100 * nodes.max(1))).max(1);
+        Some(self.lease.size.saturating_mul(2).clamp(8, 8_192).min(most))
+    }
+
+    /// So many calls were granted, one of which is spent at once.
+    pub(super) fn lease(&mut self, part: u64, granted: u64, now_us: u64) {
+        if self.lease.part != part {
+            self.end_lease();
+            self.lease.part = part;
+        }
+        self.lease.left += granted.saturating_sub(1);
+        if granted > 1 {
+            self.lease.size = granted;
+        }
+        self.lease.used_at_us = now_us;
+    }
+
+    /// What is left of it is nobody's: to be told.
+    pub(super) fn end_lease(&mut self) {
+        let left = std::mem::take(&mut self.lease.left);
+        self.unused.add(self.lease.part, left);
+        self.lease.size = 0;
+    }
+
+    /// What is in the window of calls, for what is told without asking.
+    pub(super) fn seen(&mut self, bucket: &Bucket, now_us: u64) -> Seen {
+        self.forget(now_us);
+        let used = self.known.used().saturating_sub(self.lease.left);
+        let oldest = self.known.oldest();
+        let free_in_ns = oldest.map_or(0, |oldest| bucket.span.free_in_ns(oldest, now_us));
+        Seen { used, free_in_ns }
+    }
+
+    pub(super) fn has_news(&self) -> bool {
+        !self.alone.is_empty() || !self.unused.is_empty()
+    }
+}

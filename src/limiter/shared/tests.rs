@@ -1,0 +1,258 @@
+//! Several nodes in one process, on a Redis of the test's own that is paused, killed, filled and
+//! emptied under them. Counted is what was let in, by the test's own clock.
+
+mod faults;
+mod server;
+
+use std::sync::atomic::AtomicUsize;
+
+use uuid::Uuid;
+
+use self::server::Server;
+use super::*;
+use crate::quota::{Period, Quota};
+
+/// A node, as far as limits go.
+struct Node {
+    shared: Arc<Shared>,
+    keeping: tokio::task::JoinHandle<()>,
+    tidings: Arc<Mutex<Vec<Tidings>>>,
+}
+
+impl Node {
+    async fn start(server: &Server, name: &str) -> Self {
+        Self::planned(server.url(), name, (50, 0)).await
+    }
+
+    async fn planned(url: String, name: &str, (timeout_ms, nodes): (u64, u64)) -> Self {
+        let tidings = Arc::new(Mutex::new(Vec::new()));
+        let heard = Arc::clone(&tidings);
+        let clock = Clock::system();
+        let shared = Shared::new(Parts {
+            settings: Settings {
+                url: Arc::new(SecretBytes::copy_of(url.as_bytes())),
+                timeout: Duration::from_millis(timeout_ms),
+                nodes,
+            },
+            metrics: Metrics::new(clock.clone(), []),
+            clock,
+            installation: Uuid::nil(),
+            node: name.to_owned(),
+            bell: Box::new(move |tiding| lock(&heard).push(tiding)),
+        });
+        shared.begin().await;
+        let keeping = tokio::spawn(Arc::clone(&shared).keep());
+        Self { shared, keeping, tidings }
+    }
+
+    async fn three(server: &Server) -> Vec<Self> {
+        Self::three_that_wait(server, 50).await
+    }
+
+    /// What a busy machine does to the test is no fault of Redis.
+    async fn three_that_wait(server: &Server, timeout_ms: u64) -> Vec<Self> {
+        let mut nodes = Vec::new();
+        for name in ["north", "south", "west"] {
+            nodes.push(Self::planned(server.url(), name, (timeout_ms, 0)).await);
+        }
+        nodes[0].until_all_are_here(3).await;
+        for node in &nodes {
+            until(|| node.shared.nodes.load(Ordering::Acquire) == 3).await;
+        }
+        nodes
+    }
+
+    fn is_up(&self) -> bool {
+        self.shared.link.load().is_some()
+    }
+
+    /// As Redis sees it.
+    async fn until_all_are_here(&self, nodes: u64) {
+        for _ in 0..400 {
+            if let Some(link) = self.shared.link.load_full() {
+                let mut state = redis::cmd("HMGET");
+                state.arg(self.shared.key("state")).arg("all").arg("here");
+                let state: Result<(u64, u64), Why> = link.ask(&state, Duration::from_secs(1)).await;
+                if state == Ok((nodes, nodes)) {
+                    return;
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        panic!("not all of {nodes} nodes are here");
+    }
+
+    async fn admits(&self, bucket: &Bucket) -> bool {
+        matches!(self.shared.admit(std::slice::from_ref(bucket)).await, Verdict::Counted(_))
+    }
+
+    async fn used(&self, bucket: &Bucket) -> u64 {
+        self.shared.look(std::slice::from_ref(bucket)).await[0].used
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        self.keeping.abort();
+    }
+}
+
+fn hourly(calls: u64) -> Bucket {
+    window(Uuid::now_v7(), calls, 3600)
+}
+
+fn window(client: Uuid, calls: u64, seconds: u64) -> Bucket {
+    let window_ns = seconds * 1_000_000_000;
+    Bucket::window(client, None, Quota { calls, window_ns, unlimited: false })
+}
+
+async fn until(is_so: impl Fn() -> bool) {
+    for _ in 0..800 {
+        if is_so() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    panic!("it never came to pass");
+}
+
+/// So many callers at once, spread over the nodes: how many each node let in.
+async fn burst(nodes: &[Node], bucket: &Bucket, callers: usize) -> Vec<usize> {
+    let admitted: Arc<Vec<AtomicUsize>> =
+        Arc::new(nodes.iter().map(|_| AtomicUsize::new(0)).collect());
+    let mut calls = Vec::new();
+    for caller in 0..callers {
+        let place = caller % nodes.len();
+        let (shared, bucket) = (Arc::clone(&nodes[place].shared), bucket.clone());
+        let admitted = Arc::clone(&admitted);
+        calls.push(tokio::spawn(async move {
+            if let Verdict::Counted(_) = shared.admit(&[bucket]).await {
+                admitted[place].fetch_add(1, Ordering::Relaxed);
+            }
+        }));
+    }
+    for call in calls {
+        call.await.unwrap();
+    }
+    admitted.iter().map(|count| count.load(Ordering::Relaxed)).collect()
+}
+
+/// How often the proofs run: shortened where nobody asks for the long figures.
+#[expect(clippy::disallowed_methods, reason = "the proof command asks for more rounds")]
+fn runs(long: usize, short: usize) -> usize {
+    match std::env::var("PROOF").is_ok_and(|rounds| rounds == "1000") {
+        true => long,
+        false => short,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn five_hundred_callers_at_once_get_a_hundred_calls_on_one_node_and_on_three() {
+    let server = Server::start();
+    let nodes = Node::three_that_wait(&server, 1000).await;
+    for _ in 0..runs(200, 20) {
+        let own = hourly(100);
+        assert_eq!(burst(&nodes[..1], &own, 500).await, [100]);
+        let shared = hourly(100);
+        let admitted = burst(&nodes, &shared, 500).await;
+        assert_eq!(admitted.iter().sum::<usize>(), 100, "{admitted:?}");
+        assert_eq!(nodes[2].used(&shared).await, 100);
+    }
+    assert!(nodes.iter().all(Node::is_up), "nobody judged alone");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_is_counted_in_all_its_windows_or_in_none() {
+    let server = Server::start();
+    let node = Node::start(&server, "north").await;
+    let (wide, narrow) = (hourly(100), hourly(1));
+    let period = Period { start_ms: 5, end_ms: i64::MAX / 2 };
+    let month = Bucket::month(Uuid::now_v7(), period, 2);
+    let all = [wide.clone(), narrow.clone(), month.clone()];
+    let Verdict::Counted(seen) = node.shared.admit(&all).await else { panic!("there is room") };
+    assert_eq!(seen.iter().map(|seen| seen.used).collect::<Vec<_>>(), [1, 1, 1]);
+    let Verdict::Over(1, seen) = node.shared.admit(&all).await else { panic!("one is full") };
+    assert_eq!(seen.used, 1);
+    assert!((3_500..=3_660).contains(&(seen.free_in_ns / 1_000_000_000)), "{seen:?}");
+    assert_eq!((node.used(&wide).await, node.used(&month).await), (1, 1));
+    assert!(node.admits(&month).await);
+    assert!(!node.admits(&month).await);
+    // The next month is fresh; the former one does not come back.
+    let next = Bucket { span: Span::Month(Period { start_ms: 9, ..period }), ..month.clone() };
+    assert!(node.admits(&next).await);
+    assert!(node.admits(&month).await, "counted into the newer one");
+    assert!(!node.admits(&next).await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_window_slides_and_takes_constant_room_and_its_key_expires() {
+    let server = Server::start();
+    let nodes = [Node::start(&server, "north").await, Node::start(&server, "south").await];
+    let bucket = window(Uuid::now_v7(), 20, 2);
+    let clock = Clock::system();
+    let mut admitted: Vec<u64> = Vec::new();
+    let mut refused = 0;
+    for round in 0..600 {
+        let before = clock.monotonic_ns();
+        let is_in = nodes[round % 2].admits(&bucket).await;
+        let after = clock.monotonic_ns();
+        let inside = |age: u64, from: u64| admitted.iter().filter(|at| from - **at < age).count();
+        if is_in {
+            // As it can be seen from here: surely within the window.
+            let strict = admitted.iter().filter(|at| after - **at < 1_990_000_000).count();
+            assert!(strict < 20, "{strict} calls were in the window");
+            admitted.push(before);
+        } else {
+            refused += 1;
+            assert!(inside(2_100_000_000, before) >= 20, "a freed call is usable soon");
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert!(refused > 100 && admitted.len() > 60, "{refused} {}", admitted.len());
+    let key = format!("{}{}", nodes[0].shared.prefix, bucket.name);
+    let fields: usize = server.ask(&["HLEN", &key]).parse().unwrap();
+    assert!(fields <= 66, "{fields} fields");
+    let ttl: i64 = server.ask(&["PTTL", &key]).parse().unwrap();
+    assert!((1..=2_100).contains(&ttl), "{ttl} ms");
+    tokio::time::sleep(Duration::from_millis(2_500)).await;
+    assert_eq!(server.ask(&["EXISTS", &key]), "0");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn large_quotas_are_taken_in_leases_that_never_pass_them_and_come_back() {
+    let server = Server::start();
+    let nodes = Node::three_that_wait(&server, 1000).await;
+    let bucket = hourly(20_000);
+    let asked = || -> u64 {
+        let stats = server.ask(&["INFO", "commandstats"]);
+        let line = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap();
+        line.split(['=', ',']).nth(1).unwrap().parse().unwrap()
+    };
+    let before = asked();
+    for _ in 0..30 {
+        assert_eq!(burst(&nodes, &bucket, 300).await, [100, 100, 100]);
+    }
+    let scripts = asked() - before;
+    assert!(scripts < 3_000, "{scripts} scripts for 9000 calls");
+    // What nobody used goes back.
+    tokio::time::sleep(Duration::from_millis(1_800)).await;
+    assert!(nodes.iter().all(Node::is_up), "nobody judged alone");
+    assert_eq!(nodes[1].used(&bucket).await, 9_000);
+    let rest = burst(&nodes, &bucket, 14_000).await;
+    let sum = rest.iter().sum::<usize>();
+    assert!((10_780..=11_000).contains(&sum), "{sum}: at most one in a hundred is held elsewhere");
+    tokio::time::sleep(Duration::from_millis(1_800)).await;
+    let last = burst(&nodes, &bucket, 600).await;
+    assert_eq!(sum + last.iter().sum::<usize>(), 11_000, "and comes back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_leaves_is_waited_for_by_nobody() {
+    let server = Server::start();
+    let nodes = Node::three(&server).await;
+    nodes[2].shared.leave().await;
+    nodes[2].keeping.abort();
+    nodes[0].until_all_are_here(2).await;
+    let bucket = hourly(10);
+    assert_eq!(burst(&nodes[..2], &bucket, 40).await.iter().sum::<usize>(), 10);
+}

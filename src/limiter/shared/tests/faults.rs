@@ -1,0 +1,254 @@
+//! Redis goes away in every way it can, and comes back.
+
+use super::*;
+
+const LABELS: [(&str, Why); 3] =
+    [("paused", Why::Slow), ("killed", Why::Unreachable), ("full", Why::Full)];
+
+fn break_it(server: &mut Server, how: &str) {
+    match how {
+        "paused" => server.pause(),
+        "killed" => server.kill(),
+        _ => {
+            server.ask(&["CONFIG", "SET", "maxmemory", "1"]);
+        }
+    }
+}
+
+fn mend_it(server: &mut Server, how: &str) {
+    match how {
+        "paused" => server.resume(),
+        "killed" => server.boot(&[]),
+        _ => {
+            server.ask(&["CONFIG", "SET", "maxmemory", "0"]);
+        }
+    }
+}
+
+async fn all_are_up(nodes: &[Node]) {
+    for node in nodes {
+        until(|| node.is_up()).await;
+    }
+    nodes[0].until_all_are_here(u64::try_from(nodes.len()).unwrap()).await;
+}
+
+async fn uses(node: &Node, bucket: &Bucket, calls: u64) {
+    let mut used = 0;
+    for _ in 0..100 {
+        used = node.used(bucket).await;
+        if used == calls {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(25)).await;
+    }
+    assert_eq!(used, calls);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn while_redis_is_away_each_node_lets_in_its_share_of_what_was_left_and_tells_it_later() {
+    for (how, why) in LABELS {
+        let mut server = Server::start();
+        let nodes = Node::three(&server).await;
+        let (fresh, used, full) = (hourly(100), hourly(100), hourly(100));
+        assert_eq!(burst(&nodes[..1], &used, 70).await, [70]);
+        assert_eq!(burst(&nodes[1..2], &full, 100).await, [100]);
+        break_it(&mut server, how);
+        // One share each, though only one of them counted before.
+        assert_eq!(burst(&nodes, &fresh, 300).await, [33, 33, 33], "{how}");
+        assert_eq!(burst(&nodes, &used, 300).await, [10, 10, 10], "{how}");
+        assert_eq!(burst(&nodes, &full, 300).await, [0, 0, 0], "{how}");
+        for node in &nodes {
+            let heard = lock(&node.tidings).clone();
+            assert_eq!(heard, [Tidings::Away(why)], "{how}");
+        }
+        mend_it(&mut server, how);
+        all_are_up(&nodes).await;
+        // What a paused Redis counted after all, for calls that did not wait for it, goes back.
+        uses(&nodes[0], &fresh, 99).await;
+        uses(&nodes[1], &used, 100).await;
+        assert_eq!(burst(&nodes, &fresh, 30).await.iter().sum::<usize>(), 1, "{how}");
+        assert_eq!(burst(&nodes, &used, 30).await.iter().sum::<usize>(), 0, "{how}");
+        assert_eq!(burst(&nodes, &full, 30).await.iter().sum::<usize>(), 0, "{how}");
+        let other = hourly(100);
+        assert_eq!(burst(&nodes, &other, 300).await.iter().sum::<usize>(), 100, "{how}");
+        for node in &nodes {
+            assert_eq!(lock(&node.tidings).last(), Some(&Tidings::Back), "{how}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_lost_everything_gives_no_fresh_window() {
+    let server = Server::start();
+    let nodes = Node::three(&server).await;
+    let bucket = hourly(100);
+    assert_eq!(burst(&nodes, &bucket, 60).await.iter().sum::<usize>(), 60);
+    for lost in [&["FLUSHALL"][..], &["DEL", &format!("{}{}", nodes[0].shared.prefix, bucket.name)]]
+    {
+        server.ask(lost);
+        // Whoever asks first, and did not count all of it, knows all of it.
+        assert_eq!(burst(&nodes[2..], &bucket, 10).await, [10]);
+        all_are_up(&nodes).await;
+    }
+    assert_eq!(nodes[1].used(&bucket).await, 80);
+    assert_eq!(burst(&nodes, &bucket, 90).await.iter().sum::<usize>(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_jump_of_redis_time_opens_no_window_and_closes_none() {
+    let server = Server::start();
+    let nodes = Node::three(&server).await;
+    let bucket = hourly(100);
+    assert_eq!(burst(&nodes, &bucket, 60).await.iter().sum::<usize>(), 60);
+    for jump_us in ["7200000000", "-14400000000"] {
+        // As if the server's own clock had been set: what it adds to it stays the same.
+        server.ask(&["HINCRBY", &format!("{}state", nodes[0].shared.prefix), "shift", jump_us]);
+        assert_eq!(burst(&nodes[1..2], &bucket, 10).await, [10], "{jump_us}");
+        all_are_up(&nodes).await;
+    }
+    assert_eq!(burst(&nodes, &bucket, 90).await.iter().sum::<usize>(), 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_cut_is_made_anew_and_nobody_judges_alone() {
+    let server = Server::start();
+    let nodes = Node::three(&server).await;
+    let bucket = hourly(1000);
+    let mut admitted = 0;
+    for _ in 0..10 {
+        admitted += burst(&nodes, &bucket, 50).await.iter().sum::<usize>();
+        server.ask(&["CLIENT", "KILL", "TYPE", "pubsub"]);
+    }
+    admitted += burst(&nodes, &bucket, 900).await.iter().sum::<usize>();
+    // An answer that was cut off was counted, and its call with it.
+    assert!((980..=1000).contains(&admitted), "{admitted}");
+    all_are_up(&nodes).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_password_that_is_wrong_and_a_replica_are_away_and_say_why() {
+    let mut server = Server::start();
+    server.ask(&["CONFIG", "SET", "requirepass", "canary-of-redis"]);
+    let url = server.url().replace("redis://", "redis://:wrong@");
+    let node = Node::planned(url, "north", (50, 0)).await;
+    assert_eq!(*lock(&node.tidings), [Tidings::Away(Why::Denied)]);
+    assert!(node.admits(&hourly(10)).await);
+    let url = server.url().replace("redis://", "redis://:canary-of-redis@");
+    let node = Node::planned(url, "north", (50, 0)).await;
+    assert!(node.is_up());
+    assert!(!format!("{:?}", node.shared.settings).contains("canary"));
+    drop(node);
+    server.kill();
+    server.boot(&["--replicaof", "127.0.0.1 1"]);
+    let node = Node::start(&server, "north").await;
+    assert_eq!(*lock(&node.tidings), [Tidings::Away(Why::ReadOnly)]);
+    server.ask(&["REPLICAOF", "NO", "ONE"]);
+    until(|| node.is_up()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_redis_that_does_not_answer_more_than_once() {
+    let server = Server::start();
+    let nodes = Node::three(&server).await;
+    let clock = Clock::system();
+    server.pause();
+    let mut waits = Vec::new();
+    for _ in 0..200 {
+        let before = clock.monotonic_ns();
+        nodes[0].admits(&hourly(100)).await;
+        waits.push(Duration::from_nanos(clock.monotonic_ns() - before));
+    }
+    waits.sort();
+    assert!(waits[197] < Duration::from_millis(20), "{:?}", waits[197]);
+    assert!(waits[199] < Duration::from_millis(150), "{:?}", waits[199]);
+    server.resume();
+}
+
+/// What a window holds, by the test's own list of what was let in.
+struct Model {
+    calls: u64,
+    admitted: u64,
+    /// Alone, since Redis went away, by node; and what was used then.
+    alone: [u64; 3],
+    used_before: Option<u64>,
+}
+
+/// Any order of calls on three nodes, of faults and of what mends them: the sum never passes the
+/// quota; nothing is refused below it while Redis answers; and each node has its share without it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_order_of_calls_and_faults_passes_the_quota() {
+    let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
+    let mut draw = |below: u64| {
+        seed ^= seed << 13;
+        seed ^= seed >> 7;
+        seed ^= seed << 17;
+        seed % below
+    };
+    let mut server = Server::start();
+    let mut nodes = Node::three(&server).await;
+    for round in 0..runs(60, 6) {
+        let mut model =
+            Model { calls: 20 + draw(60), admitted: 0, alone: [0; 3], used_before: None };
+        let bucket = hourly(model.calls);
+        for step in 0..12 {
+            match draw(6) {
+                0 if model.used_before.is_none() => {
+                    model.used_before = Some(model.admitted);
+                    model.alone = [0; 3];
+                    let how = ["paused", "killed", "full"][usize::try_from(draw(3)).unwrap()];
+                    break_it(&mut server, how);
+                    exercise(&nodes, &bucket, &mut model, 9).await;
+                    mend_it(&mut server, how);
+                    all_are_up(&nodes).await;
+                    model.used_before = None;
+                    uses(&nodes[1], &bucket, model.admitted).await;
+                }
+                1 => {
+                    server.ask(&["FLUSHALL"]);
+                    exercise(&nodes, &bucket, &mut model, 3).await;
+                    all_are_up(&nodes).await;
+                }
+                2 => {
+                    let jump_us = ["5400000000", "-7200000000"][usize::from(draw(2) == 0)];
+                    let state = format!("{}state", nodes[0].shared.prefix);
+                    server.ask(&["HINCRBY", &state, "shift", jump_us]);
+                    exercise(&nodes, &bucket, &mut model, 3).await;
+                    all_are_up(&nodes).await;
+                }
+                3 => {
+                    let place = usize::try_from(draw(3)).unwrap();
+                    let name = ["north", "south", "west"][place];
+                    nodes[place].shared.leave().await;
+                    nodes[place] = Node::start(&server, name).await;
+                    all_are_up(&nodes).await;
+                }
+                _ => exercise(&nodes, &bucket, &mut model, 6).await,
+            }
+            assert!(model.admitted <= model.calls, "round {round}, step {step}");
+        }
+        let rest = burst(&nodes, &bucket, 200).await.iter().sum::<usize>();
+        assert_eq!(model.admitted + u64::try_from(rest).unwrap(), model.calls, "round {round}");
+    }
+}
+
+async fn exercise(nodes: &[Node], bucket: &Bucket, model: &mut Model, callers: usize) {
+    let admitted = burst(nodes, bucket, callers * 3).await;
+    let sum = u64::try_from(admitted.iter().sum::<usize>()).unwrap();
+    model.admitted += sum;
+    assert!(model.admitted <= model.calls, "{admitted:?}: {} of {}", model.admitted, model.calls);
+    let callers = u64::try_from(callers).unwrap();
+    match model.used_before {
+        None => {
+            let left = model.calls - (model.admitted - sum);
+            assert_eq!(sum, left.min(callers * 3), "{admitted:?}");
+        }
+        Some(used) => {
+            let share = (model.calls - used) / 3;
+            for (alone, admitted) in model.alone.iter_mut().zip(&admitted) {
+                let admitted = u64::try_from(*admitted).unwrap();
+                assert_eq!(admitted, callers.min(share - *alone), "a share of {share}");
+                *alone += admitted;
+            }
+        }
+    }
+}
