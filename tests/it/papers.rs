@@ -130,7 +130,7 @@ impl Reader {
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = shell.spawn().unwrap();
         // For whoever asks for a value; nobody else reads it.
-        let value = b"0123456789abcdefghijABCDEFGHIJ01\n";
+        let value = b"u7Qp2xV9sK4mB8wZ3nT6yR1cD5fH0jLa\n";
         let _ = child.stdin.take().unwrap().write_all(value);
         let output = child.wait_with_output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
