@@ -1,12 +1,15 @@
 //! Two nodes on one database that share the limits through Redis, which goes away and comes back.
 
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use sealgate::clock::Clock;
 use serde_json::json;
 
 use crate::clients::second_node_with;
-use crate::house::{House, Kind, Plan, send_signal};
+use crate::house::{Client, House, Kind, Plan, Relay, send_signal};
 
 /// A Redis for one test, that it may stop.
 struct Redis {
@@ -55,6 +58,12 @@ impl Redis {
             "STOP" => self.signal("CONT"),
             _ => self.boot().await,
         }
+    }
+
+    fn ask(&self, command: &[&str]) {
+        let port = self.port.to_string();
+        let asked = Command::new("redis-cli").args(["-p", &port]).args(command).output().unwrap();
+        assert!(asked.status.success(), "{asked:?}");
     }
 
     fn settings(&self) -> String {
@@ -150,6 +159,130 @@ async fn two_nodes_let_in_one_quota_together_and_a_share_each_while_redis_is_awa
     house.leave().await;
 }
 
-async fn client_of(house: &House) -> crate::house::Client {
+async fn client_of(house: &House) -> Client {
     house.client_with(json!({"limit": 10})).await
+}
+
+const CALLERS: usize = 8;
+const FAULTS: [&str; 5] = ["STOP", "TERM", "KILL", "slow", "full"];
+
+/// What a stretch under load saw: how long each call took, in order, and the statuses that are
+/// neither an answer nor a quota.
+struct Load {
+    took: Vec<Duration>,
+    others: Vec<u16>,
+}
+
+impl Load {
+    /// As many callers as there are, without a pause, for so long.
+    async fn run(callers: &Arc<Vec<Client>>, length: Duration) -> Self {
+        let (clock, is_over) = (Clock::system(), Arc::new(AtomicBool::new(false)));
+        let calls: Vec<_> = (0..CALLERS)
+            .map(|place| {
+                let (callers, is_over) = (Arc::clone(callers), Arc::clone(&is_over));
+                let clock = clock.clone();
+                tokio::spawn(async move {
+                    let mut seen = Self { took: Vec::new(), others: Vec::new() };
+                    while !is_over.load(Ordering::Relaxed) {
+                        let began = clock.monotonic_ns();
+                        let status = callers[place].get("/acme/x").send().await.status;
+                        seen.took.push(Duration::from_nanos(clock.monotonic_ns() - began));
+                        if status != 200 && status != 429 {
+                            seen.others.push(status);
+                        }
+                    }
+                    seen
+                })
+            })
+            .collect();
+        tokio::time::sleep(length).await;
+        is_over.store(true, Ordering::Relaxed);
+        let mut all = Self { took: Vec::new(), others: Vec::new() };
+        for call in calls {
+            let seen = call.await.unwrap();
+            all.took.extend(seen.took);
+            all.others.extend(seen.others);
+        }
+        all.took.sort();
+        all
+    }
+
+    fn p99(&self) -> Duration {
+        self.took[self.took.len() * 99 / 100]
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the proof command asks for longer stretches")]
+fn length() -> Duration {
+    let is_long = std::env::var("PROOF").is_ok_and(|rounds| rounds == "1000");
+    Duration::from_millis(if is_long { 20_000 } else { 1_500 })
+}
+
+/// A Redis that is broken and mended while calls are made: none of them hears of it but by its
+/// quota, and none waits for it but those that were asking at that moment.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn whatever_becomes_of_redis_under_load_no_call_fails_and_the_slowest_are_no_slower() {
+    let mut redis = Redis::start().await;
+    let relay = Relay::to(([127, 0, 0, 1], redis.port).into()).await;
+    let settings =
+        format!("limits.backend = \"redis\"\nlimits.redis_url = \"redis://{}\"\n", relay.address);
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let mut callers = Vec::new();
+    for _ in 0..CALLERS {
+        callers.push(house.client_with(json!({"limit": 10_000})).await);
+    }
+    let callers = Arc::new(callers);
+    Load::run(&callers, Duration::from_secs(1)).await;
+    for how in FAULTS {
+        let mut ratio = f64::INFINITY;
+        // What a busy machine does to one run it does not do to three.
+        for _ in 0..3 {
+            let before = Load::run(&callers, length()).await;
+            assert_eq!(before.others, [0; 0], "before {how}");
+            let load = tokio::spawn({
+                let callers = Arc::clone(&callers);
+                async move { Load::run(&callers, length()).await }
+            });
+            tokio::time::sleep(length() / 3).await;
+            break_under_load(&mut redis, &relay, how);
+            let load = load.await.unwrap();
+            assert_eq!(load.others, [0; 0], "{how}");
+            assert!(figure(&house, "sealgate_limiter_redis_up 0").await, "{how}");
+            mend_under_load(&mut redis, &relay, how).await;
+            until_figure(&house, "sealgate_limiter_redis_up 1").await;
+            let (p99, usual) = (load.p99(), before.p99());
+            tell(&format!("{how}: p99 {p99:?}, before {usual:?}, {} calls", load.took.len()));
+            ratio = ratio.min(p99.as_secs_f64() / usual.as_secs_f64());
+            if ratio <= 2.0 {
+                break;
+            }
+        }
+        assert!(ratio <= 2.0, "{how}: {ratio:.2} of before");
+    }
+    house.leave().await;
+}
+
+#[expect(clippy::print_stdout, reason = "the proof command shows its figures")]
+fn tell(figures: &str) {
+    println!("{figures}");
+}
+
+fn break_under_load(redis: &mut Redis, relay: &Relay, how: &str) {
+    match how {
+        "slow" => relay.slow_down(Duration::from_secs(5)),
+        "full" => redis.ask(&["CONFIG", "SET", "maxmemory", "1"]),
+        "STOP" | "KILL" => redis.end(how),
+        _ => {
+            redis.signal(how);
+            redis.process.take().expect("it runs").wait().unwrap();
+        }
+    }
+}
+
+async fn mend_under_load(redis: &mut Redis, relay: &Relay, how: &str) {
+    match how {
+        "slow" => relay.slow_down(Duration::ZERO),
+        "full" => redis.ask(&["CONFIG", "SET", "maxmemory", "0"]),
+        _ => redis.mend(how).await,
+    }
 }
