@@ -87,6 +87,8 @@ pub(super) struct Shared {
     scripts: Scripts,
     /// None while Redis is away.
     link: ArcSwapOption<Link>,
+    /// The id of the one that learns or has learnt what was counted.
+    newest_link: AtomicU64,
     /// The link ended a moment ago, and the next may be there at once.
     is_between: watch::Sender<bool>,
     /// The keeper has something to do now.
@@ -136,6 +138,7 @@ impl Shared {
             prefix: format!("sealgate:{{{}}}:", installation.simple()),
             scripts: Scripts::default(),
             link: ArcSwapOption::empty(),
+            newest_link: AtomicU64::new(0),
             is_between: watch::Sender::new(false),
             ended: Notify::new(),
             last_fault: Mutex::new(None),

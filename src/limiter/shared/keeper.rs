@@ -118,12 +118,14 @@ impl Shared {
 
     async fn connect(self: &Arc<Self>, wait: Duration) -> Result<(), Why> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
-        let link = Link::open(self, NEXT.fetch_add(1, Ordering::Relaxed), wait).await?;
+        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let link = Link::open(self, id, wait).await?;
         for _ in 0..PROBES {
             let _pong: String = link.ask(&redis::cmd("PING"), self.settings.timeout).await?;
         }
         self.scripts.load(&link, PATIENCE).await?;
         self.beat(&link, false, PATIENCE).await?;
+        self.newest_link.store(id, Ordering::Release);
         self.learn(&link).await?;
         let link = Arc::new(link);
         let news = {
@@ -226,8 +228,12 @@ impl Shared {
         }
     }
 
-    /// A message of the feed.
-    pub(super) fn hear(&self, data: &[redis::Value]) {
+    /// A message of the feed. What comes over a link that has a successor is old: `learn` has
+    /// read what came of it, and has heard since what was taken back.
+    pub(super) fn hear(&self, id: u64, data: &[redis::Value]) {
+        if id < self.newest_link.load(Ordering::Acquire) {
+            return;
+        }
         let Some(text) = link::message(data) else { return };
         if text == SAY_ALL {
             self.ended.notify_one();

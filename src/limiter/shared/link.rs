@@ -136,7 +136,7 @@ impl Link {
         let push = move |push: PushInfo| -> Result<(), ()> {
             let shared = hearing.upgrade().ok_or(())?;
             if push.kind == PushKind::Message {
-                shared.hear(&push.data);
+                shared.hear(id, &push.data);
             }
             if push.kind == PushKind::Disconnection {
                 shared.hung_up(id);

@@ -136,7 +136,8 @@ impl Held {
 
     /// Redis says what one part holds at this version of the window.
     pub(super) fn see(&mut self, cell: Cell, version: u64) {
-        if version > self.version {
+        // One change may say several parts, or one part twice: the last word counts.
+        if version >= self.version {
             self.version = version;
             self.known.set(cell.part, cell.calls);
         } else {
