@@ -324,7 +324,7 @@ impl Roster {
                 None if !is_token || self.takes_any_shape() => self.look_up_key(digest).await?,
                 None => self.unknown(),
             };
-            if self.table.keep(digest, &entry, revision) {
+            if let Some(entry) = self.table.keep(digest, entry, revision) {
                 return Ok(entry);
             }
         }

@@ -143,17 +143,21 @@ impl Table {
         self.revision.load(Ordering::Acquire)
     }
 
-    /// False if something changed since `revision` was read; then the row must be read again.
-    pub(super) fn keep(&self, digest: &[u8; 32], entry: &Entry, revision: u64) -> bool {
+    /// What is known from here on: of calls at once that all looked it up, what the first one found,
+    /// so that they hold one and the same client key. None if something changed since `revision`
+    /// was read; then the row must be read again.
+    pub(super) fn keep(&self, digest: &[u8; 32], entry: Entry, revision: u64) -> Option<Entry> {
         let mut kept = self.lock();
         if self.revision() != revision {
-            return false;
+            return None;
         }
         let entries = self.entries.pin();
-        let former = entries.insert(*digest, entry.clone());
+        if let Some(known) = entries.get(digest).filter(|known| known.client.is_some()) {
+            return Some(known.clone());
+        }
+        entries.insert(*digest, entry.clone());
         match &entry.client {
-            // Two calls at once may both have looked it up.
-            Some(client) if former.is_none_or(|former| former.client.is_none()) => {
+            Some(client) => {
                 // Nearly every key has one digest; a vector makes room for four of its own accord.
                 let first = || Vec::with_capacity(1);
                 kept.digests.entry(client.id).or_insert_with(first).push(*digest);
@@ -161,14 +165,13 @@ impl Table {
                     kept.tokens.push((ends, *digest, client.id));
                 }
             }
-            Some(_) => {}
             None => kept.unknown += 1,
         }
         drop(entries);
         if kept.unknown > MAX_UNKNOWN || self.entries.len() > MAX_ENTRIES {
             self.shrink(&mut kept);
         }
-        true
+        Some(entry)
     }
 
     /// Strangers first; then, if that is not enough, client keys that nobody holds at the moment.
@@ -328,10 +331,10 @@ mod tests {
     fn strangers_cannot_crowd_out_who_is_known() {
         let table = Table::new();
         let known = Entry::known(Arc::new(Client::of_role(Role::User)), None);
-        assert!(table.keep(&digest(0), &known, table.revision()));
+        assert!(table.keep(&digest(0), known, table.revision()).is_some());
         for number in 1..=MAX_UNKNOWN + 1 {
             let unknown = Entry::unknown(u64::MAX);
-            assert!(table.keep(&digest(number), &unknown, table.revision()));
+            assert!(table.keep(&digest(number), unknown, table.revision()).is_some());
         }
         assert!(table.entries.len() <= MAX_UNKNOWN);
         assert!(matches!(table.find(&digest(0), &Clock::settable(0)), Some(Ok(_))));
@@ -342,7 +345,7 @@ mod tests {
         let table = Table::new();
         let keep = |number, client: Client| {
             let entry = Entry::known(Arc::new(client), None);
-            assert!(table.keep(&digest(number), &entry, table.revision()));
+            assert!(table.keep(&digest(number), entry, table.revision()).is_some());
         };
         keep(0, Client::of_role(Role::User));
         for number in 1..=3_i64 {
@@ -365,13 +368,27 @@ mod tests {
         let table = Table::new();
         let held = Arc::new(Client::of_role(Role::User));
         let entry = Entry::known(Arc::clone(&held), None);
-        assert!(table.keep(&digest(1), &entry, table.revision()));
-        drop(entry);
+        assert!(table.keep(&digest(1), entry, table.revision()).is_some());
         let renamed = Client::of_role(Role::User);
         assert!(!table.forget(held.id, &Now::Changed(&renamed)));
         assert_eq!(held.standing(&clock), Standing::Good);
         assert!(table.forget(held.id, &Now::Gone));
         assert_eq!(held.standing(&clock), Standing::Ended);
+    }
+
+    #[test]
+    fn calls_at_once_of_a_key_that_nobody_knew_hold_one_and_the_same() {
+        let clock = Clock::settable(0);
+        let table = Table::new();
+        let revision = table.revision();
+        let first = || Entry::known(Arc::new(Client::of_role(Role::User)), None);
+        let held: Vec<Arc<Client>> = (0..3)
+            .map(|_| table.keep(&digest(1), first(), revision).unwrap().judge(clock.now()).unwrap())
+            .collect();
+        assert!(table.forget(held[0].id, &Now::Gone));
+        for client in held {
+            assert_eq!(client.standing(&clock), Standing::Ended);
+        }
     }
 
     #[test]
@@ -381,7 +398,7 @@ mod tests {
             let table = Table::new();
             let held = Arc::new(Client::of_role(Role::User));
             let entry = Entry::known(Arc::clone(&held), None);
-            assert!(table.keep(&digest(1), &entry, table.revision()));
+            assert!(table.keep(&digest(1), entry, table.revision()).is_some());
             let mut new = Client::of_role(Role::User);
             let now = if now(&mut new) { Now::Changed(&new) } else { Now::Gone };
             table.forget(held.id, &now);
