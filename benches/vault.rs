@@ -34,7 +34,7 @@ mod house {
 use std::sync::Arc;
 use std::time::Duration;
 
-use house::vault::{Fresh, JobKind, JobState, NewSecret, Placed, Vault};
+use house::vault::{Fresh, JobKind, JobState, NewSecret, Placed, PlacedValue, Vault};
 use house::{
     client, clock, crypto, failpoint, kms, net, policy, provider, quota, refusal, secret, store,
     vault,
@@ -221,8 +221,7 @@ fn place(fields: &Fresh) -> Result<Placed, ()> {
     let value = secret::KeptBytes::copy_of(fields.field("api_key").ok_or(())?);
     let header = http::HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(value));
     Ok(Placed {
-        headers: vec![(http::header::AUTHORIZATION, header.map_err(|_| ())?)],
-        parameters: secret::KeptBytes::copy_of(b""),
+        values: vec![PlacedValue::Header(http::header::AUTHORIZATION, header.map_err(|_| ())?)],
         needles: Arc::new(secret::Needles::new(Vec::new())),
         may_stay: true,
     })

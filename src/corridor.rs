@@ -7,6 +7,7 @@ mod answer;
 mod browser;
 mod clean;
 mod credential;
+mod document;
 mod own;
 mod path;
 mod rewrite;
@@ -138,7 +139,12 @@ impl Corridor {
     async fn walk(&self, raw: &mut Raw, trace: &mut Trace) -> Result<Answer, Refusal> {
         let house = &*self.house;
         let Raw { parts, body, address } = raw;
-        let inbound = clean::clean(parts, body.as_ref(), house)?;
+        let mut inbound = clean::clean(parts, body.as_ref(), house)?;
+        let document = match inbound.has_key_in_body() {
+            // Boxed, so that ordinary calls do not carry the room for it.
+            true => Box::pin(document::read(&mut inbound, body, house)).await?,
+            false => None,
+        };
         let client = self.authenticate(&inbound, *address, trace).await?;
         let permit = self.authorize(&inbound, &client, *address)?;
         let (mut head, host_form) = inbound.into_head();
@@ -151,11 +157,12 @@ impl Corridor {
         };
         trace.counted(&admission);
         let opened = house.vault.open(&permit, &selected, moment)?;
-        let body = match body.take() {
-            Some(incoming) => {
+        let body = match (document, body.take()) {
+            (Some(document), _) => OutboundBody::of_document(document, &trace.bytes_in()),
+            (None, Some(incoming)) => {
                 OutboundBody::of(incoming, trace.bytes_in(), house.settings.max_body_bytes)
             }
-            None => OutboundBody::Empty,
+            (None, None) => OutboundBody::Empty,
         };
         let (outbound, needles) = inject(head, body, &permit, opened)?;
         // Whoever was revoked while this call walked does not leave any more.

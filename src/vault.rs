@@ -32,7 +32,7 @@ use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
 pub(crate) use self::anchor::{Anchors, FILE as ANCHORS};
-pub(crate) use self::fields::{Fresh, Placed};
+pub(crate) use self::fields::{Fresh, Placed, PlacedValue};
 pub(crate) use self::hierarchy::{Happening, KekView, Teller};
 use self::keyring::Keyring;
 pub(crate) use self::look::{Checked, Value, examine};

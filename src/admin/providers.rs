@@ -2,6 +2,7 @@
 //! this version; must never show a value of a secret, only the names of its
 //! fields.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use super::house::House;
 use super::members::Members;
 use super::page;
 use super::refused::Refused;
-use crate::provider::{Placement, Probe, Provider, Template};
+use crate::provider::{Host, Hosts, Placement, Probe, Provider, Spot};
 use crate::refusal::{Reason, Refusal};
 
 pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
@@ -37,6 +38,11 @@ struct ProviderView {
     #[schema(example = "https://api.polygon.io:443")]
     base_url: String,
     websocket_url: Option<String>,
+    /// Further hosts, by name.
+    #[schema(example = json!({"data": "https://data.alpaca.markets:443"}))]
+    hosts: BTreeMap<String, String>,
+    /// Which paths are at which of the hosts; all others are at `base_url`.
+    paths: Vec<PathView>,
     /// The names of the fields that a secret of this provider has.
     #[schema(example = json!(["api_key"]))]
     fields: Vec<String>,
@@ -57,11 +63,35 @@ struct ProviderView {
 struct PlacementView {
     #[schema(value_type = String, example = "header")]
     at: &'static str,
-    #[schema(example = "authorization")]
-    name: String,
     /// With the fields' names in braces.
     #[schema(example = "Bearer {api_key}")]
-    value: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    /// With `header` and `query`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// With `json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
+    /// With `path`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix: Option<String>,
+    /// With `basic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<String>,
+    /// Empty: filled whatever the method.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    methods: Vec<String>,
+}
+
+/// What lies under a path is at the host of that name.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProviderPath)]
+struct PathView {
+    under: Vec<String>,
+    host: String,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -134,13 +164,18 @@ async fn show(call: Call, Path(id): Path<String>) -> Result<Answer, Refused> {
 impl ProviderView {
     fn of(provider: &Provider) -> Self {
         let timeouts = provider.timeouts;
+        let sockets = provider.sockets.iter();
+        let hosts = || std::iter::once(&provider.hosts).chain(sockets.clone());
+        let named = |(name, host): (&str, &Host)| (name.to_owned(), host.base.canonical());
         Self {
             id: provider.id.to_string(),
             title: provider.title.clone(),
             category: provider.category.clone(),
             docs_url: provider.docs_url.clone(),
-            base_url: provider.base.canonical(),
-            websocket_url: provider.websocket.as_ref().map(|base| base.canonical()),
+            base_url: provider.hosts.home().base.canonical(),
+            websocket_url: sockets.clone().next().map(|sockets| sockets.home().base.canonical()),
+            hosts: hosts().flat_map(Hosts::named).map(named).collect(),
+            paths: hosts().flat_map(Hosts::paths).map(PathView::of).collect(),
             fields: provider.fields.iter().map(|field| field.name.clone()).collect(),
             inject: provider.inject.iter().map(PlacementView::of).collect(),
             probe: provider.probe.as_ref().map(ProbeView::of),
@@ -162,14 +197,42 @@ impl ProviderView {
     }
 }
 
+impl PathView {
+    fn of((under, host): (&str, &str)) -> Self {
+        Self { under: vec![under.to_owned()], host: host.to_owned() }
+    }
+}
+
 impl PlacementView {
     fn of(placement: &Placement) -> Self {
-        match placement {
-            Placement::Header { name, value } => {
-                Self { at: "header", name: name.to_string(), value: text(value) }
+        let methods = placement.methods.iter().map(ToString::to_string).collect();
+        let written = placement.template().written();
+        let plain = Self {
+            at: "",
+            value: None,
+            name: None,
+            pointer: None,
+            prefix: None,
+            user: None,
+            password: None,
+            methods,
+        };
+        match &placement.spot {
+            Spot::Header { name, .. } => {
+                Self { at: "header", name: Some(name.to_string()), value: Some(written), ..plain }
             }
-            Placement::Query { name, value } => {
-                Self { at: "query", name: name.clone(), value: text(value) }
+            Spot::Query { name, .. } => {
+                Self { at: "query", name: Some(name.clone()), value: Some(written), ..plain }
+            }
+            Spot::Json { pointer, .. } => {
+                let pointer = Some(pointer.to_string());
+                Self { at: "json", pointer, value: Some(written), ..plain }
+            }
+            Spot::Path { .. } => Self { at: "path", prefix: Some(written), ..plain },
+            Spot::Basic { .. } => {
+                let (user, password) = written.split_once(':').unwrap_or((&written, ""));
+                let (user, password) = (Some(user.to_owned()), Some(password.to_owned()));
+                Self { at: "basic", user, password, ..plain }
             }
         }
     }
@@ -183,29 +246,6 @@ impl ProbeView {
             ok: probe.ok.clone(),
             bad: probe.bad.clone(),
             bad_body: probe.bad_body.clone(),
-        }
-    }
-}
-
-/// The template as it was written: filled with the names of its own fields.
-fn text(template: &Template) -> String {
-    let names: Vec<(&str, String)> =
-        template.fields().map(|name| (name, format!("{{{name}}}"))).collect();
-    let written = template.fill(|wanted| {
-        let found = names.iter().find(|(name, _)| *name == wanted);
-        found.map(|(_, braced)| braced.as_bytes())
-    });
-    written.and_then(|text| text.expose_str().map(str::to_owned)).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_template_is_shown_as_it_was_written() {
-        for written in ["Bearer {api_key}", "{key_id}:{secret_key}", "plain"] {
-            assert_eq!(text(&Template::parse(written).unwrap()), written);
         }
     }
 }

@@ -37,7 +37,8 @@ pub(super) async fn catalogue(
     let key = || SecretBytes::new([b"sandbox-".as_slice(), random].concat());
     let identity = Identity::fresh()?;
     let stage = Arc::new(provider::built_in(ID)?);
-    let emulator = Emulator::start(stage, key(), config.sandbox, identity).await?;
+    let demanded = vec![(String::from("api_key"), key())];
+    let emulator = Emulator::start(stage, demanded, config.sandbox, identity).await?;
     let catalogue = catalogue.with(provider.at_port(emulator.address().port()));
     Ok((catalogue, Some(Sandbox { emulator, key: Some(key()) })))
 }

@@ -46,7 +46,8 @@ pub(crate) async fn reach(
     let origins = origins(config, &catalogue, None)?;
     let mut reached = Vec::with_capacity(providers.len());
     for provider in providers {
-        if let Some(outcome) = origins.reach(provider).await {
+        if let Some(known) = catalogue.get(provider) {
+            let outcome = origins.reach(known).await;
             reached.push((provider.clone(), outcome.err().map(|fault| fault.to_string())));
         }
     }

@@ -112,6 +112,24 @@ impl<'r> Inbound<'r> {
         Ok(())
     }
 
+    pub(super) fn parts(&self) -> &Parts {
+        self.parts
+    }
+
+    /// What stands in the body where the key belongs; of the head it is asked what was asked of a
+    /// credential there.
+    pub(super) fn note_member(
+        &mut self,
+        value: &[u8],
+        catalogue: &Catalogue,
+    ) -> Result<(), Refusal> {
+        self.presented.note(value)?;
+        match self.presented.as_bytes() == Some(value) {
+            true => self.check_misplaced(value, catalogue),
+            false => Ok(()),
+        }
+    }
+
     pub(super) fn method(&self) -> &str {
         self.parts.method.as_str()
     }

@@ -39,6 +39,8 @@ mod memory;
 #[cfg(test)]
 mod papers;
 #[cfg(test)]
+mod placements;
+#[cfg(test)]
 mod protocols;
 #[cfg(test)]
 mod refusals;
