@@ -16,6 +16,7 @@
 )]
 #[path = "../src"]
 mod house {
+    pub(crate) mod catalogue;
     pub(crate) mod client;
     pub mod clock;
     pub(crate) mod crypto;
@@ -36,8 +37,8 @@ use std::time::Duration;
 
 use house::vault::{Fresh, JobKind, JobState, NewSecret, Placed, PlacedValue, Vault};
 use house::{
-    client, clock, crypto, failpoint, kms, net, policy, provider, quota, refusal, secret, store,
-    vault,
+    catalogue, client, clock, crypto, failpoint, kms, net, policy, provider, quota, refusal,
+    secret, store, vault,
 };
 use uuid::Uuid;
 

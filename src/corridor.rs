@@ -27,6 +27,7 @@ pub(crate) use self::own::{Identified, OwnCall};
 pub(crate) use self::path::{addressed, decoded_segments, percent_decoded};
 use self::rewrite::Place as Whereabouts;
 use self::trace::Trace;
+use crate::catalogue::InForce;
 use crate::client::{Client, Standing};
 use crate::clock::Clock;
 use crate::inject::{OutboundBody, inject};
@@ -34,7 +35,6 @@ use crate::ledger::Lane;
 use crate::limiter::Limiter;
 use crate::net;
 use crate::policy::{self, Permit};
-use crate::provider::Catalogue;
 use crate::refusal::{Reason, Refusal};
 use crate::roster::{Place, Roster};
 use crate::telemetry::Metrics;
@@ -43,7 +43,7 @@ use crate::vault::Vault;
 
 /// What all threads of the proxy share.
 pub(crate) struct House {
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: InForce,
     pub(crate) roster: Arc<Roster>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) limiter: Arc<Limiter>,
@@ -116,7 +116,7 @@ impl Corridor {
     /// Neither forwarded nor authenticated. None where the origin is not listed.
     pub(crate) fn preflight(&self, parts: &Parts) -> Option<Answer> {
         let House { pages, catalogue, .. } = &*self.house;
-        pages.preflight(&parts.headers, credential::is_announced(parts, catalogue))
+        pages.preflight(&parts.headers, credential::is_announced(parts, &catalogue.now()))
     }
 
     /// Who called, where what connected to us is a proxy of ours.
@@ -217,7 +217,7 @@ impl Corridor {
             if found.as_ref().is_some_and(|other| other.id != client.id) {
                 return Err(credential::ambiguous());
             }
-            inbound.check_misplaced(presented, &self.house.catalogue)?;
+            inbound.check_misplaced(presented, &self.house.catalogue.now())?;
             found = Some(client);
         }
         Ok(found)

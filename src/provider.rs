@@ -89,6 +89,8 @@ pub(crate) struct Timeouts {
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     providers: BTreeMap<Arc<str>, Arc<Provider>>,
+    /// What each was made of: one that is made of the same is the same.
+    sources: BTreeMap<Arc<str>, toml::Table>,
     /// In the order of their names.
     header_slots: Vec<http::HeaderName>,
     query_slots: Vec<String>,
@@ -96,6 +98,16 @@ pub(crate) struct Catalogue {
 
 /// The stand-in that `serve --sandbox` adds; its name is known without it.
 pub(crate) const SANDBOX: &str = "sandbox";
+
+/// Entries of the settings, by id.
+pub(crate) type Layer = Vec<(String, toml::Table)>;
+
+/// An entry that operators wrote, its members as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub id: String,
+    pub members: String,
+}
 
 /// Slots that hold a client's credential whatever the catalogue says.
 const USUAL_HEADER_SLOTS: [&str; 11] = [
@@ -126,29 +138,55 @@ const USUAL_QUERY_SLOTS: [&str; 9] = [
 impl Catalogue {
     /// The built-in files with the settings' `[providers.*]` laid over them.
     pub(crate) fn build(settings: &[(String, toml::Table)]) -> Result<Self, BadProvider> {
+        Self::layered(&[], settings, None)
+    }
+
+    /// The built-in files, what operators wrote over them, and the settings over both. What is made
+    /// as in `former` is taken from there.
+    pub(crate) fn layered(
+        stored: &[Stored],
+        settings: &[(String, toml::Table)],
+        former: Option<&Self>,
+    ) -> Result<Self, BadProvider> {
         let built_in = file::built_in()?;
         let mut tables = built_in.clone();
+        for entry in stored {
+            file::overlay(&mut tables, &entry.id, &file::from_json(&entry.id, &entry.members)?)?;
+        }
         for (id, table) in settings {
             file::overlay(&mut tables, id, table)?;
         }
-        let provider = |(id, table): (String, toml::Table)| {
-            file::provider(&id, table, built_in.get(&id)).map(Arc::new)
-        };
-        Ok(Self::of(tables.into_iter().map(provider).collect::<Result<_, _>>()?))
+        let mut sources = BTreeMap::new();
+        let mut providers = Vec::with_capacity(tables.len());
+        for (id, table) in tables {
+            let known = former.and_then(|former| former.made_of(&id, &table));
+            let provider = match known {
+                Some(known) => known,
+                None => Arc::new(file::provider(&id, table.clone(), built_in.get(&id))?),
+            };
+            sources.insert(Arc::clone(&provider.id), table);
+            providers.push(provider);
+        }
+        Ok(Self { sources, ..Self::of(providers) })
+    }
+
+    fn made_of(&self, id: &str, table: &toml::Table) -> Option<Arc<Provider>> {
+        self.sources.get(id).filter(|source| *source == table)?;
+        self.providers.get(id).cloned()
     }
 
     /// The same catalogue with one provider replaced: the sandbox, once its port is known.
-    pub(crate) fn with(&self, provider: Provider) -> Self {
+    pub(crate) fn with(self, provider: Arc<Provider>) -> Self {
         let mut providers: Vec<Arc<Provider>> = self.providers.values().cloned().collect();
         providers.retain(|other| other.id != provider.id);
-        providers.push(Arc::new(provider));
-        Self::of(providers)
+        providers.push(provider);
+        Self { sources: self.sources, ..Self::of(providers) }
     }
 
     /// Without the provider of that name.
-    pub(crate) fn without(&self, id: &str) -> Self {
+    pub(crate) fn without(self, id: &str) -> Self {
         let kept = self.providers.values().filter(|provider| &*provider.id != id);
-        Self::of(kept.cloned().collect())
+        Self { sources: self.sources.clone(), ..Self::of(kept.cloned().collect()) }
     }
 
     fn of(providers: Vec<Arc<Provider>>) -> Self {
@@ -166,7 +204,7 @@ impl Catalogue {
         let header_slots = header_slots.iter().filter_map(|slot| slot.parse().ok()).collect();
         let providers =
             providers.into_iter().map(|provider| (Arc::clone(&provider.id), provider)).collect();
-        Self { providers, header_slots, query_slots }
+        Self { providers, sources: BTreeMap::new(), header_slots, query_slots }
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<&Arc<Provider>> {
@@ -233,6 +271,13 @@ impl Provider {
     pub(crate) fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
     }
+}
+
+/// An entry in the form of a catalogue file, as JSON.
+pub(crate) fn read_file(text: &str) -> Result<serde_json::Value, String> {
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    serde_json::to_value(table).map_err(|error| error.to_string())
 }
 
 /// One built-in entry on its own, for its emulator.

@@ -6,7 +6,7 @@ mod pool;
 mod reply;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -28,7 +28,8 @@ const DOUBTFUL_AFTER: Duration = Duration::from_secs(1);
 /// Every provider's way out, decided once at start.
 pub(crate) struct Origins {
     connector: Connector,
-    destinations: HashMap<Arc<str>, Destination>,
+    /// Looked at when a connection is made; grows when the catalogue changes.
+    destinations: RwLock<HashMap<Arc<str>, Destination>>,
 }
 
 /// One thread's way out.
@@ -59,6 +60,19 @@ impl Origins {
         trust: &Trust,
         trusts: &HashMap<Arc<str>, Trust>,
     ) -> Self {
+        let origins = Self { connector, destinations: RwLock::default() };
+        origins.take(catalogue, trust, trusts);
+        origins
+    }
+
+    /// The ways of a catalogue that is about to be in force. Former ones stay for the calls that
+    /// are under way; no later one leads there.
+    pub(crate) fn take(
+        &self,
+        catalogue: &Catalogue,
+        trust: &Trust,
+        trusts: &HashMap<Arc<str>, Trust>,
+    ) {
         let destination = |provider: &Provider, host: &Host| {
             let destination = Destination {
                 host: host.base.host.clone(),
@@ -73,16 +87,20 @@ impl Origins {
         let destinations = catalogue
             .iter()
             .flat_map(|provider| provider.hosts.iter().map(|host| destination(provider, host)));
-        Self { connector, destinations: destinations.collect() }
+        self.destinations.write().unwrap_or_else(PoisonError::into_inner).extend(destinations);
     }
 
     /// Can this provider be reached at all, at every host it has? For `doctor`; sends nothing.
     pub(crate) async fn reach(&self, provider: &Provider) -> Result<(), ConnectError> {
-        let hosts = provider.hosts.iter().filter_map(|host| self.destinations.get(&host.key));
+        let hosts = provider.hosts.iter().filter_map(|host| self.of(&host.key));
         for destination in hosts {
-            self.connector.connect(destination, true).await?;
+            self.connector.connect(&destination, true).await?;
         }
         Ok(())
+    }
+
+    fn of(&self, key: &Arc<str>) -> Option<Destination> {
+        self.destinations.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 }
 
@@ -147,10 +165,10 @@ impl Upstream {
     async fn connect(&self, goal: &Goal, wants_h2: bool) -> Result<Lease, Refusal> {
         let provider = goal.provider();
         let key = &goal.host().key;
-        let Some(destination) = self.origins.destinations.get(key) else {
+        let Some(destination) = self.origins.of(key) else {
             return Err(unreachable(provider, "it is not configured"));
         };
-        let connecting = self.origins.connector.connect(destination, wants_h2);
+        let connecting = self.origins.connector.connect(&destination, wants_h2);
         let stream = connecting.await.map_err(|fault| match fault {
             ConnectError::TimedOut => {
                 let detail = format!("{} did not accept a connection in time.", provider.title);

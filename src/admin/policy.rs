@@ -150,12 +150,12 @@ fn read_target(members: &mut Members, house: &House, url: &str) -> Option<(Arc<P
             return None;
         }
     };
-    Some((Arc::clone(house.catalogue.get(provider)?), rest.to_owned()))
+    Some((house.catalogue.get(provider)?, rest.to_owned()))
 }
 
 /// Written as the provider writes it: its own host, and its base path taken off.
 fn providers_own(house: &House, asked: &BaseUrl) -> Option<(Arc<Provider>, String)> {
-    house.catalogue.iter().find_map(|provider| {
+    house.catalogue.now().iter().find_map(|provider| {
         provider.hosts.iter().find_map(|host| {
             let base = &host.base;
             let is_its =

@@ -1,6 +1,8 @@
-//! The catalogue as it is read: the settings' members plus `id`. Read only in
-//! this version; must never show a value of a secret, only the names of its
+//! The catalogue as it is read: the settings' members plus `id`. What changes it is below.
+//! Must never show a value of a secret, only the names of its
 //! fields.
+
+mod change;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,8 +21,18 @@ use super::house::House;
 use super::members::Members;
 use super::page;
 use super::refused::Refused;
+use crate::catalogue::InForce;
 use crate::provider::{Host, Hosts, Placement, Probe, Provider, Spot};
 use crate::refusal::{Reason, Refusal};
+
+pub(crate) use self::change::Refresh;
+
+pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
+    OpenApiRouter::new()
+        .routes(routes!(change::add))
+        .routes(routes!(change::set))
+        .routes(routes!(change::remove))
+}
 
 pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
@@ -56,6 +68,9 @@ struct ProviderView {
     timeouts: TimeoutsView,
     /// Where callers of the proxy may present their key, beside the usual places.
     slots: SlotsView,
+    /// `settings`: changed in the settings file alone. `operators`: written by these calls.
+    #[schema(value_type = Option<String>, example = "operators")]
+    managed_by: Option<&'static str>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -142,10 +157,12 @@ async fn list(call: Call, uri: Uri) -> Result<Answer, Refused> {
     let follows = |provider: &&Arc<Provider>| {
         after.as_ref().is_none_or(|after| provider.id.as_ref() > after.as_str())
     };
-    let providers: Vec<&Arc<Provider>> = call.house.catalogue.iter().filter(follows).collect();
+    let catalogue = call.house.catalogue.now();
+    let providers: Vec<&Arc<Provider>> = catalogue.iter().filter(follows).collect();
     let (providers, next_cursor) =
         page::split(providers, limit, |provider| provider.id.to_string());
-    let items: Vec<ProviderView> = providers.into_iter().map(|one| ProviderView::of(one)).collect();
+    let of = |one: &Arc<Provider>| ProviderView::of(one, &call.house.catalogue);
+    let items: Vec<ProviderView> = providers.into_iter().map(of).collect();
     Answer::ok(&Page { items, next_cursor })
 }
 
@@ -155,14 +172,22 @@ async fn list(call: Call, uri: Uri) -> Result<Answer, Refused> {
     responses((status = 200, description = "The provider.", body = ProviderView)))]
 async fn show(call: Call, Path(id): Path<String>) -> Result<Answer, Refused> {
     let Some(provider) = call.house.catalogue.get(&id) else {
-        let detail = "The catalogue has no provider of that id.";
-        return Err(Refusal::new(Reason::UnknownProvider, detail).into());
+        return Err(unknown());
     };
-    Answer::ok(&ProviderView::of(provider))
+    Answer::ok(&ProviderView::of(&provider, &call.house.catalogue))
+}
+
+fn unknown() -> Refused {
+    let detail = "The catalogue has no provider of that id.";
+    Refusal::new(Reason::UnknownProvider, detail).into()
 }
 
 impl ProviderView {
-    fn of(provider: &Provider) -> Self {
+    fn of(provider: &Provider, catalogue: &InForce) -> Self {
+        let managed_by = match catalogue.is_of_settings(&provider.id) {
+            true => Some("settings"),
+            false => catalogue.stored(&provider.id).map(|_| "operators"),
+        };
         let timeouts = provider.timeouts;
         let sockets = provider.sockets.iter();
         let hosts = || std::iter::once(&provider.hosts).chain(sockets.clone());
@@ -189,6 +214,7 @@ impl ProviderView {
                 idle_seconds: timeouts.idle.as_secs(),
                 total_seconds: timeouts.total.as_ref().map_or(0, Duration::as_secs),
             },
+            managed_by,
             slots: SlotsView {
                 headers: provider.slots.headers.clone(),
                 query: provider.slots.query.clone(),

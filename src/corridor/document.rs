@@ -42,7 +42,7 @@ pub(super) async fn read(
     let pointers: Vec<Pointer> = inbound.pointers().cloned().collect();
     for pointer in &pointers {
         if let Some(value) = document.member(pointer)? {
-            inbound.note_member(&value, &house.catalogue)?;
+            inbound.note_member(&value, &house.catalogue.now())?;
         }
     }
     Ok(Some(document))

@@ -63,6 +63,11 @@ fn parse(id: &str, text: &str) -> Result<toml::Table, BadProvider> {
     text.parse().map_err(|error: toml::de::Error| bad(id, "", error.message()))
 }
 
+/// A null has no meaning in a file; whoever writes an entry leaves the member out.
+pub(super) fn from_json(id: &str, members: &str) -> Result<toml::Table, BadProvider> {
+    serde_json::from_str(members).map_err(|error| bad(id, "", error.to_string()))
+}
+
 /// Lays the settings of one provider over the catalogue's, member by member, tables merged.
 pub(super) fn overlay(
     tables: &mut BTreeMap<String, toml::Table>,
@@ -113,8 +118,7 @@ pub(super) fn provider(
     table: toml::Table,
     origin: Option<&toml::Table>,
 ) -> Result<Provider, BadProvider> {
-    let raw: Raw =
-        table.try_into().map_err(|error: toml::de::Error| bad(id, "", error.message()))?;
+    let raw = read(id, table)?;
     let home = base_url(id, &raw)?;
     let fields = fields(id, &raw)?;
     let inject = placements(id, &raw, &fields)?;
@@ -146,6 +150,18 @@ pub(super) fn provider(
         timeouts,
         emulation: raw.emulator.map(emulation),
         id: id.into(),
+    })
+}
+
+fn read(id: &str, table: toml::Table) -> Result<Raw, BadProvider> {
+    table.clone().try_into().map_err(|error: toml::de::Error| {
+        // Every member may stand alone: the one that is wrong is wrong by itself, too.
+        let wrong = table.into_iter().find_map(|(member, value)| {
+            let alone = toml::Table::from_iter([(member.clone(), value)]);
+            let fault = alone.try_into::<Raw>().err()?;
+            Some(bad(id, &member, fault.message()))
+        });
+        wrong.unwrap_or_else(|| bad(id, "", error.message()))
     })
 }
 

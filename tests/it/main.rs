@@ -43,6 +43,8 @@ mod placements;
 #[cfg(test)]
 mod protocols;
 #[cfg(test)]
+mod providers;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod rewriting;
