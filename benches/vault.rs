@@ -16,6 +16,7 @@
 )]
 #[path = "../src"]
 mod house {
+    pub(crate) mod catalogue;
     pub(crate) mod client;
     pub mod clock;
     pub(crate) mod crypto;
@@ -34,10 +35,10 @@ mod house {
 use std::sync::Arc;
 use std::time::Duration;
 
-use house::vault::{Fresh, JobKind, JobState, NewSecret, Placed, Vault};
+use house::vault::{Fresh, JobKind, JobState, NewSecret, Placed, PlacedValue, Vault};
 use house::{
-    client, clock, crypto, failpoint, kms, net, policy, provider, quota, refusal, secret, store,
-    vault,
+    catalogue, client, clock, crypto, failpoint, kms, net, policy, provider, quota, refusal,
+    secret, store, vault,
 };
 use uuid::Uuid;
 
@@ -221,8 +222,7 @@ fn place(fields: &Fresh) -> Result<Placed, ()> {
     let value = secret::KeptBytes::copy_of(fields.field("api_key").ok_or(())?);
     let header = http::HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(value));
     Ok(Placed {
-        headers: vec![(http::header::AUTHORIZATION, header.map_err(|_| ())?)],
-        parameters: secret::KeptBytes::copy_of(b""),
+        values: vec![PlacedValue::Header(http::header::AUTHORIZATION, header.map_err(|_| ())?)],
         needles: Arc::new(secret::Needles::new(Vec::new())),
         may_stay: true,
     })

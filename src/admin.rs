@@ -49,17 +49,18 @@ use self::house::{House, MOST_CHANGES};
 use self::pages::Pages;
 use self::rate::Rate;
 use crate::backup;
+use crate::catalogue::InForce;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::limiter::{self, Limiter};
 use crate::net::TlsFiles;
-use crate::provider::Catalogue;
 use crate::roster::Roster;
 use crate::store::Store;
 use crate::vault::{Vault, Warden};
 
 pub(crate) use self::local::{LocalError, LocalSocket};
 pub(crate) use self::open::{Figures, Part, Readiness};
+pub(crate) use self::providers::Refresh;
 pub(crate) use self::serve::Doors;
 
 #[derive(Clone, Debug)]
@@ -83,11 +84,12 @@ pub(crate) struct Parts {
     pub(crate) vault: Arc<Vault>,
     pub(crate) warden: Arc<Warden>,
     pub(crate) ledger: Ledger,
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: InForce,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(crate) tiers: limiter::Settings,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) backups: backup::Settings,
+    pub(crate) refresh: Refresh,
     pub(crate) figures: Figures,
     pub(crate) readiness: Readiness,
 }
@@ -113,6 +115,7 @@ impl Admin {
             limiter: parts.limiter,
             backups: parts.backups,
             making: backups::Making::default(),
+            refresh: parts.refresh,
             figures: parts.figures,
             readiness: parts.readiness,
             pages,

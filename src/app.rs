@@ -29,9 +29,11 @@ use self::lock::DataLock;
 pub(crate) use self::proof::{examine, prove_master_key, stray_master_key};
 pub use self::rescue::{Opener, Rescue, prove, restore};
 pub use self::setup::{AskPassphrase, Setup, Step};
+use self::ways::Ways;
 pub(crate) use self::ways::reach;
 use crate::admin::{self, Admin, Doors, LocalSocket};
 pub use crate::backup::{Step as RestoreStep, Verdict};
+use crate::catalogue::InForce;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::corridor;
@@ -39,7 +41,6 @@ use crate::emulator::Emulator;
 use crate::ledger::{Counting, Lane, Ledger, Opening};
 use crate::limiter::Limiter;
 use crate::net::{self, Accepted, Binding, Drain, ServerTls};
-use crate::provider::Catalogue;
 use crate::proxy::{self, Proxy};
 use crate::refusal::Reason;
 use crate::roster::Roster;
@@ -134,10 +135,9 @@ async fn ground(
 pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, StartError> {
     let (ground, lock) = ground(&config, clock, None).await?;
     let Ground { clock, store, metrics, roster, installation, setup } = ground;
-    let (catalogue, sandbox) = sandbox::catalogue(&config, mode).await?;
-    let catalogue = Arc::new(catalogue);
+    let (catalogue, sandbox) = sandbox::catalogue(&config, &store, mode).await?;
     let base = (store.clone(), clock.clone(), installation);
-    let vault = Vault::sealed(store.clone(), clock.clone(), Arc::clone(&catalogue), installation);
+    let vault = Vault::sealed(store.clone(), clock.clone(), catalogue.clone(), installation);
     let vault = Arc::new(vault.keeping_opened(&config.vault).anchored(&config.data_dir));
     vault.master_lies_in(config.master_place());
     tokio::spawn(Arc::clone(&vault).tend());
@@ -187,7 +187,7 @@ struct Rooms {
     warden: Arc<Warden>,
     /// Ends the proxy's connections.
     drain: Drain,
-    catalogue: Arc<Catalogue>,
+    catalogue: InForce,
     limiter: Arc<Limiter>,
     ledger: Ledger,
 }
@@ -202,12 +202,14 @@ impl Rooms {
         mode: Mode,
         (lanes, sandbox, lock, [writer, tending], setup): Carried,
     ) -> Result<Running, StartError> {
+        let ways = Arc::new(Ways::open(&config, &self.catalogue.now(), sandbox.as_ref())?);
+        let renew = ways::refresh(&ways, &self.catalogue, &self.vault);
         let (proxy, binding) = match mode {
             Mode::SocketOnly => (None, None),
             Mode::Serve { .. } => {
                 let admin = &config.admin;
                 let binding = Binding::bind(admin.listen, 1, admin.tls.as_ref())?;
-                (Some(self.start_proxy(&config, lanes, sandbox.as_ref())?), Some(binding))
+                (Some(self.start_proxy(&config, lanes, &ways)?), Some(binding))
             }
         };
         let certificates =
@@ -216,14 +218,14 @@ impl Rooms {
         let backups = tokio::spawn(self.schedule(&config, (mode, lock.node())));
         let expiring = expiry::Expiry::of(&self).tend();
         let expiring = tokio::spawn(expiring.instrument(telemetry::job("expiry")));
-        let feed = feed::follow(self.store.clone(), Arc::clone(&self.roster));
+        let feed = feed::follow(self.store.clone(), Arc::clone(&self.roster), renew.clone());
         let feed = tokio::spawn(feed.instrument(telemetry::job("feed")));
         let keeping = Arc::clone(&self.warden).keep().instrument(telemetry::job("warden"));
         let admin_address = binding.as_ref().map(Binding::address);
         let network = binding.and_then(|mut binding| binding.take());
         let network = network.map(|(socket, tls)| Accepted::new(socket, tls)).transpose()?;
         let local = LocalSocket::bind(&config.socket)?;
-        let admin = Admin::new(self.admin_parts(&config));
+        let admin = Admin::new(self.admin_parts(&config, renew));
         let (stop_admin, stopped) = tokio::sync::oneshot::channel();
         let serving = admin.serve(Doors { network, local: Some(local) }, async {
             // A dropped sender means the house is gone, which is a stop too.
@@ -249,13 +251,12 @@ impl Rooms {
         &self,
         config: &Config,
         lanes: Vec<Lane>,
-        sandbox: Option<&sandbox::Sandbox>,
+        ways: &Ways,
     ) -> Result<Proxy, StartError> {
         let settings = &config.proxy;
-        let origins = ways::origins(config, &self.catalogue, sandbox)?;
         let binding = Binding::bind(settings.listen, lanes.len(), settings.tls.as_ref())?;
         let house = corridor::House {
-            catalogue: Arc::clone(&self.catalogue),
+            catalogue: self.catalogue.clone(),
             roster: Arc::clone(&self.roster),
             vault: Arc::clone(&self.vault),
             limiter: Arc::clone(&self.limiter),
@@ -272,7 +273,7 @@ impl Rooms {
         };
         let parts = proxy::Parts {
             house: Arc::new(house),
-            origins: Arc::new(origins),
+            origins: ways.origins(),
             lanes,
             binding,
             max_head_bytes: settings.max_head_bytes,
@@ -281,7 +282,7 @@ impl Rooms {
         Ok(Proxy::start(parts)?)
     }
 
-    fn admin_parts(&self, config: &Config) -> admin::Parts {
+    fn admin_parts(&self, config: &Config, refresh: admin::Refresh) -> admin::Parts {
         let (metrics, ledger) = (self.metrics.clone(), self.ledger.clone());
         let limiter = Arc::clone(&self.limiter);
         let vault = Arc::clone(&self.vault);
@@ -308,7 +309,8 @@ impl Rooms {
             vault: Arc::clone(&self.vault),
             warden: Arc::clone(&self.warden),
             ledger: self.ledger.clone(),
-            catalogue: Arc::clone(&self.catalogue),
+            catalogue: self.catalogue.clone(),
+            refresh,
             tiers: config.limiter.clone(),
             limiter: Arc::clone(&self.limiter),
             backups: config.backup.clone(),

@@ -7,6 +7,7 @@ mod answer;
 mod browser;
 mod clean;
 mod credential;
+mod document;
 mod own;
 mod path;
 mod rewrite;
@@ -26,6 +27,7 @@ pub(crate) use self::own::{Identified, OwnCall};
 pub(crate) use self::path::{addressed, decoded_segments, percent_decoded};
 use self::rewrite::Place as Whereabouts;
 use self::trace::Trace;
+use crate::catalogue::InForce;
 use crate::client::{Client, Standing};
 use crate::clock::Clock;
 use crate::inject::{OutboundBody, inject};
@@ -33,7 +35,6 @@ use crate::ledger::Lane;
 use crate::limiter::Limiter;
 use crate::net;
 use crate::policy::{self, Permit};
-use crate::provider::Catalogue;
 use crate::refusal::{Reason, Refusal};
 use crate::roster::{Place, Roster};
 use crate::telemetry::Metrics;
@@ -42,7 +43,7 @@ use crate::vault::Vault;
 
 /// What all threads of the proxy share.
 pub(crate) struct House {
-    pub(crate) catalogue: Arc<Catalogue>,
+    pub(crate) catalogue: InForce,
     pub(crate) roster: Arc<Roster>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) limiter: Arc<Limiter>,
@@ -115,7 +116,7 @@ impl Corridor {
     /// Neither forwarded nor authenticated. None where the origin is not listed.
     pub(crate) fn preflight(&self, parts: &Parts) -> Option<Answer> {
         let House { pages, catalogue, .. } = &*self.house;
-        pages.preflight(&parts.headers, credential::is_announced(parts, catalogue))
+        pages.preflight(&parts.headers, credential::is_announced(parts, &catalogue.now()))
     }
 
     /// Who called, where what connected to us is a proxy of ours.
@@ -138,7 +139,12 @@ impl Corridor {
     async fn walk(&self, raw: &mut Raw, trace: &mut Trace) -> Result<Answer, Refusal> {
         let house = &*self.house;
         let Raw { parts, body, address } = raw;
-        let inbound = clean::clean(parts, body.as_ref(), house)?;
+        let mut inbound = clean::clean(parts, body.as_ref(), house)?;
+        let document = match inbound.has_key_in_body() {
+            // Boxed, so that ordinary calls do not carry the room for it.
+            true => Box::pin(document::read(&mut inbound, body, house)).await?,
+            false => None,
+        };
         let client = self.authenticate(&inbound, *address, trace).await?;
         let permit = self.authorize(&inbound, &client, *address)?;
         let (mut head, host_form) = inbound.into_head();
@@ -151,11 +157,12 @@ impl Corridor {
         };
         trace.counted(&admission);
         let opened = house.vault.open(&permit, &selected, moment)?;
-        let body = match body.take() {
-            Some(incoming) => {
+        let body = match (document, body.take()) {
+            (Some(document), _) => OutboundBody::of_document(document, &trace.bytes_in()),
+            (None, Some(incoming)) => {
                 OutboundBody::of(incoming, trace.bytes_in(), house.settings.max_body_bytes)
             }
-            None => OutboundBody::Empty,
+            (None, None) => OutboundBody::Empty,
         };
         let (outbound, needles) = inject(head, body, &permit, opened)?;
         // Whoever was revoked while this call walked does not leave any more.
@@ -210,7 +217,7 @@ impl Corridor {
             if found.as_ref().is_some_and(|other| other.id != client.id) {
                 return Err(credential::ambiguous());
             }
-            inbound.check_misplaced(presented, &self.house.catalogue)?;
+            inbound.check_misplaced(presented, &self.house.catalogue.now())?;
             found = Some(client);
         }
         Ok(found)

@@ -72,11 +72,11 @@ impl std::fmt::Display for EmulatorError {
 impl std::error::Error for EmulatorError {}
 
 impl Emulator {
-    /// Listens at once and serves on the current runtime. `key` is what every request must carry,
-    /// in every slot that the provider's `inject` names.
+    /// Listens at once and serves on the current runtime. `fields` are the secret that every
+    /// request must carry, in every slot that the provider's `inject` names.
     pub(crate) async fn start(
         provider: Arc<Provider>,
-        key: SecretBytes,
+        fields: Vec<(String, SecretBytes)>,
         listen: SocketAddr,
         identity: Identity,
     ) -> Result<Self, EmulatorError> {
@@ -87,7 +87,7 @@ impl Emulator {
         let listener = TcpListener::bind(listen).await.map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let (ca_pem, acceptor) = identity.into_acceptor()?;
-        let stage = Arc::new(Stage::new(provider, key));
+        let stage = Arc::new(Stage::new(provider, fields));
         let accepting = tokio::spawn(accept(listener, acceptor, Arc::clone(&stage)));
         Ok(Self { address, ca_pem, stage, accepting })
     }

@@ -4,21 +4,26 @@
 //! from anything a client sent.
 
 mod body;
+mod document;
+mod json;
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, HOST};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HOST};
 use http::request::Parts;
 use http::uri::PathAndQuery;
-use http::{HeaderName, HeaderValue, Request, Uri};
+use http::{HeaderName, HeaderValue, Method, Request, Uri};
+
+use base64::Engine as _;
 
 pub(crate) use self::body::{BodyFault, OutboundBody};
+pub(crate) use self::document::{Document, MOST_BYTES as MOST_DOCUMENT_BYTES};
 use crate::policy::Permit;
-use crate::provider::{Placement, Provider, Template};
+use crate::provider::{Host, Placement, Provider, Spot, Template};
 use crate::refusal::{Reason, Refusal};
 use crate::secret::{KeptBytes, Needles, SecretBytes};
-use crate::vault::{Fresh, Opened, Placed};
+use crate::vault::{Fresh, Opened, Placed, PlacedValue};
 
 /// A request's head after it was made clean: no credential, nothing hop-by-hop, no Host. It lies
 /// where it came in.
@@ -30,8 +35,29 @@ pub(crate) struct Head<'r> {
 
 /// A call that may leave. Only this room makes one.
 pub(crate) struct Outbound {
-    provider: Arc<Provider>,
+    goal: Goal,
     request: Request<OutboundBody>,
+}
+
+/// The provider, and at which of its hosts: looked up, never computed.
+#[derive(Clone)]
+pub(crate) struct Goal {
+    provider: Arc<Provider>,
+    at: usize,
+}
+
+impl Goal {
+    fn of(provider: &Arc<Provider>, path: &str) -> Self {
+        Self { provider: Arc::clone(provider), at: provider.hosts.of(path) }
+    }
+
+    pub(crate) fn provider(&self) -> &Arc<Provider> {
+        &self.provider
+    }
+
+    pub(crate) fn host(&self) -> &Host {
+        self.provider.hosts.host(self.at)
+    }
 }
 
 impl<'r> Head<'r> {
@@ -59,58 +85,91 @@ impl<'r> Head<'r> {
 }
 
 impl Outbound {
-    pub(crate) fn into_parts(self) -> (Arc<Provider>, Request<OutboundBody>) {
-        (self.provider, self.request)
+    pub(crate) fn into_parts(self) -> (Goal, Request<OutboundBody>) {
+        (self.goal, self.request)
     }
 }
 
 /// Places the opened fields as the catalogue says. The needles are what must not come back.
 pub(crate) fn inject(
     head: Head<'_>,
-    body: OutboundBody,
+    mut body: OutboundBody,
     permit: &Permit,
     opened: Opened,
 ) -> Result<(Outbound, Arc<Needles>), Refusal> {
-    let provider = Arc::clone(permit.provider());
-    let placed = opened.placed(|fields| place(&provider, fields))?;
-    let target = target(&provider, head.path(), &head.query, placed.parameters.expose())?;
-    let mut request = Request::new(body);
-    *request.method_mut() = std::mem::take(&mut head.parts.method);
-    *request.uri_mut() = Uri::from(target);
-    let headers = request.headers_mut();
-    std::mem::swap(headers, &mut head.parts.headers);
-    for (name, value) in &placed.headers {
-        headers.insert(name.clone(), value.clone());
+    let goal = Goal::of(permit.provider(), head.path());
+    let provider = goal.provider();
+    let placed = opened.placed(|fields| place(provider, fields))?;
+    let method = std::mem::take(&mut head.parts.method);
+    let filled = placed_for(provider, &placed, &method);
+    let target = target(&goal, (head.path(), &head.query), filled.clone())?;
+    let headers = &mut head.parts.headers;
+    for (placement, value) in filled {
+        match (&placement.spot, value) {
+            (_, PlacedValue::Header(name, value)) => {
+                headers.insert(name.clone(), value.clone());
+            }
+            (Spot::Json { pointer, .. }, PlacedValue::Text(value)) => {
+                body = body.with_member(pointer, value.expose())?;
+            }
+            // They stand in the target.
+            (_, PlacedValue::Text(_)) => {}
+        }
     }
-    headers.insert(HOST, provider.host.clone());
+    headers.insert(HOST, goal.host().header.clone());
     if !provider.rewrite.members.is_empty() {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
-    Ok((Outbound { provider, request }, Arc::clone(&placed.needles)))
+    let mut request = Request::new(body.ready());
+    *request.method_mut() = method;
+    *request.uri_mut() = Uri::from(target);
+    std::mem::swap(request.headers_mut(), &mut head.parts.headers);
+    Ok((Outbound { goal, request }, Arc::clone(&placed.needles)))
+}
+
+/// What is filled in a call of this method.
+fn placed_for<'p>(
+    provider: &'p Provider,
+    placed: &'p Placed,
+    method: &Method,
+) -> impl Iterator<Item = (&'p Placement, &'p PlacedValue)> + Clone {
+    let pairs = provider.inject.iter().zip(&placed.values);
+    pairs.filter(move |(placement, _)| placement.is_for(method))
 }
 
 /// The same for every call of one opening.
 fn place(provider: &Provider, fields: &Fresh) -> Result<Placed, Refusal> {
-    let mut headers = Vec::with_capacity(provider.inject.len());
-    let mut parameters = SecretBytes::new(Vec::new());
+    let mut values = Vec::with_capacity(provider.inject.len());
+    let mut needles = needles(provider, fields);
     let mut may_stay = true;
     for placement in &provider.inject {
         let value = fill(placement.template(), fields)?;
-        match placement {
-            Placement::Header { name, .. } => {
-                let value = KeptBytes::copy_of(value.expose());
-                may_stay &= value.may_stay();
-                headers.push((name.clone(), sensitive(value)?));
+        let mut header = |name: &HeaderName, value: &SecretBytes| {
+            let (value, fits) = sensitive(value)?;
+            may_stay &= fits;
+            Ok::<_, Refusal>(PlacedValue::Header(name.clone(), value))
+        };
+        let text = |value: SecretBytes| PlacedValue::Text(KeptBytes::copy_of(value.expose()));
+        values.push(match &placement.spot {
+            Spot::Header { name, .. } => header(name, &value)?,
+            Spot::Basic { .. } => {
+                let pair = basic(&value);
+                // An echo of the header would be the key in another dress.
+                let encoded = pair.expose().get(BASIC.len()..).unwrap_or_default();
+                needles.push(KeptBytes::copy_of(encoded));
+                header(&AUTHORIZATION, &pair)?
             }
-            Placement::Query { name, .. } => {
-                parameters = append_parameter(&parameters, name, &value);
-            }
-        }
+            Spot::Query { name, .. } => text(parameter(name, &value)),
+            Spot::Json { .. } => text(quoted(&value)),
+            Spot::Path { .. } => text(in_path(&value)),
+        });
     }
-    let parameters = KeptBytes::copy_of(parameters.expose());
-    let needles = needles(provider, fields);
-    may_stay &= parameters.may_stay() && needles.iter().all(KeptBytes::may_stay);
-    Ok(Placed { headers, parameters, needles: Arc::new(Needles::new(needles)), may_stay })
+    let fits = |value: &PlacedValue| match value {
+        PlacedValue::Header(..) => true,
+        PlacedValue::Text(value) => value.may_stay(),
+    };
+    may_stay &= values.iter().all(fits) && needles.iter().all(KeptBytes::may_stay);
+    Ok(Placed { values, needles: Arc::new(Needles::new(needles)), may_stay })
 }
 
 fn fill(template: &Template, fields: &Fresh) -> Result<SecretBytes, Refusal> {
@@ -120,36 +179,69 @@ fn fill(template: &Template, fields: &Fresh) -> Result<SecretBytes, Refusal> {
     })
 }
 
-/// The header owns the wiped bytes: they die with its last clone.
-fn sensitive(value: KeptBytes) -> Result<HeaderValue, Refusal> {
+/// The header owns the wiped bytes: they die with its last clone. False where they are too long to
+/// be kept.
+fn sensitive(value: &SecretBytes) -> Result<(HeaderValue, bool), Refusal> {
+    let value = KeptBytes::copy_of(value.expose());
+    let may_stay = value.may_stay();
     let mut header = HeaderValue::from_maybe_shared(Bytes::from_owner(value)).map_err(|_| {
         let detail = "The stored secret holds characters that no header may carry; enter it again.";
         Refusal::new(Reason::NoSecret, detail)
     })?;
     header.set_sensitive(true);
-    Ok(header)
+    Ok((header, may_stay))
 }
 
-/// Appended last, as the contract says. Exactly as long as needed, so that no copy is left behind.
-fn append_parameter(before: &SecretBytes, name: &str, value: &SecretBytes) -> SecretBytes {
-    let before = before.expose();
-    let encoded: usize =
-        value.expose().iter().map(|byte| if is_plain(*byte) { 1 } else { 3 }).sum();
-    let mut joined = Vec::with_capacity(before.len() + name.len() + encoded + 2);
-    joined.extend_from_slice(before);
-    if !before.is_empty() {
-        joined.push(b'&');
-    }
-    joined.extend_from_slice(name.as_bytes());
-    joined.push(b'=');
-    for byte in value.expose() {
+const BASIC: &[u8] = b"Basic ";
+
+/// The header's value; exactly as long as needed, so that no copy is left behind.
+fn basic(pair: &SecretBytes) -> SecretBytes {
+    let length = BASIC.len() + pair.expose().len().div_ceil(3) * 4;
+    let mut whole = vec![0; length];
+    let (scheme, encoded) = whole.split_at_mut(BASIC.len());
+    scheme.copy_from_slice(BASIC);
+    // It fits: the length is that of the encoding.
+    let _ = base64::engine::general_purpose::STANDARD.encode_slice(pair.expose(), encoded);
+    SecretBytes::new(whole)
+}
+
+/// `name=value`, escaped.
+fn parameter(name: &str, value: &SecretBytes) -> SecretBytes {
+    let lead = [name.as_bytes(), b"="].concat();
+    escaped_behind(&lead, value.expose(), is_plain)
+}
+
+/// Between the base path and the rest. The file's own slashes stay; a key's would be segments.
+fn in_path(value: &SecretBytes) -> SecretBytes {
+    escaped_behind(b"", value.expose(), |byte| is_plain(byte) || matches!(byte, b'/' | b':'))
+}
+
+/// Exactly as long as needed: a vector that grows leaves copies behind.
+fn escaped_behind(lead: &[u8], value: &[u8], is_plain: impl Fn(u8) -> bool) -> SecretBytes {
+    let encoded: usize = value.iter().map(|byte| if is_plain(*byte) { 1 } else { 3 }).sum();
+    let mut text = Vec::with_capacity(lead.len() + encoded);
+    text.extend_from_slice(lead);
+    for byte in value {
         if is_plain(*byte) {
-            joined.push(*byte);
+            text.push(*byte);
         } else {
-            joined.extend_from_slice(&percent(*byte));
+            text.extend_from_slice(&percent(*byte));
         }
     }
-    SecretBytes::new(joined)
+    SecretBytes::new(text)
+}
+
+/// As a JSON string. Fields and templates are printable, so quotes and backslashes are all that
+/// needs an escape.
+fn quoted(value: &SecretBytes) -> SecretBytes {
+    let value = value.expose();
+    let mut text = Vec::with_capacity(value.len() * 2 + 2);
+    text.push(b'"');
+    for byte in value {
+        json_escaped(*byte, b"\"\\", &mut text);
+    }
+    text.push(b'"');
+    SecretBytes::new(text)
 }
 
 /// What a query carries unescaped.
@@ -165,26 +257,35 @@ fn hex(nibble: u8) -> u8 {
     if nibble < 10 { b'0' + nibble } else { b'A' + nibble - 10 }
 }
 
-/// Base path + path + query, in one buffer that is wiped where it carries a key.
-fn target(
-    provider: &Provider,
-    path: &str,
-    query: &str,
-    placed: &[u8],
+/// Base path, placed beginning, path, query, placed parameters; in one buffer that is wiped where
+/// it carries a key.
+fn target<'p>(
+    goal: &Goal,
+    (path, query): (&str, &str),
+    filled: impl Iterator<Item = (&'p Placement, &'p PlacedValue)> + Clone,
 ) -> Result<PathAndQuery, Refusal> {
-    let base = &provider.base.path;
-    let mut target = Vec::with_capacity(base.len() + path.len() + query.len() + placed.len() + 2);
+    let base = &goal.host().base.path;
+    let text = |wanted: fn(&Spot) -> bool| {
+        filled.clone().filter_map(move |(placement, value)| match value {
+            PlacedValue::Text(value) if wanted(&placement.spot) => Some(value.expose()),
+            PlacedValue::Text(_) | PlacedValue::Header(..) => None,
+        })
+    };
+    let prefixes = || text(|spot| matches!(spot, Spot::Path { .. }));
+    let parameters = || text(|spot| matches!(spot, Spot::Query { .. }));
+    let placed: usize = prefixes().chain(parameters()).map(|text| text.len() + 1).sum();
+    let mut target = Vec::with_capacity(base.len() + path.len() + query.len() + placed + 1);
     target.extend_from_slice(base.as_bytes());
+    prefixes().for_each(|prefix| target.extend_from_slice(prefix));
     target.extend_from_slice(path.as_bytes());
-    for (part, mark) in [(query.as_bytes(), b'?'), (placed, b'&')] {
-        if !part.is_empty() {
-            target.push(if query.is_empty() { b'?' } else { mark });
-            target.extend_from_slice(part);
-        }
+    let own = Some(query.as_bytes()).filter(|query| !query.is_empty());
+    for (index, part) in own.into_iter().chain(parameters()).enumerate() {
+        target.push(if index == 0 { b'?' } else { b'&' });
+        target.extend_from_slice(part);
     }
     let bytes = match placed {
-        [] => Bytes::from(target),
-        [_, ..] => Bytes::from_owner(SecretBytes::new(target).into_zeroizing()),
+        0 => Bytes::from(target),
+        _ => Bytes::from_owner(SecretBytes::new(target).into_zeroizing()),
     };
     PathAndQuery::from_maybe_shared(bytes).map_err(|_| {
         Refusal::bad_request("The path or the query holds characters that no URL may carry.")
@@ -218,14 +319,14 @@ fn escaped(value: &[u8]) -> impl Iterator<Item = SecretBytes> {
     let forms = [
         written(value, |byte, text| url(byte, false, text)),
         written(value, |byte, text| url(byte, true, text)),
-        written(value, |byte, text| json(byte, b"\"\\", text)),
-        written(value, |byte, text| json(byte, b"\"\\/", text)),
+        written(value, |byte, text| json_escaped(byte, b"\"\\", text)),
+        written(value, |byte, text| json_escaped(byte, b"\"\\/", text)),
     ];
     forms.into_iter()
 }
 
 /// Some JSON writers escape the slash as well.
-fn json(byte: u8, escaped: &[u8], text: &mut Vec<u8>) {
+fn json_escaped(byte: u8, escaped: &[u8], text: &mut Vec<u8>) {
     if escaped.contains(&byte) {
         text.push(b'\\');
     }

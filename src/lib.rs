@@ -17,6 +17,7 @@ mod provider;
 mod policy;
 // keepers
 mod store;
+mod catalogue;
 mod kms;
 mod vault;
 mod roster;

@@ -5,7 +5,10 @@
 mod emulation;
 mod file;
 mod format;
+mod hosts;
 mod placement;
+mod placing;
+mod pointer;
 mod raw;
 mod rewrite;
 mod url;
@@ -17,9 +20,11 @@ use std::time::Duration;
 pub(crate) use self::emulation::{Canned, EmulatedRoute, Emulation};
 pub(crate) use self::file::{BadProvider, RESERVED_NAMES, is_provider_id};
 pub(crate) use self::format::KeyFormat;
-pub(crate) use self::placement::{Placement, Template};
+pub(crate) use self::hosts::{Host, Hosts};
+pub(crate) use self::placement::{Placement, Spot, Template};
+pub(crate) use self::pointer::Pointer;
 pub(crate) use self::rewrite::{Rewrite, escaped};
-pub(crate) use self::url::{BaseUrl, Scheme};
+pub(crate) use self::url::BaseUrl;
 
 /// One upstream API.
 #[derive(Debug)]
@@ -28,10 +33,8 @@ pub(crate) struct Provider {
     pub title: String,
     pub category: String,
     pub docs_url: Option<String>,
-    pub base: BaseUrl,
-    pub websocket: Option<BaseUrl>,
-    /// The Host header of every call, made once.
-    pub host: http::HeaderValue,
+    pub hosts: Hosts,
+    pub sockets: Option<Hosts>,
     pub fields: Vec<Field>,
     pub inject: Vec<Placement>,
     pub slots: Slots,
@@ -86,6 +89,8 @@ pub(crate) struct Timeouts {
 #[derive(Debug)]
 pub(crate) struct Catalogue {
     providers: BTreeMap<Arc<str>, Arc<Provider>>,
+    /// What each was made of: one that is made of the same is the same.
+    sources: BTreeMap<Arc<str>, toml::Table>,
     /// In the order of their names.
     header_slots: Vec<http::HeaderName>,
     query_slots: Vec<String>,
@@ -93,6 +98,16 @@ pub(crate) struct Catalogue {
 
 /// The stand-in that `serve --sandbox` adds; its name is known without it.
 pub(crate) const SANDBOX: &str = "sandbox";
+
+/// Entries of the settings, by id.
+pub(crate) type Layer = Vec<(String, toml::Table)>;
+
+/// An entry that operators wrote, its members as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Stored {
+    pub id: String,
+    pub members: String,
+}
 
 /// Slots that hold a client's credential whatever the catalogue says.
 const USUAL_HEADER_SLOTS: [&str; 11] = [
@@ -123,29 +138,55 @@ const USUAL_QUERY_SLOTS: [&str; 9] = [
 impl Catalogue {
     /// The built-in files with the settings' `[providers.*]` laid over them.
     pub(crate) fn build(settings: &[(String, toml::Table)]) -> Result<Self, BadProvider> {
+        Self::layered(&[], settings, None)
+    }
+
+    /// The built-in files, what operators wrote over them, and the settings over both. What is made
+    /// as in `former` is taken from there.
+    pub(crate) fn layered(
+        stored: &[Stored],
+        settings: &[(String, toml::Table)],
+        former: Option<&Self>,
+    ) -> Result<Self, BadProvider> {
         let built_in = file::built_in()?;
         let mut tables = built_in.clone();
+        for entry in stored {
+            file::overlay(&mut tables, &entry.id, &file::from_json(&entry.id, &entry.members)?)?;
+        }
         for (id, table) in settings {
             file::overlay(&mut tables, id, table)?;
         }
-        let provider = |(id, table): (String, toml::Table)| {
-            file::provider(&id, table, built_in.get(&id)).map(Arc::new)
-        };
-        Ok(Self::of(tables.into_iter().map(provider).collect::<Result<_, _>>()?))
+        let mut sources = BTreeMap::new();
+        let mut providers = Vec::with_capacity(tables.len());
+        for (id, table) in tables {
+            let known = former.and_then(|former| former.made_of(&id, &table));
+            let provider = match known {
+                Some(known) => known,
+                None => Arc::new(file::provider(&id, table.clone(), built_in.get(&id))?),
+            };
+            sources.insert(Arc::clone(&provider.id), table);
+            providers.push(provider);
+        }
+        Ok(Self { sources, ..Self::of(providers) })
+    }
+
+    fn made_of(&self, id: &str, table: &toml::Table) -> Option<Arc<Provider>> {
+        self.sources.get(id).filter(|source| *source == table)?;
+        self.providers.get(id).cloned()
     }
 
     /// The same catalogue with one provider replaced: the sandbox, once its port is known.
-    pub(crate) fn with(&self, provider: Provider) -> Self {
+    pub(crate) fn with(self, provider: Arc<Provider>) -> Self {
         let mut providers: Vec<Arc<Provider>> = self.providers.values().cloned().collect();
         providers.retain(|other| other.id != provider.id);
-        providers.push(Arc::new(provider));
-        Self::of(providers)
+        providers.push(provider);
+        Self { sources: self.sources, ..Self::of(providers) }
     }
 
     /// Without the provider of that name.
-    pub(crate) fn without(&self, id: &str) -> Self {
+    pub(crate) fn without(self, id: &str) -> Self {
         let kept = self.providers.values().filter(|provider| &*provider.id != id);
-        Self::of(kept.cloned().collect())
+        Self { sources: self.sources.clone(), ..Self::of(kept.cloned().collect()) }
     }
 
     fn of(providers: Vec<Arc<Provider>>) -> Self {
@@ -163,7 +204,7 @@ impl Catalogue {
         let header_slots = header_slots.iter().filter_map(|slot| slot.parse().ok()).collect();
         let providers =
             providers.into_iter().map(|provider| (Arc::clone(&provider.id), provider)).collect();
-        Self { providers, header_slots, query_slots }
+        Self { providers, sources: BTreeMap::new(), header_slots, query_slots }
     }
 
     pub(crate) fn get(&self, id: &str) -> Option<&Arc<Provider>> {
@@ -204,7 +245,8 @@ impl Provider {
     /// text each. Sealed inside the secret; what is not in the sealed list is not served.
     pub(crate) fn destinations(&self) -> Vec<String> {
         let mut list = self.destinations_of_calls();
-        list.extend(self.websocket.as_ref().map(|base| format!("to {}", base.canonical())));
+        let sockets = self.sockets.iter().flat_map(Hosts::iter);
+        list.extend(sockets.map(|host| format!("to {}", host.base.canonical())));
         list.sort_unstable();
         list.dedup();
         list
@@ -212,7 +254,8 @@ impl Provider {
 
     /// The part of them that a plain call reaches: a socket's new address closes no call.
     pub(crate) fn destinations_of_calls(&self) -> Vec<String> {
-        let mut list = vec![format!("to {}", self.base.canonical())];
+        let hosts = self.hosts.iter().map(|host| format!("to {}", host.base.canonical()));
+        let mut list: Vec<String> = hosts.collect();
         list.extend(self.inject.iter().map(|placement| format!("at {}", placement.canonical())));
         list
     }
@@ -220,15 +263,21 @@ impl Provider {
     /// The sandbox's own entry, pointed at the port on which it listens.
     #[must_use]
     pub(crate) fn at_port(mut self, port: u16) -> Self {
-        self.base = self.base.with_port(port);
-        self.rewrite = self.rewrite.at(&[self.base.clone()]);
-        self.host = file::host_header(&self.base).unwrap_or(self.host);
+        self.hosts = self.hosts.at_port(port);
+        self.rewrite = self.rewrite.at(&[self.hosts.home().base.clone()]);
         self
     }
 
     pub(crate) fn field(&self, name: &str) -> Option<&Field> {
         self.fields.iter().find(|field| field.name == name)
     }
+}
+
+/// An entry in the form of a catalogue file, as JSON.
+pub(crate) fn read_file(text: &str) -> Result<serde_json::Value, String> {
+    let table: toml::Table =
+        text.parse().map_err(|error: toml::de::Error| error.message().to_owned())?;
+    serde_json::to_value(table).map_err(|error| error.to_string())
 }
 
 /// One built-in entry on its own, for its emulator.
@@ -249,7 +298,21 @@ mod tests {
     fn every_built_in_file_is_a_provider() {
         let catalogue = Catalogue::build(&[]).unwrap();
         let ids: Vec<&str> = catalogue.iter().map(|provider| &*provider.id).collect();
-        assert_eq!(ids, ["anthropic", "massive", "openai", "polygon", "sandbox"]);
+        assert_eq!(
+            ids,
+            [
+                "alpaca",
+                "alpaca-paper",
+                "anthropic",
+                "fmp",
+                "ibkr",
+                "massive",
+                "openai",
+                "polygon",
+                "sandbox",
+                "taapi",
+            ]
+        );
     }
 
     #[test]
@@ -264,7 +327,7 @@ mod tests {
             [(String::from("polygon"), polygon), (String::from("acme"), acme.parse().unwrap())];
         let catalogue = Catalogue::build(&settings).unwrap();
         let polygon = catalogue.get("polygon").unwrap();
-        assert_eq!(polygon.base.canonical(), "https://other.example:443/v9");
+        assert_eq!(polygon.hosts.home().base.canonical(), "https://other.example:443/v9");
         let acme = catalogue.get("acme").unwrap();
         assert_eq!(acme.destinations(), ["at query token", "to https://api.acme.example:443/v1"]);
         assert!(catalogue.is_query_slot("token"));
@@ -286,6 +349,30 @@ mod tests {
     }
 
     #[test]
+    fn a_table_of_paths_tells_hosts_apart() {
+        let host = |catalogue: &Catalogue, path: &str| {
+            let hosts = &catalogue.get("alpaca").unwrap().hosts;
+            hosts.host(hosts.of(path)).base.canonical()
+        };
+        let catalogue = Catalogue::build(&[]).unwrap();
+        assert_eq!(host(&catalogue, "/v2/account"), "https://api.alpaca.markets:443/");
+        assert_eq!(host(&catalogue, "/v2/stocks/bars"), "https://data.alpaca.markets:443/");
+        assert_eq!(host(&catalogue, "/v2/stocksy"), "https://api.alpaca.markets:443/");
+        assert_eq!(host(&catalogue, "/v1beta3"), "https://data.alpaca.markets:443/");
+        // A base URL of the settings is every REST host's, but for those that they name.
+        let moved = |text: &str| {
+            let settings = [(String::from("alpaca"), text.parse().unwrap())];
+            let catalogue = Catalogue::build(&settings).unwrap();
+            (host(&catalogue, "/v2/account"), host(&catalogue, "/v2/stocks/bars"))
+        };
+        let one = String::from("https://one.example:443/");
+        let two = String::from("https://two.example:443/");
+        assert_eq!(moved("base_url = \"https://one.example\""), (one.clone(), one.clone()));
+        let named = "base_url = \"https://one.example\"\nhosts.data = \"https://two.example\"";
+        assert_eq!(moved(named), (one, two));
+    }
+
+    #[test]
     fn a_wrong_entry_names_its_key() {
         let fault = |text: &str| {
             let settings = [(String::from("acme"), text.parse().unwrap())];
@@ -297,5 +384,33 @@ mod tests {
         assert!(plain.starts_with("providers.acme.base_url: "), "{plain}");
         let unknown = fault("base_url = \"https://a.example\"\ncategory = \"x\"\nbase = 1");
         assert!(unknown.contains("unknown field `base`"), "{unknown}");
+        let placed = |inject: &str| {
+            fault(&format!(
+                "base_url = \"https://a.example\"\ncategory = \"x\"\ninject = [{inject}]"
+            ))
+        };
+        for (inject, wanted) in [
+            ("{at = \"json\"}", "`pointer` is missing"),
+            ("{at = \"json\", pointer = \"secret\"}", "`secret` is no JSON pointer"),
+            ("{at = \"path\", prefix = \"bot\"}", "`bot` is no plain beginning"),
+            ("{at = \"path\", prefix = \"/../{api_key}\"}", "is no plain beginning"),
+            ("{at = \"basic\", name = \"x\"}", "`name` means nothing"),
+            ("{at = \"basic\", user = \"a:b\"}", "has a colon"),
+            ("{at = \"query\", name = \"k\", methods = [\"get\"]}", "`get` is no method"),
+            ("{at = \"body\"}", "is no placement"),
+            ("{at = \"query\", name = \"k\", value = \"{other}\"}", "`{other}` is no field"),
+        ] {
+            let said = placed(inject);
+            assert!(
+                said.starts_with("providers.acme.inject[0]: ") && said.contains(wanted),
+                "{said}"
+            );
+        }
+        let paths = "base_url = \"https://a.example\"\ncategory = \"x\"\ninject = []\n\
+                     paths = [{ under = [\"/x\"], host = \"two\" }]";
+        assert_eq!(
+            fault(paths),
+            "providers.acme.paths[0].host: `two` is no host: `hosts` names none"
+        );
     }
 }

@@ -6,7 +6,7 @@ mod pool;
 mod reply;
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -16,9 +16,9 @@ use hyper::body::Incoming;
 use self::pool::{Lease, Pool, Unsent};
 pub(crate) use self::reply::{Reply, ReplyBody, ReplyFault};
 use crate::clock::Clock;
-use crate::inject::{BodyFault, Outbound, OutboundBody};
+use crate::inject::{BodyFault, Goal, Outbound, OutboundBody};
 use crate::net::{ConnectError, Connector, Deadlines, Destination, Trust};
-use crate::provider::{Catalogue, Provider};
+use crate::provider::{Catalogue, Host, Provider};
 use crate::refusal::{Reason, Refusal};
 
 /// A pooled connection that lay idle this long may be closing at this moment: what is sent on it is
@@ -28,7 +28,8 @@ const DOUBTFUL_AFTER: Duration = Duration::from_secs(1);
 /// Every provider's way out, decided once at start.
 pub(crate) struct Origins {
     connector: Connector,
-    destinations: HashMap<Arc<str>, Destination>,
+    /// Looked at when a connection is made; grows when the catalogue changes.
+    destinations: RwLock<HashMap<Arc<str>, Destination>>,
 }
 
 /// One thread's way out.
@@ -59,24 +60,47 @@ impl Origins {
         trust: &Trust,
         trusts: &HashMap<Arc<str>, Trust>,
     ) -> Self {
-        let destination = |provider: &Arc<Provider>| {
+        let origins = Self { connector, destinations: RwLock::default() };
+        origins.take(catalogue, trust, trusts);
+        origins
+    }
+
+    /// The ways of a catalogue that is about to be in force. Former ones stay for the calls that
+    /// are under way; no later one leads there.
+    pub(crate) fn take(
+        &self,
+        catalogue: &Catalogue,
+        trust: &Trust,
+        trusts: &HashMap<Arc<str>, Trust>,
+    ) {
+        let destination = |provider: &Provider, host: &Host| {
             let destination = Destination {
-                host: provider.base.host.clone(),
-                port: provider.base.port,
-                tls: provider.base.scheme.is_tls(),
+                host: host.base.host.clone(),
+                port: host.base.port,
+                tls: host.base.scheme.is_tls(),
                 allow_private: provider.allow_private_network,
                 trust: trusts.get(&provider.id).unwrap_or(trust).clone(),
                 patience: provider.timeouts.connect,
             };
-            (Arc::clone(&provider.id), destination)
+            (Arc::clone(&host.key), destination)
         };
-        Self { connector, destinations: catalogue.iter().map(destination).collect() }
+        let destinations = catalogue
+            .iter()
+            .flat_map(|provider| provider.hosts.iter().map(|host| destination(provider, host)));
+        self.destinations.write().unwrap_or_else(PoisonError::into_inner).extend(destinations);
     }
 
-    /// Can this provider be reached at all? For `doctor`; sends nothing.
-    pub(crate) async fn reach(&self, provider: &str) -> Option<Result<(), ConnectError>> {
-        let destination = self.destinations.get(provider)?;
-        Some(self.connector.connect(destination, true).await.map(drop))
+    /// Can this provider be reached at all, at every host it has? For `doctor`; sends nothing.
+    pub(crate) async fn reach(&self, provider: &Provider) -> Result<(), ConnectError> {
+        let hosts = provider.hosts.iter().filter_map(|host| self.of(&host.key));
+        for destination in hosts {
+            self.connector.connect(&destination, true).await?;
+        }
+        Ok(())
+    }
+
+    fn of(&self, key: &Arc<str>) -> Option<Destination> {
+        self.destinations.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
 }
 
@@ -99,18 +123,18 @@ impl Upstream {
         now_ns: u64,
         may_leave: &(dyn Fn() -> Result<(), Refusal> + Sync),
     ) -> Result<Reply, Refusal> {
-        let (provider, mut request) = outbound.into_parts();
+        let (goal, mut request) = outbound.into_parts();
         let wants_h2 = request.body().is_empty() || is_grpc(request.headers());
-        let Some((mut lease, age)) = self.pool.take(&provider.id, wants_h2, now_ns) else {
+        let Some((mut lease, age)) = self.pool.take(&goal.host().key, wants_h2, now_ns) else {
             // Boxed, like the second try: what is rare must not swell every call.
-            return Box::pin(self.send_afresh(&provider, request, wants_h2, may_leave)).await;
+            return Box::pin(self.send_afresh(&goal, request, wants_h2, may_leave)).await;
         };
         let again = if age >= DOUBTFUL_AFTER { Again::of(&request) } else { None };
         if lease.is_h2() {
-            for_h2(&provider, &mut request)?;
+            for_h2(&goal, &mut request)?;
         }
         let sending = lease.send(request);
-        let failed = match self.sent(&provider, lease, sending).await {
+        let failed = match self.sent(&goal, lease, sending).await {
             Ok(reply) => return Ok(reply),
             Err(failed) => failed,
         };
@@ -118,31 +142,33 @@ impl Upstream {
         let Some(request) = failed.again.or_else(|| again.map(Again::request)) else {
             return Err(failed.refusal);
         };
-        Box::pin(self.send_afresh(&provider, request, wants_h2, may_leave)).await
+        Box::pin(self.send_afresh(&goal, request, wants_h2, may_leave)).await
     }
 
     /// On a connection that nobody has used.
     async fn send_afresh(
         &self,
-        provider: &Arc<Provider>,
+        goal: &Goal,
         mut request: Request<OutboundBody>,
         wants_h2: bool,
         may_leave: &(dyn Fn() -> Result<(), Refusal> + Sync),
     ) -> Result<Reply, Refusal> {
-        let mut lease = self.connect(provider, wants_h2).await?;
+        let mut lease = self.connect(goal, wants_h2).await?;
         may_leave()?;
         if lease.is_h2() {
-            for_h2(provider, &mut request)?;
+            for_h2(goal, &mut request)?;
         }
         let sending = lease.send(request);
-        self.sent(provider, lease, sending).await.map_err(|failed| failed.refusal)
+        self.sent(goal, lease, sending).await.map_err(|failed| failed.refusal)
     }
 
-    async fn connect(&self, provider: &Arc<Provider>, wants_h2: bool) -> Result<Lease, Refusal> {
-        let Some(destination) = self.origins.destinations.get(&provider.id) else {
+    async fn connect(&self, goal: &Goal, wants_h2: bool) -> Result<Lease, Refusal> {
+        let provider = goal.provider();
+        let key = &goal.host().key;
+        let Some(destination) = self.origins.of(key) else {
             return Err(unreachable(provider, "it is not configured"));
         };
-        let connecting = self.origins.connector.connect(destination, wants_h2);
+        let connecting = self.origins.connector.connect(&destination, wants_h2);
         let stream = connecting.await.map_err(|fault| match fault {
             ConnectError::TimedOut => {
                 let detail = format!("{} did not accept a connection in time.", provider.title);
@@ -153,17 +179,18 @@ impl Upstream {
             | ConnectError::Unreachable(_)
             | ConnectError::Tls(_) => unreachable(provider, &fault.to_string()),
         })?;
-        let lease = self.pool.adopt(&provider.id, stream).await;
+        let lease = self.pool.adopt(key, stream).await;
         lease.map_err(|fault| unreachable(provider, &fault.to_string()))
     }
 
     /// Awaits what was handed over before: what is awaited holds nothing of the request.
     async fn sent(
         &self,
-        provider: &Arc<Provider>,
+        goal: &Goal,
         mut lease: Lease,
         sending: impl Future<Output = Result<Response<Incoming>, Unsent>>,
     ) -> Result<Reply, Failed> {
+        let provider = goal.provider();
         match self.deadlines.within(provider.timeouts.first_byte, sending).await {
             Ok(Ok(response)) => {
                 let patience = self.deadlines.patience(provider.timeouts.idle);
@@ -210,12 +237,13 @@ fn is_grpc(headers: &HeaderMap) -> bool {
 }
 
 /// HTTP/2 names scheme and authority beside the path, and wants no Host header.
-fn for_h2(provider: &Provider, request: &mut Request<OutboundBody>) -> Result<(), Refusal> {
+fn for_h2(goal: &Goal, request: &mut Request<OutboundBody>) -> Result<(), Refusal> {
+    let host = goal.host();
     request.headers_mut().remove(http::header::HOST);
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme = Some(if provider.base.scheme.is_tls() { Scheme::HTTPS } else { Scheme::HTTP });
+    parts.scheme = Some(if host.base.scheme.is_tls() { Scheme::HTTPS } else { Scheme::HTTP });
     parts.authority =
-        Authority::from_maybe_shared(bytes::Bytes::copy_from_slice(provider.host.as_bytes())).ok();
+        Authority::from_maybe_shared(bytes::Bytes::copy_from_slice(host.header.as_bytes())).ok();
     *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Refusal::internal())?;
     *request.version_mut() = Version::HTTP_2;
     Ok(())

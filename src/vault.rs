@@ -32,7 +32,7 @@ use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
 pub(crate) use self::anchor::{Anchors, FILE as ANCHORS};
-pub(crate) use self::fields::{Fresh, Placed};
+pub(crate) use self::fields::{Fresh, Placed, PlacedValue};
 pub(crate) use self::hierarchy::{Happening, KekView, Teller};
 use self::keyring::Keyring;
 pub(crate) use self::look::{Checked, Value, examine};
@@ -44,11 +44,12 @@ use self::snapshot::Snapshot;
 pub(crate) use self::snapshot::{Opened, Selected};
 pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
 pub(crate) use self::warden::{Bell, Hooks, UnsealError, Warden};
+use crate::catalogue::InForce;
 use crate::clock::{Clock, Moment};
 use crate::crypto::{self, label};
 use crate::kms::{KmsError, Master, Masters, Place};
 use crate::policy::Permit;
-use crate::provider::{Catalogue, Provider};
+use crate::provider::Provider;
 use crate::refusal::{FieldFault, Reason, Refusal};
 use crate::secret::SecretBytes;
 pub(crate) use crate::store::{JobKind, JobRow, JobState};
@@ -73,7 +74,7 @@ const SHORTEST_ROUND_NS: u64 = 1_000_000_000;
 pub(crate) struct Vault {
     store: Store,
     clock: Clock,
-    catalogue: Arc<Catalogue>,
+    catalogue: InForce,
     installation: Uuid,
     keep_ns: u64,
     /// The newest inventories that this node has seen.
@@ -115,13 +116,13 @@ impl Vault {
     pub(crate) fn sealed(
         store: Store,
         clock: Clock,
-        catalogue: Arc<Catalogue>,
+        catalogue: impl Into<InForce>,
         installation: Uuid,
     ) -> Self {
         Self {
             store,
             clock,
-            catalogue,
+            catalogue: catalogue.into(),
             installation,
             keep_ns: 0,
             anchors: Anchors::none(installation),
@@ -142,7 +143,7 @@ impl Vault {
     pub(crate) async fn open_house(
         store: Store,
         clock: Clock,
-        catalogue: Arc<Catalogue>,
+        catalogue: impl Into<InForce>,
         masters: Arc<Masters>,
         installation: Uuid,
     ) -> Result<Self, VaultError> {
@@ -261,7 +262,12 @@ impl Vault {
         let opened = selected.open(permit.provider(), now.monotonic_ns, self.keep_ns);
         opened.map_err(|fault| {
             tracing::error!(secret = %selected.secret_id(), %fault, "a selected version did not open");
-            Refusal::new(Reason::NoSecret, snapshot::DAMAGED)
+            // Between a changed provider and the new judgement of its secrets.
+            let detail = match selected.was_judged_for(permit.provider()) {
+                true => snapshot::DAMAGED,
+                false => snapshot::NEW_TARGET,
+            };
+            Refusal::new(Reason::NoSecret, detail)
         })
     }
 
@@ -323,6 +329,12 @@ impl Vault {
         self.opened.load_full().ok_or(VaultError::Sealed)
     }
 
+    /// The catalogue has changed: what was judged by the former one is judged anew.
+    pub(crate) async fn judge_anew(&self) -> Result<(), VaultError> {
+        let changing = self.changing.lock().await;
+        self.reload_locked(&changing).await
+    }
+
     async fn reload_locked(
         &self,
         _changing: &tokio::sync::MutexGuard<'_, ()>,
@@ -350,7 +362,8 @@ impl Vault {
         keyring.refresh(&self.store).await?;
         let stock = self.take_stock(&keyring).await?;
         let judge = |stored: &StoredSecret| stock.judge(stored);
-        let snapshot = Snapshot::prepare(&keyring, &self.catalogue, &stock.loaded.rows, &judge);
+        let snapshot =
+            Snapshot::prepare(&keyring, &self.catalogue.now(), &stock.loaded.rows, &judge);
         let mut findings: Vec<String> =
             stock.loaded.contradictions.iter().map(ToString::to_string).collect();
         findings.extend(keyring.findings());

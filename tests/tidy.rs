@@ -59,7 +59,7 @@ mod law {
     const PURE: &[&str] = &["secret", "clock", "crypto", "client", "policy", "quota", "inject"];
     const HTTP: &[&str] = &["corridor", "inject", "upstream", "emulator", "proxy", "admin"];
     const DOORS: &[&str] = &["proxy", "admin"];
-    const KEEPERS: &[&str] = &["store", "kms", "vault", "roster", "limiter", "ledger"];
+    const KEEPERS: &[&str] = &["store", "catalogue", "kms", "vault", "roster", "limiter", "ledger"];
     const CIPHERS: &[&str] = &["crypto"];
     const COMMANDS: &[&str] = &["cli"];
 

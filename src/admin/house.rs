@@ -9,12 +9,13 @@ use tokio::sync::{Mutex, Semaphore};
 use super::backups::Making;
 use super::open::{Figures, Readiness};
 use super::pages::Pages;
+use super::providers::Refresh;
 use super::rate::Rate;
 use crate::backup;
+use crate::catalogue::InForce;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::limiter::{self, Limiter};
-use crate::provider::Catalogue;
 use crate::roster::Roster;
 use crate::store::Store;
 use crate::vault::{Vault, Warden};
@@ -26,7 +27,7 @@ pub(super) struct House {
     pub(super) vault: Arc<Vault>,
     pub(super) warden: Arc<Warden>,
     pub(super) ledger: Ledger,
-    pub(super) catalogue: Arc<Catalogue>,
+    pub(super) catalogue: InForce,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(super) tiers: limiter::Settings,
     /// Asked what is left to a client key; admits nobody here.
@@ -34,6 +35,8 @@ pub(super) struct House {
     pub(super) backups: backup::Settings,
     /// Those that are being made now.
     pub(super) making: Making,
+    /// To be called when the entries of providers have changed.
+    pub(super) refresh: Refresh,
     pub(super) figures: Figures,
     pub(super) readiness: Readiness,
     pub(super) rate: Rate,

@@ -150,17 +150,19 @@ fn read_target(members: &mut Members, house: &House, url: &str) -> Option<(Arc<P
             return None;
         }
     };
-    Some((Arc::clone(house.catalogue.get(provider)?), rest.to_owned()))
+    Some((house.catalogue.get(provider)?, rest.to_owned()))
 }
 
 /// Written as the provider writes it: its own host, and its base path taken off.
 fn providers_own(house: &House, asked: &BaseUrl) -> Option<(Arc<Provider>, String)> {
-    house.catalogue.iter().find_map(|provider| {
-        let base = &provider.base;
-        let is_its =
-            (base.scheme, &base.host, base.port) == (asked.scheme, &asked.host, asked.port);
-        let rest = asked.path.strip_prefix(base.path.as_str()).filter(|_| is_its)?;
-        let is_whole = rest.is_empty() || rest.starts_with('/');
-        is_whole.then(|| (Arc::clone(provider), rest.to_owned()))
+    house.catalogue.now().iter().find_map(|provider| {
+        provider.hosts.iter().find_map(|host| {
+            let base = &host.base;
+            let is_its =
+                (base.scheme, &base.host, base.port) == (asked.scheme, &asked.host, asked.port);
+            let rest = asked.path.strip_prefix(base.path.as_str()).filter(|_| is_its)?;
+            let is_whole = rest.is_empty() || rest.starts_with('/');
+            is_whole.then(|| (Arc::clone(provider), rest.to_owned()))
+        })
     })
 }

@@ -1,7 +1,10 @@
-//! The catalogue as it is read: the settings' members plus `id`. Read only in
-//! this version; must never show a value of a secret, only the names of its
+//! The catalogue as it is read: the settings' members plus `id`. What changes it is below.
+//! Must never show a value of a secret, only the names of its
 //! fields.
 
+mod change;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,8 +21,18 @@ use super::house::House;
 use super::members::Members;
 use super::page;
 use super::refused::Refused;
-use crate::provider::{Placement, Probe, Provider, Template};
+use crate::catalogue::InForce;
+use crate::provider::{Host, Hosts, Placement, Probe, Provider, Spot};
 use crate::refusal::{Reason, Refusal};
+
+pub(crate) use self::change::Refresh;
+
+pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
+    OpenApiRouter::new()
+        .routes(routes!(change::add))
+        .routes(routes!(change::set))
+        .routes(routes!(change::remove))
+}
 
 pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
@@ -37,6 +50,11 @@ struct ProviderView {
     #[schema(example = "https://api.polygon.io:443")]
     base_url: String,
     websocket_url: Option<String>,
+    /// Further hosts, by name.
+    #[schema(example = json!({"data": "https://data.alpaca.markets:443"}))]
+    hosts: BTreeMap<String, String>,
+    /// Which paths are at which of the hosts; all others are at `base_url`.
+    paths: Vec<PathView>,
     /// The names of the fields that a secret of this provider has.
     #[schema(example = json!(["api_key"]))]
     fields: Vec<String>,
@@ -50,6 +68,9 @@ struct ProviderView {
     timeouts: TimeoutsView,
     /// Where callers of the proxy may present their key, beside the usual places.
     slots: SlotsView,
+    /// `settings`: changed in the settings file alone. `operators`: written by these calls.
+    #[schema(value_type = Option<String>, example = "operators")]
+    managed_by: Option<&'static str>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -57,11 +78,35 @@ struct ProviderView {
 struct PlacementView {
     #[schema(value_type = String, example = "header")]
     at: &'static str,
-    #[schema(example = "authorization")]
-    name: String,
     /// With the fields' names in braces.
     #[schema(example = "Bearer {api_key}")]
-    value: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<String>,
+    /// With `header` and `query`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// With `json`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pointer: Option<String>,
+    /// With `path`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    prefix: Option<String>,
+    /// With `basic`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    password: Option<String>,
+    /// Empty: filled whatever the method.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    methods: Vec<String>,
+}
+
+/// What lies under a path is at the host of that name.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProviderPath)]
+struct PathView {
+    under: Vec<String>,
+    host: String,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -112,10 +157,12 @@ async fn list(call: Call, uri: Uri) -> Result<Answer, Refused> {
     let follows = |provider: &&Arc<Provider>| {
         after.as_ref().is_none_or(|after| provider.id.as_ref() > after.as_str())
     };
-    let providers: Vec<&Arc<Provider>> = call.house.catalogue.iter().filter(follows).collect();
+    let catalogue = call.house.catalogue.now();
+    let providers: Vec<&Arc<Provider>> = catalogue.iter().filter(follows).collect();
     let (providers, next_cursor) =
         page::split(providers, limit, |provider| provider.id.to_string());
-    let items: Vec<ProviderView> = providers.into_iter().map(|one| ProviderView::of(one)).collect();
+    let of = |one: &Arc<Provider>| ProviderView::of(one, &call.house.catalogue);
+    let items: Vec<ProviderView> = providers.into_iter().map(of).collect();
     Answer::ok(&Page { items, next_cursor })
 }
 
@@ -125,22 +172,35 @@ async fn list(call: Call, uri: Uri) -> Result<Answer, Refused> {
     responses((status = 200, description = "The provider.", body = ProviderView)))]
 async fn show(call: Call, Path(id): Path<String>) -> Result<Answer, Refused> {
     let Some(provider) = call.house.catalogue.get(&id) else {
-        let detail = "The catalogue has no provider of that id.";
-        return Err(Refusal::new(Reason::UnknownProvider, detail).into());
+        return Err(unknown());
     };
-    Answer::ok(&ProviderView::of(provider))
+    Answer::ok(&ProviderView::of(&provider, &call.house.catalogue))
+}
+
+fn unknown() -> Refused {
+    let detail = "The catalogue has no provider of that id.";
+    Refusal::new(Reason::UnknownProvider, detail).into()
 }
 
 impl ProviderView {
-    fn of(provider: &Provider) -> Self {
+    fn of(provider: &Provider, catalogue: &InForce) -> Self {
+        let managed_by = match catalogue.is_of_settings(&provider.id) {
+            true => Some("settings"),
+            false => catalogue.stored(&provider.id).map(|_| "operators"),
+        };
         let timeouts = provider.timeouts;
+        let sockets = provider.sockets.iter();
+        let hosts = || std::iter::once(&provider.hosts).chain(sockets.clone());
+        let named = |(name, host): (&str, &Host)| (name.to_owned(), host.base.canonical());
         Self {
             id: provider.id.to_string(),
             title: provider.title.clone(),
             category: provider.category.clone(),
             docs_url: provider.docs_url.clone(),
-            base_url: provider.base.canonical(),
-            websocket_url: provider.websocket.as_ref().map(|base| base.canonical()),
+            base_url: provider.hosts.home().base.canonical(),
+            websocket_url: sockets.clone().next().map(|sockets| sockets.home().base.canonical()),
+            hosts: hosts().flat_map(Hosts::named).map(named).collect(),
+            paths: hosts().flat_map(Hosts::paths).map(PathView::of).collect(),
             fields: provider.fields.iter().map(|field| field.name.clone()).collect(),
             inject: provider.inject.iter().map(PlacementView::of).collect(),
             probe: provider.probe.as_ref().map(ProbeView::of),
@@ -154,6 +214,7 @@ impl ProviderView {
                 idle_seconds: timeouts.idle.as_secs(),
                 total_seconds: timeouts.total.as_ref().map_or(0, Duration::as_secs),
             },
+            managed_by,
             slots: SlotsView {
                 headers: provider.slots.headers.clone(),
                 query: provider.slots.query.clone(),
@@ -162,14 +223,42 @@ impl ProviderView {
     }
 }
 
+impl PathView {
+    fn of((under, host): (&str, &str)) -> Self {
+        Self { under: vec![under.to_owned()], host: host.to_owned() }
+    }
+}
+
 impl PlacementView {
     fn of(placement: &Placement) -> Self {
-        match placement {
-            Placement::Header { name, value } => {
-                Self { at: "header", name: name.to_string(), value: text(value) }
+        let methods = placement.methods.iter().map(ToString::to_string).collect();
+        let written = placement.template().written();
+        let plain = Self {
+            at: "",
+            value: None,
+            name: None,
+            pointer: None,
+            prefix: None,
+            user: None,
+            password: None,
+            methods,
+        };
+        match &placement.spot {
+            Spot::Header { name, .. } => {
+                Self { at: "header", name: Some(name.to_string()), value: Some(written), ..plain }
             }
-            Placement::Query { name, value } => {
-                Self { at: "query", name: name.clone(), value: text(value) }
+            Spot::Query { name, .. } => {
+                Self { at: "query", name: Some(name.clone()), value: Some(written), ..plain }
+            }
+            Spot::Json { pointer, .. } => {
+                let pointer = Some(pointer.to_string());
+                Self { at: "json", pointer, value: Some(written), ..plain }
+            }
+            Spot::Path { .. } => Self { at: "path", prefix: Some(written), ..plain },
+            Spot::Basic { .. } => {
+                let (user, password) = written.split_once(':').unwrap_or((&written, ""));
+                let (user, password) = (Some(user.to_owned()), Some(password.to_owned()));
+                Self { at: "basic", user, password, ..plain }
             }
         }
     }
@@ -183,29 +272,6 @@ impl ProbeView {
             ok: probe.ok.clone(),
             bad: probe.bad.clone(),
             bad_body: probe.bad_body.clone(),
-        }
-    }
-}
-
-/// The template as it was written: filled with the names of its own fields.
-fn text(template: &Template) -> String {
-    let names: Vec<(&str, String)> =
-        template.fields().map(|name| (name, format!("{{{name}}}"))).collect();
-    let written = template.fill(|wanted| {
-        let found = names.iter().find(|(name, _)| *name == wanted);
-        found.map(|(_, braced)| braced.as_bytes())
-    });
-    written.and_then(|text| text.expose_str().map(str::to_owned)).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_template_is_shown_as_it_was_written() {
-        for written in ["Bearer {api_key}", "{key_id}:{secret_key}", "plain"] {
-            assert_eq!(text(&Template::parse(written).unwrap()), written);
         }
     }
 }

@@ -64,7 +64,11 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         ),
         (Right::VerifyTrail, WhileSealed::Answers, vec![audit::verifying()]),
         (Right::ExplainPolicy, WhileSealed::Refuses, vec![policy::explaining()]),
-        (Right::Operate, WhileSealed::Refuses, vec![keys::changing(), secrets::changing()]),
+        (
+            Right::Operate,
+            WhileSealed::Refuses,
+            vec![keys::changing(), secrets::changing(), providers::changing()],
+        ),
         (
             Right::Administer,
             WhileSealed::Refuses,

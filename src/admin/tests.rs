@@ -26,6 +26,7 @@ use super::*;
 use crate::client::{Role, Tier};
 use crate::kms;
 use crate::ledger;
+use crate::provider::Catalogue;
 use crate::roster::NewClient;
 use crate::store::{AssetClass, ClientKeyRow, Settings as StoreSettings, Target};
 use crate::telemetry::Metrics;
@@ -107,7 +108,8 @@ async fn face_with(requests_per_minute: u64) -> Face {
         vault,
         warden,
         ledger,
-        catalogue,
+        catalogue: catalogue.into(),
+        refresh: Arc::new(|| Box::pin(async { Ok(()) })),
         backups: no_backups(folder.path()),
         limiter: Arc::new(Limiter::new(tiers.clone(), (clock.clone(), store.clone()), 100)),
         tiers,

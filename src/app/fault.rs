@@ -6,6 +6,7 @@ use std::fmt;
 use std::path::PathBuf;
 
 use crate::admin::LocalError;
+use crate::catalogue::OpenError;
 use crate::crypto::CryptoError;
 use crate::emulator::EmulatorError;
 use crate::kms::KmsError;
@@ -66,6 +67,7 @@ macro_rules! from_rooms {
 
 from_rooms!(
     LocalError,
+    OpenError,
     store::Error,
     ledger::Error,
     KmsError,

@@ -5,18 +5,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::admin::Refresh;
 use crate::roster::Roster;
 use crate::store::{self, Changed, Ear, Store};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
-pub(super) async fn follow(store: Store, roster: Arc<Roster>) {
+pub(super) async fn follow(store: Store, roster: Arc<Roster>, refresh: Refresh) {
     // What was changed before the house opened, nobody here can hold.
     let mut revision = None;
     let mut ear: Option<Ear> = None;
     let mut said = false;
     loop {
-        match look(&store, &roster, &mut revision, &mut ear).await {
+        match look(&store, (&roster, &refresh), &mut revision, &mut ear).await {
             Ok(true) => said = false,
             Ok(false) => return,
             Err(fault) => {
@@ -33,7 +34,7 @@ pub(super) async fn follow(store: Store, roster: Arc<Roster>) {
 /// One look, or one wait until something is told. False where there is no other node.
 async fn look(
     store: &Store,
-    roster: &Roster,
+    (roster, refresh): (&Roster, &Refresh),
     revision: &mut Option<i64>,
     ear: &mut Option<Ear>,
 ) -> Result<bool, store::Error> {
@@ -45,6 +46,7 @@ async fn look(
         *revision = Some(store.change_revision().await?);
         // Between the house's opening and this moment something may have been told.
         roster.lost_track().await?;
+        renew(refresh).await;
         return Ok(true);
     };
     let changes = store.changes_after(known).await?;
@@ -54,14 +56,22 @@ async fn look(
     }
     if changes.has_gap {
         roster.lost_track().await?;
+        renew(refresh).await;
     }
     for changed in changes.items {
         match changed {
             Changed::ClientKey(id) => roster.heard(id).await?,
             Changed::NewClientKeys => roster.heard_of_new_ones().await?,
+            Changed::Providers => renew(refresh).await,
         }
     }
     // Only now: what failed half-way is heard once more.
     *revision = Some(changes.revision);
     Ok(true)
+}
+
+async fn renew(refresh: &Refresh) {
+    if let Err(fault) = refresh().await {
+        tracing::error!(fault, "changed providers could not be taken over");
+    }
 }

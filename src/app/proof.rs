@@ -5,11 +5,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::{StartError, sandbox};
+use super::StartError;
+use crate::catalogue::InForce;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::kms;
-use crate::provider::Catalogue;
 use crate::store::Store;
 use crate::vault::{self, Anchors, Vault};
 
@@ -61,6 +61,6 @@ async fn look(config: &Config, store: &Store, clock: &Clock) -> Result<Vec<Strin
     let anchors = Anchors::read(&config.data_dir, installation.id);
     let ground = kms::Ground { store, clock, installation: installation.id };
     let masters = Arc::new(kms::gather(&config.master_place(), &ground, None).await?);
-    let catalogue = Catalogue::build(&config.providers)?.without(sandbox::ID);
-    Ok(vault::examine(store, masters, (&catalogue, &anchors), installation.id).await?)
+    let catalogue = InForce::open(store, config.providers.clone(), None).await?;
+    Ok(vault::examine(store, masters, (&catalogue.now(), &anchors), installation.id).await?)
 }

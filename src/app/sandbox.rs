@@ -5,11 +5,13 @@
 use std::sync::Arc;
 
 use super::{Mode, Rooms, StartError};
+use crate::catalogue::InForce;
 use crate::config::Config;
 use crate::crypto::token;
 use crate::emulator::{Emulator, Identity};
-use crate::provider::{self, Catalogue};
+use crate::provider;
 use crate::secret::SecretBytes;
+use crate::store::Store;
 use crate::vault::{NewSecret, VaultError};
 
 pub(super) const ID: &str = provider::SANDBOX;
@@ -24,11 +26,12 @@ pub(super) struct Sandbox {
 /// The catalogue of this start, with the stand-in in it or not.
 pub(super) async fn catalogue(
     config: &Config,
+    store: &Store,
     mode: Mode,
-) -> Result<(Catalogue, Option<Sandbox>), StartError> {
-    let catalogue = Catalogue::build(&config.providers)?;
+) -> Result<(InForce, Option<Sandbox>), StartError> {
+    let settings = config.providers.clone();
     if mode != (Mode::Serve { sandbox: true }) {
-        return Ok((catalogue.without(ID), None));
+        return Ok((InForce::open(store, settings, None).await?, None));
     }
     let provider = provider::built_in(ID)?;
     // A key of ours has the right randomness; under another prefix, so that nobody mistakes it.
@@ -37,8 +40,10 @@ pub(super) async fn catalogue(
     let key = || SecretBytes::new([b"sandbox-".as_slice(), random].concat());
     let identity = Identity::fresh()?;
     let stage = Arc::new(provider::built_in(ID)?);
-    let emulator = Emulator::start(stage, key(), config.sandbox, identity).await?;
-    let catalogue = catalogue.with(provider.at_port(emulator.address().port()));
+    let demanded = vec![(String::from("api_key"), key())];
+    let emulator = Emulator::start(stage, demanded, config.sandbox, identity).await?;
+    let own = provider.at_port(emulator.address().port());
+    let catalogue = InForce::open(store, settings, Some(own)).await?;
     Ok((catalogue, Some(Sandbox { emulator, key: Some(key()) })))
 }
 

@@ -7,11 +7,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::StartError;
+use crate::catalogue::InForce;
 use crate::client::{Role, Tier};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::kms;
-use crate::provider::Catalogue;
 use crate::roster::{NewClient, Roster};
 use crate::secret::SecretBytes;
 use crate::store::{AssetClass, ClientKeyRow, Installation, Store};
@@ -118,7 +118,7 @@ pub(super) async fn bind(config: &Config, ground: &super::Ground) -> Result<(), 
     let Ok(masters) = kms::gather(&config.master_place(), &asked, None).await else {
         return Ok(());
     };
-    let catalogue = Arc::new(Catalogue::build(&config.providers)?);
+    let catalogue = InForce::open(store, config.providers.clone(), None).await?;
     let vault = Vault::sealed(store.clone(), clock.clone(), catalogue, installation);
     let vault = vault.anchored(&config.data_dir);
     vault.unseal(Arc::new(masters)).await?;

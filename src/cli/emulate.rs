@@ -2,23 +2,19 @@
 //! SDKs and for trying the product without an account. Must never listen where other machines
 //! reach it.
 
-use std::io::Read;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::failure::Failure;
-use super::{Ground, Print};
+use super::{Ground, Print, input};
 use crate::emulator::{Emulator, Identity};
-use crate::provider;
+use crate::provider::{self, Provider};
 use crate::secret::SecretBytes;
-
-/// As long as the longest key that a secret may hold.
-const MOST_KEY_BYTES: u64 = 8192;
 
 #[derive(Args)]
 pub(super) struct Emulate {
@@ -27,7 +23,7 @@ pub(super) struct Emulate {
     /// Where to listen, on this machine alone; port 0: any
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     listen: SocketAddr,
-    /// Read the key that it demands from standard input
+    /// Read the key that it demands from standard input, as `secret add` does
     #[arg(long, required = true)]
     key_stdin: bool,
     /// Where to write the authority that signed its certificate, for the provider's ca_file
@@ -43,19 +39,25 @@ impl Emulate {
             let line = "an emulator listens on this machine alone; give a loopback address";
             return Err(Failure::usage(line));
         }
-        let key = key()?;
+        let provider =
+            provider::built_in(&self.provider).map_err(|bad| Failure::new(bad.to_string()))?;
+        let fields = key(&provider)?;
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .map_err(|error| Failure::new(format!("cannot start: {error}")))?;
-        runtime.block_on(self.serve(ground, key))
+        runtime.block_on(self.serve(ground, provider, fields))
     }
 
-    async fn serve(self, ground: &Ground, key: SecretBytes) -> Result<(), Failure> {
+    async fn serve(
+        self,
+        ground: &Ground,
+        provider: Provider,
+        fields: Vec<(String, SecretBytes)>,
+    ) -> Result<(), Failure> {
         let fault = |fault: &dyn std::fmt::Display| Failure::new(fault.to_string());
-        let provider = provider::built_in(&self.provider).map_err(|bad| fault(&bad))?;
         let identity = Identity::fresh().map_err(|error| fault(&error))?;
-        let emulator = Emulator::start(Arc::new(provider), key, self.listen, identity)
+        let emulator = Emulator::start(Arc::new(provider), fields, self.listen, identity)
             .await
             .map_err(|error| fault(&error))?;
         std::fs::write(&self.ca_file_out, emulator.ca_pem()).map_err(|error| {
@@ -75,19 +77,16 @@ impl Emulate {
     }
 }
 
-fn key() -> Result<SecretBytes, Failure> {
-    // Room for all of it at once: a vector that grows leaves copies behind.
-    let mut bytes = Vec::with_capacity(usize::try_from(MOST_KEY_BYTES).unwrap_or_default() + 1);
-    let read = std::io::stdin().lock().take(MOST_KEY_BYTES + 1).read_to_end(&mut bytes);
-    while bytes.last().is_some_and(u8::is_ascii_whitespace) {
-        bytes.pop();
-    }
-    let key = SecretBytes::new(bytes);
-    read.map_err(|error| Failure::new(format!("cannot read standard input: {error}")))?;
-    if key.is_empty() {
-        return Err(Failure::new("standard input holds no key; pipe any text in"));
-    }
-    Ok(key)
+/// What it demands, by field; the provider's own key belongs to nobody's stand-in, so a text is
+/// enough.
+fn key(provider: &Provider) -> Result<Vec<(String, SecretBytes)>, Failure> {
+    let names: Vec<String> = provider.fields.iter().map(|field| field.name.clone()).collect();
+    let values = input::piped(&names)?;
+    let secret = |(name, value): (String, Value)| {
+        let text = value.as_str().unwrap_or_default().trim();
+        (name, SecretBytes::copy_of(text.as_bytes()))
+    };
+    Ok(values.into_iter().map(secret).collect())
 }
 
 async fn told_to_end() -> std::io::Result<()> {

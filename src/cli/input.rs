@@ -68,7 +68,8 @@ fn prompted(provider: &str, fields: &[String]) -> Result<Map<String, Value>, Fai
     Ok(values)
 }
 
-fn piped(fields: &[String]) -> Result<Map<String, Value>, Failure> {
+/// From standard input alone.
+pub(super) fn piped(fields: &[String]) -> Result<Map<String, Value>, Failure> {
     let mut bytes = Vec::new();
     let read = std::io::stdin().lock().take(MOST_BYTES + 1).read_to_end(&mut bytes);
     let bytes = SecretBytes::new(bytes);

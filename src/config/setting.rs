@@ -345,6 +345,12 @@ pub(super) const OF_A_PROVIDER: &[Setting] = &[
     setting("websocket_url", Kind::Text, "\"\"", "joined like base_url"),
     setting("hosts", Kind::Table, "{}", "one of several hosts: NAME = \"https://…\""),
     setting(
+        "paths",
+        Kind::Array,
+        "[]",
+        "what is at which of them: { under = [\"/v2/stocks\"], host = \"NAME\" }",
+    ),
+    setting(
         "allow_private_network",
         Kind::Flag,
         "false",

@@ -68,8 +68,10 @@ pub(super) fn clean<'r>(
     }
     let (provider, rest, host_form) = address(path, host, &house.settings.domain)?;
     let hosts = own_hosts(parts, &house.settings.public_url);
+    // One view for the whole of it, however often it is changed meanwhile.
+    let catalogue = house.catalogue.now();
     let mut inbound = Inbound {
-        provider: house.catalogue.get(provider).cloned(),
+        provider: catalogue.get(provider).cloned(),
         rest_at: path.len() - rest.len(),
         parts,
         query: String::new(),
@@ -78,12 +80,12 @@ pub(super) fn clean<'r>(
         host_form,
         hosts,
     };
-    inbound.clean_query(&house.catalogue)?;
-    inbound.clean_headers(&house.catalogue, house.roster.takes_any_shape())?;
+    inbound.clean_query(&catalogue)?;
+    inbound.clean_headers(&catalogue, house.roster.takes_any_shape())?;
     if inbound.presented.stands_in(inbound.rest().as_bytes())
         || inbound.presented.stands_in(inbound.query.as_bytes())
     {
-        return Err(misplaced(&house.catalogue));
+        return Err(misplaced(&catalogue));
     }
     Ok(inbound)
 }
@@ -110,6 +112,24 @@ impl<'r> Inbound<'r> {
             return Err(misplaced(catalogue));
         }
         Ok(())
+    }
+
+    pub(super) fn parts(&self) -> &Parts {
+        self.parts
+    }
+
+    /// What stands in the body where the key belongs; of the head it is asked what was asked of a
+    /// credential there.
+    pub(super) fn note_member(
+        &mut self,
+        value: &[u8],
+        catalogue: &Catalogue,
+    ) -> Result<(), Refusal> {
+        self.presented.note(value)?;
+        match self.presented.as_bytes() == Some(value) {
+            true => self.check_misplaced(value, catalogue),
+            false => Ok(()),
+        }
     }
 
     pub(super) fn method(&self) -> &str {

@@ -165,7 +165,7 @@ impl<'c> OwnCall<'c> {
 
     fn gather(&self, presented: &mut Presented) -> Result<(), Refusal> {
         let House { catalogue, roster, .. } = self.rooms();
-        let any_shape = roster.takes_any_shape();
+        let (any_shape, catalogue) = (roster.takes_any_shape(), catalogue.now());
         for (name, value) in &self.raw.parts.headers {
             if catalogue.header_slot(name.as_str()).is_some() {
                 presented.note_header(value.as_bytes())?;

@@ -162,8 +162,10 @@ pub(super) fn location(value: &str, place: &Place<'_>) -> Option<String> {
     let provider = place.provider;
     let public = |rest: &str| [&place.public_base(), rest].concat();
     if value.starts_with('/') && !value.starts_with("//") {
-        let rest = value.strip_prefix(provider.base.path.as_str())?;
-        return Some(public(rest));
+        // Where several hosts differ in their base paths, the longest that fits is meant.
+        let bases = provider.hosts.iter().map(|host| host.base.path.as_str());
+        let rest = bases.filter_map(|base| value.strip_prefix(base)).min_by_key(|rest| rest.len());
+        return rest.map(public);
     }
     provider.rewrite.prefixes.iter().find_map(|prefix| {
         let rest = value.strip_prefix(prefix.plain.as_str())?;

@@ -2,32 +2,70 @@
 //! `inject` places it? Compared in time that does not depend on
 //! the content.
 
+use base64::Engine as _;
+use http::HeaderName;
+use http::header::AUTHORIZATION;
 use http::request::Parts;
 
-use crate::provider::{Placement, Provider};
+use crate::provider::{Placement, Pointer, Provider, Spot};
 use crate::secret::{SecretBytes, same};
 
-/// True if every slot holds the key, once.
-pub(super) fn is_carried(provider: &Provider, key: &SecretBytes, head: &Parts) -> bool {
-    provider.inject.iter().all(|placement| {
-        let Some(wanted) = placement.template().fill(|_| Some(key.expose())) else {
-            return false;
-        };
-        match placement {
-            Placement::Header { name, .. } => {
-                let mut values = head.headers.get_all(name).iter();
-                let first =
-                    values.next().is_some_and(|value| same(value.as_bytes(), wanted.expose()));
-                first && values.next().is_none()
-            }
-            Placement::Query { name, .. } => {
-                let query = head.uri.query().unwrap_or_default();
-                let mut values = values_of(query, name);
-                let first = values.next().is_some_and(|value| same(&value, wanted.expose()));
-                first && values.next().is_none()
-            }
+/// The secret that a stand-in demands: the same text for every field, or a value for each.
+pub(super) fn value_of<'k>(fields: &'k [(String, SecretBytes)], name: &str) -> Option<&'k [u8]> {
+    let named = fields.iter().find(|(field, _)| field == name);
+    named.map(|(_, value)| value.expose())
+}
+
+/// True if every slot that this method has holds the key, once.
+pub(super) fn is_carried(
+    provider: &Provider,
+    fields: &[(String, SecretBytes)],
+    (head, body): (&Parts, &[u8]),
+) -> bool {
+    let mut slots = provider.inject.iter().filter(|placement| placement.is_for(&head.method));
+    slots.all(|placement| holds(placement, fields, (head, body)))
+}
+
+fn holds(
+    placement: &Placement,
+    fields: &[(String, SecretBytes)],
+    (head, body): (&Parts, &[u8]),
+) -> bool {
+    let Some(wanted) = placement.template().fill(|name| value_of(fields, name)) else {
+        return false;
+    };
+    let wanted = wanted.expose();
+    match &placement.spot {
+        Spot::Header { name, .. } => in_header(head, name, wanted),
+        Spot::Basic { .. } => {
+            let pair = base64::engine::general_purpose::STANDARD.encode(wanted);
+            in_header(head, &AUTHORIZATION, format!("Basic {pair}").as_bytes())
         }
-    })
+        Spot::Query { name, .. } => {
+            let query = head.uri.query().unwrap_or_default();
+            let mut values = values_of(query, name);
+            let first = values.next().is_some_and(|value| same(&value, wanted));
+            first && values.next().is_none()
+        }
+        Spot::Path { .. } => {
+            let path = decoded(head.uri.path());
+            path.get(..wanted.len()).is_some_and(|start| same(start, wanted))
+        }
+        // Like the product, it has nothing to say of a request without a body.
+        Spot::Json { pointer, .. } => body.is_empty() || in_body(body, pointer, wanted),
+    }
+}
+
+fn in_header(head: &Parts, name: &HeaderName, wanted: &[u8]) -> bool {
+    let mut values = head.headers.get_all(name).iter();
+    let first = values.next().is_some_and(|value| same(value.as_bytes(), wanted));
+    first && values.next().is_none()
+}
+
+fn in_body(body: &[u8], pointer: &Pointer, wanted: &[u8]) -> bool {
+    let body: Option<serde_json::Value> = serde_json::from_slice(body).ok();
+    let member = body.as_ref().and_then(|body| body.pointer(&pointer.to_string())?.as_str());
+    member.is_some_and(|value| same(value.as_bytes(), wanted))
 }
 
 /// The decoded values of one query parameter.

@@ -27,7 +27,8 @@ const SLOW: Duration = Duration::from_secs(2);
 /// What every connection of one stand-in shares.
 pub(super) struct Stage {
     provider: Arc<Provider>,
-    key: SecretBytes,
+    /// The secret that it demands, by field.
+    fields: Vec<(String, SecretBytes)>,
     answered: AtomicU64,
     pub(super) seen: Seen,
 }
@@ -43,8 +44,8 @@ enum Demand {
 }
 
 impl Stage {
-    pub(super) fn new(provider: Arc<Provider>, key: SecretBytes) -> Self {
-        Self { provider, key, answered: AtomicU64::new(0), seen: Seen::default() }
+    pub(super) fn new(provider: Arc<Provider>, fields: Vec<(String, SecretBytes)>) -> Self {
+        Self { provider, fields, answered: AtomicU64::new(0), seen: Seen::default() }
     }
 }
 
@@ -98,14 +99,14 @@ async fn read(mut body: Incoming) -> (Vec<u8>, u64) {
 }
 
 async fn answer(stage: &Stage, emulation: &Emulation, head: &Parts, body: &[u8]) -> Response<Reel> {
-    if !key::is_carried(&stage.provider, &stage.key, head) {
+    if !key::is_carried(&stage.provider, &stage.fields, (head, body)) {
         return canned(&emulation.unauthorized);
     }
     match Demand::of(head) {
         None => routed(emulation, head, body),
         Some(Demand::Unauthorized) => canned(&emulation.unauthorized),
         Some(Demand::TooMany) => {
-            let mut response = fault(StatusCode::TOO_MANY_REQUESTS, "too many requests");
+            let mut response = canned(&emulation.too_many);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
             response
         }
@@ -141,10 +142,17 @@ fn play(
         let reel = Reel::events(&route.events, route.event_gap_ms);
         return typed(route.answer.status, "text/event-stream", reel);
     }
-    let page = page(head).min(route.pages.max(1));
-    let mut text = filled(&route.answer.body, names, page);
-    if page < route.pages {
-        insert_next_url(&mut text, head, page + 1);
+    let page = page(route, head).min(route.pages.max(1));
+    let follows = page < route.pages;
+    let mut text = filled(&route.answer.body, names, (page, follows));
+    if route.pages > 1 {
+        match route.next.as_str() {
+            "" => {}
+            "next_url" if !follows => {}
+            "next_url" => insert(&mut text, "next_url", &next_url(route, head, page + 1)),
+            member if follows => insert(&mut text, member, &(page + 1).to_string().into()),
+            member => insert(&mut text, member, &serde_json::Value::Null),
+        }
     }
     typed(route.answer.status, &route.answer.content_type, Reel::whole(text))
 }
@@ -169,8 +177,8 @@ fn names_in<'a>(pattern: &'a str, path: &str) -> Option<Vec<(&'a str, String)>> 
     segments.next().is_none().then_some(names)
 }
 
-/// Puts names and `{page}` into a body. Any other brace is the JSON's own.
-fn filled(body: &str, names: &[(&str, String)], page: u32) -> String {
+/// Puts names, `{page}` and `{more}` into a body. Any other brace is the JSON's own.
+fn filled(body: &str, names: &[(&str, String)], page: (u32, bool)) -> String {
     let mut text = String::with_capacity(body.len());
     let mut rest = body;
     while let Some((before, after)) = rest.split_once('{') {
@@ -189,9 +197,15 @@ fn filled(body: &str, names: &[(&str, String)], page: u32) -> String {
     text
 }
 
-fn replacement(name: &str, names: &[(&str, String)], page: u32) -> Option<String> {
-    if name == "page" {
-        return Some(page.to_string());
+fn replacement(
+    name: &str,
+    names: &[(&str, String)],
+    (page, follows): (u32, bool),
+) -> Option<String> {
+    match name {
+        "page" => return Some(page.to_string()),
+        "more" => return Some(follows.to_string()),
+        _ => {}
     }
     let (_, value) = names.iter().find(|(known, _)| *known == name)?;
     let quoted = serde_json::Value::from(value.as_str()).to_string();
@@ -199,24 +213,34 @@ fn replacement(name: &str, names: &[(&str, String)], page: u32) -> Option<String
     Some(quoted.strip_prefix('"')?.strip_suffix('"')?.to_owned())
 }
 
-fn page(head: &Parts) -> u32 {
+fn page(route: &EmulatedRoute, head: &Parts) -> u32 {
     let query = head.uri.query().unwrap_or_default();
-    let cursor = key::values_of(query, "cursor").next().unwrap_or_default();
-    let number = std::str::from_utf8(&cursor).ok().and_then(|text| text.parse().ok());
-    number.unwrap_or(1).max(1)
+    let cursor = key::values_of(query, &route.cursor).next().unwrap_or_default();
+    let cursor = String::from_utf8(cursor).unwrap_or_default();
+    let digits = cursor.trim_start_matches(|letter: char| !letter.is_ascii_digit());
+    match digits.parse::<u32>() {
+        // It names the last that the caller has seen.
+        Ok(seen) if route.next.is_empty() => seen.saturating_add(1),
+        Ok(page) => page.max(1),
+        Err(_) => 1,
+    }
 }
 
-/// As the last member of the object, absolute, on the host that the caller named.
-fn insert_next_url(text: &mut String, head: &Parts, page: u32) {
+/// Absolute, on the host that the caller named.
+fn next_url(route: &EmulatedRoute, head: &Parts, page: u32) -> serde_json::Value {
+    let named = head.headers.get(HOST).and_then(|host| host.to_str().ok());
+    let host = named.or_else(|| head.uri.authority().map(|host| host.as_str()));
+    let host = host.unwrap_or_default();
+    format!("https://{host}{}?{}={page}", head.uri.path(), route.cursor).into()
+}
+
+/// As the last member of the object.
+fn insert(text: &mut String, member: &str, value: &serde_json::Value) {
     let Some(object) = text.trim_end().strip_suffix('}') else {
         return;
     };
-    let named = head.headers.get(HOST).and_then(|host| host.to_str().ok());
-    let host = named.or_else(|| head.uri.authority().map(|host| host.as_str()));
-    let url = format!("https://{}{}?cursor={page}", host.unwrap_or_default(), head.uri.path());
-    let url = serde_json::Value::from(url);
     let comma = if object.trim_end().ends_with('{') { "" } else { "," };
-    *text = format!("{object}{comma}\"next_url\":{url}}}");
+    *text = format!("{object}{comma}\"{member}\":{value}}}");
 }
 
 fn wants_stream(body: &[u8]) -> bool {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::*;
-use crate::provider::{Placement, Template, built_in};
+use crate::provider::{Placement, Spot, Template, built_in};
 
 const KEY: &str = "emulated-real-key-0123456789";
 const AGGS: &str = "v2/aggs/ticker/X:BTCUSD/range/1/day/2024-01-01/2024-01-31";
@@ -20,8 +20,9 @@ impl Scene {
     async fn of(provider: Provider) -> Self {
         let listen = "127.0.0.1:0".parse().unwrap();
         let identity = Identity::fresh().unwrap();
-        let key = SecretBytes::copy_of(KEY.as_bytes());
-        let emulator = Emulator::start(Arc::new(provider), key, listen, identity).await.unwrap();
+        let field = |name: &str| (name.to_owned(), SecretBytes::copy_of(KEY.as_bytes()));
+        let fields = provider.fields.iter().map(|known| field(&known.name)).collect();
+        let emulator = Emulator::start(Arc::new(provider), fields, listen, identity).await.unwrap();
         let client = Self::client(&emulator, reqwest::Client::builder());
         Self { emulator, client }
     }
@@ -68,7 +69,8 @@ async fn without_the_real_key_the_provider_says_no_in_its_own_words() {
 async fn a_key_in_the_query_is_demanded_there() {
     let mut provider = built_in("sandbox").unwrap();
     let value = Template::parse("k-{api_key}").unwrap();
-    provider.inject = vec![Placement::Query { name: String::from("apikey"), value }];
+    let spot = Spot::Query { name: String::from("apikey"), value };
+    provider.inject = vec![Placement { spot, methods: Vec::new() }];
     let scene = Scene::of(provider).await;
     let status = async |query: &str| {
         let url = scene.url(&format!("v1/marketstatus/now?{query}"));
@@ -194,6 +196,66 @@ async fn an_echo_shows_what_arrived_and_is_remembered() {
     assert_eq!((seen[1].body_len, seen[1].method.as_str()), (200_000, "POST"));
 }
 
+/// The call with the key in every slot of the provider.
+fn dressed(
+    scene: &Scene,
+    provider: &Provider,
+    route: &crate::provider::EmulatedRoute,
+) -> reqwest::RequestBuilder {
+    let method: http::Method = route.method.parse().unwrap();
+    let path = route.path.trim_start_matches('/').replace(['{', '}'], "");
+    let mut request = scene.client.request(method.clone(), scene.url(&path));
+    for placement in provider.inject.iter().filter(|placement| placement.is_for(&method)) {
+        let filled = placement.template().fill(|_| Some(KEY.as_bytes())).unwrap();
+        let value = filled.expose_str().unwrap();
+        request = match &placement.spot {
+            Spot::Header { name, .. } => request.header(name, value),
+            Spot::Query { name, .. } => request.query(&[(name, value)]),
+            Spot::Json { pointer, .. } => {
+                request.json(&serde_json::json!({&pointer.names()[0]: value}))
+            }
+            Spot::Path { .. } | Spot::Basic { .. } => panic!("no built-in file has it yet"),
+        };
+    }
+    request
+}
+
+#[tokio::test]
+async fn every_route_of_every_file_answers_the_real_key_and_nobody_else() {
+    for known in crate::provider::Catalogue::build(&[]).unwrap().iter() {
+        let emulation = known.emulation.clone().expect("every built-in file has an emulator");
+        let scene = Scene::of(built_in(&known.id).unwrap()).await;
+        assert!(!emulation.routes.is_empty(), "{}", known.id);
+        for route in &emulation.routes {
+            let answer = dressed(&scene, known, route).send().await.unwrap();
+            let what = format!("{} {} {}", known.id, route.method, route.path);
+            assert_eq!(answer.status(), route.answer.status, "{what}");
+            for (name, value) in &emulation.headers {
+                assert_eq!(answer.headers()[name.as_str()], value.as_str(), "{what}");
+            }
+            let body = answer.text().await.unwrap();
+            if route.answer.content_type == "application/json" && !body.is_empty() {
+                serde_json::from_str::<serde_json::Value>(&body).expect(&what);
+            }
+            let bare = dressed(&scene, known, route).build().unwrap();
+            let mut url = bare.url().clone();
+            url.set_query(None);
+            let stranger =
+                scene.client.request(bare.method().clone(), url).json(&serde_json::json!({}));
+            let answer = stranger.send().await.unwrap();
+            assert_eq!(answer.status(), emulation.unauthorized.status, "{what}");
+            assert_eq!(answer.text().await.unwrap(), emulation.unauthorized.body);
+        }
+        let probe = known.probe.as_ref().expect("every built-in file has a probe");
+        let path = probe.path.split('?').next().unwrap();
+        let routed = emulation
+            .routes
+            .iter()
+            .any(|route| (&*route.path, &*route.method) == (path, &*probe.method));
+        assert!(routed, "{}: its probe is answered", known.id);
+    }
+}
+
 #[tokio::test]
 async fn stopped_it_ends_its_connections_and_frees_its_port() {
     let scene = sandbox().await;
@@ -208,7 +270,7 @@ async fn stopped_it_ends_its_connections_and_frees_its_port() {
 #[tokio::test]
 async fn what_cannot_start_says_why() {
     let start = async |provider: Provider, listen: &str| {
-        let key = SecretBytes::copy_of(KEY.as_bytes());
+        let key = vec![(String::from("api_key"), SecretBytes::copy_of(KEY.as_bytes()))];
         let identity = Identity::fresh().unwrap();
         let listen = listen.parse().unwrap();
         Emulator::start(Arc::new(provider), key, listen, identity).await.err().unwrap().to_string()

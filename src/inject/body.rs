@@ -1,6 +1,6 @@
-//! The body of an outbound call.
-//! The client's own, streamed and counted as it passes.
-//! Must never be collected.
+//! The body of an outbound call: the client's own, streamed and counted as it passes; where a key
+//! stands in it, the document it was read into.
+//! Must never be collected for any other reason.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,10 +11,21 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
+use super::Document;
+use crate::provider::Pointer;
+use crate::refusal::Refusal;
+
 /// What is sent upstream behind the head.
 pub(crate) enum OutboundBody {
     Empty,
-    Client { incoming: Incoming, counted: Arc<AtomicU64>, left: u64 },
+    Client {
+        incoming: Incoming,
+        counted: Arc<AtomicU64>,
+        left: u64,
+    },
+    /// Read whole, and not yet complete.
+    Document(Document),
+    Whole(Option<Bytes>),
 }
 
 /// Why a body broke off on our side of it.
@@ -42,6 +53,30 @@ impl OutboundBody {
         Self::Client { incoming, counted, left }
     }
 
+    pub(crate) fn of_document(document: Document, counted: &AtomicU64) -> Self {
+        counted.fetch_add(u64::try_from(document.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+        Self::Document(document)
+    }
+
+    /// A request without a body has nothing to fill.
+    pub(super) fn with_member(self, pointer: &Pointer, value: &[u8]) -> Result<Self, Refusal> {
+        match self {
+            Self::Document(document) => Ok(Self::Document(document.with_member(pointer, value)?)),
+            Self::Empty => Ok(Self::Empty),
+            // Whoever walks reads such bodies first; passing this one on would leave a slot as the
+            // client filled it.
+            Self::Client { .. } | Self::Whole(_) => Err(Refusal::internal()),
+        }
+    }
+
+    /// Nothing is filled in any more.
+    pub(super) fn ready(self) -> Self {
+        match self {
+            Self::Document(document) => Self::Whole(Some(document.into_bytes())),
+            Self::Empty | Self::Client { .. } | Self::Whole(_) => self,
+        }
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }
@@ -55,8 +90,12 @@ impl Body for OutboundBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let Self::Client { incoming, counted, left } = self.get_mut() else {
-            return Poll::Ready(None);
+        let (incoming, counted, left) = match self.get_mut() {
+            Self::Client { incoming, counted, left } => (incoming, counted, left),
+            Self::Whole(bytes) => {
+                return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
+            }
+            Self::Empty | Self::Document(_) => return Poll::Ready(None),
         };
         match Pin::new(incoming).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
@@ -78,14 +117,19 @@ impl Body for OutboundBody {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Empty => true,
+            Self::Empty | Self::Document(_) => true,
+            Self::Whole(bytes) => bytes.is_none(),
             Self::Client { incoming, .. } => incoming.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Empty => SizeHint::with_exact(0),
+            Self::Empty | Self::Document(_) => SizeHint::with_exact(0),
+            Self::Whole(bytes) => {
+                let length = bytes.as_ref().map_or(0, Bytes::len);
+                SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
+            }
             Self::Client { incoming, .. } => incoming.size_hint(),
         }
     }

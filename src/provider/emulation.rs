@@ -9,6 +9,8 @@ pub(crate) struct Emulation {
     pub unauthorized: Canned,
     /// The answer where no route fits.
     pub not_found: Canned,
+    /// The answer to one call too many.
+    pub too_many: Canned,
     /// Sent with every answer.
     pub headers: Vec<(String, String)>,
     pub routes: Vec<EmulatedRoute>,
@@ -27,8 +29,14 @@ pub(crate) struct EmulatedRoute {
     pub method: String,
     pub path: String,
     pub answer: Canned,
-    /// Above 1: the member `next_url` leads through that many pages; `{page}` stands in the body.
+    /// Above 1: so many pages; `{page}` stands in the body, and `{more}` for true or false.
     pub pages: u32,
+    /// The member that leads to the next page: `next_url` holds an absolute URL, another one what
+    /// the parameter takes, null on the last page. Empty: none is added, and the parameter ends in
+    /// the number of the page before.
+    pub next: String,
+    /// The parameter that asks for a page.
+    pub cursor: String,
     /// Server-sent events, sent where the request's JSON body has `"stream": true`.
     pub events: Vec<String>,
     /// Milliseconds between two events.

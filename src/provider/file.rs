@@ -5,18 +5,25 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use super::raw::{Raw, RawEmulation, RawPlacement, RawProbe, RawRoute, RawTimeouts};
+use super::hosts::Kind;
+use super::placing::{placements, slots};
+use super::raw::{Raw, RawEmulation, RawProbe, RawRoute, RawTimeouts};
 use super::{
-    BaseUrl, Canned, EmulatedRoute, Emulation, Field, KeyFormat, Placement, Probe, Provider,
-    Rewrite, Scheme, Slots, Template, Timeouts,
+    BaseUrl, Canned, EmulatedRoute, Emulation, Field, Hosts, KeyFormat, Probe, Provider, Rewrite,
+    Timeouts,
 };
 
-const FILES: [(&str, &str); 5] = [
+const FILES: [(&str, &str); 10] = [
+    ("alpaca", include_str!("catalogue/alpaca.toml")),
+    ("alpaca-paper", include_str!("catalogue/alpaca-paper.toml")),
     ("anthropic", include_str!("catalogue/anthropic.toml")),
+    ("fmp", include_str!("catalogue/fmp.toml")),
+    ("ibkr", include_str!("catalogue/ibkr.toml")),
     ("massive", include_str!("catalogue/massive.toml")),
     ("openai", include_str!("catalogue/openai.toml")),
     ("polygon", include_str!("catalogue/polygon.toml")),
     ("sandbox", include_str!("catalogue/sandbox.toml")),
+    ("taapi", include_str!("catalogue/taapi.toml")),
 ];
 
 /// First path segments of the proxy face that no provider may take.
@@ -56,6 +63,11 @@ fn parse(id: &str, text: &str) -> Result<toml::Table, BadProvider> {
     text.parse().map_err(|error: toml::de::Error| bad(id, "", error.message()))
 }
 
+/// A null has no meaning in a file; whoever writes an entry leaves the member out.
+pub(super) fn from_json(id: &str, members: &str) -> Result<toml::Table, BadProvider> {
+    serde_json::from_str(members).map_err(|error| bad(id, "", error.to_string()))
+}
+
 /// Lays the settings of one provider over the catalogue's, member by member, tables merged.
 pub(super) fn overlay(
     tables: &mut BTreeMap<String, toml::Table>,
@@ -70,8 +82,22 @@ pub(super) fn overlay(
     if settings.contains_key("emulator") {
         return Err(bad(id, "emulator", "only the catalogue's own files have an emulator"));
     }
-    merge(tables.entry(id.to_owned()).or_default(), settings);
+    let below = tables.entry(id.to_owned()).or_default();
+    move_hosts(below, settings);
+    merge(below, settings);
     Ok(())
+}
+
+/// A base URL in the settings stands for every host of its kind that they do not name themselves.
+fn move_hosts(below: &mut toml::Table, settings: &toml::Table) {
+    let Some(toml::Value::Table(hosts)) = below.get_mut("hosts") else { return };
+    for (_, url) in hosts.iter_mut() {
+        let is_socket = url.as_str().is_some_and(|url| url.starts_with("ws"));
+        let member = if is_socket { "websocket_url" } else { "base_url" };
+        if let Some(moved) = settings.get(member) {
+            url.clone_from(moved);
+        }
+    }
 }
 
 fn merge(below: &mut toml::Table, above: &toml::Table) {
@@ -92,26 +118,25 @@ pub(super) fn provider(
     table: toml::Table,
     origin: Option<&toml::Table>,
 ) -> Result<Provider, BadProvider> {
-    let raw: Raw =
-        table.try_into().map_err(|error: toml::de::Error| bad(id, "", error.message()))?;
-    let base = base_url(id, &raw)?;
+    let raw = read(id, table)?;
+    let home = base_url(id, &raw)?;
     let fields = fields(id, &raw)?;
     let inject = placements(id, &raw, &fields)?;
     let slots = slots(&raw, &inject);
-    let websocket = websocket_url(id, &raw)?;
+    let named = named_hosts(id, &raw)?;
+    let hosts = Hosts::new(id, home, &raw, (Kind::Calls, &named))?;
+    let sockets = websocket_url(id, &raw)?
+        .map(|home| Hosts::new(id, home, &raw, (Kind::Sockets, &named)))
+        .transpose()?;
     let timeouts = timeouts(&raw.timeouts);
-    let catalogue_url = origin.and_then(|origin| origin.get("base_url")?.as_str());
-    let mut known_bases = vec![base.clone()];
-    known_bases.extend(catalogue_url.and_then(|text| BaseUrl::parse(text).ok()));
-    known_bases.dedup();
-    let host = host_header(&base).ok_or_else(|| bad(id, "base_url", "has no usable host"))?;
+    let mut known_bases: Vec<BaseUrl> = hosts.iter().map(|host| host.base.clone()).collect();
+    known_bases.extend(origin.map(catalogue_urls).unwrap_or_default());
     Ok(Provider {
-        host,
         title: raw.title.unwrap_or_else(|| id.to_owned()),
         category: raw.category.ok_or_else(|| bad(id, "category", "is missing"))?,
         docs_url: raw.docs_url,
-        websocket,
-        base,
+        hosts,
+        sockets,
         fields,
         inject,
         slots,
@@ -128,11 +153,28 @@ pub(super) fn provider(
     })
 }
 
-pub(super) fn host_header(base: &BaseUrl) -> Option<http::HeaderValue> {
-    http::HeaderValue::from_str(&base.authority()).ok()
+fn read(id: &str, table: toml::Table) -> Result<Raw, BadProvider> {
+    table.clone().try_into().map_err(|error: toml::de::Error| {
+        // Every member may stand alone: the one that is wrong is wrong by itself, too.
+        let wrong = table.into_iter().find_map(|(member, value)| {
+            let alone = toml::Table::from_iter([(member.clone(), value)]);
+            let fault = alone.try_into::<Raw>().err()?;
+            Some(bad(id, &member, fault.message()))
+        });
+        wrong.unwrap_or_else(|| bad(id, "", error.message()))
+    })
 }
 
-fn bad(id: &str, member: &str, fault: impl Into<String>) -> BadProvider {
+/// What the catalogue's own form of an entry calls its hosts.
+fn catalogue_urls(origin: &toml::Table) -> Vec<BaseUrl> {
+    let hosts = origin.get("hosts").and_then(toml::Value::as_table);
+    let named = hosts.into_iter().flat_map(|hosts| hosts.values());
+    let urls = origin.get("base_url").into_iter().chain(named);
+    let bases = urls.filter_map(|url| BaseUrl::parse(url.as_str()?).ok());
+    bases.filter(|base| Kind::Calls.holds(base)).collect()
+}
+
+pub(super) fn bad(id: &str, member: &str, fault: impl Into<String>) -> BadProvider {
     let key = if member.is_empty() {
         format!("providers.{id}")
     } else {
@@ -144,8 +186,7 @@ fn bad(id: &str, member: &str, fault: impl Into<String>) -> BadProvider {
 fn base_url(id: &str, raw: &Raw) -> Result<BaseUrl, BadProvider> {
     let text = raw.base_url.as_deref().ok_or_else(|| bad(id, "base_url", "is missing"))?;
     let base = BaseUrl::parse(text).map_err(|fault| bad(id, "base_url", fault))?;
-    let http = matches!(base.scheme, Scheme::Http | Scheme::Https);
-    if !http {
+    if !Kind::Calls.holds(&base) {
         return Err(bad(id, "base_url", "must begin with https://"));
     }
     plain_stays_inside(id, "base_url", &base, raw.allow_private_network)?;
@@ -157,11 +198,21 @@ fn websocket_url(id: &str, raw: &Raw) -> Result<Option<BaseUrl>, BadProvider> {
         return Ok(None);
     };
     let base = BaseUrl::parse(text).map_err(|fault| bad(id, "websocket_url", fault))?;
-    if !matches!(base.scheme, Scheme::Ws | Scheme::Wss) {
+    if !Kind::Sockets.holds(&base) {
         return Err(bad(id, "websocket_url", "must begin with wss://"));
     }
     plain_stays_inside(id, "websocket_url", &base, raw.allow_private_network)?;
     Ok(Some(base))
+}
+
+fn named_hosts(id: &str, raw: &Raw) -> Result<BTreeMap<String, BaseUrl>, BadProvider> {
+    let host = |(name, text): (&String, &String)| {
+        let member = format!("hosts.{name}");
+        let base = BaseUrl::parse(text).map_err(|fault| bad(id, &member, fault))?;
+        plain_stays_inside(id, &member, &base, raw.allow_private_network)?;
+        Ok((name.clone(), base))
+    };
+    raw.hosts.iter().map(host).collect()
 }
 
 /// A key never crosses a network in clear.
@@ -196,60 +247,6 @@ fn fields(id: &str, raw: &Raw) -> Result<Vec<Field>, BadProvider> {
     Ok(names.into_iter().map(field).collect())
 }
 
-fn placements(id: &str, raw: &Raw, fields: &[Field]) -> Result<Vec<Placement>, BadProvider> {
-    let given = raw.inject.as_ref().ok_or_else(|| bad(id, "inject", "is missing"))?;
-    let mut placements = Vec::with_capacity(given.len());
-    for (index, entry) in given.iter().enumerate() {
-        let key = format!("inject[{index}]");
-        let placement = placement(entry).map_err(|fault| bad(id, &key, fault))?;
-        let known = |name: &str| fields.iter().any(|field| field.name == name);
-        if let Some(unknown) = placement.template().fields().find(|name| !known(name)) {
-            return Err(bad(id, &key, format!("`{{{unknown}}}` is no field of this provider")));
-        }
-        placements.push(placement);
-    }
-    Ok(placements)
-}
-
-fn placement(entry: &RawPlacement) -> Result<Placement, String> {
-    let value = Template::parse(entry.value.as_deref().unwrap_or("{api_key}"))?;
-    let name = entry.name.as_deref().ok_or("`name` is missing")?;
-    match entry.at.as_str() {
-        "header" => {
-            let name: http::HeaderName =
-                name.parse().map_err(|_| format!("`{name}` is no header name"))?;
-            Ok(Placement::Header { name, value })
-        }
-        "query" => {
-            let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte);
-            if name.is_empty() || !name.bytes().all(plain) {
-                return Err(format!("`{name}` is no plain query name"));
-            }
-            Ok(Placement::Query { name: name.to_owned(), value })
-        }
-        "json" | "path" | "basic" => Err(format!(
-            "`at = \"{}\"` is not part of this version; header and query are",
-            entry.at
-        )),
-        other => Err(format!("`at = \"{other}\"` is no placement; header or query")),
-    }
-}
-
-/// What is filled is a slot too: whatever a client put there is emptied.
-fn slots(raw: &Raw, inject: &[Placement]) -> Slots {
-    let mut slots = Slots {
-        headers: raw.slots.headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
-        query: raw.slots.query.iter().map(|name| name.to_ascii_lowercase()).collect(),
-    };
-    for placement in inject {
-        match placement {
-            Placement::Header { name, .. } => slots.headers.push(name.as_str().to_owned()),
-            Placement::Query { name, .. } => slots.query.push(name.to_ascii_lowercase()),
-        }
-    }
-    slots
-}
-
 fn probe(raw: RawProbe) -> Probe {
     Probe {
         method: raw.method.unwrap_or_else(|| String::from("GET")),
@@ -279,6 +276,12 @@ fn emulation(raw: RawEmulation) -> Emulation {
             .not_found
             .map(|given| canned(given.status, given.content_type, given.body))
             .unwrap_or_default(),
+        too_many: raw
+            .too_many
+            .map(|given| canned(given.status, given.content_type, given.body))
+            .unwrap_or_else(|| {
+                canned(429, None, String::from("{\"error\":\"too many requests\"}"))
+            }),
         headers: raw.headers.into_iter().collect(),
         routes: raw.routes.into_iter().map(route).collect(),
     }
@@ -295,6 +298,8 @@ fn route(raw: RawRoute) -> EmulatedRoute {
         path: raw.path,
         answer: canned(raw.status.unwrap_or(200), raw.content_type, raw.body),
         pages: raw.pages.unwrap_or(1),
+        next: raw.next.unwrap_or_else(|| String::from("next_url")),
+        cursor: raw.cursor.unwrap_or_else(|| String::from("cursor")),
         events: raw.events,
         event_gap_ms: raw.event_gap_ms.unwrap_or(0),
     }

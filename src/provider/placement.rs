@@ -2,11 +2,19 @@
 //! template is compiled once; filling it is a copy. Must never be built from anything a client
 //! sent.
 
+use super::Pointer;
 use crate::secret::SecretBytes;
 
-/// One place that is filled.
+/// One place that is filled, in the calls of some methods or of all.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Placement {
+pub(crate) struct Placement {
+    pub spot: Spot,
+    /// Empty: all of them.
+    pub methods: Vec<http::Method>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Spot {
     /// Lower-case name.
     Header {
         name: http::HeaderName,
@@ -14,6 +22,19 @@ pub(crate) enum Placement {
     },
     Query {
         name: String,
+        value: Template,
+    },
+    /// A member of the body's JSON object.
+    Json {
+        pointer: Pointer,
+        value: Template,
+    },
+    /// Between the base path and the rest: begins with a slash.
+    Path {
+        value: Template,
+    },
+    /// The Authorization header: user, colon and password.
+    Basic {
         value: Template,
     },
 }
@@ -33,16 +54,28 @@ enum Part {
 impl Placement {
     /// One text for one slot; bound into every sealed value.
     pub(crate) fn canonical(&self) -> String {
-        match self {
-            Self::Header { name, .. } => format!("header {name}"),
-            Self::Query { name, .. } => format!("query {name}"),
+        match &self.spot {
+            Spot::Header { name, .. } => format!("header {name}"),
+            Spot::Query { name, .. } => format!("query {name}"),
+            Spot::Json { pointer, .. } => format!("json {pointer}"),
+            Spot::Path { value } => format!("path {}", value.written()),
+            Spot::Basic { .. } => String::from("basic"),
         }
     }
 
     pub(crate) fn template(&self) -> &Template {
-        match self {
-            Self::Header { value, .. } | Self::Query { value, .. } => value,
+        match &self.spot {
+            Spot::Header { value, .. }
+            | Spot::Query { value, .. }
+            | Spot::Json { value, .. }
+            | Spot::Path { value }
+            | Spot::Basic { value } => value,
         }
+    }
+
+    /// Is it filled in a call of this method?
+    pub(crate) fn is_for(&self, method: &http::Method) -> bool {
+        self.methods.is_empty() || self.methods.contains(method)
     }
 }
 
@@ -80,6 +113,15 @@ impl Template {
         })
     }
 
+    /// As it was written, with the names of fields in braces.
+    pub(crate) fn written(&self) -> String {
+        let part = |part: &Part| match part {
+            Part::Literal(text) => text.clone(),
+            Part::Field(name) => format!("{{{name}}}"),
+        };
+        self.parts.iter().map(part).collect()
+    }
+
     /// The text with its fields filled in. None if a field is missing.
     pub(crate) fn fill<'a>(&self, field: impl Fn(&str) -> Option<&'a [u8]>) -> Option<SecretBytes> {
         let mut length = 0;
@@ -112,6 +154,7 @@ mod tests {
         let filled = template.fill(|name| (name == "api_key").then_some(b"k1".as_slice()));
         assert_eq!(filled.unwrap().expose(), b"Bearer k1");
         assert!(template.fill(|_| None).is_none());
+        assert_eq!(template.written(), "Bearer {api_key}");
         assert!(Template::parse("Bearer {api_key").is_err());
         assert!(Template::parse("a}b").is_err());
         assert!(Template::parse("a\r\nb").is_err());

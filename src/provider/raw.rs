@@ -15,6 +15,10 @@ pub(super) struct Raw {
     pub(super) base_url: Option<String>,
     pub(super) websocket_url: Option<String>,
     #[serde(default)]
+    pub(super) hosts: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) paths: Vec<RawPath>,
+    #[serde(default)]
     pub(super) fields: Option<Vec<String>>,
     #[serde(default)]
     pub(super) formats: BTreeMap<String, RawFormat>,
@@ -50,6 +54,20 @@ pub(super) struct RawPlacement {
     pub(super) at: String,
     pub(super) name: Option<String>,
     pub(super) value: Option<String>,
+    pub(super) pointer: Option<String>,
+    pub(super) prefix: Option<String>,
+    pub(super) user: Option<String>,
+    pub(super) password: Option<String>,
+    #[serde(default)]
+    pub(super) methods: Vec<String>,
+}
+
+/// What lies under these paths is at the host of that name.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPath {
+    pub(super) under: Vec<String>,
+    pub(super) host: String,
 }
 
 #[derive(Deserialize, Default)]
@@ -91,6 +109,7 @@ pub(super) struct RawTimeouts {
 pub(super) struct RawEmulation {
     pub(super) unauthorized: Option<RawCanned>,
     pub(super) not_found: Option<RawCanned>,
+    pub(super) too_many: Option<RawCanned>,
     #[serde(default)]
     pub(super) headers: BTreeMap<String, String>,
     #[serde(default)]
@@ -114,6 +133,8 @@ pub(super) struct RawRoute {
     pub(super) content_type: Option<String>,
     pub(super) body: String,
     pub(super) pages: Option<u32>,
+    pub(super) next: Option<String>,
+    pub(super) cursor: Option<String>,
     #[serde(default)]
     pub(super) events: Vec<String>,
     pub(super) event_gap_ms: Option<u64>,

@@ -28,6 +28,10 @@ impl Scheme {
         matches!(self, Self::Https | Self::Wss)
     }
 
+    pub(super) fn is_socket(self) -> bool {
+        matches!(self, Self::Ws | Self::Wss)
+    }
+
     fn default_port(self) -> u16 {
         if self.is_tls() { 443 } else { 80 }
     }

@@ -74,6 +74,7 @@ pub(crate) const ARCHIVED: &[Archived] = &[
     Archived { name: "monthly_calls", key: &["client_id"], page: 500 },
     Archived { name: "recent_calls", key: &["node", "end_at", "client_id"], page: 500 },
     Archived { name: "counted_records", key: &["node"], page: 50 },
+    Archived { name: "providers", key: &["id"], page: 500 },
     Archived { name: "symbols", key: &["id"], page: 500 },
     // A block may be a mebibyte.
     Archived { name: "record_blocks", key: &["node", "first_sequence"], page: 8 },

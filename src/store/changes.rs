@@ -17,6 +17,8 @@ pub(crate) enum Changed {
     ClientKey(Uuid),
     /// Keys that nobody can know yet: new ones, or those of an older system.
     NewClientKeys,
+    /// What operators laid over the catalogue; read again as a whole.
+    Providers,
 }
 
 /// What was told after a revision.
@@ -89,6 +91,7 @@ pub(super) async fn tell(tx: &mut Tx, changed: Changed) -> Result<(), Error> {
     let (kind, id) = match changed {
         Changed::ClientKey(id) => ("client_key", id.to_string()),
         Changed::NewClientKeys => ("new_client_keys", String::new()),
+        Changed::Providers => ("providers", String::new()),
     };
     changing!(&mut *tx, sqlx::query(INSERT).bind(revision).bind(kind).bind(id.as_str()))?;
     changing!(&mut *tx, sqlx::query(PRUNE).bind(revision - KEPT))?;
@@ -102,6 +105,7 @@ fn read(revision: i64, kind: &str, id: &str) -> Result<Changed, Error> {
     match kind {
         "client_key" => Ok(Changed::ClientKey(place.id("id", id)?)),
         "new_client_keys" => Ok(Changed::NewClientKeys),
+        "providers" => Ok(Changed::Providers),
         _ => Err(place.contradiction("kind", "is no kind of change")),
     }
 }

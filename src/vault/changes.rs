@@ -32,8 +32,7 @@ macro_rules! again {
 
 impl Vault {
     pub(crate) async fn add(&self, new: NewSecret) -> Result<SecretView, VaultError> {
-        let provider =
-            self.catalogue.get(&new.provider).ok_or(VaultError::UnknownProvider)?.clone();
+        let provider = self.catalogue.get(&new.provider).ok_or(VaultError::UnknownProvider)?;
         let faults = faults(&provider, &new.fields);
         if !faults.is_empty() {
             return Err(VaultError::BadFields(faults));
@@ -117,7 +116,7 @@ impl Vault {
         let data_key = keyring.unwrap_data_key(&stored.secret)?;
         let mut secret = stored.secret;
         let sealed =
-            fields::seal(self.installation, &data_key, &secret, number, (provider, fields))?;
+            fields::seal(self.installation, &data_key, &secret, number, (&provider, fields))?;
         secret.fingerprint = fields::fingerprint(&inventory.fingerprint_key, id, fields);
         let version = version_row(&secret, number, sealed, (self.clock.unix_ms(), by));
         let mut versions = stored.versions;
@@ -182,7 +181,7 @@ impl Vault {
         let mut versions = stored.versions.clone();
         for (former, row) in stored.versions.iter().zip(&mut versions) {
             let sealed =
-                fields::resealed(self.installation, &data_key, secret, (former, provider))?;
+                fields::resealed(self.installation, &data_key, secret, (former, &provider))?;
             if let Some(fields::Sealed { envelope, destinations }) = sealed {
                 row.envelope = Some(envelope.clone());
                 row.destinations = destinations;

@@ -26,14 +26,20 @@ pub(crate) struct Fresh {
 /// What calls are given of the fields. It lies in protected memory and serves the calls of the next
 /// moments too.
 pub(crate) struct Placed {
-    /// Marked sensitive; each owns its bytes until its last copy is dropped.
-    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
-    /// `name=value&…`, escaped; empty where nothing goes into the query.
-    pub(crate) parameters: KeptBytes,
+    /// One for each placement of the provider, in the provider's order.
+    pub(crate) values: Vec<PlacedValue>,
     /// What must not come back.
     pub(crate) needles: Arc<Needles>,
     /// False where some of it is too long for protected memory.
     pub(crate) may_stay: bool,
+}
+
+/// What goes into one slot, written as it is needed there.
+pub(crate) enum PlacedValue {
+    /// Marked sensitive; owns its bytes until its last copy is dropped.
+    Header(HeaderName, HeaderValue),
+    /// Escaped for the query, the path or the body.
+    Text(KeptBytes),
 }
 
 /// Read access to opened fields.

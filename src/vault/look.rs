@@ -64,7 +64,7 @@ impl Vault {
             return Ok(lacking);
         }
         keyring.refresh(&self.store).await?;
-        findings(&self.store, &keyring, &self.catalogue, &self.anchors).await
+        findings(&self.store, &keyring, &self.catalogue.now(), &self.anchors).await
     }
 
     pub(crate) async fn list(&self) -> Result<Vec<SecretView>, VaultError> {
@@ -74,7 +74,7 @@ impl Vault {
         let keyring = unsealed.keyring.share();
         drop(unsealed);
         let stock = Stock::look(&self.store, &keyring, &self.anchors).await?;
-        let snapshot = prepared(&keyring, &self.catalogue, &stock, &stock.loaded.rows);
+        let snapshot = prepared(&keyring, &self.catalogue.now(), &stock, &stock.loaded.rows);
         let view = |stored: &StoredSecret| SecretView {
             fault: snapshot.fault(stored.secret.id),
             ..SecretView::of(stored)
@@ -92,7 +92,8 @@ impl Vault {
         let stock = Stock::look(&self.store, &keyring, &self.anchors).await?;
         let mut rows = stock.loaded.rows.iter();
         let Some(stored) = rows.find(|stored| stored.secret.id == id) else { return Ok(None) };
-        let snapshot = prepared(&keyring, &self.catalogue, &stock, std::slice::from_ref(stored));
+        let snapshot =
+            prepared(&keyring, &self.catalogue.now(), &stock, std::slice::from_ref(stored));
         Ok(Some(SecretView { fault: snapshot.fault(id), ..SecretView::of(stored) }))
     }
 
@@ -103,12 +104,13 @@ impl Vault {
         let stock = Stock::look(&self.store, &keyring, &self.anchors).await?;
         let mut rows = stock.loaded.rows.iter();
         let Some(stored) = rows.find(|stored| stored.secret.id == id) else { return Ok(None) };
-        let snapshot = prepared(&keyring, &self.catalogue, &stock, std::slice::from_ref(stored));
+        let snapshot =
+            prepared(&keyring, &self.catalogue.now(), &stock, std::slice::from_ref(stored));
         let value = match self.open_stored(stored) {
             Ok(None) => Value::None,
             Ok(Some(opened)) => {
                 let provider = self.catalogue.get(&stored.secret.provider);
-                Value::Opens(provider.map(|provider| faults(provider, &opened.copies(provider))))
+                Value::Opens(provider.map(|provider| faults(&provider, &opened.copies(&provider))))
             }
             Err(VaultError::Crypto(_)) => Value::DoesNotOpen,
             Err(fault) => return Err(fault),

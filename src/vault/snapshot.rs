@@ -20,7 +20,7 @@ pub(super) const DAMAGED: &str = "The stored secret does not open: its row was c
 pub(super) const TAMPERED: &str = "The stored secret is not as Sealgate left it: its rows were changed, or put back to \
      an earlier state, outside Sealgate. Destroy it and enter the provider's key again, or restore \
      a backup.";
-const NEW_TARGET: &str = "The secret was sealed for other destinations than this provider has now. If the \
+pub(super) const NEW_TARGET: &str = "The secret was sealed for other destinations than this provider has now. If the \
      change is meant, allow it with `sealgate secret reseal`, or enter the provider's key again.";
 const NONE_STORED: &str =
     "No secret is stored for this provider; add one with `sealgate secret add`.";
@@ -37,6 +37,8 @@ struct Entry {
     name: String,
     active: bool,
     version: u32,
+    /// The very entry of the catalogue for which it was judged.
+    judged_for: Option<Arc<Provider>>,
     state: Usable,
 }
 
@@ -186,21 +188,33 @@ impl Selected {
         self.0.version
     }
 
-    /// The snapshot has already compared the sealed list of destinations with this provider's.
+    pub(super) fn was_judged_for(&self, provider: &Arc<Provider>) -> bool {
+        self.0.judged_for.as_ref().is_some_and(|judged| Arc::ptr_eq(judged, provider))
+    }
+
+    /// The snapshot has already compared the sealed list of destinations with this provider's;
+    /// where the catalogue has changed since, it is compared here, and nothing is kept.
     pub(super) fn open(
         &self,
-        provider: &Provider,
+        provider: &Arc<Provider>,
         now_ns: u64,
         keep_ns: u64,
     ) -> Result<Opened, CryptoError> {
         match &self.0.state {
             Usable::Yes { prepared, kept } if self.0.provider == *provider.id => {
+                let keep_ns = if self.was_judged_for(provider) { keep_ns } else { 0 };
                 let kept = kept.load();
                 let placed = kept.as_ref().filter(|kept| !kept.is_stale(now_ns, keep_ns));
                 let state = match placed {
                     Some(kept) => Given::Kept(Arc::clone(&kept.placed)),
                     None => Given::Fresh(fields::open(prepared)?),
                 };
+                if let (0, Given::Fresh(fresh)) = (keep_ns, &state)
+                    && !self.was_judged_for(provider)
+                    && !fields::covers(fresh, provider)
+                {
+                    return Err(CryptoError::NotAuthentic);
+                }
                 Ok(Opened { entry: Arc::clone(&self.0), state, now_ns, keep_ns })
             }
             Usable::Yes { .. } | Usable::No(_) => Err(CryptoError::NotAuthentic),
@@ -252,6 +266,7 @@ fn entry(keyring: &Keyring, catalogue: &Catalogue, stored: &StoredSecret) -> Ent
         name: secret.name.clone(),
         active: secret.active,
         version: version.map_or(0, |version| version.version),
+        judged_for: catalogue.get(&secret.provider).cloned(),
         state: match (version, catalogue.get(&secret.provider)) {
             (Some(version), Some(provider)) => usable(keyring, provider, stored, version),
             (None, _) => Usable::No(NONE_ACTIVE),

@@ -12,6 +12,7 @@ use super::*;
 use crate::client::{Client, Role};
 use crate::kms::Master;
 use crate::policy;
+use crate::provider::Catalogue;
 use crate::secret::Key;
 use crate::store::{MasterKind, Settings as StoreSettings, Target};
 
@@ -63,8 +64,12 @@ impl House {
 }
 
 fn permit(house: &House, provider: &str, secret: Option<&str>) -> Permit {
+    permit_of(&house.catalogue, provider, secret)
+}
+
+fn permit_of(catalogue: &Catalogue, provider: &str, secret: Option<&str>) -> Permit {
     let client = Arc::new(Client::of_role(Role::User));
-    let provider = house.catalogue.get(provider).unwrap();
+    let provider = catalogue.get(provider).unwrap();
     let from = policy::Whence { address: [127, 0, 0, 1].into(), origin: None };
     let request = policy::Request { provider, method: "GET", segments: &["v1"], secret, from };
     policy::authorize(&client, &request).ok().unwrap()

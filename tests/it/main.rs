@@ -39,7 +39,11 @@ mod memory;
 #[cfg(test)]
 mod papers;
 #[cfg(test)]
+mod placements;
+#[cfg(test)]
 mod protocols;
+#[cfg(test)]
+mod providers;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

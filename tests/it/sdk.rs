@@ -6,7 +6,11 @@ use std::io::{BufRead, BufReader, Write};
 
 use crate::house::Ground;
 
-const REAL_KEY: &str = "sk-emulated-real-key-0123456789";
+/// Real secrets as each provider shapes them.
+const SK: &str = "sk-emulated-real-key-0123456789";
+const SK_ANT: &str = "sk-ant-api03-emulated-real-key-0123456789";
+const PAIR: &str =
+    "key_id=AKEMULATED0123456789\nsecret_key=emulated/real+secret=0123456789abcdefgh";
 
 /// `sealgate emulate` as a process of its own.
 struct Emulator {
@@ -15,7 +19,7 @@ struct Emulator {
 }
 
 impl Emulator {
-    fn of(provider: &str, folder: &std::path::Path) -> Self {
+    fn of(provider: &str, secret: &str, folder: &std::path::Path) -> Self {
         let ca_file = folder.join(format!("{provider}.pem"));
         let mut child = Command::new(env!("CARGO_BIN_EXE_sealgate"))
             .args(["emulate", provider, "--listen", "127.0.0.1:0", "--key-stdin", "--ca-file-out"])
@@ -24,7 +28,7 @@ impl Emulator {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        child.stdin.take().unwrap().write_all(REAL_KEY.as_bytes()).unwrap();
+        child.stdin.take().unwrap().write_all(secret.as_bytes()).unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let url = line.split_whitespace().find(|word| word.starts_with("https://")).unwrap();
@@ -44,36 +48,122 @@ impl Drop for Emulator {
     }
 }
 
-fn make_the_trip(provider: &str, told: &str) {
+fn make_the_trip(provider: &str, secret: &str, (script, told): (&str, &str)) {
     let folder = tempfile::tempdir().unwrap();
-    let emulator = Emulator::of(provider, folder.path());
+    let emulator = Emulator::of(provider, secret, folder.path());
     let ground = Ground::new(&emulator.settings);
     ground.json(&["init", "--json"]);
-    let added = ground.run_with_input(&["secret", "add", provider, "--json"], REAL_KEY);
-    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    // The second one the provider refuses: its last character is another.
+    let stale = format!("{}X", &secret[..secret.len() - 1]);
+    for (name, secret) in [("default", secret), ("stale", &stale)] {
+        let arguments = ["secret", "add", provider, "--name", name, "--json"];
+        let added = ground.run_with_input(&arguments, secret);
+        assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    }
     let client = ground.json(&["client", "create", "sdk", "--json"]);
+    let bound = format!("{provider}=stale");
+    let refused = ground.json(&["client", "create", "stale", "--secret", &bound, "--json"]);
     let server = ground.serve(&[]);
     let trip = Command::new("tests/sdk/run.sh")
-        .arg(provider)
+        .arg(script)
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .env("SEALGATE_URL", &server.proxy)
         .env("SEALGATE_KEY", client["key"].as_str().unwrap())
+        .env("SEALGATE_REFUSED_KEY", refused["key"].as_str().unwrap())
         .output()
         .unwrap();
     let said = String::from_utf8_lossy(&trip.stdout).into_owned();
     assert!(trip.status.success(), "{said}{}", String::from_utf8_lossy(&trip.stderr));
-    assert_eq!(said.trim_end(), told);
+    assert_eq!(said.trim_end(), format!("{told}, wrong key, refused key: as ever"));
+    let values: Vec<&str> =
+        secret.lines().map(|line| line.split_once('=').map_or(line, |(_, value)| value)).collect();
     for line in server.stop() {
-        assert!(!line.contains(REAL_KEY), "{line}");
+        assert!(values.iter().all(|value| !line.contains(value)), "{line}");
     }
 }
 
 #[test]
-fn the_official_polygon_client_pages_through_the_proxy() {
-    make_the_trip("polygon", "polygon-api-client: three pages, details, wrong key: as ever");
+fn polygon_api_client_pages_through_the_proxy() {
+    let trip = ("polygon_py", "polygon-api-client: three pages, details, nanoseconds");
+    make_the_trip("polygon", SK, trip);
 }
 
 #[test]
-fn the_official_openai_client_streams_through_the_proxy() {
-    make_the_trip("openai", "openai: whole answer, stream, list, wrong key: as ever");
+fn the_polygon_package_of_npm_pages_through_the_proxy() {
+    make_the_trip(
+        "polygon",
+        SK,
+        ("polygon_js", "@polygon.io/client-js: three pages, escaped ticker"),
+    );
+}
+
+#[test]
+fn massive_pages_through_the_proxy() {
+    make_the_trip("massive", SK, ("massive_py", "massive: three pages, details, nanoseconds"));
+}
+
+#[test]
+fn the_massive_package_of_npm_pages_through_the_proxy() {
+    let trip = ("massive_js", "@massive.com/client-js: three pages, escaped ticker");
+    make_the_trip("massive", SK, trip);
+}
+
+#[test]
+fn alpaca_py_trades_and_reads_data_behind_one_route() {
+    make_the_trip("alpaca", PAIR, ("alpaca_py", "alpaca-py: account, order, three pages, crypto"));
+}
+
+#[test]
+fn the_alpaca_package_of_npm_trades_and_reads_data_behind_one_route() {
+    make_the_trip(
+        "alpaca",
+        PAIR,
+        ("alpaca_js", "@alpacahq/alpaca-trade-api: account, three pages"),
+    );
+}
+
+#[test]
+fn the_openai_package_of_pypi_streams_through_the_proxy() {
+    make_the_trip(
+        "openai",
+        SK,
+        ("openai_py", "openai (Python): whole answer, stream, three pages"),
+    );
+}
+
+#[test]
+fn the_openai_package_of_npm_streams_through_the_proxy() {
+    make_the_trip("openai", SK, ("openai_js", "openai (npm): whole answer, stream, three pages"));
+}
+
+#[test]
+fn the_anthropic_package_of_pypi_streams_through_the_proxy() {
+    let trip = ("anthropic_py", "anthropic (Python): whole answer, stream, three pages");
+    make_the_trip("anthropic", SK_ANT, trip);
+}
+
+#[test]
+fn the_anthropic_package_of_npm_streams_through_the_proxy() {
+    let trip = ("anthropic_js", "@anthropic-ai/sdk: whole answer, stream, three pages");
+    make_the_trip("anthropic", SK_ANT, trip);
+}
+
+#[test]
+fn fmpsdk_reads_json_and_tables_through_the_proxy() {
+    make_the_trip("fmp", SK, ("fmpsdk_py", "fmpsdk: search, quote, table, three pages"));
+}
+
+#[test]
+fn fmp_python_reads_through_the_proxy() {
+    make_the_trip("fmp", SK, ("fmp_python_py", "fmp-python: quote, index, table"));
+}
+
+#[test]
+fn ibind_reads_through_the_proxy() {
+    make_the_trip("ibkr", SK, ("ibind_py", "ibind: session, accounts, contract, history"));
+}
+
+#[test]
+fn taapi_puts_its_key_into_query_and_body() {
+    make_the_trip("taapi", SK, ("taapi_js", "taapi: indicator, list, key in the body"));
 }

@@ -1,6 +1,7 @@
 #!/bin/sh
 # Official SDKs, unmodified. `run.sh install` fetches the pinned versions beside this file;
-# `run.sh polygon` and `run.sh openai` make the trip against SEALGATE_URL with SEALGATE_KEY.
+# `run.sh NAME`, the name of a script here, makes its trip against SEALGATE_URL with SEALGATE_KEY,
+# and with SEALGATE_REFUSED_KEY, whose secret the provider refuses.
 set -eu
 cd "$(dirname "$0")"
 
@@ -23,6 +24,15 @@ install_node() {
     stamp node_modules package-lock.json
 }
 
+# One at a time: whoever is second finds it done.
+install() {
+    if command -v flock >/dev/null && [ -z "${SEALGATE_SDK_LOCKED:-}" ]; then
+        SEALGATE_SDK_LOCKED=1 flock .lock ./run.sh install
+    else
+        install_python && install_node
+    fi
+}
+
 # The installation may need an outgoing proxy; calls to this machine must not take that detour.
 straight() {
     unset HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy
@@ -30,8 +40,8 @@ straight() {
 }
 
 case "${1:-}" in
-    install) install_python && install_node ;;
-    polygon) install_python && straight .venv/bin/python polygon_trip.py ;;
-    openai) install_node && straight node openai_trip.mjs ;;
-    *) echo "usage: run.sh install | polygon | openai" >&2; exit 2 ;;
+    install) install ;;
+    *_py) install && straight .venv/bin/python "$1.py" ;;
+    *_js) install && straight node "$1.mjs" ;;
+    *) echo "usage: run.sh install | NAME_py | NAME_js" >&2; exit 2 ;;
 esac

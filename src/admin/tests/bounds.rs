@@ -169,7 +169,7 @@ async fn a_scope_that_no_call_can_match_is_refused_and_says_why() {
         let faults = got.is(422).faults();
         assert_eq!(faults.len(), 6, "{faults:?}");
         for (fault, why) in faults.iter().zip([
-            "scopes[1]: names no provider of this house: it has anthropic, massive",
+            "scopes[1]: names no provider of this house: it has alpaca, alpaca-paper",
             "scopes[2]: matches nothing: FOO is no method",
             "scopes[3]: matches nothing: no call with a dot segment",
             "scopes[4]: matches nothing: the name of a segment has no slash",

@@ -148,13 +148,19 @@ async fn providers_and_symbols_are_read() {
     let face = face().await;
     let auditor = face.key(Role::Auditor, Tier::Limited).await;
     let providers = face.get("/api/v1/admin/providers", &auditor).await.is(200);
-    assert_eq!(providers.json["items"].as_array().unwrap().len(), 5);
+    assert_eq!(providers.json["items"].as_array().unwrap().len(), 10);
     let polygon = face.get("/api/v1/admin/providers/polygon", &auditor).await.is(200);
     assert_eq!(polygon.json["fields"], json!(["api_key"]));
-    assert_eq!(
-        polygon.json["inject"],
-        json!([{"at": "header", "name": "authorization", "value": "Bearer {api_key}"}])
-    );
+    let bearer = json!([{"at": "header", "name": "authorization", "value": "Bearer {api_key}"}]);
+    assert_eq!(polygon.json["inject"], bearer);
+    let alpaca = face.get("/api/v1/admin/providers/alpaca", &auditor).await.is(200);
+    assert_eq!(alpaca.json["fields"], json!(["key_id", "secret_key"]));
+    assert_eq!(alpaca.json["hosts"]["data"], "https://data.alpaca.markets:443/");
+    assert_eq!(alpaca.json["paths"][0]["under"], json!(["/v1/corporate-actions"]));
+    let taapi = face.get("/api/v1/admin/providers/taapi", &auditor).await.is(200);
+    let body =
+        json!({"at": "json", "pointer": "/secret", "value": "{api_key}", "methods": ["POST"]});
+    assert_eq!(taapi.json["inject"][1], body);
     let got = face.get("/api/v1/admin/providers/nowhere", &auditor).await.is(404);
     assert_eq!(got.json["code"], "unknown_provider");
     let symbols =

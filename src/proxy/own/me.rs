@@ -34,7 +34,7 @@ pub(super) async fn stats(mut call: OwnCall<'_>) -> Answer {
         else {
             return Ok(json!({
                 "uptime_seconds": house.metrics.uptime_seconds(),
-                "providers": house.catalogue.iter().count(),
+                "providers": house.catalogue.now().iter().count(),
                 "calls_under_way": house.limiter.in_flight(),
             }));
         };

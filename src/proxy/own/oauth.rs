@@ -79,7 +79,9 @@ async fn grant(call: &mut OwnCall<'_>) -> Result<Vec<u8>, No> {
         .map(|text| text.split(' ').filter(|scope| !scope.is_empty()).map(str::to_owned).collect());
     let wanted = WantedToken { scopes, ..WantedToken::default() };
     let asked = wanted.scopes.as_deref().unwrap_or_default();
-    if let Some((index, fault)) = policy::faults_of_scopes(asked, &call.rooms().catalogue).first() {
+    if let Some((index, fault)) =
+        policy::faults_of_scopes(asked, &call.rooms().catalogue.now()).first()
+    {
         let which = index + 1;
         return Err(Code::InvalidScope.of(format!("The scope in place {which} {fault}.")));
     }

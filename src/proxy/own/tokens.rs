@@ -34,7 +34,7 @@ async fn issue(call: &mut OwnCall<'_>) -> Result<Vec<u8>, Refusal> {
     let body = call.body().await?;
     let wanted = wanted(body.expose())?;
     let scopes = wanted.scopes.as_deref().unwrap_or_default();
-    let faults = policy::faults_of_scopes(scopes, &call.rooms().catalogue);
+    let faults = policy::faults_of_scopes(scopes, &call.rooms().catalogue.now());
     if !faults.is_empty() {
         let field = |(index, fault)| FieldFault { field: format!("scopes[{index}]"), fault };
         return Err(Refusal::invalid(faults.into_iter().map(field).collect()));

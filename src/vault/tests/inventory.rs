@@ -162,8 +162,8 @@ async fn a_secret_is_resealed_for_where_its_provider_is_now() {
     let (house, ids) = filled(&["default"]).await;
     let elsewhere = "base_url = \"https://elsewhere.example\"".parse().unwrap();
     let moved = Catalogue::build(&[(String::from("polygon"), elsewhere)]).unwrap();
+    let permit = permit_of(&moved, "polygon", None);
     let vault = house.node_with(moved).await;
-    let permit = permit(&house, "polygon", None);
     let refusal = vault.select(&permit).err().unwrap();
     assert_eq!(refusal.reason, Reason::NoSecret);
     assert!(refusal.detail.contains("secret reseal"), "{}", refusal.detail);
@@ -171,6 +171,9 @@ async fn a_secret_is_resealed_for_where_its_provider_is_now() {
     let after = vault.reseal(ids[0]).await.unwrap().unwrap();
     assert_eq!(before.fingerprint, after.fingerprint);
     assert_eq!(opened_by(&vault, &permit).unwrap(), VALUE.as_bytes());
+    // A call that was on its way when the provider changed does not open for the former place.
+    let former = super::permit(&house, "polygon", None);
+    assert_eq!(opened_by(&vault, &former), Err(Reason::NoSecret));
     assert_eq!(vault.findings(), Vec::<String>::new());
     assert!(vault.reseal(Uuid::now_v7()).await.unwrap().is_none());
     // The former place is not allowed any more.
