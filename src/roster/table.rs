@@ -143,9 +143,9 @@ impl Table {
         self.revision.load(Ordering::Acquire)
     }
 
-    /// What is known from here on: of calls at once that all looked it up, what the first one found,
-    /// so that they hold one and the same client key. None if something changed since `revision`
-    /// was read; then the row must be read again.
+    /// What is known from here on: of calls at once that all looked it up, what the first one
+    /// found, so that they hold one and the same client key. None if something changed since
+    /// `revision` was read; then the row must be read again.
     pub(super) fn keep(&self, digest: &[u8; 32], entry: Entry, revision: u64) -> Option<Entry> {
         let mut kept = self.lock();
         if self.revision() != revision {
