@@ -161,6 +161,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> Result<(), Failure> {
+    let arguments: Vec<std::ffi::OsString> = arguments.into_iter().collect();
+    input::refuse_keys(&arguments)?;
     let matches = Cli::command().try_get_matches_from(arguments).map_err(input::unrepeated)?;
     let typed = words::Typed::of(&Cli::command(), &matches);
     dispatch(Cli::from_arg_matches(&matches)?).map_err(|failure| failure.named_as_typed(&typed))

@@ -2,6 +2,7 @@
 //! I/O, no clock of its own, no serde. The key itself never reaches this file, only its digest
 //! does.
 
+mod masked;
 mod network;
 mod origin;
 mod role;
@@ -16,6 +17,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::quota::Slot;
 
+pub(crate) use self::masked::{holds_key, masked};
 pub(crate) use self::network::{BadNetwork, Networks};
 pub(crate) use self::origin::fault_of_origin;
 pub(crate) use self::role::{Right, Role, Tier};

@@ -103,10 +103,22 @@ pub fn rfc3339(unix_ms: i64) -> String {
     }
 }
 
-/// Reads RFC 3339 with any offset. None if it is not a time.
+/// Is this a time that can be written?
+pub fn is_in_range(unix_ms: i64) -> bool {
+    jiff::Timestamp::from_millisecond(unix_ms).is_ok()
+}
+
+/// Reads RFC 3339 with any offset, to the end of the year 9999. None if it is not a time.
 pub fn parse_rfc3339(text: &str) -> Option<i64> {
-    let timestamp: jiff::Timestamp = text.parse().ok()?;
-    Some(timestamp.as_millisecond())
+    if let Ok(timestamp) = text.parse::<jiff::Timestamp>() {
+        return Some(timestamp.as_millisecond());
+    }
+    // The last day of that year lies behind what the calendar can turn into every time zone; it is
+    // written for "never", and becomes the last time that there is.
+    let last_day = text.get(..11).is_some_and(|date| matches!(date, "9999-12-30T" | "9999-12-31T"));
+    let day_before = format!("9999-12-29T{}", text.get(11..)?);
+    let is_time = last_day && day_before.parse::<jiff::Timestamp>().is_ok();
+    is_time.then(|| jiff::Timestamp::MAX.as_second() * 1000)
 }
 
 #[cfg(test)]
@@ -130,5 +142,11 @@ mod tests {
         assert_eq!(rfc3339(1_768_487_400_000), "2026-01-15T14:30:00Z");
         assert_eq!(rfc3339(1_768_487_400_120), "2026-01-15T14:30:00.12Z");
         assert_eq!(parse_rfc3339("yesterday"), None);
+        for last in ["9999-12-31T23:59:59Z", "9999-12-31T00:00:00.5+01:00"] {
+            let read = parse_rfc3339(last).unwrap();
+            assert_eq!(rfc3339(read), "9999-12-30T22:00:00Z", "{last}");
+        }
+        assert_eq!(parse_rfc3339("9999-12-31T25:00:00Z"), None);
+        assert_eq!(parse_rfc3339("9999-12-31T"), None);
     }
 }

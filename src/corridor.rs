@@ -21,7 +21,7 @@ use http::request::Parts;
 use hyper::body::{Body as _, Incoming};
 
 pub(crate) use self::answer::{Answer, AnswerBody};
-pub(crate) use self::browser::{PageSettings, Pages, dress};
+pub(crate) use self::browser::{PageSettings, Pages, dress, vary};
 use self::clean::Inbound;
 pub(crate) use self::own::{Identified, OwnCall};
 pub(crate) use self::path::{addressed, decoded_segments, percent_decoded};
@@ -253,9 +253,10 @@ impl Corridor {
             policy::authorize(client, &request)
                 .map_err(|denied| Refusal::new(Reason::Forbidden, denied.sentence_for(client)))
         };
-        // Some providers do what a header names instead of the method: that must be allowed, too.
+        // Some providers do what a header or the query names instead of the method: that must be
+        // allowed, too.
         if client.is_narrow() {
-            inbound.methods_in_headers().try_for_each(|method| asks(&method).map(drop))?;
+            inbound.other_methods().try_for_each(|method| asks(&method).map(drop))?;
             if client.scopes().next().is_some() && inbound.names_another_path() {
                 let detail = "A header names another path, and this caller may not go everywhere; \
                               leave X-Original-URL and its like out.";

@@ -17,7 +17,7 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 
-use crate::corridor::{Corridor, House, Raw, dress};
+use crate::corridor::{Corridor, House, Raw, dress, vary};
 use crate::ledger::Lane;
 use crate::net::{Accepted, Binding, Deadlines, Drain, PeerStream, ServerTls, TlsFiles};
 use crate::secret;
@@ -160,8 +160,9 @@ async fn serve(peer: PeerStream, corridor: Arc<Corridor>, drain: Drain, max_head
                 Some(asked) => Box::pin(own::answer(asked, raw, &corridor)).await,
                 None => corridor.answer(raw).await,
             };
-            if let Some(origin) = page {
-                dress(answer.headers_mut(), origin);
+            match page {
+                Some(origin) => dress(answer.headers_mut(), origin),
+                None => vary(&mut answer),
             }
             Ok::<_, Infallible>(answer)
         }

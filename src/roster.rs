@@ -3,6 +3,7 @@
 //! must never answer from a row that was read before a change that has been acknowledged.
 
 mod compiled;
+mod ends;
 mod failures;
 mod fault;
 mod table;
@@ -18,6 +19,7 @@ use std::sync::{Arc, Mutex};
 use uuid::{ContextV7, Timestamp, Uuid};
 
 pub(crate) use self::compiled::client as compiled;
+use self::ends::Ends;
 use self::failures::Failures;
 pub(crate) use self::fault::RosterError;
 use self::table::{Entry, Now, Table};
@@ -48,6 +50,7 @@ pub(crate) struct Roster {
     has_imported: AtomicBool,
     /// Moves whenever somebody may hold a client key that has ended.
     endings: AtomicU64,
+    ends: Ends,
     failures: Failures,
     most_token_seconds: u64,
     made: tokens::Made,
@@ -96,6 +99,7 @@ impl Roster {
             table: Table::new(),
             has_imported,
             endings: AtomicU64::new(0),
+            ends: Ends::default(),
             failures: Failures::new(FREE_FAILURES),
             most_token_seconds: MOST_TOKEN_SECONDS,
             made: tokens::Made::default(),
@@ -186,6 +190,7 @@ impl Roster {
     pub(crate) async fn change(&self, mut row: ClientKeyRow) -> Result<ClientKeyRow, RosterError> {
         let new = compiled(&row)?;
         row.updated_at = self.clock.unix_ms();
+        self.ends.note(&row, row.updated_at);
         let changed = self.store.update_client_key_guarding_last_admin(&row).await;
         let has_changed = matches!(changed, Ok(true));
         self.forget(row.id, &if has_changed { Now::Changed(&new) } else { Now::Same });
@@ -250,6 +255,11 @@ impl Roster {
         self.forget(id, &Now::Gone);
     }
 
+    fn noted(&self, row: &ClientKeyRow) -> Result<Client, RosterError> {
+        self.ends.note(row, self.clock.unix_ms());
+        compiled(row)
+    }
+
     /// Another node has changed something of this client key; it is asked what.
     pub(crate) async fn heard(&self, id: Uuid) -> Result<(), store::Error> {
         let mut digests = self.store.client_key_digests(id).await?;
@@ -262,9 +272,10 @@ impl Roster {
             }
             read => read?,
         };
+        let now_ms = self.clock.unix_ms();
+        found.iter().for_each(|row| self.ends.note(row, now_ms));
         match found.map(|row| compiled(&row)) {
             Some(Ok(new)) => {
-                let now_ms = self.clock.unix_ms();
                 self.forget(id, &Now::Heard { new: &new, digests: &digests, now_ms });
             }
             Some(Err(_)) | None => self.forget(id, &Now::Gone),
@@ -341,7 +352,7 @@ impl Roster {
             read => read?,
         };
         Ok(match found {
-            Some((row, valid_until_ms)) => match compiled(&row) {
+            Some((row, valid_until_ms)) => match self.noted(&row) {
                 Ok(mut client) => {
                     self.alike.share(&mut client);
                     Entry::known(Arc::new(client), valid_until_ms)

@@ -6,6 +6,7 @@
 mod archive;
 mod changes;
 mod client_key_ends;
+mod client_key_guard;
 mod client_key_hashes;
 mod client_key_imports;
 mod client_key_row;

@@ -7,6 +7,7 @@ mod node;
 use axum::extract::Query;
 use axum::http::Uri;
 
+use crate::client;
 use crate::clock;
 use crate::refusal::{FieldFault, Refusal};
 use crate::secret::SecretBytes;
@@ -337,6 +338,9 @@ impl Members {
         if text.chars().any(char::is_control) {
             return self.refuse(field, "must not contain control characters");
         }
+        if client::holds_key(text) {
+            return self.refuse(field, "must not hold a client key or token");
+        }
         Some(text.to_owned())
     }
 
@@ -376,7 +380,7 @@ fn digest_of(text: &[u8]) -> Option<[u8; 32]> {
 
 /// A name is the caller's own and may be of any length; an answer is not.
 fn shortened(field: &str) -> String {
-    field.chars().take(200).collect()
+    client::masked(field).chars().take(200).collect()
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::caller::Caller;
 use super::rate::Left;
+use crate::client::masked;
 
 /// How a connection came in; put into every request of it by the listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +44,7 @@ impl Trace {
             request_id: given.unwrap_or_else(|| Uuid::now_v7().to_string()),
             peer: request.extensions().get::<Peer>().copied(),
             method: request.method().clone(),
-            path: request.uri().path().chars().take(LONGEST_PATH).collect(),
+            path: masked(request.uri().path()).chars().take(LONGEST_PATH).collect(),
             started_ns,
             caller: OnceLock::new(),
             left: OnceLock::new(),

@@ -44,11 +44,17 @@ impl Expiry {
         loop {
             let now_ms = self.clock.unix_ms();
             if now_ms.abs_diff(looked_at_ms) >= LOOK_EVERY_MS.unsigned_abs() {
+                let since_ms =
+                    if looked_at_ms == i64::MIN { now_ms } else { looked_at_ms.min(now_ms) };
                 looked_at_ms = now_ms;
+                if let Err(fault) = self.roster.look_ahead(since_ms).await {
+                    tracing::warn!(%fault, "the ends of client keys could not be looked up");
+                }
                 if let Err(fault) = self.look(now_ms).await {
                     tracing::warn!(%fault, "the ends of client keys could not be looked at");
                 }
             }
+            self.roster.end_expired().await;
             tokio::time::sleep(PAUSE).await;
         }
     }

@@ -2,12 +2,14 @@
 //! argument, which other users of the machine and the shell's history would see. The wire form that
 //! is made here dies with the command.
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Read};
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use serde_json::{Map, Value};
 
 use super::failure::Failure;
+use crate::client;
 use crate::secret::SecretBytes;
 
 /// No key of any provider comes near this.
@@ -22,6 +24,18 @@ pub(super) fn refuse_values(extra: &[String]) -> Result<(), Failure> {
     // A single hyphen is how many programs write "standard input".
     if extra.iter().all(|text| text == "-") { Ok(()) } else { Err(Failure::usage(REASON)) }
 }
+
+/// No command takes a client key or token from the command line.
+pub(super) fn refuse_keys(arguments: &[OsString]) -> Result<(), Failure> {
+    let is_key = |argument: &OsString| client::holds_key(&argument.to_string_lossy());
+    if arguments.iter().any(is_key) { Err(Failure::usage(NO_KEYS)) } else { Ok(()) }
+}
+
+const NO_KEYS: &str = "a client key or token stands there, which is not repeated here: no command \
+                       takes one from the command line, where other users and the shell's history \
+                       see it. A remote one goes into SEALGATE_KEY; a client key is called by its \
+                       id, its name or its first eight characters. Rotate it if others may have \
+                       seen it";
 
 /// What the parser of arguments did not understand, without what it did not understand: that may be
 /// a value, or a passphrase.
@@ -180,6 +194,17 @@ mod tests {
             let failure = read_values(text, &fields(&["key_id", "secret_key"])).unwrap_err();
             assert_eq!(failure.line(), line);
         }
+    }
+
+    #[test]
+    fn a_client_key_among_the_arguments_is_wrong_usage() {
+        let key = crate::crypto::token::mint().unwrap().key;
+        let key = key.expose_str().unwrap();
+        for argument in [key.to_owned(), format!("--name={key}"), format!("x {key}")] {
+            let failure = refuse_keys(&["client".into(), argument.into()]).unwrap_err();
+            assert!(failure.is_usage() && !failure.line().contains(key));
+        }
+        assert!(refuse_keys(&["client".into(), key[..8].into()]).is_ok());
     }
 
     #[test]

@@ -6,6 +6,8 @@ mod canonical;
 mod cover;
 mod futile;
 
+pub(super) use self::canonical::decoded;
+
 /// A set of rules, deny before allow; empty allows nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Scopes {

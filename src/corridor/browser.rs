@@ -40,6 +40,7 @@ struct Page {
 }
 
 const SEC_FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
+const X_SEALGATE_ERROR: HeaderName = HeaderName::from_static("x-sealgate-error");
 /// What a page may send and read beyond what every page may.
 const SENT: &str = "Authorization, X-API-Key, Content-Type, Accept, X-Request-Id";
 const READ: &str = "X-Request-Id, X-Sealgate-Error, Retry-After, X-Sealgate-RateLimit-Limit, \
@@ -121,6 +122,14 @@ pub(crate) fn dress(headers: &mut HeaderMap, origin: HeaderValue) {
     headers.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     headers.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(READ));
     headers.append(VARY, HeaderValue::from_static("Origin"));
+}
+
+/// What was refused may be allowed to another page: no cache may mix them up.
+pub(crate) fn vary(answer: &mut Answer) {
+    let is_refused = matches!(answer.status(), StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
+    if is_refused && answer.headers().contains_key(X_SEALGATE_ERROR) {
+        answer.headers_mut().append(VARY, HeaderValue::from_static("Origin"));
+    }
 }
 
 /// Under which hosts a page of the same origin may call us: the one that it names, and ours. None

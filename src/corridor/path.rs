@@ -53,7 +53,7 @@ pub(super) fn without_doubled_prefix<'a>(provider: &str, rest: &'a str) -> &'a s
 pub(super) fn fault(path: &str) -> Option<Fault> {
     // Plain paths without a dot at a segment's start cannot; this is nearly all of them.
     let bytes = path.as_bytes();
-    let suspicious = |byte: &u8| matches!(byte, b'%' | b'\\' | b';');
+    let suspicious = |byte: &u8| matches!(byte, b'%' | b'\\' | b';') || !byte.is_ascii();
     if !bytes.iter().any(suspicious) {
         return path.split('/').any(is_dots).then_some(Fault::DotSegment);
     }
@@ -79,8 +79,14 @@ fn has_dot_segment(path: &[u8]) -> bool {
     path.split(|byte| matches!(byte, b'/' | b'\\')).any(|segment| {
         let name = segment.split(|byte| *byte == b';').next().unwrap_or_default();
         let overlong = |window: &[u8]| matches!(window, [0xC0, 0xAE | 0xAF]);
-        name == b"." || name == b".." || segment.windows(2).any(overlong)
+        is_dots_and_blanks(name) || segment.windows(2).any(overlong)
     })
+}
+
+/// Some servers leave out blanks, and then it is a dot segment.
+fn is_dots_and_blanks(name: &[u8]) -> bool {
+    let name = String::from_utf8_lossy(name);
+    is_dots(name.trim_matches(|letter: char| letter.is_whitespace() || letter.is_control()))
 }
 
 /// One round of percent-decoding; None where nothing was encoded.
@@ -161,6 +167,11 @@ mod tests {
             "/a/%25252e%25252e/b",
             "/a/%c0%ae%c0%ae/b",
             "/a/..;x=1/b",
+            "/a/..%20/b",
+            "/a/..%09",
+            "/a/%20../b",
+            "/a/..%2520;x/b",
+            "/a/.%C2%A0/b",
         ] {
             assert_eq!(fault(path), Some(Fault::DotSegment), "{path}");
         }
@@ -168,8 +179,16 @@ mod tests {
             assert_eq!(fault(path), Some(Fault::Nul), "{path}");
         }
         assert_eq!(fault("/a/%2525252541"), Some(Fault::Depth));
-        for path in ["/v2/aggs/X%3ABTCUSD", "/a/...", "/a/.b", "/a%2Fb", "/a/b..c", "/a/%41", "/;x"]
-        {
+        for path in [
+            "/v2/aggs/X%3ABTCUSD",
+            "/a/...",
+            "/a/...%20",
+            "/a/.b",
+            "/a%2Fb",
+            "/a/b..c",
+            "/a/%41",
+            "/;x",
+        ] {
             assert_eq!(fault(path), None, "{path}");
         }
     }

@@ -98,6 +98,25 @@ pub(crate) fn is_well_formed(key: &[u8]) -> bool {
         && checksum == checksum_digits(body)
 }
 
+/// Where the first well-formed key or token, or a JWT of ours, begins and ends in this text.
+pub(crate) fn find_in(text: &[u8]) -> Option<(usize, usize)> {
+    let opaque = memchr::memchr_iter(b'_', text).find_map(|at| {
+        let start = at.checked_sub(PREFIX.len() - 1)?;
+        let end = start + KEY_BYTES;
+        is_well_formed(text.get(start..end)?).then_some((start, end))
+    });
+    // Nearly everything is shorter, and not searched.
+    if text.len() < LEAST_JWT_BYTES {
+        return opaque;
+    }
+    let signed = memchr::memmem::find_iter(text, JWT_START).find_map(|start| {
+        let from = text.get(start..)?;
+        let end = from.iter().position(|byte| !is_of_jwt(byte)).unwrap_or(from.len());
+        (dots(from.get(..end)?) >= 2).then_some((start, start + end))
+    });
+    [opaque, signed].into_iter().flatten().min()
+}
+
 /// Looks at all of them, so that it looks at many at once: nearly every key is well-formed.
 fn is_alphanumeric(body: &[u8]) -> bool {
     body.iter().fold(true, |all, byte| all & byte.is_ascii_alphanumeric())

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::record::{Begin, fault_byte};
+use crate::client::masked;
 use crate::refusal::{Fault, Reason};
 
 /// The largest opening frame, and the largest of any other but details.
@@ -149,7 +150,9 @@ pub(super) fn open(begin: &Begin<'_>, birth: &Birth) -> Frame<OPEN_BYTES> {
         ]
         .iter()
         .sum::<usize>();
-    let path = fit(begin.path, OPEN_BYTES - before_path);
+    // Somebody may have put a key there.
+    let path = masked(begin.path);
+    let path = fit(&path, OPEN_BYTES - before_path);
 
     let mut frame = Frame::new(OPEN, if actor_id.is_empty() { 0 } else { HAS_ACTOR_ID });
     frame.put(&[

@@ -67,7 +67,9 @@ pub(super) async fn answer(asked: Asked, raw: Raw, corridor: &Corridor) -> Answe
     }
     match asked {
         Asked::Preflight => {
-            let detail = "No page of this origin may call the proxy.";
+            let detail = "No page of this origin may call the proxy: list the origin in \
+                          [[browser.origins]] of the settings; a key's allowed_origins alone do \
+                          not let a page call.";
             let no = || corridor::refused(&Refusal::new(Reason::Forbidden, detail));
             corridor.preflight(&raw.parts).unwrap_or_else(no)
         }

@@ -31,6 +31,8 @@ struct RawEnding {
 const ENDING: &str = "SELECT id, name, owner, expires_at, expiry_warned FROM client_keys
     WHERE expires_at IS NOT NULL AND (expiry_warned IS NULL OR expiry_warned > 0)
     AND expires_at <= $1 AND active = 1 ORDER BY expires_at";
+const ENDS: &str = "SELECT expires_at, id FROM client_keys
+    WHERE expires_at IS NOT NULL AND expires_at >= $1 AND expires_at <= $2 AND active = 1";
 const CLAIM: &str = "UPDATE client_keys SET expiry_warned = $1
     WHERE id = $2 AND expires_at = $3 AND (expiry_warned IS NULL OR expiry_warned > $1)";
 
@@ -40,6 +42,19 @@ impl Store {
         let raw: Vec<RawEnding> =
             reading!(self, db => sqlx::query_as(ENDING).bind(until_ms).fetch_all(db))?;
         raw.into_iter().map(from_raw).collect()
+    }
+
+    /// When the client keys end that do so in this time.
+    pub(crate) async fn client_key_ends(
+        &self,
+        from_ms: i64,
+        until_ms: i64,
+    ) -> Result<Vec<(i64, Uuid)>, Error> {
+        let raw: Vec<(i64, String)> = reading!(self, db => {
+            sqlx::query_as(ENDS).bind(from_ms).bind(until_ms).fetch_all(db)
+        })?;
+        // One without an id is in nobody's hands.
+        Ok(raw.into_iter().filter_map(|(at, id)| Some((at, Uuid::parse_str(&id).ok()?))).collect())
     }
 
     /// True for the one who is to give this warning.

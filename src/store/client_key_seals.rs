@@ -8,7 +8,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use uuid::Uuid;
 
 use super::client_key_row::ClientKeyRow;
-use super::client_key_standing::RowFault;
+use super::client_key_standing::{RowFault, unread};
 use super::client_keys::{RawClientKey, from_raw, key_columns};
 use super::columns::Place;
 use super::dialect::{Tx, changing, reading, within};
@@ -64,6 +64,9 @@ const IDS: &str = "SELECT id FROM client_keys ORDER BY id";
 
 const UNFIT: &str = "somebody has edited it, or the digests beside it; look at the client key, then \
                      `sealgate client accept` it as it stands, or delete it";
+const UNREADABLE: &str = "`sealgate client delete` it and make another, or restore a backup";
+const TRACK: &str = "the key itself passes; set the column to 0 (request_count) or NULL \
+                     (last_used_at)";
 const LOST: &str =
     "it cannot be judged, because the key of the seals is lost; `sealgate doctor` says why";
 
@@ -87,6 +90,9 @@ impl Store {
         let parts: Vec<RawPart> =
             reading!(self, db => sqlx::query_as(BY_DIGEST).bind(query).fetch_all(db))?;
         judge(&self.row_key(), &parts)?;
+        if let Some((id, column)) = lost_track(&parts) {
+            tracing::warn!(id, column, "what calls leave behind on a client key is lost");
+        }
         let mut parts = parts.into_iter();
         let found = parts.find(|part| part.key_hash.as_deref() == Some(query));
         found.map(|part| Ok((from_raw(part.key)?, part.valid_until))).transpose()
@@ -137,6 +143,17 @@ impl Store {
                 reading!(self, db => sqlx::query_as(BY_ID).bind(id.as_str()).fetch_all(db))?;
             if let Err(fault) = judge(key, &parts) {
                 lines.push(fault.to_string());
+            } else if let Some((id, column)) = lost_track(&parts) {
+                lines.push(
+                    Place { table: "client_keys", row: id }
+                        .contradiction(
+                            "seal",
+                            format!(
+                                "its column {column} says nothing, and is read as nothing; {TRACK}"
+                            ),
+                        )
+                        .to_string(),
+                );
             }
         }
         Ok(lines)
@@ -173,10 +190,20 @@ async fn seal(tx: &mut Tx, key: &Key, id: &str) -> Result<bool, Error> {
 fn judge(key: &RowKey, parts: &[RawPart]) -> Result<(), Error> {
     let (Some(first), Some(fault)) = (parts.first(), verdict(key, parts)) else { return Ok(()) };
     let fault = match fault {
-        RowFault::Lost => LOST,
-        RowFault::Edited | RowFault::Unreadable { .. } => UNFIT,
+        RowFault::Lost => LOST.to_owned(),
+        // What cannot be read cannot be accepted either.
+        RowFault::Edited | RowFault::Unreadable { .. } => match unread(&first.key) {
+            Some(column) => format!("its column {column} cannot be read; {UNREADABLE}"),
+            None => UNFIT.to_owned(),
+        },
     };
     Err(Place { table: "client_keys", row: &first.key.id }.contradiction("seal", fault))
+}
+
+/// The client key of which nobody knows any more how it was used.
+fn lost_track(parts: &[RawPart]) -> Option<(&str, &'static str)> {
+    let key = &parts.first()?.key;
+    key.lost_track().map(|column| (key.id.as_str(), column))
 }
 
 /// What is wrong with this row, by what seals it; None where nothing is, or nobody can tell now.

@@ -7,10 +7,11 @@ use std::fmt;
 use uuid::Uuid;
 
 use super::changes::{self, Changed};
+use super::client_key_guard::Guard;
 use super::client_key_hashes::KeyPreview;
 use super::client_key_row::ClientKeyRow;
 use super::client_key_seals::{RawPart, RowKey, parts, verdict};
-use super::client_keys::{Guard, RawClientKey, from_raw, key_columns};
+use super::client_keys::{RawClientKey, from_raw, key_columns};
 use super::columns::ABOVE_ALL_IDS;
 use super::dialect::{changing, reading};
 use super::{Error, Store};
@@ -136,6 +137,11 @@ fn standing(part: RawPart, fault: Option<RowFault>) -> Result<StandingKey, Error
     Ok(StandingKey { key, fault: unreadable.or(fault) })
 }
 
+/// Which column cannot be read.
+pub(super) fn unread(raw: &RawClientKey) -> Option<&'static str> {
+    readable(raw.clone()).map_or(Some("id"), |(_, column)| column)
+}
+
 /// The row as far as it can be read, with the least in the place of what cannot, and which column
 /// that is. Fails where not even its id is one.
 fn readable(mut raw: RawClientKey) -> Result<(ClientKeyRow, Option<&'static str>), Error> {
@@ -167,7 +173,6 @@ fn put_the_least(raw: &mut RawClientKey, column: &str) -> bool {
         "max_concurrent" => raw.max_concurrent = Some(0),
         "secrets" => raw.secrets = None,
         "active" => raw.active = 0,
-        "request_count" => raw.request_count = 0,
         _ => return false,
     }
     true

@@ -5,12 +5,14 @@
 use uuid::Uuid;
 
 use super::changes::{self, Changed};
+use super::client_key_guard::{ACTIVE_ADMINS, Guard};
 use super::client_key_hashes::{self, KeyPreview};
 use super::client_key_row::ClientKeyRow;
 use super::columns::{Place, optional_signed, pairs_json, signed, texts_json};
-use super::dialect::{Lock, Tx, changing, reading, within};
+use super::dialect::{Tx, changing, reading};
 use super::{Error, Store};
 use crate::client::{Role, Tier};
+use crate::clock;
 
 /// What a batch of calls leaves on their client key.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,7 +61,8 @@ macro_rules! key_columns {
 
 pub(super) use key_columns;
 
-const BY_ID: &str = concat!("SELECT ", key_columns!(), " FROM client_keys k WHERE k.id = $1");
+pub(super) const BY_ID: &str =
+    concat!("SELECT ", key_columns!(), " FROM client_keys k WHERE k.id = $1");
 const INSERT: &str = "INSERT INTO client_keys (id, name, role, tier, scopes, allowed_ips,
     allowed_origins, description, owner, expires_at, quota_limit, monthly_quota, max_concurrent,
     secrets, active, created_at, created_by, updated_at, last_used_at, last_used_endpoint,
@@ -72,22 +75,38 @@ const UPDATE: &str = "UPDATE client_keys SET name = $1, role = $2, tier = $3, sc
     updated_at = $15,
     expiry_warned = CASE WHEN expires_at IS NOT DISTINCT FROM $9 THEN expiry_warned END
     WHERE id = $16";
-const TOUCH: &str = "UPDATE client_keys SET request_count = request_count + $1,
-    last_used_at = $2, last_used_endpoint = $3, last_used_address = $4
-    WHERE id = $5 AND (last_used_at IS NULL OR last_used_at <= $2)";
-const TOUCH_LATE: &str = "UPDATE client_keys SET request_count = request_count + $1 WHERE id = $2";
-// A list of networks or origins that holds nobody is as good as no key.
-macro_rules! active_admins {
-    ($whose:literal) => {
+/// More calls than anybody makes; sums with it overflow in neither database.
+pub(super) const MOST_CALLS: i64 = 1 << 53;
+// A count that is none begins anew.
+macro_rules! counting {
+    ($rest:literal) => {
         concat!(
-            "SELECT COUNT(*) FROM client_keys WHERE role = 'admin' AND active = 1
-            AND COALESCE(allowed_ips, '') <> '[]' AND COALESCE(allowed_origins, '') <> '[]' AND ",
-            $whose
+            "UPDATE client_keys SET request_count = $1 + CASE
+            WHEN request_count BETWEEN 0 AND 9007199254740992 THEN request_count ELSE 0 END",
+            $rest
         )
     };
 }
-const ACTIVE_ADMINS: &str = active_admins!("(expires_at IS NULL OR expires_at > $1)");
-const ENDLESS_ADMINS: &str = active_admins!("expires_at IS NULL");
+const TOUCH: &str = counting!(
+    ", last_used_at = $2, last_used_endpoint = $3, last_used_address = $4
+    WHERE id = $5 AND (last_used_at IS NULL OR last_used_at <= $2)"
+);
+const TOUCH_LATE: &str = counting!(" WHERE id = $2");
+impl RawClientKey {
+    /// None where what stands there is no count.
+    fn calls(&self) -> Option<u64> {
+        u64::try_from(self.request_count).ok().filter(|_| self.request_count <= MOST_CALLS)
+    }
+
+    /// Which of the columns that calls leave behind says nothing.
+    pub(super) fn lost_track(&self) -> Option<&'static str> {
+        match (self.calls(), self.last_used_at) {
+            (None, _) => Some("request_count"),
+            (Some(_), Some(at)) if !clock::is_in_range(at) => Some("last_used_at"),
+            (Some(_), _) => None,
+        }
+    }
+}
 
 impl Store {
     pub(crate) async fn insert_client_key(
@@ -133,6 +152,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let guard = Guard::begin(&mut tx, now_ms).await?;
         let id = key.id.to_string();
+        guard.refuse_narrowing_last(&mut tx, &id, Some(key)).await?;
         self.demand_fit(&mut tx, &id).await?;
         let changed = update(&mut tx, key).await?;
         self.seal_row(&mut tx, &id).await?;
@@ -162,6 +182,7 @@ impl Store {
         let now_ms = self.clock.unix_ms();
         let mut tx = self.begin().await?;
         let guard = Guard::begin(&mut tx, now_ms).await?;
+        guard.refuse_narrowing_last(&mut tx, &id.to_string(), None).await?;
         let deleted = delete(&mut tx, id).await?;
         guard.refuse_last(&mut tx).await?;
         changes::tell(&mut tx, Changed::ClientKey(id)).await?;
@@ -261,46 +282,6 @@ pub(super) async fn delete(tx: &mut Tx, id: Uuid) -> Result<bool, Error> {
     Ok(changing!(tx, sqlx::query(DELETE).bind(id.to_string()))? > 0)
 }
 
-/// What stood before a change that must not leave the house without an admin key.
-pub(super) struct Guard {
-    now_ms: i64,
-    active: i64,
-    endless: i64,
-}
-
-impl Guard {
-    /// Counts while nobody else can change the numbers by a guarded change.
-    pub(super) async fn begin(tx: &mut Tx, now_ms: i64) -> Result<Self, Error> {
-        tx.serialise(Lock::Admins).await?;
-        let (active, endless) = (active_admins(tx, now_ms).await?, endless_admins(tx).await?);
-        Ok(Self { now_ms, active, endless })
-    }
-
-    /// A house that had none before (all expired) is not kept from changing its other keys.
-    pub(super) async fn refuse_last(&self, tx: &mut Tx) -> Result<(), Error> {
-        if self.active > 0 && active_admins(tx, self.now_ms).await? == 0 {
-            return Err(Error::LastAdmin);
-        }
-        Ok(())
-    }
-
-    /// The last admin key that has no end is given none: some day nobody could administer.
-    async fn refuse_end_of_last(&self, tx: &mut Tx) -> Result<(), Error> {
-        if self.endless > 0 && endless_admins(tx).await? == 0 {
-            return Err(Error::LastAdmin);
-        }
-        Ok(())
-    }
-}
-
-async fn active_admins(tx: &mut Tx, now_ms: i64) -> Result<i64, Error> {
-    Ok(within!(tx, db => sqlx::query_scalar(ACTIVE_ADMINS).bind(now_ms).fetch_one(db))?)
-}
-
-async fn endless_admins(tx: &mut Tx) -> Result<i64, Error> {
-    Ok(within!(tx, db => sqlx::query_scalar(ENDLESS_ADMINS).fetch_one(db))?)
-}
-
 /// Fails where a column says what the model does not know.
 pub(super) fn from_raw(raw: RawClientKey) -> Result<ClientKeyRow, Error> {
     let place = Place { table: "client_keys", row: &raw.id };
@@ -316,7 +297,8 @@ pub(super) fn from_raw(raw: RawClientKey) -> Result<ClientKeyRow, Error> {
         max_concurrent: place.optional_count("max_concurrent", raw.max_concurrent)?,
         secrets: place.pairs("secrets", raw.secrets.as_deref())?,
         active: place.flag("active", raw.active)?,
-        request_count: place.count("request_count", raw.request_count)?,
+        // What is there for people alone closes no key: `doctor` names it.
+        request_count: raw.calls().unwrap_or(0),
         name: raw.name,
         description: raw.description,
         owner: raw.owner,
@@ -324,7 +306,7 @@ pub(super) fn from_raw(raw: RawClientKey) -> Result<ClientKeyRow, Error> {
         created_at: raw.created_at,
         created_by: raw.created_by,
         updated_at: raw.updated_at,
-        last_used_at: raw.last_used_at,
+        last_used_at: raw.last_used_at.filter(|at| clock::is_in_range(*at)),
         last_used_endpoint: raw.last_used_endpoint,
         last_used_address: raw.last_used_address,
     })

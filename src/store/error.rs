@@ -77,9 +77,10 @@ impl fmt::Display for Error {
                  the row that is there."
             ),
             Self::LastAdmin => f.write_str(
-                "Without this key as it is nobody could administer Sealgate, now or some day: it is the \
-                 last active admin key, or the last that has no end. Create another admin key \
-                 (without an end) first.",
+                "Without this key as it is nobody could administer Sealgate, now or some day, or not \
+                 all of it: it is the last active admin key, or the last that has neither an end \
+                 nor scopes nor bounds. Create another admin key of the same tier without any of \
+                 these first.",
             ),
             Self::Stale => f.write_str(
                 "The row was changed by somebody else at the same moment. Repeat the call.",

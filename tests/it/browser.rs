@@ -143,6 +143,13 @@ async fn an_origin_that_is_not_written_exactly_as_listed_is_nobody() {
         let answer = house.raw(&request(LINE, &[&format!("Origin: {origin}")])).await;
         answer.is_refusal(401, "unauthorized");
         assert_eq!(answer.header("access-control-allow-origin"), None, "{origin}");
+        assert_eq!(answer.header("vary"), Some("Origin"), "{origin}");
+        let asks = ["Access-Control-Request-Method: GET", &format!("Origin: {origin}")];
+        let answer = house.raw(&request("OPTIONS /acme/v2/aggs/x", &asks)).await;
+        if answer.status == 403 {
+            assert_eq!(answer.header("vary"), Some("Origin"), "{origin}");
+            assert!(answer.text().contains("[[browser.origins]]"), "{}", answer.text());
+        }
     }
     for twice in [[ORIGIN, ORIGIN], [ORIGIN, "Origin: https://evil.example"]] {
         house.raw(&request(LINE, &twice)).await.is_refusal(401, "unauthorized");
@@ -235,11 +242,32 @@ async fn a_narrow_key_cannot_name_another_method_in_a_header() {
     assert_eq!(named(&guest, "head").await, 200);
     assert_eq!(named(&user, "DELETE").await, 200);
     // However it is spelt, and the path as well.
-    for name in ["X_HTTP_METHOD_OVERRIDE", "x-http_method", "x-original-method"] {
+    for name in [
+        "X_HTTP_METHOD_OVERRIDE",
+        "x-http_method",
+        "x-original-method",
+        "X-HTTP-Override",
+        "HTTP-Method-Override",
+        "X-Rewrite-Method",
+        "_method",
+    ] {
         let call = narrow.get("/acme/x").header(name, "DELETE");
         call.send().await.is_refusal(403, "forbidden");
     }
-    for name in ["x-original-url", "X_Rewrite_URL"] {
+    for query in ["_method=DELETE", "a=b&%5Fmethod=%64elete", "_METHOD=DELETE&_method=GET"] {
+        let path = format!("/acme/x?{query}");
+        narrow.get(&path).send().await.is_refusal(403, "forbidden");
+        guest.get(&path).send().await.is_refusal(403, "forbidden");
+        assert_eq!(user.get(&path).send().await.status, 200);
+    }
+    assert_eq!(narrow.get("/acme/x?_method=post&method=DELETE").send().await.status, 200);
+    for name in [
+        "x-original-url",
+        "X_Rewrite_URL",
+        "X-Override-URL",
+        "X-HTTP-Path-Override",
+        "X-Envoy-Original-Path",
+    ] {
         let moved = |client: &crate::house::Client| client.get("/acme/x").header(name, "/admin");
         moved(&narrow).send().await.is_refusal(403, "forbidden");
         assert_eq!(moved(&user).send().await.status, 200);

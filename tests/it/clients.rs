@@ -185,6 +185,42 @@ async fn open_streams_of_a_revoked_key_end_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn open_streams_of_a_key_that_expires_end_within_a_second() {
+    let house = House::open().await;
+    let short = house.client_with(json!({"expires_at": "2026-01-15T12:00:30Z"})).await;
+    let longer = house.client_with(json!({"expires_at": "2026-01-15T12:00:30Z"})).await;
+    let mut streams = Vec::new();
+    for client in [&short, &short.over_http2(), &longer] {
+        streams.push(client.get("/acme/events?n=99999").open().await);
+    }
+    for stream in &mut streams {
+        event(&house, stream).await;
+    }
+    // One is given more time, and goes on with what it has begun.
+    let target = format!("{KEYS}/{}", longer.id);
+    let body = json!({"expires_at": "2026-01-15T18:00:00Z"});
+    assert_eq!(house.admin.put(&target).json(&body).send().await.status, 200);
+    house.clock.advance(Duration::from_secs(31));
+    let mut kept = streams.pop().unwrap();
+    let ending = async {
+        for mut stream in streams {
+            while let Ok(event) = stream.try_next().await {
+                assert!(event.is_some(), "it was cut, not finished");
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        () = ending => {}
+        () = a_second_of_this_process() => panic!("still open after a second"),
+    }
+    event(&house, &mut kept).await;
+    drop(kept);
+    house.provider.release(99);
+    house.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_is_forwarded_once_a_revocation_was_acknowledged() {
     let house = House::open().await;
     let client = std::sync::Arc::new(house.client().await);

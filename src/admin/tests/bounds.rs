@@ -142,6 +142,82 @@ async fn nobody_locks_himself_or_everybody_out() {
 }
 
 #[tokio::test]
+async fn the_last_admin_who_can_do_everything_is_not_made_less() {
+    let face = face().await;
+    let admin = face.admin_key().await;
+    let listed = face.get(KEYS, &admin).await.is(200);
+    let own = format!("{KEYS}/{}", listed.json["items"][0]["id"].as_str().unwrap());
+    let narrowings = [
+        json!({"scopes": []}),
+        json!({"scopes": ["*:*:/**"]}),
+        json!({"tier": "premium"}),
+        json!({"limit": 5}),
+        json!({"monthly_quota": 5}),
+        json!({"max_concurrent": 5}),
+        json!({"role": "operator"}),
+        json!({"active": false}),
+    ];
+    let refused = async |what: &str| {
+        for body in &narrowings {
+            let got = face.put(&own, &admin, body.clone()).await.is(409);
+            assert!(got.text_of("detail").contains("Create another admin key"), "{what}: {body}");
+            face.local("PUT", &own, Some(body.clone())).await.is(409);
+        }
+        face.send("DELETE", &own, &admin, None).await.is(409);
+    };
+    refused("alone").await;
+    // Others that are bound cannot free him, nor themselves.
+    for bound in [
+        json!({"scopes": ["*:*:/**"]}),
+        json!({"expires_at": LATER}),
+        json!({"allowed_ips": ["192.0.2.0/24"]}),
+        json!({"allowed_origins": ["https://app.example"]}),
+    ] {
+        let mut body = json!({"name": "bound", "role": "admin", "tier": "unlimited"});
+        body.as_object_mut().unwrap().extend(bound.as_object().unwrap().clone());
+        face.post(&admin, body).await.is(201);
+    }
+    refused("beside bound ones").await;
+    face.put(&own, &admin, json!({"name": "renamed"})).await.is(200);
+    face.admin_with(json!({})).await;
+    for body in &narrowings {
+        face.local("PUT", &own, Some(body.clone())).await.is(200);
+        let back = json!({"scopes": null, "tier": "unlimited", "limit": null, "active": true,
+            "monthly_quota": null, "max_concurrent": null, "role": "admin"});
+        face.local("PUT", &own, Some(back)).await.is(200);
+    }
+    face.send("DELETE", &own, &admin, None).await.is(204);
+}
+
+#[tokio::test]
+async fn a_client_key_is_neither_taken_as_a_name_nor_written_down() {
+    let face = face().await;
+    let admin = face.admin_key().await;
+    let key = face.post(&admin, json!({"name": "n"})).await.is(201).text_of("key");
+    for member in ["name", "description", "owner"] {
+        let mut body = json!({"name": "n"});
+        body[member] = json!(format!("see {key}"));
+        let got = face.post(&admin, body).await.is(422);
+        assert_eq!(got.faults(), [format!("{member}: must not hold a client key or token")]);
+    }
+    let mut body = json!({"name": "n"});
+    body[&key] = json!(1);
+    let got = face.post(&admin, body).await.is(422);
+    assert!(got.text.contains(&key[..8]) && !got.text.contains(&key), "{}", got.text);
+    let body = json!({"provider": "polygon", "labels": {"a": key, key.clone(): "b"},
+        "fields": {"api_key": "x"}, "validate": false});
+    let got = face.send("POST", "/api/v1/admin/secrets", &admin, Some(body)).await.is(422);
+    assert!(!got.text.contains(&key), "{}", got.text);
+    for path in [format!("{KEYS}/{key}"), format!("{KEYS}/{}", key.replace('_', "%5f"))] {
+        face.get(&path, &admin).await.is(404);
+    }
+    let trail = face.get("/api/v1/admin/audit?limit=1000", &admin).await.is(200);
+    assert!(!trail.text.contains(&key[4..]), "{}", trail.text);
+    let masked = format!("{KEYS}/{}…", &key[..8]);
+    assert_eq!(trail.text.matches(&masked).count(), 2, "{}", trail.text);
+}
+
+#[tokio::test]
 async fn a_scope_that_no_call_can_match_is_refused_and_says_why() {
     let face = face().await;
     let admin = face.admin_key().await;

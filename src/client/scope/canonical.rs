@@ -52,17 +52,34 @@ pub(super) fn decoded_once(text: &str) -> String {
 }
 
 /// Until nothing changes, in one pass: what a decoded byte completes is decoded at once.
-fn decoded(bytes: &[u8]) -> Vec<u8> {
+pub(in super::super) fn decoded(bytes: &[u8]) -> Vec<u8> {
     let mut decoded: Vec<u8> = Vec::with_capacity(bytes.len());
     for byte in bytes {
         decoded.push(*byte);
-        while let Some([b'%', digits @ ..]) = decoded.last_chunk::<3>() {
-            let Some(value) = hex_pair(digits) else { break };
-            decoded.truncate(decoded.len() - 3);
-            decoded.push(value);
+        loop {
+            if let Some([b'%', digits @ ..]) = decoded.last_chunk::<3>()
+                && let Some(value) = hex_pair(digits)
+            {
+                decoded.truncate(decoded.len() - 3);
+                decoded.push(value);
+            } else if let Some(letter) = decoded.last_chunk::<6>().and_then(long_escape) {
+                decoded.truncate(decoded.len() - 6);
+                decoded.extend_from_slice(letter.encode_utf8(&mut [0; 4]).as_bytes());
+            } else {
+                break;
+            }
         }
     }
     decoded
+}
+
+/// `%uXXXX`, which some servers know.
+fn long_escape(end: &[u8; 6]) -> Option<char> {
+    let [b'%', b'u' | b'U', a, b, c, d] = *end else { return None };
+    let value = [a, b, c, d]
+        .into_iter()
+        .try_fold(0, |value, digit| Some(value * 16 + char::from(digit).to_digit(16)?));
+    char::from_u32(value?)
 }
 
 fn hex_pair(digits: &[u8]) -> Option<u8> {
@@ -72,18 +89,21 @@ fn hex_pair(digits: &[u8]) -> Option<u8> {
     u8::try_from(high * 16 + low).ok()
 }
 
-/// Without what many servers overlook: doubled slashes, path parameters, blanks and dots at the end
-/// of a segment, the case of letters; and with dot segments gone up.
+/// Without what many servers overlook: doubled slashes, path parameters, blanks at either end of a
+/// segment and dots at its end, the case of letters; and with dot segments gone up.
 fn canonical(path: &str) -> Path {
-    let is_blank = |letter: char| letter <= ' ' || letter == '\u{a0}';
+    let is_blank = |letter: char| letter.is_whitespace() || letter.is_control();
     let mut segments = Path::new();
     for segment in path.split(['/', '\\']) {
-        let name = segment.split(';').next().unwrap_or_default().trim_end_matches(is_blank);
+        let name = segment.split(';').next().unwrap_or_default().trim_matches(is_blank);
         if name == ".." {
             segments.pop();
             continue;
         }
-        let name = name.trim_end_matches(|letter| letter == '.' || is_blank(letter));
+        // Three dots and more are a name like any other.
+        let is_name = name.len() > 2 && name.bytes().all(|byte| byte == b'.');
+        let end = |letter| !is_name && (letter == '.' || is_blank(letter));
+        let name = name.trim_end_matches(end);
         if !name.is_empty() {
             segments.push(name.to_ascii_lowercase());
         }
@@ -145,10 +165,24 @@ mod tests {
             "/v1/organization%253Fx=y/z",
             "/v1/organization%23",
             "/v1/organization%09",
+            "/v1/%20organization",
+            "/v1/%E2%80%83organization%C2%85/keys",
+            "/v1/organization%E3%80%80",
+            "/v1/%01organization%7f",
+            "/v1/%u006Frganization",
+            "/v1%u002Forganization",
+            "/v1/%25u006Frganization",
+            "/v1/x/%u002e%U002e/organization",
         ] {
             assert!(!allows(&scopes(), path), "{path}");
         }
-        for path in ["/v1/organizations", "/v1/models", "/v2/organization", "/organization/v1"] {
+        for path in [
+            "/v1/organizations",
+            "/v1/models",
+            "/v2/organization",
+            "/organization/v1",
+            "/v1/.../organization",
+        ] {
             assert!(allows(&scopes(), path), "{path}");
         }
         let exact = Scopes::parse(&["p:GET:/v1/models"]).unwrap();
@@ -172,6 +206,7 @@ mod tests {
         let deep = format!("%{}2e", "25".repeat(30_000));
         assert_eq!(decoded(deep.as_bytes()), b".");
         assert_eq!(decoded(b"%%341%4"), b"A%4");
+        assert_eq!(decoded(b"%u00%34%31%ud800%u12"), b"A%ud800%u12");
     }
 
     proptest! {
@@ -186,6 +221,8 @@ mod tests {
             while decoded_once(&round) != round {
                 round = decoded_once(&round);
             }
+            // `%55` is the U of the long escapes, of which one round knows nothing.
+            prop_assume!(!round.contains('U'));
             prop_assert_eq!(decoded(text.as_bytes()), round.into_bytes());
         }
     }

@@ -237,6 +237,32 @@ async fn a_row_that_contradicts_the_model_is_named(bed: Bed) {
     assert_eq!(bed.store.client_key(key.id).await.unwrap(), Some(key));
 }
 
+async fn a_lost_count_closes_no_key_and_is_set_right(bed: Bed) {
+    let key = stored(&bed.store, "notebook", Role::User).await;
+    for (next, damage) in [
+        (1, "UPDATE client_keys SET request_count = -7, last_used_at = -7"),
+        (2, "UPDATE client_keys SET request_count = 9223372036854775807, last_used_at = 1"),
+    ] {
+        assert_eq!(bed.tamper(damage).await, 1);
+        let (found, _) = bed.store.client_key_by_digest(&digest(key.id)).await.unwrap().unwrap();
+        assert_eq!((found.request_count, found.id), (0, key.id));
+        let lines = bed.store.unfit_client_keys(&RowKey::Absent).await.unwrap();
+        assert!(lines.len() == 1 && lines[0].contains("request_count"), "{lines:?}");
+        let standing = bed.store.standing_client_key(key.id).await.unwrap().unwrap();
+        assert_eq!(standing.fault, None);
+        assert_eq!(bed.tamper("UPDATE client_keys SET last_used_at = NULL").await, 1);
+        let touches = vec![touch(key.id, NOW_MS, 2)];
+        bed.store.count_records("a", &counted(next, touches)).await.unwrap();
+        let found = bed.store.client_key(key.id).await.unwrap().unwrap();
+        assert_eq!((found.request_count, found.last_used_at), (2, Some(NOW_MS)));
+    }
+    assert_eq!(bed.tamper("UPDATE client_keys SET role = 'x'").await, 1);
+    let seals = RowKey::Here(crate::secret::Key::copy_of(&[7; 32]));
+    let lines = bed.store.unfit_client_keys(&seals).await.unwrap();
+    assert!(lines[0].contains("column role cannot be read"), "{lines:?}");
+    assert!(lines[0].contains("client delete") && !lines[0].contains("accept"), "{lines:?}");
+}
+
 async fn the_last_active_admin_stays(bed: Bed) {
     let admin = stored(&bed.store, "admin", Role::Admin).await;
     let idle = ClientKeyRow { active: false, ..client_key("idle", Role::Admin) };
@@ -310,6 +336,7 @@ async fn nobody_decides_while_another_removal_is_undecided(bed: Bed) {
 on_both!(
     a_change_keeps_what_calls_left_behind,
     a_deleted_key_takes_its_digests_with_it,
+    a_lost_count_closes_no_key_and_is_set_right,
     a_digest_finds_its_key_and_no_two_keys_share_one,
     a_rotation_leaves_two_digests_at_most,
     a_row_that_contradicts_the_model_is_named,
