@@ -8,6 +8,7 @@ mod browser;
 mod clean;
 mod credential;
 mod document;
+mod overrides;
 mod own;
 mod path;
 mod rewrite;

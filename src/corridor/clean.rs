@@ -12,37 +12,13 @@ use hyper::body::{Body as _, Incoming};
 
 use super::browser::own_hosts;
 use super::credential::{self, Presented};
-use super::{House, path};
+use super::{House, overrides, path};
 use crate::client::Client;
 use crate::inject::Head;
 use crate::provider::{Catalogue, Provider};
 use crate::refusal::{Reason, Refusal};
 
 const X_SEALGATE_SECRET: HeaderName = HeaderName::from_static("x-sealgate-secret");
-
-/// Known to widespread server frameworks, which do what they name.
-const METHOD_OVERRIDES: [&str; 10] = [
-    "x-http-override",
-    "http-method-override",
-    "x-rewrite-method",
-    // `_method`: an underscore is taken for a hyphen.
-    "-method",
-    "x-http-method-override",
-    "x-http-method",
-    "x-method-override",
-    "x-method",
-    "x-original-method",
-    "x-forwarded-method",
-];
-/// And to some, another path.
-const PATH_OVERRIDES: [&str; 6] = [
-    "x-original-url",
-    "x-rewrite-url",
-    "x-original-uri",
-    "x-override-url",
-    "x-http-path-override",
-    "x-envoy-original-path",
-];
 
 /// What callers ask for; not yet what may leave. The head stays where it came in and is worked on
 /// there: moving it from step to step cost more than most of the steps.
@@ -150,22 +126,12 @@ impl<'r> Inbound<'r> {
 
     /// What the caller would have a provider take for the method.
     pub(super) fn other_methods(&self) -> impl Iterator<Item = String> {
-        let headers = self.parts.headers.iter();
-        let headers = headers.filter(|(name, _)| is_one_of(name.as_str(), &METHOD_OVERRIDES));
-        let named = headers.map(|(_, value)| value.as_bytes().to_vec());
-        let pairs =
-            self.query.split(['&', ';']).map(|pair| pair.split_once('=').unwrap_or((pair, "")));
-        let asked = pairs.filter_map(|(name, value)| {
-            let name = decoded(name).to_ascii_lowercase();
-            let is_one = is_one_of(&String::from_utf8_lossy(&name), &METHOD_OVERRIDES);
-            is_one.then(|| decoded(value))
-        });
-        named.chain(asked).map(|name| String::from_utf8_lossy(&name).trim().to_ascii_uppercase())
+        overrides::methods(&self.parts.headers, &self.query)
     }
 
     /// Some providers serve what a header names instead of the path.
     pub(super) fn names_another_path(&self) -> bool {
-        self.parts.headers.keys().any(|name| is_one_of(name.as_str(), &PATH_OVERRIDES))
+        overrides::name_a_path(&self.parts.headers)
     }
 
     pub(super) fn provider(&self) -> Option<&Arc<Provider>> {
@@ -389,19 +355,4 @@ fn is_ours_or_hop_by_hop(name: &str) -> bool {
             | "x-request-id"
     ) || name.starts_with("x-forwarded-")
         || name.starts_with("x-sealgate-")
-}
-
-/// As often as some server may.
-fn decoded(text: &str) -> Vec<u8> {
-    let mut decoded = text.replace('+', " ").into_bytes();
-    while let Some(next) = path::percent_decoded(&decoded) {
-        decoded = next;
-    }
-    decoded
-}
-
-/// Many servers take an underscore for a hyphen.
-fn is_one_of(name: &str, names: &[&str]) -> bool {
-    let plain = name.bytes().map(|byte| if byte == b'_' { b'-' } else { byte });
-    names.iter().any(|wanted| plain.clone().eq(wanted.bytes()))
 }
