@@ -9,6 +9,7 @@ mod fields;
 mod hierarchy;
 mod inventory;
 mod jobs;
+mod kek_faults;
 mod keyring;
 mod look;
 mod proof;

@@ -194,7 +194,7 @@ impl Store {
     }
 
     /// Oldest first. A secret of which one row contradicts the model is left out as a whole.
-    pub(crate) async fn secrets(&self) -> Result<Loaded<StoredSecret, Unreadable>, Error> {
+    pub(crate) async fn secrets(&self) -> Result<Loaded<StoredSecret, Box<Unreadable>>, Error> {
         const ALL: &str = select!("ORDER BY id");
         const VERSIONS: &str = select_versions!("");
         let raw: Vec<RawSecret> = reading!(self, db => sqlx::query_as(ALL).fetch_all(db))?;
@@ -290,7 +290,7 @@ pub(super) async fn noted(tx: &mut Tx, inventory: Option<&InventoryRow>) -> Resu
 fn join(
     secrets: Vec<RawSecret>,
     versions: Vec<RawVersion>,
-) -> impl Iterator<Item = Result<StoredSecret, Unreadable>> {
+) -> impl Iterator<Item = Result<StoredSecret, Box<Unreadable>>> {
     let mut by_secret: HashMap<String, Vec<RawVersion>> = HashMap::new();
     for version in versions {
         by_secret.entry(version.secret_id.clone()).or_default().push(version);
@@ -299,13 +299,15 @@ fn join(
         let versions = by_secret.remove(&raw.id).unwrap_or_default();
         let versions =
             versions.into_iter().map(secret_versions::from_raw).collect::<Result<_, _>>();
-        let unread = |fault| Unreadable {
-            row: raw.id.clone(),
-            provider: raw.provider.clone(),
-            name: raw.name.clone(),
-            kek_id: raw.kek_id.clone(),
-            data_key: raw.data_key.clone(),
-            fault,
+        let unread = |fault| {
+            Box::new(Unreadable {
+                row: raw.id.clone(),
+                provider: raw.provider.clone(),
+                name: raw.name.clone(),
+                kek_id: raw.kek_id.clone(),
+                data_key: raw.data_key.clone(),
+                fault,
+            })
         };
         let versions = versions.map_err(unread)?;
         Ok(StoredSecret { secret: from_raw(raw.clone()).map_err(unread)?, versions })

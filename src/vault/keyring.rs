@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use uuid::Uuid;
 
+use super::kek_faults::{inactive, miscalled, miscounted};
 use super::{VaultError, crypto, remaster};
 use crate::clock::Clock;
 use crate::crypto::{Aad, CryptoError, Layer, Parent};
@@ -327,36 +328,6 @@ impl Keyring {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Held>> {
         self.inner.keks.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn miscalled(row: &KekRow) -> String {
-    let KekRow { id, category, generation, .. } = row;
-    format!(
-        "the key-encryption key {id} (generation {generation} of category {category}) is called \
-         destroyed and is not: its row in the table keks was edited; what hangs on it is served; \
-         run `sealgate kek rotate --category {category}`, then `sealgate kek rewrap`"
-    )
-}
-
-fn miscounted(row: &KekRow) -> String {
-    let KekRow { id, category, generation, .. } = row;
-    format!(
-        "the count of wraps of the key-encryption key {id} (generation {generation} of category \
-         {category}) is not as Sealgate left it: its row in the table keks was edited; run \
-         `sealgate kek rotate --category {category}`, then `sealgate kek rewrap`: the next \
-         generation has a count of its own"
-    )
-}
-
-/// A category that has generations and no active one: no change of its secrets can be sealed.
-fn inactive(rows: &[KekRow]) -> Vec<String> {
-    let mut categories: Vec<&str> = rows.iter().map(|row| row.category.as_str()).collect();
-    categories.dedup();
-    let is_active = |category: &str| {
-        rows.iter().any(|row| row.category == category && row.state == KekState::Active)
-    };
-    let lame = categories.into_iter().filter(|category| !is_active(category));
-    lame.map(|category| VaultError::NoActiveKek(category.to_owned()).to_string()).collect()
 }
 
 impl Kek {

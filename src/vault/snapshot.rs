@@ -27,8 +27,8 @@ pub(super) const NEW_TARGET: &str = "The secret was sealed for other destination
 const UNREADABLE: &str = "A row of the stored secret cannot be read: it was changed outside Sealgate. \
      `sealgate doctor` names it. Restore a backup, or destroy the secret and enter the provider's \
      key again.";
-const IN_DOUBT: &str = "A secret of this provider, or of its category, was changed or deleted outside \
-     Sealgate, so it cannot be told which one is meant by a call that names none. `sealgate doctor` \
+const IN_DOUBT: &str = "A secret of this provider, or of its category, was changed or deleted \
+     outside Sealgate, so it cannot be told which one is meant by a call that names none. `sealgate doctor` \
      says what to do; calls that name a secret are served.";
 const NONE_STORED: &str =
     "No secret is stored for this provider; add one with `sealgate secret add`.";

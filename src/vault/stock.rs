@@ -15,7 +15,7 @@ use crate::store::{InventoryRow, Listed, Loaded, Store, StoredSecret, Unreadable
 
 /// What stands, and what should.
 pub(super) struct Stock {
-    pub(super) loaded: Loaded<StoredSecret, Unreadable>,
+    pub(super) loaded: Loaded<StoredSecret, Box<Unreadable>>,
     pub(super) findings: Vec<String>,
     /// The lists by which rows are judged.
     inventories: HashMap<String, Inventory>,
@@ -174,11 +174,11 @@ impl Stock {
     }
 
     fn name_the_missing(&mut self) {
-        // A row that contradicts the model is there, though it cannot be read; it has its own line.
+        // A row that contradicts the model has a line of its own, under its id if it has one.
         let unreadable = !self.loaded.contradictions.is_empty();
         let has_line = |id| self.loaded.contradictions.iter().any(|row| row.id() == Some(id));
-        let missing: Vec<(Uuid, String)> =
-            self.missing().into_iter().filter(|(id, _)| !has_line(*id)).collect();
+        let mut missing = self.missing();
+        missing.retain(|(id, _)| !has_line(*id));
         for (id, category) in missing {
             let doubt = if unreadable { " or cannot be read" } else { "" };
             self.findings.push(format!(
@@ -258,7 +258,7 @@ impl Vault {
     pub(super) async fn begin_anew(
         &self,
         keyring: &Keyring,
-        loaded: &Loaded<StoredSecret, Unreadable>,
+        loaded: &Loaded<StoredSecret, Box<Unreadable>>,
         (category, mark): (&str, Option<i64>),
     ) -> Result<Option<(Inventory, InventoryRow)>, VaultError> {
         let Some(kek) = keyring.known_active(category) else { return Ok(None) };
@@ -321,7 +321,7 @@ impl Vault {
 /// Rows and lists of one moment, and the categories that would not rest.
 async fn still(
     store: &Store,
-) -> Result<(Loaded<StoredSecret, Unreadable>, Vec<Listed>, BTreeSet<String>), VaultError> {
+) -> Result<(Loaded<StoredSecret, Box<Unreadable>>, Vec<Listed>, BTreeSet<String>), VaultError> {
     let mut looks = 0;
     loop {
         looks += 1;
