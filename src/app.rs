@@ -117,7 +117,7 @@ async fn ground(
     if !clock.is_plausible() {
         return Err(StartError::Clock(crate::clock::rfc3339(clock.unix_ms())));
     }
-    let lock = DataLock::take(&config.data_dir)?;
+    let lock = DataLock::take(&config.data_dir, &config.store.target)?;
     crate::backup::sweep(&config.data_dir);
     protect_memory(config);
     let metrics = Metrics::new(clock.clone(), Reason::ALL.iter().map(|reason| reason.code()));

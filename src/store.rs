@@ -70,7 +70,7 @@ pub(crate) use self::providers::ProviderRow;
 pub(crate) use self::recent_calls::RecentCalls;
 pub(crate) use self::record_blocks::RecordBlock;
 pub(crate) use self::secret_versions::{Former, VersionRow, VersionState};
-pub(crate) use self::secrets::{Loaded, SecretRow, StoredSecret};
+pub(crate) use self::secrets::{Loaded, SecretRow, StoredSecret, Unreadable};
 pub(crate) use self::signing_keys::SigningKeyRow;
 pub(crate) use self::symbols::{AssetClass, SymbolRow};
 pub(crate) use self::wraps::MOST_WRAPS;

@@ -4,10 +4,12 @@
 
 mod anchor;
 mod changes;
+mod doubt;
 mod fields;
 mod hierarchy;
 mod inventory;
 mod jobs;
+mod kek_faults;
 mod keyring;
 mod look;
 mod proof;
@@ -53,7 +55,7 @@ use crate::provider::Provider;
 use crate::refusal::{FieldFault, Reason, Refusal};
 use crate::secret::SecretBytes;
 pub(crate) use crate::store::{JobKind, JobRow, JobState};
-use crate::store::{KekRow, KekState, RowKey, Store, StoredSecret, VersionState};
+use crate::store::{KekRow, RowKey, Store, StoredSecret, VersionState};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -221,7 +223,7 @@ impl Vault {
         installation: Uuid,
     ) -> Result<(usize, usize), VaultError> {
         let stored = store.keks().await?.rows;
-        let living = stored.iter().filter(|kek| kek.state != KekState::Destroyed).count();
+        let living = stored.iter().filter(|kek| !kek.is_gone()).count();
         let opened = Keyring::load(store, masters, installation).await?.len();
         Ok((living, opened))
     }
@@ -249,7 +251,7 @@ impl Vault {
             let detail = "Sealgate is sealed; an administrator has to unseal it.";
             return Err(Refusal::new(Reason::Sealed, detail));
         };
-        unsealed.snapshot.select(&permit.provider().id, permit.secret())
+        unsealed.snapshot.select(permit.provider(), permit.secret())
     }
 
     /// The value, for this call and those of the next moments; wiped when the last of them is over.
@@ -361,9 +363,8 @@ impl Vault {
         }
         keyring.refresh(&self.store).await?;
         let stock = self.take_stock(&keyring).await?;
-        let judge = |stored: &StoredSecret| stock.judge(stored);
-        let snapshot =
-            Snapshot::prepare(&keyring, &self.catalogue.now(), &stock.loaded.rows, &judge);
+        let rows = &stock.loaded.rows;
+        let snapshot = Snapshot::prepare(&keyring, &self.catalogue.now(), &stock, rows);
         let mut findings: Vec<String> =
             stock.loaded.contradictions.iter().map(ToString::to_string).collect();
         findings.extend(keyring.findings());

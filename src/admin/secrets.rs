@@ -74,6 +74,7 @@ pub(super) fn refusal_of(error: VaultError) -> Refused {
         | VaultError::Worn
         | VaultError::Stale
         | VaultError::Tampered
+        | VaultError::Unreadable(_)
         | VaultError::NoActiveKek(_)
         | VaultError::Closed(_) => Refused::conflict(capital(&error.to_string())),
         VaultError::Crypto(

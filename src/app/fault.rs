@@ -25,6 +25,7 @@ pub enum StartError {
         cause: String,
     },
     InUse(PathBuf),
+    DatabaseInUse(PathBuf),
     /// Another room's own line.
     Room(String),
 }
@@ -47,6 +48,12 @@ impl fmt::Display for StartError {
                 "another Sealgate process uses the data folder {}; stop it, or set data_dir to another \
                  folder",
                 folder.display()
+            ),
+            Self::DatabaseInUse(file) => write!(
+                formatter,
+                "another Sealgate process, with another data_dir, uses the database {}; stop it, or set \
+                 database.url to another file (several servers share PostgreSQL)",
+                file.display()
             ),
             Self::Room(line) => formatter.write_str(line),
         }

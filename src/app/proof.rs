@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::StartError;
+use super::{StartError, setup};
 use crate::catalogue::InForce;
 use crate::clock::Clock;
 use crate::config::Config;
@@ -41,7 +41,7 @@ async fn prove(
     store: &Store,
     clock: &Clock,
 ) -> Result<(usize, usize), StartError> {
-    let Some(installation) = store.installation().await? else { return Ok((0, 0)) };
+    let Some(installation) = setup::standing(config, store).await? else { return Ok((0, 0)) };
     let ground = kms::Ground { store, clock, installation: installation.id };
     let masters = Arc::new(kms::gather(&config.master_place(), &ground, None).await?);
     Ok(Vault::prove(store, masters, installation.id).await?)
@@ -57,7 +57,7 @@ pub(crate) async fn examine(config: &Config, clock: Clock) -> Result<Vec<String>
 }
 
 async fn look(config: &Config, store: &Store, clock: &Clock) -> Result<Vec<String>, StartError> {
-    let Some(installation) = store.installation().await? else { return Ok(Vec::new()) };
+    let Some(installation) = setup::standing(config, store).await? else { return Ok(Vec::new()) };
     let anchors = Anchors::read(&config.data_dir, installation.id);
     let ground = kms::Ground { store, clock, installation: installation.id };
     let masters = Arc::new(kms::gather(&config.master_place(), &ground, None).await?);

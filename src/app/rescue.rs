@@ -48,7 +48,7 @@ pub async fn restore(
     step: &(dyn Fn(Step) + Sync),
 ) -> Result<Verdict, StartError> {
     net::install_provider();
-    let lock = DataLock::take(&config.data_dir)?;
+    let lock = DataLock::take(&config.data_dir, &config.store.target)?;
     backup::sweep(&config.data_dir);
     protect_memory(config);
     let replace = rescue.replace;

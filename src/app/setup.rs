@@ -53,7 +53,7 @@ pub(super) async fn run(
 ) -> Result<(Uuid, Setup), StartError> {
     let mut steps = Vec::new();
     let mut step = |what: String, stood: bool| steps.push(Step { what, stood });
-    let known = store.installation().await?;
+    let known = standing(config, store).await?;
     step(format!("database: {}", store.describe()), known.is_some());
 
     // A new master key beside an old database would close every secret in it for good.
@@ -91,6 +91,35 @@ pub(super) async fn run(
     let seeded = if stood { 0 } else { store.seed_symbols(&CORE_SYMBOLS).await? };
     step(String::from("core symbols"), seeded == 0);
     Ok((installation.id, Setup { steps, admin_key, admin_id }))
+}
+
+/// None in a new house alone: where one stood, its id is what all that is sealed is bound to, and
+/// another one in its place would close everything.
+pub(super) async fn standing(
+    config: &Config,
+    store: &Store,
+) -> Result<Option<Installation>, StartError> {
+    let known = store.installation().await?;
+    if known.is_some() {
+        return Ok(known);
+    }
+    let is_blank = store.is_blank().await?;
+    // Another node may have made it, and its rows, since.
+    let known = store.installation().await?;
+    if known.is_some() {
+        return Ok(known);
+    }
+    let witness = match is_blank {
+        false => "the database has rows of one",
+        true if Anchors::tell_of_a_house(&config.data_dir) => "data_dir has the files of one",
+        true => return Ok(None),
+    };
+    Err(StartError::Room(format!(
+        "the database says of no installation (its table installation is empty), but {witness}: \
+         somebody deleted the row, or this is another database; nothing was written; bring the \
+         right one back with `sealgate backup restore`, or, for a new installation, name an empty \
+         database and an empty data_dir"
+    )))
 }
 
 /// Its beginning is noted in the data folder, where the database's owner cannot write: without that

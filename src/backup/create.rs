@@ -137,7 +137,7 @@ async fn rewrap_with(
     master: &Master,
     (columns, row): (&[String], &mut [Cell]),
 ) -> Result<(), Fault> {
-    let kek = kek(columns, row).filter(|kek| kek.state != KekState::Destroyed);
+    let kek = kek(columns, row).filter(|kek| !kek.is_gone());
     let Some(kek) = kek else { return Ok(()) };
     match vault.wrap_for(&kek, master).await {
         Ok(wrapped) => put_wrapped(columns, row, (wrapped, &master.id())),

@@ -41,8 +41,10 @@ pub(super) async fn offline(config: &Config) -> Result<Option<Offline>, Failure>
                 tokio::time::sleep(BETWEEN_LOOKS).await;
             }
             Err(
-                fault
-                @ (StartError::Clock(_) | StartError::DataFolder { .. } | StartError::Room(_)),
+                fault @ (StartError::Clock(_)
+                | StartError::DataFolder { .. }
+                | StartError::DatabaseInUse(_)
+                | StartError::Room(_)),
             ) => return Err(failure(fault)),
         }
     }

@@ -55,6 +55,16 @@ pub(crate) struct KekRow {
 }
 
 impl KekRow {
+    /// Only where the key itself is gone: the word alone, somebody may have written.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.state == KekState::Destroyed && self.wrapped.is_empty()
+    }
+
+    /// Called destroyed, with its key still there.
+    pub(crate) fn is_miscalled(&self) -> bool {
+        self.state == KekState::Destroyed && !self.wrapped.is_empty()
+    }
+
     /// For people, and for what is only a warning.
     pub(crate) fn count(&self) -> u64 {
         u64::try_from(self.wraps).unwrap_or(0)
@@ -86,7 +96,7 @@ const INSERT: &str = "INSERT INTO keks
     created_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)";
 const DESTROY: &str = "UPDATE keks SET state = 'destroyed', wrapped = $1
-    WHERE id = $2 AND state = 'retired'
+    WHERE id = $2 AND state IN ('retired', 'destroyed') AND length(wrapped) > 0
     AND NOT EXISTS (SELECT 1 FROM secrets WHERE kek_id = $2)
     AND NOT EXISTS (SELECT 1 FROM inventories WHERE kek_id = $2)
     AND NOT EXISTS (SELECT 1 FROM signing_keys WHERE kek_id = $2)";

@@ -66,6 +66,7 @@ const DESTROY_FORMER: &str = "UPDATE secret_versions SET state = 'destroyed', en
     WHERE secret_id = $1 AND state IN ('active', 'retiring')";
 const DESTROY_ALL: &str = "UPDATE secret_versions SET state = 'destroyed', envelope = NULL
     WHERE secret_id = $1";
+const DELETE_ALL: &str = "DELETE FROM secret_versions WHERE secret_id = $1";
 const NEW_VALUE: &str = "UPDATE secrets SET fingerprint = $1, updated_at = $2 WHERE id = $3";
 #[cfg(test)]
 const REPLACE: &str = "UPDATE secret_versions SET envelope = $1, destinations = $2
@@ -154,8 +155,10 @@ pub(super) async fn insert(tx: &mut Tx, version: &VersionRow) -> Result<(), Erro
     Ok(())
 }
 
+/// Deletes what it has overwritten: a secret whose own row has another id takes nothing along.
 pub(super) async fn destroy_all(tx: &mut Tx, secret_id: &str) -> Result<(), Error> {
-    changing!(tx, sqlx::query(DESTROY_ALL).bind(secret_id))?;
+    changing!(&mut *tx, sqlx::query(DESTROY_ALL).bind(secret_id))?;
+    changing!(tx, sqlx::query(DELETE_ALL).bind(secret_id))?;
     Ok(())
 }
 

@@ -42,13 +42,42 @@ pub(crate) struct StoredSecret {
 /// All rows of a table that is loaded at start. A row that contradicts the model does not keep the
 /// house from starting: it is left out, and named for the alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Loaded<T> {
+pub(crate) struct Loaded<T, E = Error> {
     pub(crate) rows: Vec<T>,
-    pub(crate) contradictions: Vec<Error>,
+    pub(crate) contradictions: Vec<E>,
 }
 
-impl<T> Loaded<T> {
-    pub(super) fn collect(read: impl Iterator<Item = Result<T, Error>>) -> Self {
+/// A secret of which a row contradicts the model. What it says of itself is checked by nobody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Unreadable {
+    /// Its id, as the column has it.
+    pub(crate) row: String,
+    pub(crate) provider: String,
+    pub(crate) name: String,
+    pub(crate) kek_id: String,
+    pub(crate) data_key: Vec<u8>,
+    pub(crate) fault: Error,
+}
+
+impl Unreadable {
+    pub(crate) fn id(&self) -> Option<Uuid> {
+        Uuid::try_parse(&self.row).ok()
+    }
+}
+
+impl std::fmt::Display for Unreadable {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { row, provider, name, fault, .. } = self;
+        write!(
+            f,
+            "{fault} It is the secret {name:?} of {provider:?}; what cannot be restored is \
+             destroyed with `sealgate secret destroy {row}`, and the provider's key entered again."
+        )
+    }
+}
+
+impl<T, E> Loaded<T, E> {
+    pub(super) fn collect(read: impl Iterator<Item = Result<T, E>>) -> Self {
         let mut loaded = Self { rows: Vec::new(), contradictions: Vec::new() };
         for row in read {
             match row {
@@ -60,7 +89,7 @@ impl<T> Loaded<T> {
     }
 }
 
-#[derive(sqlx::FromRow)]
+#[derive(Clone, sqlx::FromRow)]
 pub(super) struct RawSecret {
     id: String,
     provider: String,
@@ -165,7 +194,7 @@ impl Store {
     }
 
     /// Oldest first. A secret of which one row contradicts the model is left out as a whole.
-    pub(crate) async fn secrets(&self) -> Result<Loaded<StoredSecret>, Error> {
+    pub(crate) async fn secrets(&self) -> Result<Loaded<StoredSecret, Box<Unreadable>>, Error> {
         const ALL: &str = select!("ORDER BY id");
         const VERSIONS: &str = select_versions!("");
         let raw: Vec<RawSecret> = reading!(self, db => sqlx::query_as(ALL).fetch_all(db))?;
@@ -191,7 +220,7 @@ impl Store {
             reading!(self, db => sqlx::query_as(PAGE).bind(below).bind(limit).fetch_all(db))?;
         let versions =
             reading!(self, db => sqlx::query_as(VERSIONS).bind(below).bind(limit).fetch_all(db))?;
-        join(raw, versions).collect()
+        join(raw, versions).map(|read| read.map_err(|unread| unread.fault)).collect()
     }
 
     /// Changes name, owner, labels, expiry and `active`; provider, category and key material are
@@ -219,10 +248,10 @@ impl Store {
     }
 
     /// Overwrites every envelope and the data key, then deletes the rows, all in one transaction.
-    /// False if there is no such secret.
+    /// False if there is no such secret. By the id as its column has it: it need not be legible.
     pub(crate) async fn destroy_secret(
         &self,
-        id: Uuid,
+        id: impl std::fmt::Display,
         inventory: Option<&InventoryRow>,
     ) -> Result<bool, Error> {
         let id = id.to_string();
@@ -244,7 +273,7 @@ impl Store {
         let Some(raw) = raw else { return Ok(None) };
         let id = raw.id.as_str();
         let versions = reading!(self, db => sqlx::query_as(VERSIONS).bind(id).fetch_all(db))?;
-        join(vec![raw], versions).next().transpose()
+        join(vec![raw], versions).next().transpose().map_err(|unread| unread.fault)
     }
 }
 
@@ -261,7 +290,7 @@ pub(super) async fn noted(tx: &mut Tx, inventory: Option<&InventoryRow>) -> Resu
 fn join(
     secrets: Vec<RawSecret>,
     versions: Vec<RawVersion>,
-) -> impl Iterator<Item = Result<StoredSecret, Error>> {
+) -> impl Iterator<Item = Result<StoredSecret, Box<Unreadable>>> {
     let mut by_secret: HashMap<String, Vec<RawVersion>> = HashMap::new();
     for version in versions {
         by_secret.entry(version.secret_id.clone()).or_default().push(version);
@@ -270,7 +299,18 @@ fn join(
         let versions = by_secret.remove(&raw.id).unwrap_or_default();
         let versions =
             versions.into_iter().map(secret_versions::from_raw).collect::<Result<_, _>>();
-        Ok(StoredSecret { secret: from_raw(raw)?, versions: versions? })
+        let unread = |fault| {
+            Box::new(Unreadable {
+                row: raw.id.clone(),
+                provider: raw.provider.clone(),
+                name: raw.name.clone(),
+                kek_id: raw.kek_id.clone(),
+                data_key: raw.data_key.clone(),
+                fault,
+            })
+        };
+        let versions = versions.map_err(unread)?;
+        Ok(StoredSecret { secret: from_raw(raw.clone()).map_err(unread)?, versions })
     })
 }
 

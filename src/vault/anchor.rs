@@ -85,6 +85,11 @@ impl Anchors {
         Self { path: Some(path), installation, state: Mutex::new(state), is_whole, is_new }
     }
 
+    /// Has a house ever served from this folder?
+    pub(crate) fn tell_of_a_house(folder: &Path) -> bool {
+        folder.join(FILE).exists() || folder.join(JOURNAL).exists()
+    }
+
     /// Of an installation that was made, or restored, this moment: nothing has been seen of it.
     pub(crate) fn begin(folder: &Path, installation: Uuid) -> io::Result<()> {
         write(&folder.join(FILE), &text(installation, &Held::default()))

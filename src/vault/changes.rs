@@ -5,11 +5,12 @@
 use uuid::Uuid;
 
 use super::keyring::{Kek, Keyring};
+use super::stock::Stock;
 use super::view::{NewSecret, SecretPatch, SecretView};
 use super::{Vault, VaultError, faults, fields};
 use crate::provider::Provider;
 use crate::secret::{Key, SecretBytes};
-use crate::store::{Former, Resealed, SecretRow, StoredSecret, VersionRow, VersionState};
+use crate::store::{self, Former, Resealed, SecretRow, StoredSecret, VersionRow, VersionState};
 
 /// How often a change begins again when another one was faster.
 const TRIES: u32 = 8;
@@ -205,18 +206,50 @@ impl Vault {
 
     async fn destroy_once(&self, id: Uuid) -> Result<bool, VaultError> {
         let unsealed = self.unsealed()?;
-        let category = match self.store.secret(id).await {
-            Ok(Some(stored)) => stored.secret.category,
-            Ok(None) => match unsealed.missing.iter().find(|(missing, _)| *missing == id) {
-                Some((_, category)) => category.clone(),
-                None => return Ok(false),
-            },
-            Err(fault) => return Err(fault.into()),
+        let category = match self.stored(id).await {
+            Ok(Some(stored)) => Some(stored.secret.category),
+            // The lists alone know of it.
+            Ok(None) | Err(VaultError::Unreadable(_)) => {
+                let stock = Stock::look(&self.store, &unsealed.keyring, &self.anchors).await?;
+                stock.listed_in(id).map(str::to_owned)
+            }
+            Err(fault) => return Err(fault),
+        };
+        let Some(category) = category else {
+            return Ok(self.store.destroy_secret(id, None).await?);
         };
         let mut inventory = self.inventory(&unsealed.keyring, &category).await?;
         let listed = inventory.strike(id);
         let next = self.next_list(&unsealed.keyring, &inventory, &category)?;
         Ok(self.store.destroy_secret(id, Some(&next)).await? || listed)
+    }
+
+    /// A row whose id is none; false if there is no such row. No list can have it.
+    pub(crate) async fn destroy_row(&self, row: &str) -> Result<bool, VaultError> {
+        let changing = self.changing.lock().await;
+        self.unsealed()?;
+        let destroyed =
+            self.has_nameless(row).await? && self.store.destroy_secret(row, None).await?;
+        self.reload_locked(&changing).await?;
+        Ok(destroyed)
+    }
+
+    /// Is there a row with this text in the place of its id?
+    pub(crate) async fn has_nameless(&self, row: &str) -> Result<bool, VaultError> {
+        let unread = self.store.secrets().await?.contradictions;
+        Ok(unread.iter().any(|unread| unread.row == row && unread.id().is_none()))
+    }
+
+    pub(super) async fn stored(&self, id: Uuid) -> Result<Option<StoredSecret>, VaultError> {
+        match self.store.secret(id).await {
+            Err(fault @ store::Error::Contradiction { .. }) => {
+                Err(VaultError::Unreadable(format!(
+                    "{fault} What cannot be restored is destroyed with `sealgate secret destroy {id}`, \
+                 and the provider's key entered again"
+                )))
+            }
+            read => Ok(read?),
+        }
     }
 
     /// Was it deleted by nobody that we know of?
@@ -233,9 +266,9 @@ impl Vault {
         id: Uuid,
     ) -> Result<Option<(Keyring, super::inventory::Inventory, StoredSecret)>, VaultError> {
         let keyring = self.unsealed()?.keyring.share();
-        let Some(first) = self.store.secret(id).await? else { return Ok(None) };
+        let Some(first) = self.stored(id).await? else { return Ok(None) };
         let inventory = self.inventory(&keyring, &first.secret.category).await?;
-        let Some(stored) = self.store.secret(id).await? else { return Ok(None) };
+        let Some(stored) = self.stored(id).await? else { return Ok(None) };
         inventory.demand(&stored)?;
         Ok(Some((keyring, inventory, stored)))
     }
@@ -245,7 +278,7 @@ impl Vault {
         keyring: &Keyring,
         inventory: &super::inventory::Inventory,
         category: &str,
-    ) -> Result<crate::store::InventoryRow, VaultError> {
+    ) -> Result<store::InventoryRow, VaultError> {
         let kek = keyring.demand_active(category)?;
         Ok(inventory.next(keyring, &kek)?)
     }

@@ -185,7 +185,7 @@ impl Vault {
     /// Every generation that is not gone.
     pub(super) async fn living_keks(&self) -> Result<Vec<store::KekRow>, VaultError> {
         let mut rows = self.store.keks().await?.rows;
-        rows.retain(|row| row.state != KekState::Destroyed);
+        rows.retain(|row| !row.is_gone());
         Ok(rows)
     }
 }

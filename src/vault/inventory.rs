@@ -114,6 +114,10 @@ impl Inventory {
         self.entries.remove(&id).is_some()
     }
 
+    pub(super) fn lists(&self, id: Uuid) -> bool {
+        self.entries.contains_key(&id)
+    }
+
     pub(super) fn judge(&self, stored: &StoredSecret) -> Verdict {
         match self.entries.get(&stored.secret.id) {
             None => Verdict::Unlisted,

@@ -224,6 +224,7 @@ fn is_passing(fault: &VaultError) -> bool {
         | VaultError::BadFields(_)
         | VaultError::Vanished
         | VaultError::Tampered
+        | VaultError::Unreadable(_)
         | VaultError::Worn
         | VaultError::JobRuns
         | VaultError::UnknownCategory

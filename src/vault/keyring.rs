@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arc_swap::ArcSwap;
 use uuid::Uuid;
 
+use super::kek_faults::{inactive, miscalled, miscounted};
 use super::{VaultError, crypto, remaster};
 use crate::clock::Clock;
 use crate::crypto::{Aad, CryptoError, Layer, Parent};
@@ -64,7 +65,7 @@ impl Keyring {
         let keyring = Self { inner: Arc::new(Inner { masters, installation, keks, findings }) };
         let mut closed = Vec::new();
         let mut living = 0;
-        for row in rows.iter().filter(|row| row.state != KekState::Destroyed) {
+        for row in rows.iter().filter(|row| !row.is_gone()) {
             living += 1;
             match keyring.unwrap_kek(row).await {
                 Ok(kek) => keyring.keep(Arc::new(kek), row.state),
@@ -95,13 +96,14 @@ impl Keyring {
         findings.extend(self.rowless(&loaded).iter().map(|kek| kek.without_row()));
         let rows = loaded.rows;
         for row in &rows {
+            if row.is_gone() {
+                self.lock().remove(&row.id);
+                continue;
+            }
             let known = self.lock().get(&row.id).map(|held| Arc::clone(&held.kek));
-            match (row.state, known) {
-                (KekState::Destroyed, _) => {
-                    self.lock().remove(&row.id);
-                }
-                (KekState::Active | KekState::Retired, Some(kek)) => self.keep(kek, row.state),
-                (KekState::Active | KekState::Retired, None) => match self.unwrap_kek(row).await {
+            match known {
+                Some(kek) => self.keep(kek, row.state),
+                None => match self.unwrap_kek(row).await {
                     Ok(kek) => self.keep(Arc::new(kek), row.state),
                     Err(fault) if fault.is_of_the_master() => return Err(fault.into()),
                     Err(fault) => findings.push(format!(
@@ -116,7 +118,10 @@ impl Keyring {
         for kek in self.lock().values() {
             store.measure(kek.kek.id, &kek.kek.key);
         }
-        for row in rows.iter().filter(|row| row.state != KekState::Destroyed) {
+        for row in rows.iter().filter(|row| !row.is_gone()) {
+            if row.is_miscalled() && self.known(row.id).is_some() {
+                findings.push(miscalled(row));
+            }
             if store.judge_wraps(row).is_err() {
                 findings.push(miscounted(row));
             }
@@ -238,6 +243,18 @@ impl Keyring {
         Ok(master.wrap(&context, &kek.key).await?)
     }
 
+    /// Was this wrap made for that secret of that provider?
+    pub(super) fn vouches(
+        &self,
+        (provider, id): (&str, Uuid),
+        (kek_id, data_key): (Uuid, &[u8]),
+    ) -> bool {
+        self.known(kek_id).is_some_and(|kek| {
+            let aad = data_key_aad(self.inner.installation, &kek, provider, id);
+            crypto::open(kek.parent(), Layer::DataKey, &aad, data_key).is_ok()
+        })
+    }
+
     pub(super) fn unwrap_data_key(&self, secret: &SecretRow) -> Result<Key, CryptoError> {
         let kek = self.known(secret.kek_id).ok_or(CryptoError::WrongParent)?;
         let aad = data_key_aad(self.inner.installation, &kek, &secret.provider, secret.id);
@@ -311,27 +328,6 @@ impl Keyring {
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Uuid, Held>> {
         self.inner.keks.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn miscounted(row: &KekRow) -> String {
-    let KekRow { id, category, generation, .. } = row;
-    format!(
-        "the count of wraps of the key-encryption key {id} (generation {generation} of category \
-         {category}) is not as Sealgate left it: its row in the table keks was edited; run \
-         `sealgate kek rotate --category {category}`, then `sealgate kek rewrap`: the next \
-         generation has a count of its own"
-    )
-}
-
-/// A category that has generations and no active one: no change of its secrets can be sealed.
-fn inactive(rows: &[KekRow]) -> Vec<String> {
-    let mut categories: Vec<&str> = rows.iter().map(|row| row.category.as_str()).collect();
-    categories.dedup();
-    let is_active = |category: &str| {
-        rows.iter().any(|row| row.category == category && row.state == KekState::Active)
-    };
-    let lame = categories.into_iter().filter(|category| !is_active(category));
-    lame.map(|category| VaultError::NoActiveKek(category.to_owned()).to_string()).collect()
 }
 
 impl Kek {

@@ -84,7 +84,7 @@ impl Vault {
 
     pub(crate) async fn show(&self, id: Uuid) -> Result<Option<SecretView>, VaultError> {
         // A row that contradicts the model says so here, and is in no list.
-        let Some(stored) = self.store.secret(id).await? else { return Ok(None) };
+        let Some(stored) = self.stored(id).await? else { return Ok(None) };
         if self.is_sealed() {
             return Ok(Some(SecretView::of(&stored)));
         }
@@ -101,6 +101,8 @@ impl Vault {
     /// its shape, wipes it.
     pub(crate) async fn check_stored(&self, id: Uuid) -> Result<Option<Checked>, VaultError> {
         let keyring = self.unsealed()?.keyring.share();
+        // One that cannot be read is in no list, and is not unknown.
+        self.stored(id).await?;
         let stock = Stock::look(&self.store, &keyring, &self.anchors).await?;
         let mut rows = stock.loaded.rows.iter();
         let Some(stored) = rows.find(|stored| stored.secret.id == id) else { return Ok(None) };
@@ -157,5 +159,5 @@ fn prepared(
     stock: &Stock,
     rows: &[StoredSecret],
 ) -> Snapshot {
-    Snapshot::prepare(keyring, catalogue, rows, &|stored| stock.judge(stored))
+    Snapshot::prepare(keyring, catalogue, stock, rows)
 }

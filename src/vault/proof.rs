@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::inventory::{Inventory, Verdict};
 use super::keyring::Keyring;
-use super::{KekState, StoredSecret, VaultError, fields};
+use super::{StoredSecret, VaultError, fields};
 use crate::kms::Masters;
 use crate::secret::Key;
 use crate::store::{Store, VersionRow};
@@ -36,14 +36,10 @@ pub(super) async fn of(store: &Store, keyring: &Keyring) -> Result<Proof, VaultE
     let installation = keyring.installation();
     let keks = store.keks().await?;
     let secrets = store.secrets().await?;
-    let contradictions = keks.contradictions.iter().chain(&secrets.contradictions);
-    let mut proof =
-        Proof { faults: contradictions.map(ToString::to_string).collect(), ..Proof::default() };
-    for row in keks
-        .rows
-        .iter()
-        .filter(|row| row.state != KekState::Destroyed && keyring.known(row.id).is_none())
-    {
+    let of_keks = keks.contradictions.iter().map(ToString::to_string);
+    let of_secrets = secrets.contradictions.iter().map(ToString::to_string);
+    let mut proof = Proof { faults: of_keks.chain(of_secrets).collect(), ..Proof::default() };
+    for row in keks.rows.iter().filter(|row| !row.is_gone() && keyring.known(row.id).is_none()) {
         let line = format!("key {} of category {} does not open", row.id, row.category);
         proof.faults.push(line);
     }

@@ -36,7 +36,7 @@ impl Vault {
                         | VaultError::Tampered
                         | VaultError::Closed(_)
                         | VaultError::NoActiveKek(_)
-                        | VaultError::Store(crate::store::Error::Contradiction { .. })),
+                        | VaultError::Unreadable(_)),
                     ) => {
                         tracing::error!(secret = %id, %fault, "a secret cannot be rekeyed");
                         skipped += 1;

@@ -13,9 +13,7 @@ use super::{Vault, VaultError};
 use crate::failpoint::{self, place};
 use crate::kms::{self, Context, KmsError, Master, Masters, Place, Staging, Target};
 use crate::secret::SecretBytes;
-use crate::store::{
-    JobKind, JobRow, JobState, KekRow, KekState, MasterId, MasterKind, Remastered, Store,
-};
+use crate::store::{JobKind, JobRow, JobState, KekRow, MasterId, MasterKind, Remastered, Store};
 
 /// How often to look for generations that others have made meanwhile.
 const PASSES: u32 = 5;
@@ -218,7 +216,7 @@ impl Vault {
 /// Those that a row names, and the one to which a move has failed, or is under way.
 pub(crate) async fn named_masters(store: &Store) -> Result<Vec<MasterId>, VaultError> {
     let rows = store.keks().await?.rows.into_iter();
-    let living = rows.filter(|kek| kek.state != KekState::Destroyed);
+    let living = rows.filter(|kek| !kek.is_gone());
     let mut named: Vec<MasterId> = living.map(|kek| kek.master).collect();
     let last = store.latest_job_of(JobKind::MasterKey).await?;
     let failed = last.filter(|job| job.state != JobState::Done);

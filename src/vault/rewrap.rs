@@ -41,7 +41,7 @@ impl Vault {
         failpoint::pass(place::REWRAP_VERIFIED);
         let (mut gone, mut kept) = (0, 0);
         for kek in self.store.keks().await?.rows {
-            if kek.state != KekState::Retired {
+            if kek.state == KekState::Active || kek.is_gone() {
                 continue;
             }
             if flaws.spare(&kek.category) && self.store.destroy_kek(kek.id).await? {

@@ -8,7 +8,9 @@ use std::sync::{Arc, Weak};
 use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
+use super::doubt::Doubts;
 use super::keyring::Keyring;
+use super::stock::Stock;
 use super::{Fresh, Placed, Provider, StoredSecret, fields};
 use crate::crypto::{CryptoError, Prepared};
 use crate::provider::Catalogue;
@@ -22,6 +24,12 @@ pub(super) const TAMPERED: &str = "The stored secret is not as Sealgate left it:
      a backup.";
 pub(super) const NEW_TARGET: &str = "The secret was sealed for other destinations than this provider has now. If the \
      change is meant, allow it with `sealgate secret reseal`, or enter the provider's key again.";
+const UNREADABLE: &str = "A row of the stored secret cannot be read: it was changed outside Sealgate. \
+     `sealgate doctor` names it. Restore a backup, or destroy the secret and enter the provider's \
+     key again.";
+const IN_DOUBT: &str = "A secret of this provider, or of its category, was changed or deleted \
+     outside Sealgate, so it cannot be told which one is meant by a call that names none. `sealgate doctor` \
+     says what to do; calls that name a secret are served.";
 const NONE_STORED: &str =
     "No secret is stored for this provider; add one with `sealgate secret add`.";
 const NONE_ACTIVE: &str =
@@ -29,6 +37,7 @@ const NONE_ACTIVE: &str =
 
 pub(super) struct Snapshot {
     by_provider: HashMap<String, Vec<Arc<Entry>>>,
+    doubts: Doubts,
 }
 
 struct Entry {
@@ -73,27 +82,45 @@ impl Snapshot {
     pub(super) fn prepare(
         keyring: &Keyring,
         catalogue: &Catalogue,
+        stock: &Stock,
         secrets: &[StoredSecret],
-        is_as_left: &dyn Fn(&StoredSecret) -> bool,
     ) -> Self {
         let mut by_provider: HashMap<String, Vec<Arc<Entry>>> = HashMap::new();
         for stored in secrets {
             let mut entry = entry(keyring, catalogue, stored);
-            if !is_as_left(stored) {
+            if !stock.judge(stored) {
                 entry.state = Usable::No(TAMPERED);
             }
+            by_provider.entry(entry.provider.clone()).or_default().push(Arc::new(entry));
+        }
+        // They keep their place: nobody is served with another one instead.
+        for unread in &stock.loaded.contradictions {
+            let entry = Entry {
+                id: unread.id().unwrap_or_default(),
+                provider: unread.provider.clone(),
+                name: unread.name.clone(),
+                active: true,
+                version: 0,
+                judged_for: None,
+                state: Usable::No(UNREADABLE),
+            };
             by_provider.entry(entry.provider.clone()).or_default().push(Arc::new(entry));
         }
         for entries in by_provider.values_mut() {
             // Ids are ordered by time: the oldest first.
             entries.sort_by_key(|entry| entry.id);
         }
-        Self { by_provider }
+        Self { by_provider, doubts: Doubts::of(stock, keyring) }
     }
 
-    /// The named one, else `default`, else the oldest active.
-    pub(super) fn select(&self, provider: &str, name: Option<&str>) -> Result<Selected, Refusal> {
-        let entries = self.by_provider.get(provider).map(Vec::as_slice).unwrap_or_default();
+    /// The named one, else `default`, else the oldest active. Where somebody has touched what might
+    /// have been chosen, no other one is taken in its place.
+    pub(super) fn select(
+        &self,
+        provider: &Provider,
+        name: Option<&str>,
+    ) -> Result<Selected, Refusal> {
+        let entries = self.by_provider.get(&*provider.id).map(Vec::as_slice).unwrap_or_default();
         let no_secret = |detail: &'static str| Err(Refusal::new(Reason::NoSecret, detail));
         let entry = match name {
             Some(name) => match entries.iter().find(|entry| entry.name == name) {
@@ -106,10 +133,14 @@ impl Snapshot {
             None => {
                 let mut active = entries.iter().filter(|entry| entry.active);
                 let default = active.clone().find(|entry| entry.name == "default");
-                match default.or_else(|| active.next()) {
+                match default {
                     Some(entry) => entry,
-                    None if entries.is_empty() => return no_secret(NONE_STORED),
-                    None => return no_secret(NONE_ACTIVE),
+                    None if self.doubts.touch(provider) => return no_secret(IN_DOUBT),
+                    None => match active.next() {
+                        Some(entry) => entry,
+                        None if entries.is_empty() => return no_secret(NONE_STORED),
+                        None => return no_secret(NONE_ACTIVE),
+                    },
                 }
             }
         };

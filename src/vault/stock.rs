@@ -11,11 +11,11 @@ use super::inventory::{Inventory, Verdict};
 use super::keyring::Keyring;
 use super::rows::CATEGORY as CLIENT_KEYS;
 use super::{Happening, Vault, VaultError};
-use crate::store::{InventoryRow, KekState, Listed, Loaded, Store, StoredSecret};
+use crate::store::{InventoryRow, Listed, Loaded, Store, StoredSecret, Unreadable};
 
 /// What stands, and what should.
 pub(super) struct Stock {
-    pub(super) loaded: Loaded<StoredSecret>,
+    pub(super) loaded: Loaded<StoredSecret, Box<Unreadable>>,
     pub(super) findings: Vec<String>,
     /// The lists by which rows are judged.
     inventories: HashMap<String, Inventory>,
@@ -127,6 +127,12 @@ impl Stock {
         }
     }
 
+    /// The category whose list has this secret.
+    pub(super) fn listed_in(&self, id: Uuid) -> Option<&str> {
+        let mut lists = self.inventories.iter();
+        lists.find(|(_, inventory)| inventory.lists(id)).map(|(category, _)| category.as_str())
+    }
+
     /// Each list's epoch as its column holds it.
     pub(super) fn marks(&self) -> HashMap<String, i64> {
         self.marks.clone()
@@ -168,9 +174,12 @@ impl Stock {
     }
 
     fn name_the_missing(&mut self) {
-        // A row that contradicts the model is there, though it cannot be read; it has its own line.
+        // A row that contradicts the model has a line of its own, under its id if it has one.
         let unreadable = !self.loaded.contradictions.is_empty();
-        for (id, category) in self.missing() {
+        let has_line = |id| self.loaded.contradictions.iter().any(|row| row.id() == Some(id));
+        let mut missing = self.missing();
+        missing.retain(|(id, _)| !has_line(*id));
+        for (id, category) in missing {
             let doubt = if unreadable { " or cannot be read" } else { "" };
             self.findings.push(format!(
                 "secret {id} of category {category} was deleted outside Sealgate{doubt}; restore a \
@@ -200,7 +209,7 @@ impl Vault {
     /// Counts of wraps as they are now; those from before there were seals get one.
     async fn take_counts(&self) -> Result<(), VaultError> {
         for kek in self.store.keks().await?.rows {
-            if kek.state == KekState::Destroyed || self.store.judge_wraps(&kek).is_err() {
+            if kek.is_gone() || self.store.judge_wraps(&kek).is_err() {
                 continue;
             }
             if kek.wraps_seal.is_none() {
@@ -249,7 +258,7 @@ impl Vault {
     pub(super) async fn begin_anew(
         &self,
         keyring: &Keyring,
-        loaded: &Loaded<StoredSecret>,
+        loaded: &Loaded<StoredSecret, Box<Unreadable>>,
         (category, mark): (&str, Option<i64>),
     ) -> Result<Option<(Inventory, InventoryRow)>, VaultError> {
         let Some(kek) = keyring.known_active(category) else { return Ok(None) };
@@ -312,7 +321,7 @@ impl Vault {
 /// Rows and lists of one moment, and the categories that would not rest.
 async fn still(
     store: &Store,
-) -> Result<(Loaded<StoredSecret>, Vec<Listed>, BTreeSet<String>), VaultError> {
+) -> Result<(Loaded<StoredSecret, Box<Unreadable>>, Vec<Listed>, BTreeSet<String>), VaultError> {
     let mut looks = 0;
     loop {
         looks += 1;

@@ -57,7 +57,7 @@ impl Vault {
         let keks = self.store.keks().await?;
         let fresh = Keyring::of(&keks.rows, masters, self.installation).await?;
         let mut flaws = Flaws::default();
-        for kek in keks.rows.iter().filter(|kek| kek.state != crate::store::KekState::Destroyed) {
+        for kek in keks.rows.iter().filter(|kek| !kek.is_gone()) {
             if fresh.known(kek.id).is_none() {
                 let sentence = format!(
                     "generation {} of category {} does not open",
@@ -80,7 +80,7 @@ impl Vault {
     }
 }
 
-fn unreadable<T>(flaws: &mut Flaws, loaded: &Loaded<T>) {
+fn unreadable<T, E: ToString>(flaws: &mut Flaws, loaded: &Loaded<T, E>) {
     flaws.all |= !loaded.contradictions.is_empty();
     flaws.sentences.extend(loaded.contradictions.iter().map(ToString::to_string));
 }

@@ -69,6 +69,8 @@ pub(crate) enum VaultError {
     Stale,
     /// The rows are not as they were left; what was edited is not taken over.
     Tampered,
+    /// A row of it contradicts the model; what it says is for people.
+    Unreadable(String),
     /// The category's key-encryption key has wrapped as often as one may.
     Worn,
     /// Another piece of work on the key hierarchy is under way.
@@ -195,7 +197,7 @@ impl std::fmt::Display for VaultError {
                  its rows were changed outside Sealgate; run `sealgate kek rotate --category \
                  {category}`, which makes the next one"
             ),
-            Self::Closed(what) => formatter.write_str(what),
+            Self::Closed(what) | Self::Unreadable(what) => formatter.write_str(what),
             Self::OtherMasterKey => formatter.write_str(
                 "the master key is not the one that this database was made with; bring the right file \
                  back, or set master_key.path to where it lies",

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::house::{Ground, Outpost, Speaks, one_line};
+use crate::house::{Database, Ground, Outpost, Speaks, one_line};
 
 #[test]
 fn init_twice_changes_nothing_and_tells_no_key_again() {
@@ -286,4 +286,31 @@ async fn doctor_turns_red_for_a_provider_that_holds_a_secret_and_is_not_reached(
     drop(provider);
     tokio::task::yield_now().await;
     assert_eq!(red(&ground, &[]), ["provider"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_house_whose_installation_was_deleted_is_not_begun_anew() {
+    let ground = Ground::new("");
+    ground.json(&["init", "--json"]);
+    let database = Database::Sqlite(ground.data().join("sealgate.db"));
+    database.tamper("DELETE FROM installation").await;
+    // The rows tell of it; and where they are gone too, the data folder does.
+    for sql in ["SELECT 1", "DELETE FROM client_key_hashes", "DELETE FROM client_keys"] {
+        database.tamper(sql).await;
+        if sql == "DELETE FROM client_keys" {
+            database.tamper("DELETE FROM secrets").await;
+            database.tamper("DELETE FROM inventories").await;
+            database.tamper("DELETE FROM signing_keys").await;
+            database.tamper("DELETE FROM keks").await;
+            database.tamper("DELETE FROM record_blocks").await;
+        }
+        for command in ["init", "serve"] {
+            let refused = ground.command(&[command]).output().unwrap();
+            let line = String::from_utf8(refused.stderr).unwrap();
+            assert_eq!(refused.status.code(), Some(1), "{line}");
+            assert!(line.contains("`sealgate backup restore`"), "{line}");
+        }
+        let told = told_of(&ground, "master key").unwrap();
+        assert!(told.contains("`sealgate backup restore`"), "{told}");
+    }
 }

@@ -63,7 +63,7 @@ pub(in super::super) async fn validate(
 fn taken(checked: &Checked, ms: u64) -> Vec<Step> {
     let step = |name, ok, detail: &str| Step { name, ok, detail: detail.to_owned(), ms: 0 };
     let rows = match checked.untouched {
-        true => step("rows", Some(true), "Its rows are as Sealgate left them."),
+        true => step("rows", Some(true), BOUND),
         false => step("rows", Some(false), checked.fault.unwrap_or(EDITED)),
     };
     let mut steps = vec![rows];
@@ -97,6 +97,9 @@ fn format(faults: Option<&[FieldFault]>) -> Step {
     Step { name: "format", ok, detail, ms: 0 }
 }
 
+const BOUND: &str = "All by which it is chosen and opened is as Sealgate left it: id, provider, name, \
+     category, active, fingerprint, and every version's number, state, destinations and envelope. \
+     Owner, labels, dates and the end are not bound.";
 const EDITED: &str = "Its rows are not as Sealgate left them.";
 const CLOSED: &str = "The stored secret does not open: its row was changed outside Sealgate.";
 const DISABLED: &str = "It is disabled, and no call is served with it; `sealgate secret set --active true` enables it.";

@@ -25,7 +25,8 @@ pub(super) async fn check(config: &Config, clock: &Clock) -> Check {
                      until `sealgate unseal`";
         return Check::green(NAME, format!("{}; {typed}", place.detail));
     }
-    let remedy = "bring the right one back from its safe copy, or set master_key to where it is";
+    let remedy = "do what the line says; if the master key is another one, bring the right one back \
+                  from its safe copy, or set master_key to where it is";
     match app::prove_master_key(config, clock.clone()).await {
         Ok((0, _)) => Check::green(NAME, format!("{}; nothing is sealed yet", place.detail)),
         Ok((stored, opened)) if stored == opened => {

@@ -319,3 +319,40 @@ async fn what_is_made_during_a_verification_is_no_damage() {
     }
     busy.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_row_that_cannot_be_read_is_left_out_of_a_job_and_told_and_the_job_ends() {
+    for kind in [JobKind::Rewrap, JobKind::Rekey] {
+        let (house, ids) = filled(3).await;
+        house.vault.rotate_keks(None).await.unwrap();
+        house.store.tamper("UPDATE secrets SET active = 7 WHERE name = 's1'").await;
+        house.vault.start_job(kind, "test", None).await.unwrap();
+        let job = ended(&house).await;
+        assert_eq!((job.state, job.done), (JobState::Failed, 2), "{job:?}");
+        let outcome = job.outcome.unwrap();
+        assert!(outcome.contains(&format!("secret destroy {}", ids[1])), "{outcome}");
+        assert!(house.vault.destroy(ids[1]).await.unwrap());
+        house.vault.start_job(JobKind::Rewrap, "test", None).await.unwrap();
+        assert_eq!(ended(&house).await.state, JobState::Done);
+    }
+}
+
+#[tokio::test]
+async fn one_word_closes_no_category_and_its_remedy_works() {
+    let (house, _) = filled(3).await;
+    house.store.tamper("UPDATE keks SET state = 'destroyed'").await;
+    let node = house.another_node().await;
+    for vault in [&node, &*house.vault] {
+        let findings = vault.examine().await.unwrap();
+        assert!(findings.iter().any(|line| line.contains("is called destroyed")), "{findings:?}");
+        assert!(findings.iter().all(|line| !line.contains("secret s")), "{findings:?}");
+        assert!(findings.iter().all(|line| line.contains("kek rotate")), "{findings:?}");
+        assert!(opened_by(vault, &permit(&house, "polygon", Some("s1"))).is_ok());
+    }
+    house.vault.rotate_keks(Some("market-data")).await.unwrap();
+    house.vault.start_job(JobKind::Rewrap, "test", None).await.unwrap();
+    assert_eq!(ended(&house).await.state, JobState::Done);
+    assert_eq!(house.vault.examine().await.unwrap(), Vec::<String>::new());
+    assert!(house.store.keks().await.unwrap().rows[0].is_gone());
+    all_open(&house, 3);
+}

@@ -189,3 +189,89 @@ async fn a_new_address_for_sockets_closes_no_call() {
     let vault = house.node_with(grown).await;
     assert!(vault.select(&permit(&house, "polygon", None)).is_ok());
 }
+
+/// What somebody did to the secret `default`, with another one of the same provider beside it.
+const TOUCHED: [&str; 7] = [
+    "UPDATE secrets SET active = 7 WHERE name = 'default'",
+    "UPDATE secrets SET active = 0 WHERE name = 'default'",
+    "UPDATE secrets SET name = 'other' WHERE name = 'default'",
+    "UPDATE secrets SET provider = 'massive' WHERE name = 'default'",
+    "UPDATE secrets SET active = 7, provider = 'massive' WHERE name = 'default'",
+    "UPDATE secret_versions SET destinations = x''
+        WHERE secret_id = (SELECT id FROM secrets WHERE name = 'default')",
+    "DELETE FROM secrets WHERE name = 'default'",
+];
+
+#[tokio::test]
+async fn no_call_gets_a_siblings_key_because_somebody_touched_the_one_that_it_meant() {
+    for sql in TOUCHED {
+        let (house, _) = filled(&["spare", "default"]).await;
+        assert!(house.store.tamper(sql).await > 0);
+        restarted(&house).await;
+        assert_eq!(opened(&house, "polygon", None), Err(Reason::NoSecret), "{sql}");
+        assert!(opened(&house, "polygon", Some("spare")).is_ok(), "{sql}");
+        assert!(!house.vault.findings().is_empty(), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn a_secret_that_cannot_be_read_is_closed_alone_and_by_its_name() {
+    let (house, _) = filled(&["bad", "default"]).await;
+    house.vault.add(new("massive", "first", "massive-key-0123456789")).await.unwrap();
+    house.store.tamper("UPDATE secrets SET active = 7 WHERE name = 'bad'").await;
+    restarted(&house).await;
+    assert_eq!(opened(&house, "polygon", Some("bad")), Err(Reason::NoSecret));
+    assert_eq!(opened(&house, "polygon", Some("nobody")), Err(Reason::NotFound));
+    // What is as it was left is the default, whatever became of another one.
+    assert!(opened(&house, "polygon", None).is_ok());
+    assert!(opened(&house, "massive", None).is_ok());
+}
+
+#[tokio::test]
+async fn a_disabled_default_hands_over_to_the_oldest_as_before() {
+    let (house, ids) = filled(&["default", "spare"]).await;
+    let off = SecretPatch { active: Some(false), ..SecretPatch::default() };
+    house.vault.set(ids[0], off).await.unwrap();
+    assert!(opened(&house, "polygon", None).is_ok());
+}
+
+#[tokio::test]
+async fn the_remedy_that_a_finding_names_for_an_unreadable_secret_works() {
+    for sql in [TOUCHED[0], TOUCHED[4], TOUCHED[5]] {
+        let (house, ids) = filled(&["spare", "default"]).await;
+        house.store.tamper(sql).await;
+        let findings = house.vault.examine().await.unwrap();
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        let remedy = format!("`sealgate secret destroy {}`", ids[1]);
+        assert!(findings[0].contains(&remedy), "{findings:?}");
+        let shown = house.vault.show(ids[1]).await;
+        assert!(shown.err().unwrap().to_string().contains(&remedy));
+        assert!(matches!(house.vault.check_stored(ids[1]).await, Err(VaultError::Unreadable(_))));
+        assert!(house.vault.destroy(ids[1]).await.unwrap());
+        assert_eq!(house.vault.examine().await.unwrap(), Vec::<String>::new(), "{sql}");
+        assert!(house.vault.show(ids[1]).await.unwrap().is_none());
+        house.vault.add(new("polygon", "default", VALUE)).await.unwrap();
+        assert!(opened(&house, "polygon", None).is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_row_whose_id_is_none_is_destroyed_by_what_stands_there() {
+    let (house, ids) = filled(&["spare", "default"]).await;
+    house
+        .store
+        .tamper(
+            "DELETE FROM secret_versions WHERE secret_id IN
+        (SELECT id FROM secrets WHERE name = 'default')",
+        )
+        .await;
+    house.store.tamper("UPDATE secrets SET id = 'zzz' WHERE name = 'default'").await;
+    restarted(&house).await;
+    assert_eq!(opened(&house, "polygon", None), Err(Reason::NoSecret));
+    let findings = house.vault.examine().await.unwrap();
+    assert!(findings.iter().any(|line| line.contains("`sealgate secret destroy zzz`")));
+    assert!(!house.vault.destroy_row("yyy").await.unwrap());
+    assert!(house.vault.destroy_row("zzz").await.unwrap());
+    assert!(house.vault.destroy(ids[1]).await.unwrap());
+    assert_eq!(house.vault.examine().await.unwrap(), Vec::<String>::new());
+}
