@@ -175,12 +175,10 @@ impl Stock {
 
     fn name_the_missing(&mut self) {
         // A row that contradicts the model has a line of its own, under its id if it has one.
-        let unreadable = !self.loaded.contradictions.is_empty();
-        let has_line = |id| self.loaded.contradictions.iter().any(|row| row.id() == Some(id));
-        let mut missing = self.missing();
-        missing.retain(|(id, _)| !has_line(*id));
-        for (id, category) in missing {
-            let doubt = if unreadable { " or cannot be read" } else { "" };
+        let unread = &self.loaded.contradictions;
+        let has_line = |id| unread.iter().any(|row| row.id() == Some(id));
+        for (id, category) in self.missing().into_iter().filter(|(id, _)| !has_line(*id)) {
+            let doubt = if unread.is_empty() { "" } else { " or cannot be read" };
             self.findings.push(format!(
                 "secret {id} of category {category} was deleted outside Sealgate{doubt}; restore a \
                  backup, or strike it off with `sealgate secret destroy {id}`"
