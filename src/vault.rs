@@ -60,8 +60,7 @@ use crate::store::{KekRow, RowKey, Store, StoredSecret, VersionState};
 #[derive(Clone, Debug)]
 pub struct Settings {
     pub kek_max_age_days: u32,
-    /// How long an opened value serves further calls before it is wiped; none: each call opens its
-    /// own.
+    /// How long an opened value serves further calls before it is wiped; none: each opens its own.
     pub keep_opened: Duration,
     /// The most that key material may take of memory that is never swapped out.
     pub locked_memory_bytes: usize,

@@ -1,6 +1,6 @@
-//! One process, one data folder, and one database file where the database is one. The folder is made
-//! private, both are locked while the process lives, and the node's own name is kept there. The
-//! kernel lets go of the locks when the process dies, however it dies.
+//! One process, one data folder, and one database file where the database is one. The folder is
+//! made private, both are locked while the process lives, and the node's own name is kept there.
+//! The kernel lets go of the locks when the process dies, however it dies.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;

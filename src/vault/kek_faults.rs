@@ -1,6 +1,6 @@
-//! What the rows of key-encryption keys say that cannot be: sentences for people, each with a remedy
-//! that works as things stand. The keys themselves are the keyring's. Must never name a remedy that
-//! would lose a secret.
+//! What the rows of key-encryption keys say that cannot be: sentences for people, each with a
+//! remedy that works as things stand. The keys themselves are the keyring's. Must never name a
+//! remedy that would lose a secret.
 
 use super::VaultError;
 use crate::store::{KekRow, KekState};

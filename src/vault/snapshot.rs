@@ -28,8 +28,8 @@ const UNREADABLE: &str = "A row of the stored secret cannot be read: it was chan
      `sealgate doctor` names it. Restore a backup, or destroy the secret and enter the provider's \
      key again.";
 const IN_DOUBT: &str = "A secret of this provider, or of its category, was changed or deleted \
-     outside Sealgate, so it cannot be told which one is meant by a call that names none. `sealgate doctor` \
-     says what to do; calls that name a secret are served.";
+     outside Sealgate, so it cannot be told which one is meant by a call that names none. \
+     `sealgate doctor` says what to do; calls that name a secret are served.";
 const NONE_STORED: &str =
     "No secret is stored for this provider; add one with `sealgate secret add`.";
 const NONE_ACTIVE: &str =
