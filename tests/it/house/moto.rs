@@ -14,18 +14,34 @@ pub(crate) struct Moto {
 
 impl Moto {
     pub(crate) async fn start() -> Self {
+        // A port that was free a moment ago may be somebody else's when it is taken.
+        for _ in 0..5 {
+            if let Some(moto) = Self::attempt().await {
+                return moto;
+            }
+        }
+        panic!("moto ended five times; see tests/kms/run.sh");
+    }
+
+    async fn attempt() -> Option<Self> {
         let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/kms/run.sh");
         let mut command = Command::new(script);
         command.args(["serve", &address.port().to_string()]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let mut moto = Self { child: command.spawn().unwrap(), address };
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
         // Three minutes: the first time it is installed.
         for _ in 0..3600 {
             if TcpStream::connect(address).is_ok() {
-                return moto;
+                let asked = http.get(format!("http://{address}/moto-api/")).send().await;
+                if asked.is_ok_and(|answer| answer.status().is_success()) {
+                    return Some(moto);
+                }
             }
-            assert!(moto.child.try_wait().unwrap().is_none(), "moto ended; see tests/kms/run.sh");
+            if moto.child.try_wait().unwrap().is_some() {
+                return None;
+            }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("moto does not answer; see tests/kms/run.sh");
