@@ -231,7 +231,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     setting(
         "limits.redis_timeout_ms",
         number(5, 1000),
-        "50",
+        "500",
         "how long a call waits for Redis before its node judges alone",
     ),
     setting(

@@ -163,12 +163,15 @@ impl Shared {
         }
     }
 
-    /// Calls of before this node was started, as the database knows them.
+    /// Calls of before this node was started, as the database knows them. Whichever node asks first
+    /// tells them to a Redis that does not know the window.
     pub(super) fn remember(&self, bucket: &Bucket, age_us: u64, calls: u64) {
         let now_us = self.time.now_us();
         let mirror = self.mirrors.of(bucket);
         let part = bucket.span.part(now_us.saturating_sub(age_us));
-        mirror.held().known.add(part, calls);
+        let mut held = mirror.held();
+        held.known.add(part, calls);
+        held.version = held.version.max(1);
     }
 
     /// What was used of a month, as the database knows it.

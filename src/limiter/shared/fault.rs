@@ -58,7 +58,9 @@ impl Why {
             Self::Unreachable => {
                 "nobody answers there; start Redis, or see limits.redis_url and the network"
             }
-            Self::Slow => "it does not answer within limits.redis_timeout_ms; see its load",
+            Self::Slow => {
+                "it does not answer within limits.redis_timeout_ms; see its load, and this machine's"
+            }
             Self::Full => "it has no memory left; raise its maxmemory",
             Self::ReadOnly => {
                 "it is a replica that takes no writes; point limits.redis_url at the master"

@@ -166,18 +166,10 @@ impl Shared {
         for name in lock(&self.names).iter() {
             call.arg(name);
         }
-        let (now_us, all, _here, is_new, names): Beat = link.run(&call, wait).await?;
+        let (now_us, all, _here, _is_new, names): Beat = link.run(&call, wait).await?;
         self.time.synchronise(now_us, true);
         self.nodes.store(all.max(1), Ordering::Release);
         *lock(&self.names) = names.split(' ').map(str::to_owned).collect();
-        if is_new == 1 {
-            // What came from the database is told as well.
-            self.mirrors.each(|held| {
-                if !held.known.is_empty() {
-                    held.version = held.version.max(1);
-                }
-            });
-        }
         Ok(())
     }
 
@@ -212,7 +204,7 @@ impl Shared {
         let mirror = self.mirrors.named(name, span);
         let mut held = mirror.held();
         // What is known of a newer version is right; of an older one it is not.
-        if version <= held.version {
+        if version < held.version {
             return;
         }
         held.version = version;

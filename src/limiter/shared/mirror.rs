@@ -85,12 +85,6 @@ impl Mirrors {
         self.by_name.pin().get(name).cloned()
     }
 
-    pub(super) fn each(&self, look: impl Fn(&mut Held)) {
-        for mirror in self.by_name.pin().values() {
-            look(&mut mirror.held());
-        }
-    }
-
     /// Puts away what rests.
     pub(super) fn sweep(&self, now_us: u64) {
         self.by_name.pin().retain(|_, mirror| {

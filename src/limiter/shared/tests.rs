@@ -247,6 +247,21 @@ async fn large_quotas_are_taken_in_leases_that_never_pass_them_and_come_back() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_that_start_on_an_empty_redis_give_no_fresh_window() {
+    let server = Server::start();
+    let nodes = Node::three_that_wait(&server, 1000).await;
+    for first in 0..3 {
+        let bucket = hourly(100);
+        for node in &nodes {
+            node.shared.remember(&bucket, 5_000_000, 60);
+        }
+        assert_eq!(burst(&nodes[first..=first], &bucket, 5).await, [5]);
+        assert_eq!(burst(&nodes, &bucket, 200).await.iter().sum::<usize>(), 35);
+        assert_eq!(nodes[first].used(&bucket).await, 100);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_leaves_is_waited_for_by_nobody() {
     let server = Server::start();
     let nodes = Node::three(&server).await;
