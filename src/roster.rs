@@ -251,12 +251,12 @@ impl Roster {
     }
 
     /// An expired client key leaves the table, and whoever still uses it ends.
-    pub(crate) fn put_away(&self, id: Uuid) {
+    fn put_away(&self, id: Uuid) {
         self.forget(id, &Now::Gone);
     }
 
     fn noted(&self, row: &ClientKeyRow) -> Result<Client, RosterError> {
-        self.ends.note(row, self.clock.unix_ms());
+        self.ends.note_to_come(row, self.clock.unix_ms());
         compiled(row)
     }
 
@@ -473,6 +473,27 @@ mod tests {
         assert!(name_of(&roster, &user.key).await.is_some());
         clock.advance(std::time::Duration::from_secs(1));
         assert_eq!(name_of(&roster, &user.key).await, None);
+    }
+
+    /// Else whoever asks with it could tell by the time that it is looked up again and again.
+    #[tokio::test]
+    async fn an_expired_key_stays_known_as_one() {
+        let (roster, clock, _folder) = roster().await;
+        let mut new = new(Role::User);
+        new.row.expires_at = Some(clock.unix_ms() + 1_000);
+        let issued = roster.issue(new).await.unwrap();
+        assert!(name_of(&roster, &issued.key).await.is_some());
+        clock.advance(std::time::Duration::from_secs(1));
+        roster.end_expired().await;
+        let digest = token::digest(issued.key.expose());
+        let is_known = || matches!(roster.table.find(&digest, &clock), Some(Err(_)));
+        assert!(!is_known(), "put away when it ended");
+        assert_eq!(name_of(&roster, &issued.key).await, None);
+        for _ in 0..3 {
+            clock.advance(std::time::Duration::from_secs(60));
+            roster.end_expired().await;
+            assert!(is_known());
+        }
     }
 
     #[tokio::test]

@@ -70,9 +70,6 @@ impl Expiry {
             {
                 self.tell(&key, days);
             }
-            if days == 0 {
-                self.roster.put_away(key.id);
-            }
         }
         Ok(())
     }

@@ -24,6 +24,13 @@ impl Ends {
         }
     }
 
+    /// Of a key that is looked up: one that has ended is in nobody's hands, and stays known so.
+    pub(super) fn note_to_come(&self, row: &ClientKeyRow, now_ms: i64) {
+        if row.expires_at.is_some_and(|expires_at| expires_at > now_ms) {
+            self.note(row, now_ms);
+        }
+    }
+
     fn put(&self, expires_at: i64, id: Uuid, now_ms: i64) {
         if expires_at <= now_ms.saturating_add(AHEAD_MS) {
             self.0.lock().unwrap_or_else(PoisonError::into_inner).insert((expires_at, id));

@@ -166,7 +166,7 @@ impl Roster {
             }
             Err(fault) => return Err(fault),
         };
-        self.ends.note(&key, self.clock.unix_ms());
+        self.ends.note_to_come(&key, self.clock.unix_ms());
         match client_of(&row, &key) {
             Ok(mut client) => {
                 self.alike.share(&mut client);
