@@ -31,6 +31,7 @@ bench: ## cost per request beside nginx, interleaved
 	cargo bench --bench vault -- --bar 0.5
 	cargo bench --bench clients -- --bar
 	cargo bench --bench limits -- --bar
+	cargo bench --bench scrub
 
 fmt: ## format the sources
 	cargo fmt

