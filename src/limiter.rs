@@ -5,6 +5,7 @@
 
 mod asked;
 mod places;
+mod refusing;
 mod shared;
 mod sharing;
 mod slots;
@@ -24,10 +25,10 @@ pub(crate) use self::shared::{
 };
 use self::slots::Slots;
 use crate::client::Client;
-use crate::clock::{self, Clock, Moment};
+use crate::clock::{Clock, Moment};
 use crate::policy::Permit;
-use crate::quota::{Count, Limits, Over, Period, Said, Slot};
-use crate::refusal::{Exceeded, LimitKind, Reason, Refusal};
+use crate::quota::{Count, Limits, Period, Said, Slot};
+use crate::refusal::{Reason, Refusal};
 use crate::store::{self, Store};
 
 /// What `unlimited` is reported as.
@@ -78,7 +79,10 @@ struct Turn(Arc<Slot>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Figures {
     pub(crate) quota: u64,
+    /// By everybody, as far as this node knows.
     pub(crate) used: u64,
+    /// What this node would let in still: less than the rest while it cannot ask the others.
+    pub(crate) remaining: u64,
     pub(crate) reset_unix_seconds: i64,
 }
 
@@ -192,7 +196,9 @@ impl Limiter {
             None => self.store.monthly_calls(client.id, period.start_ms).await?,
         };
         let reset_unix_seconds = period.end_ms.div_euclid(1000);
-        Ok(Some(Left { window, month: Some(Figures { quota, used, reset_unix_seconds }) }))
+        let remaining = quota.saturating_sub(used);
+        let month = Figures { quota, used, remaining, reset_unix_seconds };
+        Ok(Some(Left { window, month: Some(month) }))
     }
 
     /// What is left to a client key, wherever it calls from.
@@ -316,40 +322,6 @@ impl Limiter {
     fn period(&self, client: &Client, now_ms: i64) -> Period {
         Period::of(client.id, now_ms, &self.settings.time_zone)
     }
-
-    fn refusal(&self, (own, limits): (LimitKind, Limits), over: Over, now: Moment) -> Refusal {
-        let (limit, quota, used, reset_at_ms) = match over {
-            Over::Window(count) => {
-                (own, limits.window.calls, count.used, Some(reset_at_ms(&count, now)))
-            }
-            Over::Concurrency { used } => {
-                (LimitKind::Concurrency, limits.concurrent.unwrap_or_default(), used, None)
-            }
-            Over::Month { used, until_ms } => {
-                (LimitKind::Monthly, limits.monthly.unwrap_or_default(), used, Some(until_ms))
-            }
-        };
-        let wait_ms = reset_at_ms.map_or(0, |at_ms| at_ms.saturating_sub(now.unix_ms));
-        let retry_after_seconds = u64::try_from(wait_ms).unwrap_or(0).div_ceil(1000).max(1);
-        let exceeded = Exceeded { limit, quota, used, reset_at_ms, retry_after_seconds };
-        Refusal::rate_limited(exceeded, self.sentence(&exceeded))
-    }
-
-    fn sentence(&self, over: &Exceeded) -> String {
-        let Exceeded { limit, quota, used, .. } = over;
-        let span = || span(self.settings.window_seconds);
-        let bound = match limit {
-            LimitKind::Concurrency => {
-                return format!("Limit: {quota} requests at once. Current usage: {used}.");
-            }
-            LimitKind::Monthly => String::from("month"),
-            LimitKind::Client | LimitKind::Provider => span(),
-            LimitKind::Address => format!("{} from one address", span()),
-            LimitKind::Origin => format!("{} from all visitors of this page together", span()),
-        };
-        let reset = clock::rfc3339(over.reset_at_ms.unwrap_or_default());
-        format!("Limit: {quota} requests per {bound}. Current usage: {used}. Reset at: {reset}")
-    }
 }
 
 impl Drop for Turn {
@@ -359,20 +331,18 @@ impl Drop for Turn {
 }
 
 impl Figures {
-    pub(crate) fn remaining(&self) -> u64 {
-        self.quota.saturating_sub(self.used)
-    }
-
     /// Those of which less is left.
     fn tighter(self, other: Self) -> Self {
-        if other.remaining() < self.remaining() { other } else { self }
+        if other.remaining < self.remaining { other } else { self }
     }
 }
 
 fn figures(limits: &Limits, count: &Count, now: Moment) -> Figures {
     let reset_at_ms = reset_at_ms(count, now);
     let reset_unix_seconds = reset_at_ms.div_euclid(1000) + i64::from(reset_at_ms % 1000 > 0);
-    Figures { quota: limits.window.calls, used: count.used, reset_unix_seconds }
+    let quota = limits.window.calls;
+    let remaining = quota.saturating_sub(count.used);
+    Figures { quota, used: count.used, remaining, reset_unix_seconds }
 }
 
 /// Of the window alone, whatever the other limits say.
@@ -386,13 +356,4 @@ fn reset_at_ms(count: &Count, now: Moment) -> i64 {
 
 fn milliseconds_up(ns: u64) -> i64 {
     i64::try_from(ns.div_ceil(1_000_000)).unwrap_or(i64::MAX)
-}
-
-fn span(seconds: u64) -> String {
-    match seconds {
-        3600 => String::from("hour"),
-        60 => String::from("minute"),
-        86_400 => String::from("day"),
-        other => format!("{other} seconds"),
-    }
 }

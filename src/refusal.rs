@@ -82,9 +82,39 @@ pub(crate) struct Exceeded {
     pub limit: LimitKind,
     pub quota: u64,
     pub used: u64,
-    /// When the next call would be admitted; None where no time can be named.
-    pub reset_at_ms: Option<i64>,
+    /// When the next call would be admitted. Of calls at once nobody knows: when it is worth
+    /// another try.
+    pub free_at_ms: i64,
     pub retry_after_seconds: u64,
+}
+
+impl Exceeded {
+    /// None where no time can be named.
+    pub(crate) fn reset_at_ms(&self) -> Option<i64> {
+        match self.limit {
+            LimitKind::Concurrency => None,
+            LimitKind::Client
+            | LimitKind::Address
+            | LimitKind::Origin
+            | LimitKind::Monthly
+            | LimitKind::Provider => Some(self.free_at_ms),
+        }
+    }
+
+    /// Rounded up: at the second that is named, the call is free.
+    pub(crate) fn reset_unix_seconds(&self) -> i64 {
+        self.free_at_ms.div_euclid(1000) + i64::from(self.free_at_ms.rem_euclid(1000) > 0)
+    }
+
+    /// Of what `per` says there are so many, like `requests per hour`.
+    pub(crate) fn sentence(&self, per: &str) -> String {
+        let Self { quota, used, .. } = self;
+        let said = format!("Limit: {quota} {per}. Current usage: {used}.");
+        match self.reset_at_ms() {
+            Some(at_ms) => format!("{said} Reset at: {}", clock::rfc3339(at_ms)),
+            None => said,
+        }
+    }
 }
 
 /// One fault of a well-formed but wrong body.
@@ -312,7 +342,7 @@ impl Refusal {
         });
         if let Some(exceeded) = self.exceeded() {
             put(&mut body, "quota", exceeded.quota.into());
-            put(&mut body, "reset_at", exceeded.reset_at_ms.map(clock::rfc3339).into());
+            put(&mut body, "reset_at", exceeded.reset_at_ms().map(clock::rfc3339).into());
             put(&mut body, "limit", exceeded.limit.as_str().into());
         }
         if !self.fields().is_empty() {
@@ -343,7 +373,7 @@ mod tests {
             limit: LimitKind::Client,
             quota: 100,
             used: 100,
-            reset_at_ms: Some(1_768_487_400_000),
+            free_at_ms: 1_768_487_400_000,
             retry_after_seconds: 60,
         };
         let refusal =

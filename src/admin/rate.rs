@@ -49,11 +49,10 @@ impl Rate {
             limit: LimitKind::Client,
             quota: left.quota,
             used: left.used,
-            reset_at_ms: Some(reset_at_ms),
+            free_at_ms: reset_at_ms,
             retry_after_seconds: wait_ms.div_ceil(1000).max(1),
         };
-        let detail = format!("A key may call the admin face {} times a minute.", left.quota);
-        (left, Err(Refusal::rate_limited(exceeded, detail)))
+        (left, Err(Refusal::rate_limited(exceeded, exceeded.sentence("requests per minute"))))
     }
 
     /// What is left to a key; nothing is counted.
@@ -104,9 +103,8 @@ mod tests {
         let refusal = rate.admit(key).1.unwrap_err();
         let exceeded = refusal.exceeded().unwrap();
         assert_eq!((exceeded.quota, exceeded.used), (2, 2));
-        let wait = Duration::from_millis(
-            u64::try_from(exceeded.reset_at_ms.unwrap() - clock.unix_ms()).unwrap(),
-        );
+        let wait =
+            Duration::from_millis(u64::try_from(exceeded.free_at_ms - clock.unix_ms()).unwrap());
         assert!(wait <= Duration::from_secs(51), "{wait:?}");
         clock.advance(wait - Duration::from_millis(2));
         assert!(rate.admit(key).1.is_err());

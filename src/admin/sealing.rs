@@ -118,12 +118,12 @@ fn refusal_of(call: &Call, error: UnsealError) -> Refused {
 /// Whether this guess would have been right is not told.
 pub(super) fn too_soon(call: &Call, wait: Duration) -> Refused {
     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-    let reset_at_ms = call.house.clock.unix_ms().checked_add_unsigned(wait_ms);
+    let free_at_ms = call.house.clock.unix_ms().saturating_add_unsigned(wait_ms);
     let exceeded = Exceeded {
         limit: LimitKind::Client,
         quota: 1,
         used: 1,
-        reset_at_ms,
+        free_at_ms,
         retry_after_seconds: wait_ms.div_ceil(1000).max(1),
     };
     let detail = String::from(

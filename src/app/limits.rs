@@ -33,6 +33,7 @@ pub(super) async fn limiter(
             metrics: metrics.clone(),
             installation,
             node: node.to_owned(),
+            data_dir: config.data_dir.clone(),
             bell: watch::sharing_bell(ledger, metrics),
         }),
         // One command's app carries no calls.

@@ -76,6 +76,15 @@ pub(super) fn sharing_bell(ledger: &Ledger, metrics: &Metrics) -> SharingBell {
             );
             ledger.found(serde_json::json!({"alert": ALERT, "finding": finding}));
         }
+        Tidings::Healed { key } => {
+            metrics.alert_raised(ALERT);
+            let finding = format!(
+                "somebody else wrote the key {key} in Redis; it was thrown away and is counted \
+                 from what the nodes know. Give Sealgate an account of its own there, and nobody \
+                 else the right to write keys that begin with sealgate:"
+            );
+            ledger.found(serde_json::json!({"alert": ALERT, "finding": finding}));
+        }
         Tidings::Back => {
             let finding = "Redis is back: limits are shared again";
             ledger.noted(serde_json::json!({"alert": ALERT, "resolved": finding}));

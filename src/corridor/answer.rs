@@ -77,9 +77,8 @@ static PLAIN: [HeaderName; 4] = [
 /// The caller's quota, under our names, and under the plain ones where the provider uses none of
 /// them.
 pub(super) fn put_figures(headers: &mut HeaderMap, figures: Figures) {
-    let remaining = figures.quota.saturating_sub(figures.used);
     let reset = u64::try_from(figures.reset_unix_seconds).unwrap_or(0);
-    let values = numbers([figures.quota, remaining, figures.used, reset]);
+    let values = numbers([figures.quota, figures.remaining, figures.used, reset]);
     // These and the request's id: grown once.
     headers.reserve(OURS.len() + PLAIN.len() + 1);
     let taken = headers.keys().any(|name| name.as_str().starts_with("x-ratelimit-"));
@@ -138,12 +137,11 @@ pub(super) fn dress_refusal(answer: &mut Answer, refusal: &Refusal, figures: Opt
     match (refusal.exceeded(), figures) {
         (Some(exceeded), _) => {
             headers.insert(RETRY_AFTER, HeaderValue::from(exceeded.retry_after_seconds));
-            let reset =
-                exceeded.reset_at_ms.map(|at| at.div_euclid(1000) + i64::from(at % 1000 > 0));
             let figures = Figures {
                 quota: exceeded.quota,
                 used: exceeded.used,
-                reset_unix_seconds: reset.unwrap_or(0),
+                remaining: 0,
+                reset_unix_seconds: exceeded.reset_unix_seconds(),
             };
             put_figures(headers, figures);
         }

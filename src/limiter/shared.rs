@@ -6,8 +6,10 @@
 mod alone;
 mod asking;
 mod bucket;
+mod diary;
 mod fault;
 mod keeper;
+mod learning;
 mod link;
 mod mirror;
 mod tally;
@@ -24,6 +26,7 @@ use tokio::sync::{Notify, watch};
 
 pub(super) use self::bucket::Bucket;
 use self::bucket::Span;
+use self::diary::Diary;
 pub(crate) use self::fault::Why;
 use self::link::{Link, Scripts};
 pub(crate) use self::link::{is_url, look_at};
@@ -34,6 +37,8 @@ use crate::clock::Clock;
 use crate::secret::SecretBytes;
 use crate::telemetry::Metrics;
 
+/// In the data folder.
+const DIARY: &str = "limits.alone";
 /// Answers that ask to be asked again: more of them than this make no sense.
 const MOST_ROUNDS: usize = 5;
 /// Room that is kept for a node which may be away is free soon, where that node is back already.
@@ -59,10 +64,14 @@ impl std::fmt::Debug for Settings {
 }
 
 /// What becomes of the sharing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Tidings {
     Away(Why),
     Back,
+    /// Somebody else wrote this key. It was thrown away, and what it held is told anew.
+    Healed {
+        key: String,
+    },
 }
 
 pub(crate) type Bell = Box<dyn Fn(Tidings) + Send + Sync>;
@@ -74,6 +83,8 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     pub(crate) installation: uuid::Uuid,
     pub(crate) node: String,
+    /// Of this node alone.
+    pub(crate) data_dir: std::path::PathBuf,
     pub(crate) bell: Bell,
 }
 
@@ -96,7 +107,12 @@ pub(super) struct Shared {
     last_fault: Mutex<Option<Why>>,
     /// The bell was rung for it.
     is_said_away: AtomicBool,
+    /// When the bell was last rung for a key that was healed; 0: never.
+    said_healed_at_ms: AtomicU64,
     mirrors: Mirrors,
+    diary: Diary,
+    /// Since when a former process was alone.
+    recalled_ms: Option<i64>,
     /// Those that have something to tell.
     news: Mutex<Vec<Arc<Mirror>>>,
     /// Those that hold a lease.
@@ -126,9 +142,10 @@ enum How {
 
 impl Shared {
     pub(super) fn new(parts: Parts) -> Arc<Self> {
-        let Parts { settings, clock, metrics, installation, node, bell } = parts;
+        let Parts { settings, clock, metrics, installation, node, data_dir, bell } = parts;
         metrics.limits().are_shared(Why::ALL.iter().map(|why| why.label()));
-        Arc::new(Self {
+        let (diary, found) = Diary::open(data_dir.join(DIARY));
+        let shared = Self {
             nodes: AtomicU64::new(settings.nodes.max(1)),
             settings,
             time: Time::new(clock),
@@ -143,11 +160,16 @@ impl Shared {
             ended: Notify::new(),
             last_fault: Mutex::new(None),
             is_said_away: AtomicBool::new(false),
+            said_healed_at_ms: AtomicU64::new(0),
             mirrors: Mirrors::default(),
+            diary,
+            recalled_ms: found.began.map(|began| began.unix_ms),
             news: Mutex::default(),
             leased: Mutex::default(),
             names: Mutex::default(),
-        })
+        };
+        shared.recall(&found);
+        Arc::new(shared)
     }
 
     /// Counts a call in all of these, or in none.
@@ -183,7 +205,9 @@ impl Shared {
             (held.span, held.version) = (bucket.span, 0);
             held.forget(0);
         }
-        held.known.at_least(part, calls);
+        // What this node let in by itself stands by itself.
+        let of_all = calls.saturating_sub(held.alone.used());
+        held.known.at_least(part, of_all);
         held.version = held.version.max(1);
     }
 

@@ -77,6 +77,7 @@ impl Limiter {
         let month = asked.limits.monthly.map(|quota| Figures {
             quota,
             used: seen.last().map_or(0, |seen| seen.used),
+            remaining: seen.last().map_or(quota, |seen| seen.left),
             reset_unix_seconds: self.period(asked.client, now.unix_ms).end_ms.div_euclid(1000),
         });
         Ok(Left { window: tightest(asked, &seen, &count, now), month })
@@ -87,22 +88,30 @@ impl Limiter {
     pub(super) async fn remember_shared(&self, shared: &Arc<Shared>) -> Result<(), store::Error> {
         let quota = self.settings.window(0, false);
         let nodes = self.store.counting_nodes().await?;
+        // What the others admitted since Redis went away they admitted of their own shares.
+        let alone_since_ms = shared.alone_since_ms().unwrap_or(i64::MAX);
+        let span_ms = self.settings.window_ms() / 60;
         for node in &nodes {
             let mut behind = (i64::MIN, None);
             loop {
                 let page = self.store.recent_calls(node, behind, ROWS_AT_ONCE).await?;
                 let now_ms = self.clock.unix_ms();
-                for row in &page {
+                let counts = |row: &&store::RecentCalls| row.end_at - span_ms <= alone_since_ms;
+                for row in page.iter().filter(counts) {
                     let age_ms = now_ms.saturating_sub(row.end_at - 1);
                     let age_us = u64::try_from(age_ms).unwrap_or(0).saturating_mul(1000);
                     let bucket = Bucket::window(row.client_id, None, quota);
-                    shared.remember(&bucket, age_us, row.calls);
+                    if !shared.is_recalled(&bucket) {
+                        shared.remember(&bucket, age_us, row.calls);
+                    }
                 }
                 let Some(last) = page.last() else { break };
                 behind = (last.end_at, Some(last.client_id));
             }
         }
-        shared.suppose_nodes(u64::try_from(nodes.len()).unwrap_or(0));
+        if shared.alone_since_ms().is_none() {
+            shared.suppose_nodes(u64::try_from(nodes.len()).unwrap_or(0));
+        }
         Ok(())
     }
 
@@ -168,12 +177,11 @@ fn tightest(asked: &Asked<'_>, seen: &[Seen], own: &Count, now: Moment) -> Figur
             true => None,
             false => seen.next(),
         };
-        let count = seen.map_or(*own, |seen| Count {
-            admitted: true,
-            used: seen.used,
-            free_in_ns: seen.free_in_ns,
-        });
-        figures(limits, &count, now)
+        let Some(Seen { used, left, free_in_ns }) = seen.copied() else {
+            return figures(limits, own, now);
+        };
+        let count = Count { admitted: true, used, free_in_ns };
+        Figures { remaining: left, ..figures(limits, &count, now) }
     };
     let inner = asked.within.as_ref().map(|(_, limits)| of(limits));
     let outer = of(&asked.limits);

@@ -147,7 +147,9 @@ fn refusal_of(fault: TokenFault) -> Refusal {
             let detail = "Tokens are made with a client key; neither a token nor a page makes one.";
             Refusal::new(Reason::Forbidden, detail)
         }
-        TokenFault::TooMany(exceeded) => Refusal::rate_limited(exceeded, TOO_MANY.to_owned()),
+        TokenFault::TooMany(exceeded) => {
+            Refusal::rate_limited(exceeded, exceeded.sentence(TOO_MANY))
+        }
         TokenFault::Ended => Refusal::unauthorized(),
         TokenFault::Store(fault) => {
             tracing::error!(%fault, "a token could not be stored");

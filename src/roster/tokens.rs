@@ -79,14 +79,14 @@ impl Made {
             limit: LimitKind::Client,
             quota: MOST_A_MINUTE.calls,
             used: count.used,
-            reset_at_ms: Some(reset_at_ms),
+            free_at_ms: reset_at_ms,
             retry_after_seconds: wait_ms.div_ceil(1000).max(1),
         }))
     }
 }
 
-/// The sentence of that refusal.
-pub(crate) const TOO_MANY: &str = "A client key makes at most 600 tokens in a minute.";
+/// Of what the sentence of that refusal speaks.
+pub(crate) const TOO_MANY: &str = "tokens of one client key per minute";
 
 /// They stand in a signed token, which stands in a header.
 const MOST_SCOPE_BYTES: usize = 2000;

@@ -274,6 +274,9 @@ async fn a_key_has_no_more_calls_under_way_than_its_own_limit() {
     let mut held = client.get("/acme/events?n=1").open().await;
     let over = client.get("/acme/x").send().await;
     assert_eq!(over.header("retry-after"), Some("1"));
+    for prefix in ["X-Sealgate-", "X-"] {
+        assert_eq!(told(&over, prefix), [Some(1), Some(0), Some(1), Some(NOON + 1)]);
+    }
     let body = over.is_refusal(429, "rate_limited");
     assert_eq!((&body["limit"], &body["reset_at"]), (&json!("concurrency"), &json!(null)));
     assert_eq!(body["detail"], "Limit: 1 requests at once. Current usage: 1.");
@@ -292,6 +295,32 @@ async fn a_key_has_no_more_calls_under_way_than_its_own_limit() {
     }
     assert_eq!(status, 200);
     house.leave().await;
+}
+
+#[tokio::test]
+async fn both_faces_say_their_limit_in_the_same_words() {
+    for (seconds, span) in [(1, "second"), (60, "minute"), (3600, "hour"), (7, "7 seconds")] {
+        let settings = format!("limits.window_seconds = {seconds}\nlimits.admin_per_minute = 20\n");
+        let house = House::planned(Plan { settings, ..Plan::default() }).await;
+        let client = house.client_with(json!({"limit": 2})).await;
+        for _ in 0..2 {
+            assert_eq!(client.get("/acme/x").send().await.status, 200);
+        }
+        let body = client.get("/acme/x").send().await.is_refusal(429, "rate_limited");
+        let reset = body["reset_at"].as_str().unwrap();
+        let said = format!("Limit: 2 requests per {span}. Current usage: 2. Reset at: {reset}");
+        assert_eq!(body["detail"], said);
+        let mut answer = house.admin.get("/api/v1/admin/providers").send().await;
+        for _ in 0..20 {
+            answer = house.admin.get("/api/v1/admin/providers").send().await;
+        }
+        let body = answer.is_refusal(429, "rate_limited");
+        let reset = body["reset_at"].as_str().unwrap();
+        let said = format!("Limit: 20 requests per minute. Current usage: 20. Reset at: {reset}");
+        assert_eq!((&body["detail"], &body["limit"]), (&json!(said), &json!("client")));
+        house.clock.advance(Duration::from_secs(120));
+        house.leave().await;
+    }
 }
 
 #[tokio::test]

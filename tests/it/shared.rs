@@ -9,7 +9,7 @@ use sealgate::clock::Clock;
 use serde_json::json;
 
 use crate::clients::second_node_with;
-use crate::house::{Client, House, Kind, Plan, Relay, send_signal};
+use crate::house::{Answer, Client, House, Kind, Plan, Relay, send_signal};
 
 /// A Redis for one test, that it may stop.
 struct Redis {
@@ -140,6 +140,7 @@ async fn two_nodes_let_in_one_quota_together_and_a_share_each_while_redis_is_awa
         assert_eq!(spend(&part.key, 3).await, [3, 3]);
         redis.end(how);
         assert_eq!(spend(&fresh.key, 9).await, [5, 5], "{how}");
+        says_what_is_known(&house.holder(&fresh).get("/acme/x").send().await);
         assert_eq!(spend(&part.key, 9).await, [2, 2], "{how}");
         assert_eq!(spend(&client.key, 2).await, [0, 0], "{how}");
         assert!(figure(&house, "sealgate_limiter_redis_up 0").await);
@@ -157,6 +158,16 @@ async fn two_nodes_let_in_one_quota_together_and_a_share_each_while_redis_is_awa
     assert!(figure(&house, "sealgate_alerts_total{kind=\"limiter_degraded\"} 2").await);
     other.stop().await;
     house.leave().await;
+}
+
+/// Of a node that cannot ask the others and has let in its five of ten.
+fn says_what_is_known(over: &Answer) {
+    let told = ["limit", "remaining", "used"];
+    let told = told.map(|name| over.header(&format!("x-sealgate-ratelimit-{name}")).unwrap());
+    assert_eq!(told, ["10", "0", "5"], "what is known to be used");
+    let detail = over.is_refusal(429, "rate_limited")["detail"].as_str().unwrap().to_owned();
+    assert!(detail.starts_with("Limit: 10 requests per hour. Current usage: 5. Reset at: "));
+    assert!(detail.ends_with("kept for the other nodes, which cannot be asked now."));
 }
 
 async fn client_of(house: &House) -> Client {

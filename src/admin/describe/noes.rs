@@ -90,11 +90,10 @@ fn example(reason: Reason) -> Refusal {
                 limit: LimitKind::Client,
                 quota: 600,
                 used: 600,
-                reset_at_ms: Some(1_768_487_400_000),
+                free_at_ms: 1_768_487_400_000,
                 retry_after_seconds: 30,
             };
-            let detail = "A key may call the admin face 600 times a minute.";
-            Refusal::rate_limited(exceeded, detail.to_owned())
+            Refusal::rate_limited(exceeded, exceeded.sentence("requests per minute"))
         }
         Reason::BadRequest
         | Reason::Forbidden

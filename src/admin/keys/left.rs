@@ -79,7 +79,7 @@ fn bound(figures: Figures) -> Bound {
     Bound {
         limit: figures.quota,
         used: figures.used,
-        remaining: figures.remaining(),
+        remaining: figures.remaining,
         reset_at: rfc3339(figures.reset_unix_seconds.saturating_mul(1000)),
     }
 }

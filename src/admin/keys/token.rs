@@ -113,7 +113,7 @@ fn refused(fault: TokenFault) -> Refused {
         TokenFault::Wider(member) => Refused::forbidden(member.sentence()),
         TokenFault::NoKey => Refused::forbidden("Only a client key has tokens."),
         TokenFault::TooMany(exceeded) => {
-            Refusal::rate_limited(exceeded, TOO_MANY.to_owned()).into()
+            Refusal::rate_limited(exceeded, exceeded.sentence(TOO_MANY)).into()
         }
         TokenFault::Ended => {
             Refused::conflict("The client key is revoked or expired, so it has no tokens.")

@@ -3,13 +3,13 @@
 -- wanted (0: only look), version that the caller has seen.
 -- Answers {what, now, window, then used, oldest, at, running, version, granted of each}: what is 0 counted, 1 nobody
 -- keeps the state, 2 the time has jumped, 3 too late, 4 the caller knows more of a window, 5 a window is full.
-local state = redis.call('HMGET', KEYS[1], 'shift', 'last', 'all', 'here')
-if not state[1] then return { 1, 0, 0 } end
+local state = agreed()
+if not state then return { 1, 0, 0 } end
 local now = clock(state)
-local gap = now - state[2]
+local gap = now - state.last
 if gap > 3000000 or gap < -3000000 then return { 2, 0, 0 } end
 if now > tonumber(ARGV[1]) then return { 3, now, 0 } end
-local all, here = tonumber(state[3]), tonumber(state[4])
+local all, here = state.all, state.here
 local found, wants = {}, false
 for i = 2, #KEYS do
   local from = 2 + (i - 2) * 6

@@ -6,8 +6,13 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
 use super::bucket::Bucket;
+use super::diary::{Began, Found, What};
+use super::learning::span_of;
 use super::mirror::{Held, Mirror, Seen, Verdict};
-use super::{Shared, lock};
+use super::{Shared, Span, lock};
+use crate::quota::Period;
+
+const NOTED_AT_ONCE: usize = 64;
 
 impl Shared {
     /// By this node's own knowledge. None where Redis is back meanwhile.
@@ -29,10 +34,8 @@ impl Shared {
             let (has_room, one) = held.look_alone(bucket, nodes, now_us);
             if !has_room && counts {
                 self.metrics.limits().alone();
-                return Some(Verdict::Over(
-                    place,
-                    Seen { used: one.used.min(bucket.quota), ..one },
-                ));
+                let free_in_ns = held.free_alone_in_ns(bucket, nodes, now_us);
+                return Some(Verdict::Over(place, Seen { free_in_ns, ..one }));
             }
             seen.push(one);
         }
@@ -44,8 +47,77 @@ impl Shared {
         }
         let each = buckets.iter().zip(&mut all);
         let seen = each.map(|(bucket, held)| held.count_alone(bucket, nodes, now_us)).collect();
+        // Before the call is answered, and under the locks: in the order in which it was counted.
+        let each = mirrors.iter().zip(&mut all);
+        self.diary.note(|| self.began(), each.map(|(mirror, held)| (&**mirror, &mut **held)));
         self.metrics.limits().alone();
         Some(Verdict::Counted(seen))
+    }
+
+    /// What all nodes have counted when Redis went away, for windows in which nobody calls until
+    /// this node is killed.
+    pub(super) async fn note_all(&self) {
+        for mirrors in self.mirrors.all().chunks(NOTED_AT_ONCE) {
+            if mirrors.iter().any(|mirror| !self.note_one(mirror)) {
+                return;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+
+    /// False where Redis is back.
+    fn note_one(&self, mirror: &Mirror) -> bool {
+        let mut held = mirror.held();
+        if self.link.load().is_some() {
+            return false;
+        }
+        if !self.diary.has_noted(&held) && !held.known.is_empty() {
+            self.diary.note(|| self.began(), std::iter::once((mirror, &mut *held)));
+        }
+        true
+    }
+
+    fn began(&self) -> Began {
+        let (unix_ms, now_us) = (self.time.clock.unix_ms(), self.time.now_us());
+        Began { unix_ms, now_us, nodes: self.nodes.load(Ordering::Acquire).max(1) }
+    }
+
+    /// What a former process let in by itself and did not tell: it is this node's still, and is
+    /// told when Redis is back.
+    pub(super) fn recall(&self, found: &Found) {
+        let Some(began) = found.began else { return };
+        let unix_us = began.unix_ms.saturating_mul(1000);
+        self.time.suppose(i64::try_from(began.now_us).unwrap_or(unix_us).saturating_sub(unix_us));
+        self.nodes.store(began.nodes.max(self.settings.nodes).max(1), Ordering::Release);
+        let (now_us, volume) = (self.time.now_us(), self.diary.volume());
+        for ((name, what, part), calls) in &found.cells {
+            let mirror = self.mirrors.named(name, span_of(name).unwrap_or_else(|| month(*part)));
+            let mut held = mirror.held();
+            // A clock that was set back: no call was made in a time to come.
+            let part = (*part).min(held.span.part(now_us));
+            match what {
+                What::Known => held.known.add(part, *calls),
+                What::Alone => held.alone.add(part, *calls),
+            }
+            (held.noted_in, held.version) = (volume, held.version.max(1));
+            held.forget(now_us);
+            if held.has_news() && !held.is_listed {
+                held.is_listed = true;
+                drop(held);
+                lock(&self.news).push(mirror);
+            }
+        }
+    }
+
+    /// Since when this node has been alone, as the former process knew it; and whether the diary
+    /// says what was known of a window.
+    pub(in super::super) fn alone_since_ms(&self) -> Option<i64> {
+        self.recalled_ms
+    }
+
+    pub(in super::super) fn is_recalled(&self, bucket: &Bucket) -> bool {
+        let mirror = self.mirrors.find(&bucket.name);
+        mirror.is_some_and(|mirror| self.diary.has_noted(&mirror.held()))
     }
 
     /// These will have something to tell. False where Redis is back meanwhile.
@@ -65,4 +137,11 @@ impl Shared {
         }
         true
     }
+}
+
+/// Of which only the beginning was written down; whoever asks next says its end.
+fn month(start: u64) -> Span {
+    const LONGEST_MS: i64 = 31 * 86_400_000;
+    let start_ms = i64::try_from(start).unwrap_or(0);
+    Span::Month(Period { start_ms, end_ms: start_ms.saturating_add(LONGEST_MS) })
 }

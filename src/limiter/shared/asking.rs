@@ -132,6 +132,7 @@ impl Shared {
                     {
                         // Of a lease this call alone.
                         seen.used = window.used.saturating_sub(window.granted.saturating_sub(1));
+                        seen.left = bucket.quota.saturating_sub(seen.used);
                         seen.free_in_ns = free_in_ns(bucket, window.oldest, *now_us);
                     }
                 }
@@ -142,10 +143,10 @@ impl Shared {
                 let bucket = buckets.get(place).ok_or(Snag::Broken(Why::Odd))?;
                 let free_in_ns = free_in_ns(bucket, window.oldest, *now_us);
                 if window.used < bucket.quota {
-                    let soon = Seen { used: window.used, free_in_ns: 1_000_000_000 };
+                    let soon = Seen { used: window.used, left: 0, free_in_ns: 1_000_000_000 };
                     return Err(Snag::Kept(Verdict::Over(place, soon)));
                 }
-                Ok(Verdict::Over(place, Seen { used: window.used, free_in_ns }))
+                Ok(Verdict::Over(place, Seen { used: window.used, left: 0, free_in_ns }))
             }
             Reply::Late { .. } => Err(Snag::Again),
             Reply::Behind { place, .. } => {

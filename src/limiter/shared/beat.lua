@@ -2,18 +2,24 @@
 -- node, whether it has told all that it let in by itself (1 or 0), the time as it knows it ('' where it does not), the
 -- number of nodes in the settings, after how long a silent node is not here and is forgotten, and the nodes that it
 -- remembers. Answers {now, all, here, whether the state was lost, names}.
-local state = redis.call('HMGET', KEYS[1], 'shift', 'last')
-local is_new = not state[1]
-local mine = tonumber(ARGV[3])
-local time = redis.call('TIME')
-local real = time[1] * 1000000 + time[2]
-local shift = tonumber(state[1])
+local SKEW = 3000000
+local function of_type(key, type)
+  local found = redis.call('TYPE', key).ok
+  if found ~= type and found ~= 'none' then heal(key) end
+end
+local state, mine, real = agreed(), tonumber(ARGV[3]), wall()
+local is_new = not state
+local shift
 if is_new then
   shift = mine and mine - real or 0
-elseif mine and math.abs(real + shift - state[2]) > 3000000 then
+elseif mine and math.abs(real + state.shift - state.last) > SKEW then
   shift = mine - real
+else
+  shift = state.shift
 end
 local now = real + shift
+of_type(KEYS[2], 'hash')
+of_type(KEYS[3], 'zset')
 if is_new then
   for i = 7, #ARGV do redis.call('HSETNX', KEYS[2], ARGV[i], text(now) .. ':0') end
 end
@@ -21,9 +27,13 @@ redis.call('HSET', KEYS[2], ARGV[1], text(now) .. ':' .. ARGV[2])
 local all, here, names = 0, 0, {}
 local nodes = redis.call('HGETALL', KEYS[2])
 for i = 1, #nodes, 2 do
-  local seen, settled = string.match(nodes[i + 1], '^(%d+):(%d)$')
-  local silent = now - (tonumber(seen) or 0)
-  if silent > tonumber(ARGV[6]) then
+  local seen, settled = string.match(nodes[i + 1], '^(%d+):([01])$')
+  seen = whole(seen)
+  local silent = seen and now - seen
+  -- A node writes its own time, again and again. What says a time to come would stay for ever, and is none.
+  local is_one = silent and silent >= -SKEW and silent <= tonumber(ARGV[6])
+    and #nodes[i] <= 128 and string.match(nodes[i], '^[%w._-]+$')
+  if not is_one then
     redis.call('HDEL', KEYS[2], nodes[i])
   else
     all = all + 1

@@ -1,22 +1,77 @@
 -- What every script begins with. A window is a hash: `at` the number of its running part, `running` and `past` the
 -- calls of that and of the sixty before it, `oldest` the first part with a call, `version` which grows with every
 -- change, and one field for each past part. A month is the same with one part alone.
+-- What cannot be (another type, a number below zero or beyond reason, a time to come) was written by somebody else. Such
+-- a key is thrown away as if it had been lost, that one alone: the nodes know what it held, and tell it.
+local MOST, TOLERANCE, DAY = 4503599627370496, 10000000, 86400000
+
 local function text(number) return string.format('%.0f', number) end
 
--- The nodes' common time in microseconds: that of this server, put right where it was seen to jump.
-local function clock(state)
-  local time = redis.call('TIME')
-  return time[1] * 1000000 + time[2] + state[1]
+-- A number that a count or a time can be, or nil.
+local function whole(value)
+  local number = tonumber(value)
+  if number and number >= 0 and number <= MOST and number == math.floor(number) then return number end
 end
+
+local function wall()
+  local time = redis.call('TIME')
+  return time[1] * 1000000 + time[2]
+end
+
+-- Throws a key away that somebody else wrote, and notes its name for `doctor` and the logs of the nodes.
+local function heal(key)
+  redis.call('DEL', key)
+  local prefix = string.sub(KEYS[1], 1, -6)
+  local notes, name = prefix .. 'healed', string.sub(key, #prefix + 1)
+  local known = redis.pcall('HLEN', notes)
+  if type(known) ~= 'number' or known > 100 then redis.call('DEL', notes) end
+  redis.call('HSET', notes, name, text(wall()))
+  redis.call('PEXPIRE', notes, DAY)
+  redis.call('PUBLISH', prefix .. 'feed', '?' .. name)
+end
+
+-- These fields of a hash. What is none is thrown away, and has none.
+local function fields(key, ...)
+  local read = redis.pcall('HMGET', key, ...)
+  if not read.err then return read end
+  if not string.find(read.err, 'WRONGTYPE', 1, true) then return redis.call('HMGET', key, ...) end
+  heal(key)
+  return {}
+end
+
+-- What the nodes agreed on, or nil where nobody keeps it.
+local function agreed()
+  local read = fields(KEYS[1], 'shift', 'last', 'all', 'here')
+  if not read[1] then return nil end
+  local shift, last, all, here = tonumber(read[1]), whole(read[2]), whole(read[3]), whole(read[4])
+  if not (shift and shift > -MOST and shift < MOST and last and all and here) then
+    heal(KEYS[1])
+    return nil
+  end
+  all = math.max(all, 1)
+  return { shift = shift, last = last, all = all, here = math.min(here, all) }
+end
+
+-- The nodes' common time in microseconds: that of this server, put right where it was seen to jump.
+local function clock(state) return wall() + state.shift end
 
 local function expire(b)
   redis.call('PEXPIRE', b.key, b.ttl)
-  if b.sub > 0 then redis.call('ZADD', b.index, text(b.now / 1000000 + b.ttl / 1000), b.name) end
+  if b.sub == 0 then return end
+  local until_s = text(b.now / 1000000 + b.ttl / 1000)
+  local added = redis.pcall('ZADD', b.index, until_s, b.name)
+  if type(added) == 'number' then return end
+  if string.find(added.err, 'WRONGTYPE', 1, true) then heal(b.index) end
+  redis.call('ZADD', b.index, until_s, b.name)
 end
 
 local function keep(b)
   redis.call('HSET', b.key, 'at', text(b.at), 'past', text(b.past), 'running', text(b.running),
     'oldest', text(b.oldest), 'version', text(b.version))
+end
+
+local function fresh(b, number)
+  b.at, b.past, b.running, b.oldest, b.version = number, 0, 0, number, 0
 end
 
 -- The running part becomes past, and what has left the window is taken off.
@@ -27,13 +82,18 @@ local function go_on_to(b, number)
     return
   end
   if b.running > 0 then redis.call('HSET', b.key, text(b.at), text(b.running)) end
-  local fields, past, oldest = redis.call('HGETALL', b.key), 0, number
-  for i = 1, #fields, 2 do
-    local part = tonumber(fields[i])
-    if part and part < number - 60 then
-      redis.call('HDEL', b.key, fields[i])
+  local all, past, oldest = redis.call('HGETALL', b.key), 0, number
+  for i = 1, #all, 2 do
+    local part = tonumber(all[i])
+    if part and (part < number - 60 or part >= number) then
+      redis.call('HDEL', b.key, all[i])
     elseif part then
-      past = past + fields[i + 1]
+      local calls = whole(all[i + 1])
+      if not calls then
+        heal(b.key)
+        return fresh(b, number)
+      end
+      past = past + calls
       if part < oldest then oldest = part end
     end
   end
@@ -45,12 +105,22 @@ end
 -- `from`: where in ARGV the length of a part (0: a month), the number of the month and the time to live stand.
 local function look(key, from, now)
   local sub, number = tonumber(ARGV[from]), tonumber(ARGV[from + 1])
-  if sub > 0 then number = math.floor(now / sub) end
+  -- Beyond this no part can be: nodes' clocks differ by less, and so does a time that was put right.
+  local latest = math.max(number, math.floor(now / 1000) + DAY)
+  if sub > 0 then
+    number = math.floor(now / sub)
+    latest = math.floor((now + TOLERANCE) / sub)
+  end
   local prefix = string.sub(KEYS[1], 1, -6)
-  local h = redis.call('HMGET', key, 'at', 'past', 'running', 'oldest', 'version')
+  local read = fields(key, 'at', 'past', 'running', 'oldest', 'version')
   local b = { key = key, now = now, sub = sub, ttl = ARGV[from + 2], index = prefix .. 'active',
-    name = string.sub(key, #prefix + 1), at = tonumber(h[1]) or number, past = tonumber(h[2]) or 0,
-    running = tonumber(h[3]) or 0, oldest = tonumber(h[4]) or number, version = tonumber(h[5]) or 0 }
+    name = string.sub(key, #prefix + 1), at = whole(read[1]), past = whole(read[2]), running = whole(read[3]),
+    oldest = whole(read[4]), version = whole(read[5]) }
+  if not (b.at and b.past and b.running and b.oldest and b.version and b.at <= latest) then
+    if read[1] or read[2] or read[3] or read[4] or read[5] then heal(key) end
+    fresh(b, number)
+  end
+  if sub > 0 then b.oldest = math.max(math.min(b.oldest, b.at), b.at - 60) end
   if number > b.at then go_on_to(b, number) end
   return b
 end

@@ -2,16 +2,14 @@
 //! was let in without it, gives leases back, and makes it anew when it ends.
 //! Must never say that this node has told everything before it has.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::fault::Why;
-use super::link::{self, Link, Reply};
+use super::link::{Link, Reply};
 use super::mirror::Mirror;
-use super::tally::{Cell, Tally};
-use super::{Shared, Span, Tidings, lock};
+use super::{Shared, Tidings, lock};
 
 const BEAT_EVERY: Duration = Duration::from_millis(250);
 /// A node that is silent for so long may be cut off, and spending its share by itself.
@@ -19,7 +17,7 @@ const SILENT_AFTER_US: u64 = 1_500_000;
 /// And is counted out after this.
 const FORGOTTEN_AFTER_US: u64 = 5_000_000;
 /// For what no call waits for.
-const PATIENCE: Duration = Duration::from_secs(1);
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
 /// Between two attempts; longer each time where Redis was there and slow.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
@@ -27,9 +25,6 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 const GOOD_AFTER_NS: u64 = 10_000_000_000;
 /// A lease that nobody used for so long goes back.
 const IDLE_AFTER_US: u64 = 1_000_000;
-/// A message of the feed: Redis begins anew, and wants to know who is there.
-const SAY_ALL: &str = "!";
-const WINDOWS_AT_ONCE: usize = 500;
 /// Answers in a row, each in time, before a Redis that was slow is trusted again.
 const PROBES: usize = 3;
 
@@ -68,6 +63,9 @@ impl Shared {
                 self.is_away(why);
             } else if let Err(why) = self.connect_at_once().await {
                 self.is_away(why);
+            }
+            if self.link.load().is_none() {
+                self.note_all().await;
             }
         }
     }
@@ -142,12 +140,19 @@ impl Shared {
             self.end(&link, why);
             return Err(why);
         }
+        self.diary.end(|| self.is_whole(&link));
         self.metrics.limits().back();
         self.is_between.send_replace(false);
         if self.is_said_away.swap(false, Ordering::AcqRel) {
             (self.bell)(Tidings::Back);
         }
         Ok(())
+    }
+
+    /// Nobody judges alone, and nobody has.
+    fn is_whole(&self, link: &Link) -> bool {
+        let is_it = self.link.load().as_ref().is_some_and(|held| held.id == link.id);
+        is_it && lock(&self.news).is_empty()
     }
 
     fn is_away(&self, why: Why) {
@@ -171,77 +176,6 @@ impl Shared {
         self.nodes.store(all.max(1), Ordering::Release);
         *lock(&self.names) = names.split(' ').map(str::to_owned).collect();
         Ok(())
-    }
-
-    /// What all nodes have counted until now; from here on the feed says it.
-    async fn learn(&self, link: &Link) -> Result<(), Why> {
-        let mut all = redis::cmd("ZRANGE");
-        all.arg(self.key("active")).arg(0).arg(-1);
-        let names: Vec<String> = link.ask(&all, PATIENCE).await?;
-        for names in names.chunks(WINDOWS_AT_ONCE) {
-            let mut pipe = redis::pipe();
-            for name in names {
-                pipe.cmd("HGETALL").arg(self.key(name));
-            }
-            let mut connection = link.connection.clone();
-            let asked = pipe.query_async(&mut connection);
-            let windows: Vec<HashMap<String, u64>> =
-                match tokio::time::timeout(PATIENCE, asked).await {
-                    Ok(Ok(windows)) => windows,
-                    Ok(Err(error)) => return Err(Why::of(&error)),
-                    Err(_) => return Err(Why::Slow),
-                };
-            for (name, fields) in names.iter().zip(windows) {
-                self.learn_one(name, &fields);
-            }
-        }
-        Ok(())
-    }
-
-    fn learn_one(&self, name: &str, fields: &HashMap<String, u64>) {
-        let Some(span) = span_of(name) else { return };
-        let version = fields.get("version").copied().unwrap_or(0);
-        let mirror = self.mirrors.named(name, span);
-        let mut held = mirror.held();
-        // What is known of a newer version is right; of an older one it is not.
-        if version < held.version {
-            return;
-        }
-        held.version = version;
-        held.known = Tally::default();
-        let running = fields.get("at").zip(fields.get("running"));
-        for (part, calls) in fields {
-            if let Ok(part) = part.parse() {
-                held.known.set(part, *calls);
-            }
-        }
-        if let Some((part, calls)) = running {
-            held.known.set(*part, *calls);
-        }
-    }
-
-    /// A message of the feed. What comes over a link that has a successor is old: `learn` has
-    /// read what came of it, and has heard since what was taken back.
-    pub(super) fn hear(&self, id: u64, data: &[redis::Value]) {
-        if id < self.newest_link.load(Ordering::Acquire) {
-            return;
-        }
-        let Some(text) = link::message(data) else { return };
-        if text == SAY_ALL {
-            self.ended.notify_one();
-            return;
-        }
-        for told in text.lines().filter_map(link::told) {
-            let mirror = match span_of(told.name) {
-                Some(span) => self.mirrors.named(told.name, span),
-                // Of months only those that somebody asked for here.
-                None => match self.mirrors.find(told.name) {
-                    Some(mirror) => mirror,
-                    None => continue,
-                },
-            };
-            mirror.held().see(Cell { part: told.part, calls: told.calls }, told.version);
-        }
     }
 
     /// The connection of this link has ended.
@@ -308,6 +242,7 @@ impl Shared {
         let mut held = mirror.held();
         // The feed says what the parts hold now.
         alone.cells().iter().for_each(|cell| held.alone.take_off(cell.part, cell.calls));
+        self.diary.told(mirror, &held, alone.cells());
         unused.cells().iter().for_each(|cell| held.unused.take_off(cell.part, cell.calls));
         held.is_listed = held.has_news();
         if held.is_listed {
@@ -360,10 +295,4 @@ impl Shared {
 
 fn signed(calls: u64) -> i64 {
     i64::try_from(calls).unwrap_or(i64::MAX)
-}
-
-/// Of a window, as its name says.
-fn span_of(name: &str) -> Option<Span> {
-    let (seconds, _) = name.strip_prefix('w')?.split_once(':')?;
-    Some(Span::Window { seconds: seconds.parse().ok()? })
 }

@@ -103,10 +103,7 @@ impl Default for Scripts {
         Self {
             admit: script(include_str!("admit.lua")),
             tell: script(include_str!("tell.lua")),
-            beat: Script::new(&format!(
-                "local function text(number) return string.format('%.0f', number) end\n{}",
-                include_str!("beat.lua")
-            )),
+            beat: script(include_str!("beat.lua")),
         }
     }
 }

@@ -27,6 +27,8 @@ pub(super) struct Held {
     /// Of former leases, not told yet: counted in Redis and used by nobody.
     pub(super) unused: Tally,
     pub(super) lease: Lease,
+    /// The volume of the diary in which this window stands.
+    pub(super) noted_in: u64,
     /// Stands in the list of those that have something to tell.
     pub(super) is_listed: bool,
     is_gone: bool,
@@ -48,8 +50,10 @@ pub(super) struct Lease {
 /// What a window says, either way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in super::super) struct Seen {
-    /// This call included, if it was counted.
+    /// This call included, if it was counted. By all nodes, as far as this one knows.
     pub(in super::super) used: u64,
+    /// What this node would let in still.
+    pub(in super::super) left: u64,
     pub(in super::super) free_in_ns: u64,
 }
 
@@ -85,6 +89,11 @@ impl Mirrors {
         self.by_name.pin().get(name).cloned()
     }
 
+    /// All of them, as they are now.
+    pub(super) fn all(&self) -> Vec<Arc<Mirror>> {
+        self.by_name.pin().values().cloned().collect()
+    }
+
     /// Puts away what rests.
     pub(super) fn sweep(&self, now_us: u64) {
         self.by_name.pin().retain(|_, mirror| {
@@ -111,6 +120,7 @@ impl Mirror {
             alone: Tally::default(),
             unused: Tally::default(),
             lease: Lease::default(),
+            noted_in: 0,
             is_listed: false,
             is_gone: false,
         };
@@ -158,16 +168,39 @@ impl Held {
     pub(super) fn look_alone(&mut self, bucket: &Bucket, nodes: u64, now_us: u64) -> (bool, Seen) {
         self.span = bucket.span;
         self.forget(now_us);
-        let used = self.known.used() + self.alone.used().saturating_mul(nodes);
+        let left = bucket.quota.saturating_sub(self.weight(nodes)) / nodes.max(1);
+        let used = self.known.used().saturating_add(self.alone.used());
         let oldest = [self.known.oldest(), self.alone.oldest()].into_iter().flatten().min();
         let free_in_ns = oldest.map_or(0, |oldest| bucket.span.free_in_ns(oldest, now_us));
-        (used.saturating_add(nodes) <= bucket.quota, Seen { used, free_in_ns })
+        (left > 0, Seen { used, left, free_in_ns })
     }
 
     pub(super) fn count_alone(&mut self, bucket: &Bucket, nodes: u64, now_us: u64) -> Seen {
         self.alone.add(bucket.span.part(now_us), 1);
-        let (_, seen) = self.look_alone(bucket, nodes, now_us);
-        Seen { used: seen.used.min(bucket.quota), ..seen }
+        self.look_alone(bucket, nodes, now_us).1
+    }
+
+    /// Until enough has left the window for this node's next call. A quota that is smaller than
+    /// the number of nodes has room when Redis is back, which nobody can foretell.
+    pub(super) fn free_alone_in_ns(&self, bucket: &Bucket, nodes: u64, now_us: u64) -> u64 {
+        const NOBODY_KNOWS_NS: u64 = 1_000_000_000;
+        let known = self.known.cells().iter().map(|cell| (cell.part, cell.calls));
+        let alone = self.alone.cells().iter();
+        let alone = alone.map(|cell| (cell.part, cell.calls.saturating_mul(nodes)));
+        let mut parts: Vec<(u64, u64)> = known.chain(alone).collect();
+        parts.sort_unstable();
+        let mut weight = self.weight(nodes);
+        for (part, calls) in parts {
+            weight = weight.saturating_sub(calls);
+            if weight.saturating_add(nodes) <= bucket.quota {
+                return bucket.span.free_in_ns(part, now_us);
+            }
+        }
+        NOBODY_KNOWS_NS
+    }
+
+    fn weight(&self, nodes: u64) -> u64 {
+        self.known.used().saturating_add(self.alone.used().saturating_mul(nodes))
     }
 
     /// A call out of the lease, if there is one of the running part.
@@ -218,7 +251,7 @@ impl Held {
         let used = self.known.used().saturating_sub(self.lease.left);
         let oldest = self.known.oldest();
         let free_in_ns = oldest.map_or(0, |oldest| bucket.span.free_in_ns(oldest, now_us));
-        Seen { used, free_in_ns }
+        Seen { used, left: bucket.quota.saturating_sub(used), free_in_ns }
     }
 
     pub(super) fn has_news(&self) -> bool {

@@ -1,8 +1,8 @@
 -- Corrects one window. KEYS: the state, the window. ARGV: until when the node waits, length of a part, month, time to
 -- live, version that the node has seen, `add` (calls that were let in without asking, less those of a lease that was
 -- not used) or `most` (what the node knows of each part; the larger number holds), then pairs of part and calls.
-local state = redis.call('HMGET', KEYS[1], 'shift', 'last')
-if not state[1] then return { 1, 0, 0 } end
+local state = agreed()
+if not state then return { 1, 0, 0 } end
 local now = clock(state)
 if now > tonumber(ARGV[1]) then return { 3, now, 0 } end
 local b = look(KEYS[2], 2, now)
@@ -21,7 +21,7 @@ for i = 7, #ARGV, 2 do
     if b.sub > 0 or part == b.at then b.running = merged(b.running, told) end
     lines[#lines + 1] = line(b, b.at, b.running)
   elseif b.sub > 0 and part >= b.at - 60 then
-    local have = tonumber(redis.call('HGET', b.key, text(part)) or 0)
+    local have = whole(redis.call('HGET', b.key, text(part))) or 0
     local now_calls = merged(have, told)
     redis.call('HSET', b.key, text(part), text(now_calls))
     b.past = b.past + now_calls - have

@@ -2,6 +2,7 @@
 //! emptied under them. Counted is what was let in, by the test's own clock.
 
 mod faults;
+mod foreign;
 mod server;
 
 use std::sync::atomic::AtomicUsize;
@@ -17,6 +18,7 @@ struct Node {
     shared: Arc<Shared>,
     keeping: tokio::task::JoinHandle<()>,
     tidings: Arc<Mutex<Vec<Tidings>>>,
+    folder: Arc<tempfile::TempDir>,
 }
 
 impl Node {
@@ -24,7 +26,23 @@ impl Node {
         Self::planned(server.url(), name, (50, 0)).await
     }
 
-    async fn planned(url: String, name: &str, (timeout_ms, nodes): (u64, u64)) -> Self {
+    async fn planned(url: String, name: &str, plan: (u64, u64)) -> Self {
+        Self::within(url, name, plan, Arc::new(tempfile::tempdir().unwrap())).await
+    }
+
+    /// As a process that is killed, and started again in the same folder.
+    async fn kill_and_start(self, server: &Server) -> Self {
+        let (name, folder) = (self.shared.node.clone(), Arc::clone(&self.folder));
+        drop(self);
+        Self::within(server.url(), &name, (50, 0), folder).await
+    }
+
+    async fn within(
+        url: String,
+        name: &str,
+        (timeout_ms, nodes): (u64, u64),
+        folder: Arc<tempfile::TempDir>,
+    ) -> Self {
         let tidings = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&tidings);
         let clock = Clock::system();
@@ -38,11 +56,12 @@ impl Node {
             clock,
             installation: Uuid::nil(),
             node: name.to_owned(),
+            data_dir: folder.path().to_owned(),
             bell: Box::new(move |tiding| lock(&heard).push(tiding)),
         });
         shared.begin().await;
         let keeping = tokio::spawn(Arc::clone(&shared).keep());
-        Self { shared, keeping, tidings }
+        Self { shared, keeping, tidings, folder }
     }
 
     async fn three(server: &Server) -> Vec<Self> {

@@ -27,6 +27,13 @@ impl Time {
         u64::try_from(now_us).unwrap_or(0)
     }
 
+    /// So far ahead of the wall the nodes' time was when Redis was last asked, by a former process.
+    pub(super) fn suppose(&self, ahead_of_wall_us: i64) {
+        let wall_us = self.clock.unix_ms().saturating_mul(1000);
+        let ahead_us = wall_us.saturating_add(ahead_of_wall_us) - monotonic_us(&self.clock);
+        self.ahead_us.store(ahead_us, Ordering::Release);
+    }
+
     /// None before Redis was asked.
     pub(super) fn known_us(&self) -> Option<u64> {
         self.is_known.load(Ordering::Acquire).then(|| self.now_us())

@@ -118,7 +118,7 @@ async fn limits(call: &OwnCall<'_>, client: &Client) -> Result<Value, Refusal> {
         json!({
             "limit": figures.quota,
             "used": figures.used,
-            "remaining": figures.remaining(),
+            "remaining": figures.remaining,
             "reset_at": rfc3339(figures.reset_unix_seconds.saturating_mul(1000)),
         })
     };

@@ -21,6 +21,7 @@ pub(crate) struct Limits {
     is_up: AtomicBool,
     faults: Mutex<Vec<(&'static str, u64)>>,
     alone: AtomicU64,
+    healed: AtomicU64,
     answers: Histogram,
 }
 
@@ -31,6 +32,7 @@ impl Default for Limits {
             is_up: AtomicBool::new(false),
             faults: Mutex::default(),
             alone: AtomicU64::new(0),
+            healed: AtomicU64::new(0),
             answers: Histogram::new(BOUNDS),
         }
     }
@@ -62,6 +64,11 @@ impl Limits {
         self.alone.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// A key in Redis that somebody else had written was thrown away.
+    pub(crate) fn healed(&self) {
+        self.healed.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn answered(&self, duration_ns: u64) {
         self.answers.observe(super::seconds(duration_ns));
     }
@@ -78,6 +85,8 @@ impl Limits {
         counters(encoder, text, "reason", faults.into_iter())?;
         let help = "Calls that were judged without Redis.";
         counter(encoder, "limiter_local_calls", help, self.alone.load(Ordering::Relaxed))?;
+        let help = "Keys in Redis that somebody else had written, and that were thrown away.";
+        counter(encoder, "limiter_healed_keys", help, self.healed.load(Ordering::Relaxed))?;
         let help = "How long Redis took to count a call.";
         let unit = Some(&Unit::Seconds);
         let name = "limiter_redis_duration";

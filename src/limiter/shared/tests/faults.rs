@@ -25,7 +25,7 @@ fn mend_it(server: &mut Server, how: &str) {
     }
 }
 
-async fn all_are_up(nodes: &[Node]) {
+pub(super) async fn all_are_up(nodes: &[Node]) {
     for node in nodes {
         until(|| node.is_up()).await;
     }
@@ -77,6 +77,78 @@ async fn while_redis_is_away_each_node_lets_in_its_share_of_what_was_left_and_te
     }
 }
 
+/// What a caller is told by a node that cannot ask the others: the quota is his, what is used is
+/// what is known of it, and what is left is what he gets here.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn alone_a_node_says_what_it_would_let_in_still_and_when() {
+    let server = Server::start();
+    let nodes = Node::three_that_wait(&server, 500).await;
+    let bucket = window(Uuid::now_v7(), 100, 60);
+    assert_eq!(burst(&nodes, &bucket, 70).await.iter().sum::<usize>(), 70);
+    tokio::time::sleep(Duration::from_millis(2_100)).await;
+    server.pause();
+    for call in 1..=10 {
+        let said = nodes[0].shared.admit(std::slice::from_ref(&bucket)).await;
+        let Verdict::Counted(seen) = said else { panic!("a share of ten") };
+        assert_eq!((seen[0].used, seen[0].left), (70 + call, 10 - call));
+    }
+    let said = nodes[0].shared.admit(std::slice::from_ref(&bucket)).await;
+    let Verdict::Over(0, seen) = said else { panic!("no more than ten") };
+    assert_eq!((seen.used, seen.left), (80, 0));
+    // When the seventy leave, not the ten.
+    let free_in = Duration::from_nanos(seen.free_in_ns);
+    assert!((50..=59).contains(&free_in.as_secs()), "{free_in:?}");
+    let tiny = hourly(2);
+    let Verdict::Over(0, seen) = nodes[0].shared.admit(&[tiny]).await else { panic!("no share") };
+    assert_eq!((seen.used, seen.left, seen.free_in_ns), (0, 0, 1_000_000_000));
+    server.resume();
+}
+
+/// Whatever ends it: what it let in by itself is in its folder.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_killed_while_redis_is_away_spends_its_share_once_and_tells_it_after_all() {
+    for how in ["paused", "killed"] {
+        let mut server = Server::start();
+        let mut nodes = Node::three(&server).await;
+        let [fresh, used, idle] = [hourly(90), hourly(90), hourly(90)];
+        assert_eq!(burst(&nodes[..1], &used, 30).await, [30]);
+        assert_eq!(burst(&nodes[1..2], &idle, 60).await, [60]);
+        break_it(&mut server, how);
+        assert_eq!(burst(&nodes, &fresh, 300).await, [30, 30, 30], "{how}");
+        assert_eq!(burst(&nodes[2..], &used, 5).await, [5], "{how}");
+        // The third one notes what it knows of all the others, too, in the background.
+        let diary = nodes[2].folder.path().join("limits.alone");
+        let idles = format!("k {} ", idle.name);
+        until(|| std::fs::read_to_string(&diary).is_ok_and(|text| text.contains(&idles))).await;
+        for more in [3, 50] {
+            let third = nodes.pop().unwrap().kill_and_start(&server).await;
+            assert!(!third.is_up());
+            nodes.push(third);
+            assert_eq!(burst(&nodes[2..], &fresh, 50).await, [0], "{how}");
+            assert_eq!(burst(&nodes[2..], &used, more).await, [more.min(12)], "{how}");
+        }
+        assert_eq!(burst(&nodes[2..], &idle, 50).await, [10], "{how}");
+        // Stopped politely it cannot tell either.
+        nodes[2].shared.leave().await;
+        let third = nodes.pop().unwrap().kill_and_start(&server).await;
+        nodes.push(third);
+        assert_eq!(burst(&nodes[2..], &idle, 50).await, [0], "{how}");
+        mend_it(&mut server, how);
+        all_are_up(&nodes).await;
+        uses(&nodes[0], &fresh, 90).await;
+        uses(&nodes[0], &used, 50).await;
+        uses(&nodes[0], &idle, 70).await;
+        until(|| !diary.exists()).await;
+        assert_eq!(burst(&nodes, &used, 90).await.iter().sum::<usize>(), 40, "{how}");
+        assert_eq!(burst(&nodes, &fresh, 30).await.iter().sum::<usize>(), 0, "{how}");
+        // What was told once is not told again.
+        let third = nodes.pop().unwrap().kill_and_start(&server).await;
+        nodes.push(third);
+        all_are_up(&nodes).await;
+        assert_eq!(nodes[2].used(&idle).await, 70, "{how}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_lost_everything_gives_no_fresh_window() {
     let server = Server::start();
@@ -112,7 +184,7 @@ async fn a_jump_of_redis_time_opens_no_window_and_closes_none() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_that_is_cut_is_made_anew_and_nobody_judges_alone() {
     let server = Server::start();
-    let nodes = Node::three(&server).await;
+    let nodes = Node::three_that_wait(&server, 500).await;
     let bucket = hourly(1000);
     let mut admitted = 0;
     for _ in 0..10 {
