@@ -88,18 +88,20 @@ impl Limiter {
         let quota = self.settings.window(0, false);
         let nodes = self.store.counting_nodes().await?;
         for node in &nodes {
-            let mut behind = (i64::MIN, None);
+            let mut behind = None;
             loop {
-                let page = self.store.recent_calls(node, behind, ROWS_AT_ONCE).await?;
+                let page = self.store.recent_calls(node, behind.as_ref(), ROWS_AT_ONCE).await?;
                 let now_ms = self.clock.unix_ms();
-                for row in &page {
-                    let age_ms = now_ms.saturating_sub(row.end_at - 1);
+                for row in page.rows.iter().filter(|row| !row.is_to_come(now_ms)) {
+                    let age_ms = now_ms.saturating_sub(row.end_at.saturating_sub(1));
                     let age_us = u64::try_from(age_ms).unwrap_or(0).saturating_mul(1000);
                     let bucket = Bucket::window(row.client_id, None, quota);
                     shared.remember(&bucket, age_us, row.calls);
                 }
-                let Some(last) = page.last() else { break };
-                behind = (last.end_at, Some(last.client_id));
+                behind = page.last;
+                if behind.is_none() {
+                    break;
+                }
             }
         }
         shared.suppose_nodes(u64::try_from(nodes.len()).unwrap_or(0));
