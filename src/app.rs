@@ -26,7 +26,9 @@ use tracing::Instrument as _;
 use self::background::{protect_memory, workers};
 pub use self::fault::StartError;
 use self::lock::DataLock;
-pub(crate) use self::proof::{examine, prove_master_key, stray_master_key};
+pub(crate) use self::proof::{
+    examine, examine_trail, lost_master_key, prove_master_key, stray_master_key,
+};
 pub use self::rescue::{Opener, Rescue, prove, restore};
 pub use self::setup::{AskPassphrase, Setup, Step};
 use self::ways::Ways;
@@ -38,7 +40,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::corridor;
 use crate::emulator::Emulator;
-use crate::ledger::{Counting, Lane, Ledger, Opening};
+use crate::ledger::{self, Counting, Lane, Ledger, Opening};
 use crate::limiter::Limiter;
 use crate::net::{self, Accepted, Binding, Drain, ServerTls};
 use crate::proxy::{self, Proxy};
@@ -133,7 +135,7 @@ async fn ground(
 
 /// Starts the house on the current runtime; the proxy's threads are its own.
 pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, StartError> {
-    let (ground, lock) = ground(&config, clock, None).await?;
+    let (ground, mut lock) = ground(&config, clock, None).await?;
     let Ground { clock, store, metrics, roster, installation, setup } = ground;
     let (catalogue, sandbox) = sandbox::catalogue(&config, &store, mode).await?;
     let base = (store.clone(), clock.clone(), installation);
@@ -142,6 +144,8 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     vault.master_lies_in(config.master_place());
     tokio::spawn(Arc::clone(&vault).tend());
     let workers = workers(&config, mode);
+    let known = ledger::owner_of(&config.ledger, &store, installation).await?;
+    let renamed = lock.settle(known)?;
     let opening = Opening {
         settings: config.ledger.clone(),
         store: store.clone(),
@@ -156,6 +160,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
         },
     };
     let (ledger, lanes) = Ledger::open(opening).await?;
+    watch::tell_start(&vault, &ledger, &metrics, renamed);
     let writer = tokio::spawn(ledger.writer().instrument(telemetry::job("ledger")));
     let (kept, seen) = ((&clock, &store), (&ledger, &metrics));
     let limiter = limits::limiter(&config, mode, kept, seen, (installation, lock.node())).await?;
@@ -218,7 +223,8 @@ impl Rooms {
         let backups = tokio::spawn(self.schedule(&config, (mode, lock.node())));
         let expiring = expiry::Expiry::of(&self).tend();
         let expiring = tokio::spawn(expiring.instrument(telemetry::job("expiry")));
-        let feed = feed::follow(self.store.clone(), Arc::clone(&self.roster), renew.clone());
+        let told = (Arc::clone(&self.roster), Arc::clone(&self.vault));
+        let feed = feed::follow(self.store.clone(), told, renew.clone());
         let feed = tokio::spawn(feed.instrument(telemetry::job("feed")));
         let keeping = Arc::clone(&self.warden).keep().instrument(telemetry::job("warden"));
         let admin_address = binding.as_ref().map(Binding::address);

@@ -24,7 +24,7 @@ pub(crate) use self::aad::Aad;
 pub(crate) use self::checksum::crc32;
 pub(crate) use self::digest::{Sha256, hmac_sha256, key_id, sha256};
 pub(crate) use self::random::{fill_random, random_bytes};
-pub(crate) use self::seal::{CryptoError, Parent, Prepared, open, prepare, seal};
+pub(crate) use self::seal::{CryptoError, Parent, Prepared, is_envelope, open, prepare, seal};
 pub(crate) use self::sign::Signer;
 pub(crate) use self::stretch::{Effort, SALT_BYTES, stretch};
 

@@ -230,6 +230,18 @@ pub(crate) async fn lacks_typing(
     Ok(settings.needs_typing() && !passphrase::stands(ground).await?)
 }
 
+/// The row of a master key that is gone, or that no passphrase can open any more; None: there is
+/// none such. Needs no passphrase.
+pub(crate) async fn lost_row(store: &Store) -> Result<Option<KmsError>, KmsError> {
+    passphrase::lost(store).await
+}
+
+/// Each row that a passphrase opens, by its master key's id, and a digest of what it says.
+pub(crate) async fn row_digests(store: &Store) -> Result<Vec<(String, [u8; 32])>, KmsError> {
+    let rows = store.master_passphrases().await?.rows;
+    Ok(rows.iter().map(|row| (row.master_id.clone(), passphrase::digest(row))).collect())
+}
+
 fn said(source: Option<&Source>, typed: Option<SecretBytes>) -> Result<SecretBytes, KmsError> {
     match (typed, source) {
         (Some(typed), _) => Ok(typed),

@@ -8,9 +8,11 @@
 //! the database · `query` and back.
 
 mod block;
+mod end;
 mod frame;
 mod journal;
 mod lane;
+mod look;
 mod mapping;
 mod open;
 mod query;
@@ -42,10 +44,12 @@ use self::lane::Shared;
 use self::sink::Sink;
 use self::sums::Sums;
 use self::writer::Writer;
+use crate::clock::Clock;
 use crate::crypto::sha256;
 use crate::refusal::Reason;
 
 pub(crate) use self::lane::Lane;
+pub(crate) use self::look::{examine, owner_of};
 pub(crate) use self::open::{Error, Opening};
 pub(crate) use self::query::{Cursor, Filter, verify_stored};
 pub(crate) use self::record::{ActorKind, ActorRef, Begin, Kind, StoredRecord};
@@ -93,6 +97,9 @@ pub(crate) struct Ledger(Arc<Inner>);
 
 struct Inner {
     node: String,
+    clock: Clock,
+    /// What the start found that must not be forgotten.
+    found: Vec<String>,
     sink: Sink,
     journal: Journal,
     /// The workers' lanes and, last, the house's own.
@@ -190,6 +197,11 @@ impl Ledger {
     pub(crate) fn noted(&self, detail: serde_json::Value) {
         tracing::info!(%detail, "Written into the trail.");
         self.0.append_noted(detail);
+    }
+
+    /// What the start found amiss, to be kept until somebody has looked.
+    pub(crate) fn found_at_start(&self) -> &[String] {
+        &self.0.found
     }
 
     /// Why records wait in the journal; None while they reach the database.

@@ -216,20 +216,23 @@ impl Limiter {
             return self.remember_shared(shared).await;
         }
         let quota = self.settings.window(0, false);
-        let mut behind = (i64::MIN, None);
+        let mut behind = None;
         loop {
-            let page = self.store.recent_calls(node, behind, ROWS_AT_ONCE).await?;
+            let page = self.store.recent_calls(node, behind.as_ref(), ROWS_AT_ONCE).await?;
             let now = self.clock.now();
-            for row in &page {
+            // What somebody has made up of the future counts for nobody.
+            for row in page.rows.iter().filter(|row| !row.is_to_come(now.unix_ms)) {
                 // As if each had come at the end of its span: never too early.
-                let age_ms = now.unix_ms.saturating_sub(row.end_at - 1);
+                let age_ms = now.unix_ms.saturating_sub(row.end_at.saturating_sub(1));
                 let age_ns = u64::try_from(age_ms).unwrap_or(0).saturating_mul(1_000_000);
                 let calls = u32::try_from(row.calls).unwrap_or(u32::MAX);
                 let slot = self.slots.of_id(row.client_id);
                 slot.remember(quota, now.monotonic_ns, age_ns, calls);
             }
-            let Some(last) = page.last() else { return Ok(()) };
-            behind = (last.end_at, Some(last.client_id));
+            behind = page.last;
+            if behind.is_none() {
+                return Ok(());
+            }
         }
     }
 

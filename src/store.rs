@@ -45,7 +45,7 @@ mod wraps;
 use std::sync::Arc;
 
 pub(crate) use self::archive::{ARCHIVED, Archived, Cell, Loading};
-pub(crate) use self::changes::{Changed, Ear};
+pub(crate) use self::changes::{Changed, Ear, Told};
 pub(crate) use self::client_key_ends::EndingKey;
 pub(crate) use self::client_key_hashes::{KeyPreview, NextDigest};
 pub(crate) use self::client_key_imports::ImportedKey;

@@ -11,7 +11,10 @@ mod inventory;
 mod jobs;
 mod kek_faults;
 mod keyring;
+mod list_faults;
 mod look;
+mod masters;
+mod metadata;
 mod proof;
 mod rekey;
 mod remains;
@@ -20,6 +23,7 @@ mod rewrap;
 mod rows;
 mod signing;
 mod snapshot;
+mod standing;
 mod stock;
 mod verify;
 mod view;
@@ -38,6 +42,7 @@ pub(crate) use self::fields::{Fresh, Placed, PlacedValue};
 pub(crate) use self::hierarchy::{Happening, KekView, Teller};
 use self::keyring::Keyring;
 pub(crate) use self::look::{Checked, Value, examine};
+pub(crate) use self::masters::{explained, lost_master};
 pub(crate) use self::proof::{lift_lists, prove};
 pub(crate) use self::remains::Remains;
 pub(crate) use self::remaster::named_masters;
@@ -342,7 +347,9 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let Some(unsealed) = self.opened.load_full() else { return Ok(()) };
         let (keyring, time) = (unsealed.keyring.share(), unsealed.time);
-        let known = unsealed.findings.clone();
+        let mut known = unsealed.findings.clone();
+        // Told when it was found.
+        known.extend(self.anchors.doubts());
         drop(unsealed);
         let prepared = self.prepared(keyring, time).await?;
         for finding in prepared.findings.iter().filter(|finding| !known.contains(finding)) {

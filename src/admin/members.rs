@@ -289,7 +289,11 @@ impl Members {
 
     /// A member without which nothing can be done.
     pub(super) fn required<T>(&mut self, name: &str, patch: &Patch<T>) {
-        let has_fault = self.faults.iter().any(|fault| fault.field == name);
+        let is_of_it = |field: &str| {
+            let rest = field.strip_prefix(name);
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
+        };
+        let has_fault = self.faults.iter().any(|fault| is_of_it(&fault.field));
         match patch {
             Patch::Set(_) => {}
             Patch::Keep if has_fault => {}

@@ -105,6 +105,7 @@ fn refusal_of(call: &Call, error: UnsealError) -> Refused {
         | KmsError::ShortPassphrase { .. }
         | KmsError::WeakPassphrase
         | KmsError::NotSetUp
+        | KmsError::LostRow { .. }
         | KmsError::OtherMaster(_)
         | KmsError::Away { .. }
         | KmsError::Denied { .. }

@@ -5,14 +5,16 @@
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::StartError;
 use crate::crypto;
 use crate::store::Target;
 
 pub(super) struct DataLock {
-    node: String,
+    folder: PathBuf,
+    /// None: what stands there is no name.
+    node: Option<String>,
     _file: File,
     _database: Option<File>,
 }
@@ -35,18 +37,44 @@ impl DataLock {
             }
             Err(std::fs::TryLockError::Error(cause)) => return Err(failed(cause)),
         }
-        let node = node_name(folder).map_err(failed)?;
+        let node = match node_name(folder) {
+            Ok(name) => Some(name),
+            Err(cause) if cause.kind() == std::io::ErrorKind::InvalidData => None,
+            Err(cause) => return Err(failed(cause)),
+        };
         let database = match target {
             Target::Sqlite(path) => hold(path)?,
             // Made for several nodes.
             Target::Postgres(_) => None,
         };
-        Ok(Self { node, _file: file, _database: database })
+        Ok(Self { folder: folder.to_owned(), node, _file: file, _database: database })
     }
 
     /// Names this node's own chain of records; stays the same as long as the folder does.
     pub(super) fn node(&self) -> &str {
-        &self.node
+        self.node.as_deref().unwrap_or_default()
+    }
+
+    /// The journal knows whose it is, though somebody has changed the file: that name is written
+    /// there again, and what was found comes back. Where nothing tells it, an error.
+    pub(super) fn settle(
+        &mut self,
+        of_journal: Option<String>,
+    ) -> Result<Option<String>, StartError> {
+        match (&self.node, of_journal) {
+            (Some(_), None) => Ok(None),
+            (None, None) => node_of(&self.folder).map(|_| None),
+            (Some(node), Some(known)) if *node == known => Ok(None),
+            (_, Some(known)) => {
+                let written = write_name(&self.folder, &known);
+                written.map_err(|cause| StartError::DataFolder {
+                    folder: self.folder.clone(),
+                    cause: cause.to_string(),
+                })?;
+                self.node = Some(known);
+                Ok(Some(renamed("the journal knows the right one, which stands there again")))
+            }
+        }
     }
 }
 
@@ -68,26 +96,52 @@ fn hold(database: &Path) -> Result<Option<File>, StartError> {
     }
 }
 
+/// The name that is kept in the folder; None where none is yet.
+pub(super) fn node_of(folder: &Path) -> Result<Option<String>, StartError> {
+    kept_name(&folder.join("node")).map_err(|cause| StartError::DataFolder {
+        folder: folder.to_owned(),
+        cause: cause.to_string(),
+    })
+}
+
+fn kept_name(path: &Path) -> std::io::Result<Option<String>> {
+    match std::fs::read_to_string(path) {
+        Ok(name) if is_name(name.trim()) => Ok(Some(name.trim().to_owned())),
+        Ok(_) => {
+            let what = "the file `node` does not hold a node's name; bring it back from a copy \
+                        (twelve hexadecimal digits, as in `node` of any record of this node)";
+            Err(std::io::Error::new(std::io::ErrorKind::InvalidData, what))
+        }
+        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(cause) => Err(cause),
+    }
+}
+
 fn node_name(folder: &Path) -> std::io::Result<String> {
     let path = folder.join("node");
-    match std::fs::read_to_string(&path) {
-        Ok(name) if is_name(name.trim()) => return Ok(name.trim().to_owned()),
-        Ok(_) => {
-            let what = "the file `node` does not hold a node's name; bring it back from a backup";
-            return Err(std::io::Error::other(what));
-        }
-        Err(cause) if cause.kind() == std::io::ErrorKind::NotFound => {}
-        Err(cause) => return Err(cause),
+    if let Some(name) = kept_name(&path)? {
+        return Ok(name);
     }
     let random: [u8; 6] = crypto::random_bytes().map_err(std::io::Error::other)?;
     let name = random.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    write_name(folder, &name)?;
+    Ok(name)
+}
+
+pub(super) fn renamed(what: &str) -> String {
+    format!(
+        "somebody changed the name of this node (the file `node` in data_dir); {what}. Find out who \
+         writes into the folder, then say with `sealgate secret accept` that you have seen it"
+    )
+}
+
+fn write_name(folder: &Path, name: &str) -> std::io::Result<()> {
     let beside = folder.join("node.new");
     let mut file =
         OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
     file.write_all(name.as_bytes())?;
     file.sync_all()?;
-    std::fs::rename(&beside, &path)?;
-    Ok(name)
+    std::fs::rename(&beside, folder.join("node"))
 }
 
 fn is_name(text: &str) -> bool {

@@ -59,6 +59,12 @@ pub(super) async fn run(
     // A new master key beside an old database would close every secret in it for good.
     // Beside the one that it takes over from, it closes nothing.
     let mut made = false;
+    // A server starts sealed; whoever sets up is told that it cannot be made again.
+    if ask.is_some()
+        && let Some(lost) = kms::lost_row(store).await?
+    {
+        return Err(lost.into());
+    }
     if known.is_none() || config.kms_previous.is_some() {
         let installation = known.as_ref().map_or(Uuid::nil(), |known| known.id);
         let ground = kms::Ground { store, clock, installation };

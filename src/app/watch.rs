@@ -35,6 +35,10 @@ pub(super) fn hooks(
                 metrics.alert_raised("sealed");
                 ledger.found(serde_json::json!({"alert": "sealed", "finding": reason}));
             }
+            Bell::Broken(finding) => {
+                metrics.alert_raised("integrity");
+                ledger.found(serde_json::json!({"alert": "integrity", "finding": finding}));
+            }
             Bell::Unsealed { by_itself } => {
                 if by_itself {
                     let finding = "the holder of the master key is back: the vault is unsealed";
@@ -51,6 +55,35 @@ pub(super) fn hooks(
             }
         }),
     }
+}
+
+/// What the start has mended stands until somebody has looked.
+pub(super) fn tell_start(
+    vault: &Vault,
+    ledger: &Ledger,
+    metrics: &Metrics,
+    renamed: Option<String>,
+) {
+    if let Some(finding) = &renamed {
+        ledger.found(serde_json::json!({"alert": "integrity", "finding": finding}));
+    }
+    for finding in ledger.found_at_start().iter().chain(&renamed) {
+        metrics.alert_raised("integrity");
+        vault.doubt_until_seen(finding);
+    }
+    // What stands further back is found while the house begins to serve.
+    let (ledger, metrics) = (ledger.clone(), metrics.clone());
+    tokio::spawn(async move {
+        match ledger.examine().await {
+            Ok(findings) => {
+                for finding in findings {
+                    metrics.alert_raised("integrity");
+                    ledger.found(serde_json::json!({"alert": "integrity", "finding": finding}));
+                }
+            }
+            Err(fault) => tracing::error!(%fault, "the trail could not be looked at"),
+        }
+    });
 }
 
 /// A node that was never here before has nothing to compare with, and says so once.

@@ -118,7 +118,10 @@ impl Schedule {
     /// Of those that lie here, and of those that other nodes have made.
     async fn newest_ms(&self) -> Option<i64> {
         let shelved = Shelf::new(&self.settings.folder).list().unwrap_or_default();
-        let here = shelved.first().map(|shelved| shelved.created_at_ms);
+        let now_ms = self.clock.unix_ms();
+        let mut here = shelved.iter().map(|shelved| shelved.created_at_ms);
+        // One that was made when the clock was wrong holds off none.
+        let here = here.find(|made_ms| *made_ms <= now_ms);
         let anywhere = self.store.last_turn(Turn::Backup).await.ok().flatten();
         here.max(anywhere)
     }

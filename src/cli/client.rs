@@ -248,17 +248,28 @@ impl One {
     }
 }
 
+/// One that cannot be taken keeps no other from it.
 fn accept_all(ground: &Ground, reach: &Reach) -> Result<(), Failure> {
+    let mut refused = Vec::new();
     let list = link::with(ground, reach, async |link| {
         let list = link.list(KEYS).await?;
         for client in list.get("items").and_then(Value::as_array).into_iter().flatten() {
             let id = client.get("id").and_then(Value::as_str).unwrap_or_default();
-            link.post(&format!("{KEYS}/{}/accept", encoded(id)), None).await?;
+            let accepted = link.post(&format!("{KEYS}/{}/accept", encoded(id)), None).await;
+            refused.extend(accepted.err().map(|failure| format!("{id}: {}", failure.line())));
         }
         // As they are now.
         link.list(KEYS).await
     })?;
-    ground.output(reach.print).list(&list, COLUMNS)
+    ground.output(reach.print).list(&list, COLUMNS)?;
+    match refused.as_slice() {
+        [] => Ok(()),
+        refused => Err(Failure::new(format!(
+            "{} of the client keys were not taken as they stand, all others were: {}",
+            refused.len(),
+            refused.join("; ")
+        ))),
+    }
 }
 
 /// A line below the table for each that somebody has edited.

@@ -53,6 +53,19 @@ pub(super) fn unrepeated(error: clap::Error) -> Failure {
     if kind == ErrorKind::InvalidSubcommand && !is_like_one {
         return Failure::usage(NO_COMMAND);
     }
+    if matches!(kind, ErrorKind::InvalidValue | ErrorKind::ValueValidation) {
+        let option = text(ContextKind::InvalidArg).unwrap_or("an argument");
+        let takes = match error.get(ContextKind::ValidValue) {
+            Some(ContextValue::Strings(taken)) if !taken.is_empty() => {
+                format!("; it takes {}", taken.join(", "))
+            }
+            Some(_) | None => String::new(),
+        };
+        return Failure::usage(format!(
+            "{option} does not take what stands there, which is not repeated here, because it may \
+             be a secret{takes}. --help shows what can be given"
+        ));
+    }
     error.into()
 }
 

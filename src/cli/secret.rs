@@ -391,9 +391,10 @@ fn confirm(secret: &str) -> Result<(), Failure> {
         return Ok(());
     }
     let mut answer = String::new();
-    let question = format!("Destroy {secret} for good? Type yes: ");
+    let question = format!("Destroy {secret} for good? Only a backup brings it back. Type yes: ");
     std::io::Write::write_all(&mut std::io::stderr(), question.as_bytes())
         .and_then(|()| std::io::stdin().read_line(&mut answer))
         .map_err(|error| Failure::new(format!("cannot ask: {error}")))?;
-    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::new("nothing was destroyed")) }
+    let no = "nothing was destroyed: the answer was not yes; `--yes` asks nothing";
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::new(no)) }
 }

@@ -133,6 +133,11 @@ pub(crate) fn prepare(
     })
 }
 
+/// Could these bytes be an envelope of this layer? What is in it, only its key can tell.
+pub(crate) fn is_envelope(layer: Layer, envelope: &[u8]) -> bool {
+    Parsed::read(envelope).is_ok_and(|parsed| parsed.layer == layer.byte())
+}
+
 impl Prepared {
     pub(crate) fn open(&self) -> Result<SecretBytes, CryptoError> {
         let split = self.ciphertext_and_tag.len().checked_sub(TAG_BYTES);

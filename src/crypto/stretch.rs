@@ -34,7 +34,8 @@ impl Effort {
         u64::from(self.memory_kib).saturating_mul(u64::from(self.passes))
     }
 
-    fn is_within_bounds(self) -> bool {
+    /// Will `stretch` take it?
+    pub(crate) fn is_within_bounds(self) -> bool {
         let within = |value, least, most| (least..=most).contains(&value);
         within(self.memory_kib, Self::LEAST.memory_kib, Self::MOST.memory_kib)
             && within(self.passes, Self::LEAST.passes, Self::MOST.passes)

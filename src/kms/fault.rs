@@ -51,6 +51,11 @@ pub(crate) enum KmsError {
     NoPassphraseHere,
     /// No master key was made yet.
     NotSetUp,
+    /// The row of a master key that a passphrase opens is not as it was left.
+    LostRow {
+        id: String,
+        fault: String,
+    },
     /// This program was built without that kind.
     #[cfg(not(feature = "aws-kms"))]
     NotBuilt,
@@ -88,6 +93,7 @@ impl KmsError {
             | Self::WeakPassphrase
             | Self::NoPassphraseHere
             | Self::NotSetUp
+            | Self::LostRow { .. }
             | Self::Away { .. }
             | Self::Denied { .. }
             | Self::Store(_) => true,
@@ -145,7 +151,10 @@ impl KmsError {
 
     /// Is it of those that a house waits for, sealed, instead of not starting at all?
     pub(crate) fn is_awaited(&self) -> bool {
-        matches!(self, Self::NeedsPassphrase | Self::Away { .. } | Self::Denied { .. })
+        matches!(
+            self,
+            Self::NeedsPassphrase | Self::Away { .. } | Self::Denied { .. } | Self::LostRow { .. }
+        )
     }
 }
 
@@ -179,6 +188,12 @@ impl fmt::Display for KmsError {
             Self::NotSetUp => formatter.write_str(
                 "this installation has no master key that a passphrase opens; run `sealgate init`, \
                  or set master_key to the kind that it was made with",
+            ),
+            Self::LostRow { id, fault } => write!(
+                formatter,
+                "the row {id} of the table master_passphrases, the master key that a passphrase \
+                 opens, {fault}: it was changed outside Sealgate, and cannot be made again; bring \
+                 the installation back with `sealgate backup restore`"
             ),
             #[cfg(not(feature = "aws-kms"))]
             Self::NotBuilt => formatter.write_str(

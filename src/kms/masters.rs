@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::{Context, KmsError, Master};
 use crate::secret::Key;
-use crate::store::MasterId;
+use crate::store::{MasterId, MasterKind};
 
 pub(crate) struct Masters {
     active: Arc<Master>,
@@ -53,6 +53,13 @@ impl Masters {
     /// The one of this name, if it is at hand.
     pub(crate) fn find(&self, id: &MasterId) -> Option<Arc<Master>> {
         self.all().find(|master| master.id() == *id).cloned()
+    }
+
+    /// Is it one that a passphrase has opened?
+    pub(crate) fn opens_by_passphrase(&self, id: &str) -> bool {
+        self.all()
+            .map(|master| master.id())
+            .any(|master| master.kind == MasterKind::Passphrase && master.id == id)
     }
 
     /// By whichever of them wrapped it.

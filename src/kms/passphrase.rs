@@ -10,7 +10,7 @@ use crate::crypto::{
     self, Aad, CryptoError, Effort, Layer, Parent, SALT_BYTES, label, random_bytes,
 };
 use crate::secret::{Key, SecretBytes};
-use crate::store::{MasterId, MasterKind, PassphraseRow};
+use crate::store::{MasterId, MasterKind, PassphraseRow, Store};
 
 /// In characters; Argon2id makes a guess slow, not a short list of guesses long.
 const SHORTEST: usize = 12;
@@ -37,9 +37,9 @@ pub(super) async fn open(
     ground: &Ground<'_>,
     passphrase: SecretBytes,
 ) -> Result<LocalKey, KmsError> {
-    let rows = ground.store.master_passphrases().await?;
+    let rows = ground.store.master_passphrases().await?.rows;
     if rows.is_empty() {
-        return Err(KmsError::NotSetUp);
+        return Err(lost(ground.store).await?.unwrap_or(KmsError::NotSetUp));
     }
     let opening = move || {
         let mut fault = KmsError::WrongPassphrase;
@@ -77,7 +77,7 @@ pub(super) async fn open_all(
     let again = SecretBytes::copy_of(passphrase.expose());
     let newest = open(ground, passphrase).await?;
     let id = newest.id().id;
-    let rows = ground.store.master_passphrases().await?;
+    let rows = ground.store.master_passphrases().await?.rows;
     let opening = move || {
         let others = rows.iter().filter(|row| row.master_id != id).take(MOST_ROWS);
         Ok(others.filter_map(|row| unwrapped(row, &again).ok()).collect::<Vec<Key>>())
@@ -114,7 +114,42 @@ pub(super) async fn stage(
 
 /// Is there a master key that some passphrase opens?
 pub(super) async fn stands(ground: &Ground<'_>) -> Result<bool, KmsError> {
-    Ok(!ground.store.master_passphrases().await?.is_empty())
+    Ok(!ground.store.master_passphrases().await?.rows.is_empty())
+}
+
+/// A row that key-encryption keys name, and that is gone or can open nothing, whatever is typed.
+pub(super) async fn lost(store: &Store) -> Result<Option<KmsError>, KmsError> {
+    let keks = store.keks().await?.rows;
+    let loaded = store.master_passphrases().await?;
+    let named: BTreeSet<&str> = keks
+        .iter()
+        .filter(|kek| !kek.is_gone() && kek.master.kind == MasterKind::Passphrase)
+        .map(|kek| kek.master.id.as_str())
+        .collect();
+    for id in named {
+        let unread = loaded.contradictions.iter().find(|fault| fault.row() == Some(id));
+        let fault = match (loaded.rows.iter().find(|row| row.master_id == id), unread) {
+            (Some(row), _) if is_sane(row) => continue,
+            (Some(_), _) => String::from("does not hold what Sealgate left there"),
+            (None, Some(fault)) => format!("cannot be read ({fault})"),
+            (None, None) => String::from("is gone"),
+        };
+        return Ok(Some(KmsError::LostRow { id: id.to_owned(), fault }));
+    }
+    Ok(None)
+}
+
+/// What can be told without the passphrase.
+fn is_sane(row: &PassphraseRow) -> bool {
+    row.salt.len() == SALT_BYTES
+        && effort(row).is_within_bounds()
+        && crypto::is_envelope(Layer::MasterKey, &row.wrapped)
+}
+
+/// What this row says, for whoever compares it with what it said when it opened.
+pub(super) fn digest(row: &PassphraseRow) -> [u8; 32] {
+    let aad = aad(&row.master_id, &row.salt, effort(row)).with(&row.wrapped);
+    crypto::sha256(aad.as_bytes())
 }
 
 /// Makes a master key that this passphrase opens; false if there is one already.
@@ -242,7 +277,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::store::{Settings, Store, Target};
+    use crate::store::{Settings, Target};
 
     const PASSPHRASE: &[u8] = b"correct horse battery";
 
@@ -268,7 +303,7 @@ mod tests {
         assert!(
             !create_if_missing(&ground, SecretBytes::copy_of(b"another one, long")).await.unwrap()
         );
-        let row = store.master_passphrases().await.unwrap().remove(0);
+        let row = store.master_passphrases().await.unwrap().rows.remove(0);
         assert_eq!(opened(&ground, PASSPHRASE).await.unwrap(), row.master_id);
         for wrong in [&b""[..], b"correct horse batterz", b"correct horse battery "] {
             let fault = opened(&ground, wrong).await.unwrap_err();
@@ -300,7 +335,7 @@ mod tests {
         };
         store.insert_master_passphrase(&row).await.unwrap();
         assert_eq!(opened(&ground, PASSPHRASE).await.unwrap(), id);
-        let dear = store.master_passphrases().await.unwrap().remove(0);
+        let dear = store.master_passphrases().await.unwrap().rows.remove(0);
         assert_eq!(effort(&dear), Effort::PRESENT);
         assert_ne!(dear.salt, row.salt);
         assert_eq!(opened(&ground, PASSPHRASE).await.unwrap(), id);

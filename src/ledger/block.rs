@@ -90,6 +90,7 @@ impl Link {
     }
 
     /// The end of the chain once this block stands.
+    #[cfg(test)]
     pub(super) fn after(block: &RecordBlock) -> Self {
         let next_sequence = block.first_sequence.saturating_add(block.records);
         Self { next_sequence, hash: block.head_hash }

@@ -51,6 +51,20 @@ pub(super) struct Journal {
     head: fs::File,
 }
 
+/// What an earlier process left.
+pub(super) struct LeftBehind {
+    pub(super) segments: Vec<(PathBuf, Segment)>,
+    pub(super) findings: Vec<serde_json::Value>,
+}
+
+/// What a look finds.
+pub(super) struct Seen {
+    pub(super) remembered: Option<Link>,
+    pub(super) cut: Option<u64>,
+    /// Each a sentence.
+    pub(super) faults: Vec<String>,
+}
+
 impl Journal {
     /// Creates the folder where it is missing. Knows the installation, so that the journal of
     /// another one is refused rather than mixed in.
@@ -63,10 +77,6 @@ impl Journal {
         let folder = settings.folder.clone();
         let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder);
         made.map_err(|error| Error::Folder { folder: folder.clone(), error })?;
-        let mut owner = Sha256::new(label::RECORD);
-        owner.update(b"/journal/");
-        owner.update(installation.as_bytes());
-        owner.update(node.as_bytes());
         let workers = u32::try_from(workers).unwrap_or(u32::MAX);
         let (worker, house) = plans(settings.budget_bytes, workers)
             .ok_or(Error::Budget { budget_bytes: settings.budget_bytes, workers })?;
@@ -75,7 +85,15 @@ impl Journal {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let head = options.open(&path).map_err(|error| Error::Folder { folder: path, error })?;
-        Ok(Self { folder, owner: owner.finish(), left_bytes, worker, house, workers, head })
+        Ok(Self {
+            folder,
+            owner: owner(installation, node),
+            left_bytes,
+            worker,
+            house,
+            workers,
+            head,
+        })
     }
 
     /// Notes how far the chain is stored. A note that cannot be written is only one proof less.
@@ -93,14 +111,7 @@ impl Journal {
 
     /// How far the chain was stored when it was last noted; None if nothing legible stands there.
     pub(super) fn remembered(&self) -> Option<Link> {
-        let mut bytes = [0; HEAD_BYTES];
-        self.head.read_exact_at(&mut bytes, 0).ok()?;
-        let (summed, sum) = bytes.split_last_chunk::<4>()?;
-        let (owner, rest) = summed.split_first_chunk::<32>()?;
-        let (next_sequence, rest) = rest.split_first_chunk::<8>()?;
-        let hash = *rest.first_chunk::<32>()?;
-        let holds = owner == &self.owner && crc32(0, summed).to_le_bytes() == *sum;
-        holds.then_some(Link { next_sequence: u64::from_le_bytes(*next_sequence), hash })
+        remembered(&self.head, &self.owner)
     }
 
     /// The database had less of the chain than was stored. Stands until the journal is taken
@@ -116,13 +127,12 @@ impl Journal {
 
     /// The first record that is missing, if an earlier start found the trail cut.
     pub(super) fn cut(&self) -> Option<u64> {
-        let text = fs::read_to_string(self.folder.join(CUT_FILE)).ok()?;
-        Some(text.trim().parse().unwrap_or(1))
+        cut(&self.folder)
     }
 
     /// The segments that an earlier process left, whatever their shape was. What it left unfinished
     /// was never used and goes.
-    pub(super) fn left_behind(&self) -> Result<Vec<(PathBuf, Segment)>, Error> {
+    pub(super) fn left_behind(&self) -> Result<LeftBehind, Error> {
         let broken = |error| Error::Folder { folder: self.folder.clone(), error };
         let mut paths = Vec::new();
         for entry in fs::read_dir(&self.folder).map_err(broken)? {
@@ -134,16 +144,29 @@ impl Journal {
             }
         }
         paths.sort();
-        paths.into_iter().map(|path| self.open(path)).collect()
+        let mut left = LeftBehind { segments: Vec::new(), findings: Vec::new() };
+        for path in paths {
+            match Segment::open(&path, &self.owner) {
+                Ok(segment) => left.segments.push((path, segment)),
+                Err(SegmentError::Io(error)) => return Err(Error::Folder { folder: path, error }),
+                Err(SegmentError::Unreadable) => return Err(Error::Unreadable { path }),
+                Err(SegmentError::Foreign) => return Err(Error::Foreign { path }),
+                Err(SegmentError::Damaged) => {
+                    let beside = aside(&path);
+                    fs::rename(&path, &beside).map_err(broken)?;
+                    left.findings.push(serde_json::json!({
+                        "alert": "integrity",
+                        "finding": damaged(&beside),
+                    }));
+                }
+            }
+        }
+        Ok(left)
     }
 
-    fn open(&self, path: PathBuf) -> Result<(PathBuf, Segment), Error> {
-        match Segment::open(&path, &self.owner) {
-            Ok(segment) => Ok((path, segment)),
-            Err(SegmentError::Io(error)) => Err(Error::Folder { folder: path, error }),
-            Err(SegmentError::Unreadable) => Err(Error::Unreadable { path }),
-            Err(SegmentError::Foreign) => Err(Error::Foreign { path }),
-        }
+    /// Where it is, for people.
+    pub(super) fn place(&self) -> &str {
+        self.folder.to_str().unwrap_or("data_dir")
     }
 
     /// Once everything in it was stored.
@@ -195,6 +218,79 @@ impl Journal {
     fn plan(&self, lane: u32) -> Plan {
         if lane < self.workers { self.worker } else { self.house }
     }
+}
+
+fn remembered(head: &fs::File, owner: &[u8; 32]) -> Option<Link> {
+    let mut bytes = [0; HEAD_BYTES];
+    head.read_exact_at(&mut bytes, 0).ok()?;
+    let (summed, sum) = bytes.split_last_chunk::<4>()?;
+    let (found, rest) = summed.split_first_chunk::<32>()?;
+    let (next_sequence, rest) = rest.split_first_chunk::<8>()?;
+    let hash = *rest.first_chunk::<32>()?;
+    let holds = found == owner && crc32(0, summed).to_le_bytes() == *sum;
+    holds.then_some(Link { next_sequence: u64::from_le_bytes(*next_sequence), hash })
+}
+
+fn cut(folder: &Path) -> Option<u64> {
+    let text = fs::read_to_string(folder.join(CUT_FILE)).ok()?;
+    Some(text.trim().parse().unwrap_or(1))
+}
+
+fn owner(installation: Uuid, node: &str) -> [u8; 32] {
+    let mut owner = Sha256::new(label::RECORD);
+    owner.update(b"/journal/");
+    owner.update(installation.as_bytes());
+    owner.update(node.as_bytes());
+    owner.finish()
+}
+
+/// Where a damaged segment lies after the start that found it.
+fn aside(path: &Path) -> PathBuf {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(".damaged");
+    PathBuf::from(beside)
+}
+
+fn damaged(path: &Path) -> String {
+    format!(
+        "{} was a part of the journal, and somebody emptied, cut or changed it: what was in it alone \
+         is not in the trail; keep the file as evidence, and say with `sealgate secret accept` that \
+         you have seen it",
+        path.display()
+    )
+}
+
+/// Does the journal remember the end of this node's chain?
+pub(super) fn is_of(settings: &Settings, installation: Uuid, node: &str) -> bool {
+    let head = fs::File::open(settings.folder.join("head")).ok();
+    head.is_some_and(|head| remembered(&head, &owner(installation, node)).is_some())
+}
+
+/// What stands in the folder of a house that does not run.
+pub(super) fn look(settings: &Settings, installation: Uuid, node: &str) -> Seen {
+    let owner = owner(installation, node);
+    let head = fs::File::open(settings.folder.join("head")).ok();
+    let mut seen = Seen {
+        remembered: head.and_then(|head| remembered(&head, &owner)),
+        cut: cut(&settings.folder),
+        faults: Vec::new(),
+    };
+    let entries = fs::read_dir(&settings.folder).into_iter().flatten().filter_map(Result::ok);
+    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    paths.sort();
+    for path in paths {
+        if path.extension().is_some_and(|extension| extension == "journal") {
+            let fault = match Segment::open(&path, &owner) {
+                Ok(_) => continue,
+                Err(SegmentError::Damaged) => damaged(&path),
+                Err(SegmentError::Io(error)) => Error::Folder { folder: path, error }.to_string(),
+                Err(SegmentError::Unreadable) => Error::Unreadable { path }.to_string(),
+                Err(SegmentError::Foreign) => Error::Foreign { path }.to_string(),
+            };
+            seen.faults.push(fault);
+        }
+    }
+    seen
 }
 
 impl Plan {

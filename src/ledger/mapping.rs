@@ -43,8 +43,10 @@ impl Shape {
 #[derive(Debug)]
 pub(super) enum SegmentError {
     Io(io::Error),
-    /// Not a segment, a format of another age, or damaged in its header.
+    /// A format of another age, or no segment at all.
     Unreadable,
+    /// Emptied, cut, or changed in its header.
+    Damaged,
     /// Written by another installation or node.
     Foreign,
 }
@@ -92,17 +94,18 @@ impl Segment {
     /// A segment that an earlier process left behind.
     pub(super) fn open(path: &Path, owner: &[u8; 32]) -> Result<Self, SegmentError> {
         let mut file = OpenOptions::new().read(true).write(true).open(path)?;
-        let mut bytes = [0; WRITTEN_HEADER_BYTES];
-        match file.read_exact(&mut bytes) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                return Err(SegmentError::Unreadable);
-            }
-            Err(error) => return Err(error.into()),
-        }
-        let (found_owner, shape) = read_header(&bytes).ok_or(SegmentError::Unreadable)?;
-        if !shape.is_sane() || file.metadata()?.len() != shape.file_bytes() {
+        let mut bytes = Vec::with_capacity(WRITTEN_HEADER_BYTES);
+        (&mut file).take(WRITTEN_HEADER_BYTES as u64).read_to_end(&mut bytes)?;
+        // Another version's holds records that it alone can read.
+        let is_ours = bytes.starts_with(MAGIC) || MAGIC.starts_with(&bytes);
+        if !is_ours && bytes.iter().any(|byte| *byte != 0) {
             return Err(SegmentError::Unreadable);
+        }
+        let bytes = <[u8; WRITTEN_HEADER_BYTES]>::try_from(bytes);
+        let bytes = bytes.map_err(|_| SegmentError::Damaged)?;
+        let (found_owner, shape) = read_header(&bytes).ok_or(SegmentError::Damaged)?;
+        if !shape.is_sane() || file.metadata()?.len() != shape.file_bytes() {
+            return Err(SegmentError::Damaged);
         }
         if &found_owner != owner {
             return Err(SegmentError::Foreign);
@@ -218,7 +221,7 @@ mod tests {
             }
             std::fs::write(&path, &bytes).unwrap();
             let refused = Segment::open(&path, &OWNER);
-            assert!(matches!(refused, Err(SegmentError::Unreadable)), "{length} {at}");
+            assert!(matches!(refused, Err(SegmentError::Damaged)), "{length} {at}");
         }
     }
 

@@ -64,8 +64,13 @@ impl Ledger {
         let sums = lanes.iter().map(Lane::sums).collect();
         let house = lanes.pop().ok_or(Error::Budget { budget_bytes: 0, workers: 0 })?;
         let writer = Writer::new((&node, recovered.link), &recovered.batch, (meter, counting));
+        let of_sentences = recovered.findings.iter().filter(|finding| finding["alert"].is_string());
+        let found = of_sentences.filter_map(|finding| finding["finding"].as_str());
+        let found = found.filter(|sentence| sentence.contains(' ')).map(str::to_owned).collect();
         let inner = Inner {
             node,
+            clock,
+            found,
             sink,
             journal,
             lanes: shared,

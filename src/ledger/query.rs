@@ -5,6 +5,7 @@
 use uuid::Uuid;
 
 use super::block::{self, Bad, Link, Unpacked};
+use super::end::UNREADABLE_ROW;
 use super::record::{Kind, StoredRecord};
 use super::view::View;
 use super::{Ledger, lock};
@@ -15,7 +16,6 @@ const BLOCKS_A_READ: u32 = 8;
 const MOST_BLOCKS_A_PAGE: usize = 256;
 
 const CUT_TAIL: &str = "the end of the trail is missing or was replaced";
-const UNREADABLE_ROW: &str = "the row of its block says what cannot be";
 
 /// What a record must be like. None: anything.
 #[derive(Clone, Debug, Default)]
@@ -131,11 +131,12 @@ impl Ledger {
         let mut before = cursor.map(|cursor| cursor.last_time.saturating_add(1));
         let mut looked_at = 0;
         loop {
-            let blocks = store.record_blocks_before(None, before, BLOCKS_A_READ).await?;
-            let Some(last) = blocks.last() else {
+            let found = store.record_blocks_before(None, before, BLOCKS_A_READ).await?;
+            if found.before.is_none() {
                 return Ok(page);
-            };
-            before = Some(last.last_time);
+            }
+            before = found.before;
+            let blocks = found.blocks;
             for block in &blocks {
                 if filter.from_ms.is_some_and(|from| block.last_time < from) {
                     return Ok(page);
@@ -147,7 +148,9 @@ impl Ledger {
                 }
             }
             looked_at += blocks.len();
-            if looked_at >= MOST_BLOCKS_A_PAGE {
+            if let Some(last) = blocks.last()
+                && looked_at >= MOST_BLOCKS_A_PAGE
+            {
                 page.next = Some(Cursor::at(last, 0));
                 return Ok(page);
             }

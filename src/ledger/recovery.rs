@@ -12,9 +12,11 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::Error;
-use super::block::{Link, Packer, Unpacked};
+use super::block::{Bad, Link, Packer, Unpacked};
+use super::end::{self, End};
 use super::frame::{self, Birth, Closing};
 use super::journal::Journal;
+use super::look;
 use super::mapping::Segment;
 use super::record::{ActorRef, Begin, Kind};
 use super::sink::Sink;
@@ -23,7 +25,7 @@ use super::tally::{Batch, Counting};
 use super::view::View;
 use crate::clock::Clock;
 use crate::crypto::{Sha256, label};
-use crate::store::RecordBlock;
+use crate::store::{self, Counted, RecordBlock};
 
 /// A million records: more than any journal holds.
 const MOST_BLOCKS_BACK: usize = 256;
@@ -56,16 +58,23 @@ pub(super) async fn run(
     (node, counting): (&str, &Counting),
 ) -> Result<Recovered, Error> {
     let left = journal.left_behind()?;
-    let (paths, segments): (Vec<_>, Vec<_>) = left.into_iter().unzip();
-    let last = sink.store().last_record_block(node).await?;
-    let link = last.as_ref().map_or_else(|| Link::genesis(node), Link::after);
-    let missing = missing_tail(journal.remembered(), link);
-    if missing.is_some() {
+    let (paths, segments): (Vec<_>, Vec<_>) = left.segments.into_iter().unzip();
+    let mut findings = left.findings;
+    let remembered = journal.remembered();
+    let End { link, broken } = end::find(sink.store(), node, remembered).await?;
+    if let Some(bad) = &broken {
+        journal.note_cut(bad.sequence);
+        findings.push(trail_broken(bad));
+    } else if let Some(missing) = missing_tail(remembered, link) {
         journal.note_cut(link.next_sequence);
+        findings.push(missing);
     }
-    let counted = sink.store().counted_records(node).await?.unwrap_or(link.next_sequence);
+    if remembered.is_none() && link.next_sequence > 1 {
+        findings.push(integrity(look::no_head(journal.place())));
+    }
+    let counted = counted(sink, node, link, &mut findings).await?;
     let batch = Batch::new(counting.span_ms());
-    let mut recovered = Recovered { link, batch, findings: missing.into_iter().collect() };
+    let mut recovered = Recovered { link, batch, findings };
     let mut found = scan(&segments, clock.unix_ms());
     let stored = stored_ids(sink, node, &found).await?;
     found.retain(|one| {
@@ -101,6 +110,39 @@ fn missing_tail(remembered: Option<Link>, found: Link) -> Option<serde_json::Val
             "found_next_sequence": found.next_sequence,
         })
     })
+}
+
+/// Told by whoever goes on behind it, at a start or while the house runs.
+pub(super) fn trail_broken(bad: &Bad) -> serde_json::Value {
+    json!({
+        "alert": "integrity",
+        "finding": "trail_broken",
+        "sequence": bad.sequence,
+        "reason": bad.reason,
+    })
+}
+
+fn integrity(finding: String) -> serde_json::Value {
+    json!({"alert": "integrity", "finding": finding})
+}
+
+/// Where counting goes on; a row that cannot be is set right, and told.
+async fn counted(
+    sink: &Sink,
+    node: &str,
+    link: Link,
+    findings: &mut Vec<serde_json::Value>,
+) -> Result<u64, Error> {
+    match sink.store().counted_records(node).await {
+        Ok(None) => return Ok(link.next_sequence),
+        Ok(Some(counted)) if counted <= link.next_sequence => return Ok(counted),
+        Ok(Some(_)) | Err(store::Error::Contradiction { .. }) => {}
+        Err(fault) => return Err(fault.into()),
+    }
+    findings.push(integrity(look::miscounted(node)));
+    let anew = Counted { next_sequence: link.next_sequence, ..Counted::default() };
+    sink.store().count_records(node, &anew).await?;
+    Ok(link.next_sequence)
 }
 
 fn scan(segments: &[Segment], now_ms: i64) -> Vec<Found> {
@@ -185,18 +227,19 @@ async fn stored_ids(sink: &Sink, node: &str, found: &[Found]) -> Result<HashSet<
     let Some(oldest_ms) = found.iter().map(|one| one.started_at_ms).min() else {
         return Ok(ids);
     };
-    let newest = sink.store().last_record_block(node).await?;
-    ids.extend(newest.iter().flat_map(ids_of));
+    match sink.store().last_record_block(node, u64::MAX).await {
+        Ok(newest) => ids.extend(newest.iter().flat_map(ids_of)),
+        // Its records are told apart by nobody any more.
+        Err(store::Error::Contradiction { .. }) => {}
+        Err(fault) => return Err(fault.into()),
+    }
     let (mut before, mut blocks) = (None, 0);
     while blocks < MOST_BLOCKS_BACK {
         let page = sink.store().record_blocks_before(Some(node), before, BLOCKS_A_READ).await?;
-        let Some(last) = page.last() else {
-            break;
-        };
-        blocks += page.len();
-        before = Some(last.last_time);
-        ids.extend(page.iter().flat_map(ids_of));
-        if last.last_time < oldest_ms {
+        blocks += page.blocks.len();
+        before = page.before;
+        ids.extend(page.blocks.iter().flat_map(ids_of));
+        if before.is_none_or(|before| before < oldest_ms) {
             break;
         }
     }
@@ -250,7 +293,15 @@ async fn count(
     let mut batch = Batch::new(counting.span_ms());
     let mut next = counted;
     while next < link.next_sequence {
-        let page = sink.store().record_blocks_from(node, next, BLOCKS_A_READ).await?;
+        let page = match sink.store().record_blocks_from(node, next, BLOCKS_A_READ).await {
+            Ok(page) => page,
+            // The rest is told of by whoever verifies the trail.
+            Err(store::Error::Contradiction { .. }) => {
+                next = link.next_sequence;
+                break;
+            }
+            Err(fault) => return Err(fault.into()),
+        };
         let Some(last) = page.last() else { break };
         next = last.first_sequence.saturating_add(last.records);
         // What cannot be read is told of by whoever verifies the trail.

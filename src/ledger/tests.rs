@@ -223,7 +223,7 @@ async fn a_crash_between_commit_and_marking_stores_nothing_twice() {
         let _ = writer.await;
         assert!(ledger.degraded().unwrap().contains("writer ended"));
         assert!(!ledger.flush().await);
-        let last = house.store.last_record_block("node-a").await.unwrap();
+        let last = house.store.last_record_block("node-a", u64::MAX).await.unwrap();
         assert_eq!(last.is_some(), committed);
         call(&lanes[0], "later");
         drop((ledger, lanes));

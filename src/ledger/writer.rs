@@ -12,7 +12,9 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::block::{Link, Packer};
+use super::end::{self, End};
 use super::lane::Shared;
+use super::recovery;
 use super::tally::{Batch, Counting, Meter, Uses};
 use super::view::View;
 use super::{Inner, Served, lock};
@@ -175,14 +177,13 @@ impl Writer {
 
     async fn store_block(&mut self, inner: &Inner) -> Result<(), store::Error> {
         if let Some(attempt) = self.attempt {
-            let last = inner.sink.store().last_record_block(&inner.node).await?;
-            let link = last.as_ref().map_or_else(|| Link::genesis(&inner.node), Link::after);
+            let end = end::find(inner.sink.store(), &inner.node, Some(self.link)).await?;
             self.attempt = None;
-            if link == attempt.after {
+            if end.link == attempt.after && end.broken.is_none() {
                 self.stored(inner, attempt);
                 return Ok(());
             }
-            self.go_on_from(inner, link);
+            self.go_on_from(inner, &end);
         }
         let records = self.pack(&inner.lanes);
         let attempt =
@@ -264,7 +265,12 @@ impl Writer {
 
     /// The database holds another chain than this node left there: an older copy was restored, or
     /// somebody wrote into it. The trail goes on from what is there, and says so.
-    fn go_on_from(&mut self, inner: &Inner, link: Link) {
+    fn go_on_from(&mut self, inner: &Inner, end: &End) {
+        let link = end.link;
+        if let Some(bad) = &end.broken {
+            inner.journal.note_cut(bad.sequence);
+            inner.append_finding(recovery::trail_broken(bad));
+        }
         if link != self.link {
             inner.append_finding(serde_json::json!({
                 "finding": "chain_moved",

@@ -92,21 +92,26 @@ impl Limiter {
         let alone_since_ms = shared.alone_since_ms().unwrap_or(i64::MAX);
         let span_ms = self.settings.window_ms() / 60;
         for node in &nodes {
-            let mut behind = (i64::MIN, None);
+            let mut behind = None;
             loop {
-                let page = self.store.recent_calls(node, behind, ROWS_AT_ONCE).await?;
+                let page = self.store.recent_calls(node, behind.as_ref(), ROWS_AT_ONCE).await?;
                 let now_ms = self.clock.unix_ms();
-                let counts = |row: &&store::RecentCalls| row.end_at - span_ms <= alone_since_ms;
-                for row in page.iter().filter(counts) {
-                    let age_ms = now_ms.saturating_sub(row.end_at - 1);
+                let counts = |row: &&store::RecentCalls| {
+                    !row.is_to_come(now_ms)
+                        && row.end_at.saturating_sub(span_ms) <= alone_since_ms
+                };
+                for row in page.rows.iter().filter(counts) {
+                    let age_ms = now_ms.saturating_sub(row.end_at.saturating_sub(1));
                     let age_us = u64::try_from(age_ms).unwrap_or(0).saturating_mul(1000);
                     let bucket = Bucket::window(row.client_id, None, quota);
                     if !shared.is_recalled(&bucket) {
                         shared.remember(&bucket, age_us, row.calls);
                     }
                 }
-                let Some(last) = page.last() else { break };
-                behind = (last.end_at, Some(last.client_id));
+                behind = page.last;
+                if behind.is_none() {
+                    break;
+                }
             }
         }
         if shared.alone_since_ms().is_none() {

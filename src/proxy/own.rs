@@ -135,7 +135,9 @@ fn closed(fault: &VaultError) -> Refusal {
         return Refusal::new(Reason::Sealed, detail);
     }
     tracing::error!(%fault, "no signing key can be had");
-    Refusal::internal()
+    let detail = "Sealgate has no key that signs tokens at the moment; its log says why, and an \
+                  administrator learns from `sealgate doctor` what to do.";
+    Refusal::new(Reason::Internal, detail)
 }
 
 /// Why there is no token, for its caller.

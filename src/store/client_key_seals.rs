@@ -124,14 +124,14 @@ impl Store {
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         inventories::begin(&mut tx, list).await?;
-        self.count_list_in(&mut tx, list.kek_id).await?;
+        let wrapped = self.count_list_in(&mut tx, list.kek_id).await?;
         if let Some(key) = as_they_stand {
             let ids: Vec<String> = within!(&mut tx, db => sqlx::query_scalar(IDS).fetch_all(db))?;
             for id in ids {
                 seal(&mut tx, key, &id).await?;
             }
         }
-        Ok(tx.commit().await?)
+        self.commit_counted(tx, wrapped).await
     }
 
     /// A line for each client key that does not fit, by this key.

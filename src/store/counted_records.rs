@@ -23,7 +23,7 @@ pub(crate) struct Counted {
 
 const MOVE: &str = "INSERT INTO counted_records (node, next_sequence) VALUES ($1, $2)
     ON CONFLICT (node) DO UPDATE SET next_sequence = excluded.next_sequence
-    WHERE counted_records.next_sequence < excluded.next_sequence";
+    WHERE counted_records.next_sequence <> excluded.next_sequence";
 const NEXT: &str = "SELECT next_sequence FROM counted_records WHERE node = $1";
 
 impl Store {

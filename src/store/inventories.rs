@@ -60,8 +60,8 @@ impl Store {
     pub(crate) async fn put_inventory(&self, next: &InventoryRow) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         put(&mut tx, next).await?;
-        self.count_list_in(&mut tx, next.kek_id).await?;
-        Ok(tx.commit().await?)
+        let wrapped = self.count_list_in(&mut tx, next.kek_id).await?;
+        self.commit_counted(tx, wrapped).await
     }
 
     /// Every row, those included that contradict the model.
@@ -74,6 +74,16 @@ impl Store {
         let raw: Option<RawInventory> =
             reading!(self, db => sqlx::query_as(ONE).bind(category).fetch_optional(db))?;
         Ok(raw.map(listed))
+    }
+
+    /// One of a category that has neither a key nor a secret.
+    pub(crate) async fn drop_stray_inventory(&self, category: &str) -> Result<(), Error> {
+        const DROP: &str = "DELETE FROM inventories WHERE category = $1
+            AND NOT EXISTS (SELECT 1 FROM keks WHERE category = $1)
+            AND NOT EXISTS (SELECT 1 FROM secrets WHERE category = $1)";
+        let mut tx = self.begin().await?;
+        changing!(&mut tx, sqlx::query(DROP).bind(category))?;
+        Ok(tx.commit().await?)
     }
 
     /// In the place of a row that cannot be used, or of one that is not there; whatever the new
@@ -91,8 +101,8 @@ impl Store {
         if written == 0 {
             return Err(Error::Stale);
         }
-        self.count_list_in(&mut tx, next.kek_id).await?;
-        Ok(tx.commit().await?)
+        let wrapped = self.count_list_in(&mut tx, next.kek_id).await?;
+        self.commit_counted(tx, wrapped).await
     }
 }
 

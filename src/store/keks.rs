@@ -54,6 +54,9 @@ pub(crate) struct KekRow {
     pub(crate) created_at: i64,
 }
 
+/// A KMS may take its time between the two.
+const WITHIN_MS: u64 = 60 * 60_000;
+
 impl KekRow {
     /// Only where the key itself is gone: the word alone, somebody may have written.
     pub(crate) fn is_gone(&self) -> bool {
@@ -63,6 +66,22 @@ impl KekRow {
     /// Called destroyed, with its key still there.
     pub(crate) fn is_miscalled(&self) -> bool {
         self.state == KekState::Destroyed && !self.wrapped.is_empty()
+    }
+
+    /// Since when it is there: its id says so, too, and that is bound to its key.
+    pub(crate) fn since_ms(&self) -> i64 {
+        self.id_ms().map_or(self.created_at, |made| made.min(self.created_at))
+    }
+
+    /// Is `created_at` another moment than the one of its id?
+    pub(crate) fn is_misdated(&self) -> bool {
+        self.id_ms().is_some_and(|made| made.abs_diff(self.created_at) > WITHIN_MS)
+    }
+
+    fn id_ms(&self) -> Option<i64> {
+        let (seconds, nanoseconds) = self.id.get_timestamp()?.to_unix();
+        let ms = seconds.checked_mul(1000)?.checked_add(u64::from(nanoseconds / 1_000_000))?;
+        i64::try_from(ms).ok()
     }
 
     /// For people, and for what is only a warning.
@@ -135,6 +154,16 @@ impl Store {
         Ok(Loaded::collect(raw.into_iter().map(from_raw)))
     }
 
+    /// Those whose master key's id is in other letters than the house writes.
+    pub(crate) async fn capital_keks(&self) -> Result<Vec<KekRow>, Error> {
+        const IDS: &str = "SELECT id FROM keks WHERE master_kind IN ('file', 'passphrase')
+            AND master_id <> lower(master_id) AND length(wrapped) > 0";
+        let ids: Vec<String> = reading!(self, db => sqlx::query_scalar(IDS).fetch_all(db))?;
+        let mut rows = self.keks().await?.rows;
+        rows.retain(|row| ids.contains(&row.id.to_string()));
+        Ok(rows)
+    }
+
     pub(crate) async fn active_kek(&self, category: &str) -> Result<Option<KekRow>, Error> {
         let raw: Option<RawKek> =
             reading!(self, db => sqlx::query_as(ACTIVE).bind(category).fetch_optional(db))?;
@@ -158,9 +187,12 @@ fn from_raw(raw: RawKek) -> Result<KekRow, Error> {
     let place = Place { table: "keks", row: &raw.id };
     let missing = |column| place.contradiction(column, "is missing");
     let kind = raw.master_kind.as_deref().ok_or_else(|| missing("master_kind"))?;
-    let master = MasterId {
-        kind: place.word("master_kind", kind, MasterKind::parse)?,
-        id: raw.master_id.ok_or_else(|| missing("master_id"))?,
+    let kind = place.word("master_kind", kind, MasterKind::parse)?;
+    let id = raw.master_id.ok_or_else(|| missing("master_id"))?;
+    let master = match kind {
+        // Ours are hexadecimal, whoever has written them in capitals.
+        MasterKind::File | MasterKind::Passphrase => MasterId { kind, id: id.to_ascii_lowercase() },
+        MasterKind::AwsKms | MasterKind::VaultTransit => MasterId { kind, id },
     };
     Ok(KekRow {
         master,

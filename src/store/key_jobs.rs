@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::columns::{Place, signed, words};
 use super::dialect::{Tx, changing, reading};
+use super::leases::SKEW_MS;
 use super::{Error, Store};
 
 words! {
@@ -90,7 +91,8 @@ const INSERT: &str = "INSERT INTO key_jobs (id, kind, state, running, holder, le
     done, after_id, detail, outcome, created_at, created_by, finished_at)
     VALUES ($1, $2, 'running', 1, NULL, 0, $3, 0, NULL, $4, NULL, $5, $6, NULL)";
 const CLAIM: &str = "UPDATE key_jobs SET holder = $1, lease_until = $2
-    WHERE id = $3 AND running = 1 AND (holder IS NULL OR holder = $1 OR lease_until < $4)";
+    WHERE id = $3 AND running = 1
+        AND (holder IS NULL OR holder = $1 OR lease_until < $4 OR lease_until > $5)";
 const STEP: &str = "UPDATE key_jobs SET done = done + 1, after_id = $1, lease_until = $2
     WHERE id = $3 AND holder = $4 AND running = 1";
 const COUNTED: &str =
@@ -160,7 +162,13 @@ impl Store {
         let mut tx = self.begin().await?;
         let claimed = changing!(
             &mut tx,
-            sqlx::query(CLAIM).bind(holder).bind(lease_until).bind(id.to_string()).bind(now_ms)
+            sqlx::query(CLAIM)
+                .bind(holder)
+                .bind(lease_until)
+                .bind(id.to_string())
+                .bind(now_ms)
+                // Nobody holds it for so long: the row was edited.
+                .bind(lease_until.saturating_add(SKEW_MS))
         )?;
         tx.commit().await?;
         Ok(claimed > 0)

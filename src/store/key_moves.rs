@@ -10,6 +10,7 @@ use super::inventories::{self, InventoryRow};
 use super::keks::MasterId;
 use super::key_jobs::{self, JobStep};
 use super::secrets::{Loaded, RawSecret, from_raw, select};
+use super::wraps::Wrapped;
 use super::{Error, SecretRow, Store, VersionRow};
 
 /// A data key's new wrap.
@@ -114,8 +115,8 @@ impl Store {
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         key_jobs::step(&mut tx, step).await?;
-        self.move_data_key(&mut tx, row).await?;
-        Ok(tx.commit().await?)
+        let wrapped = self.move_data_key(&mut tx, row).await?;
+        self.commit_counted(tx, wrapped).await
     }
 
     /// A new data key, and every value of the secret under it.
@@ -128,11 +129,11 @@ impl Store {
         let mut tx = self.begin().await?;
         key_jobs::step(&mut tx, step).await?;
         inventories::put(&mut tx, inventory).await?;
-        self.move_data_key(&mut tx, row).await?;
+        let wrapped = self.move_data_key(&mut tx, row).await?;
         for value in values {
             reseal(&mut tx, value).await?;
         }
-        Ok(tx.commit().await?)
+        self.commit_counted(tx, wrapped).await
     }
 
     /// The same values for other destinations.
@@ -171,7 +172,7 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    async fn move_data_key(&self, tx: &mut Tx, row: &Rewrapped<'_>) -> Result<(), Error> {
+    async fn move_data_key(&self, tx: &mut Tx, row: &Rewrapped<'_>) -> Result<Wrapped, Error> {
         let moved = changing!(
             tx,
             sqlx::query(MOVE)

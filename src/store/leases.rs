@@ -1,5 +1,6 @@
 //! The table `leases`: whose turn it is to do what nodes of one database must not do twice, and
 //! when it was last done. A turn that nobody renews ends by itself.
+//! A time that is still to come is nobody's doing, and holds nobody off.
 //! Must never give one turn to two.
 
 use super::dialect::{changing, reading};
@@ -22,11 +23,17 @@ pub(crate) struct Span {
 
 const TAKE: &str = "INSERT INTO leases (name, holder, held_until, done_at) VALUES ($1, $2, $3, 0)
     ON CONFLICT (name) DO UPDATE SET holder = $2, held_until = $3
-    WHERE (leases.held_until < $4 OR leases.holder = $2) AND leases.done_at <= $5";
+    WHERE (leases.held_until < $4 OR leases.held_until > $6 OR leases.holder = $2)
+        AND (leases.done_at <= $5 OR leases.done_at > $7)";
 const RENEW: &str =
     "UPDATE leases SET held_until = $1 WHERE name = $2 AND holder = $3 AND held_until > 0";
 const DONE: &str = "UPDATE leases SET held_until = 0, done_at = $1 WHERE name = $2 AND holder = $3";
 const GIVE_UP: &str = "UPDATE leases SET held_until = 0 WHERE name = $1 AND holder = $2";
+const TO_COME: &str = "SELECT name FROM leases WHERE held_until > $1 OR done_at > $1 ORDER BY name";
+const MEND: &str = "UPDATE leases SET held_until = 0, done_at = 0
+    WHERE held_until > $1 OR done_at > $1";
+/// How far clocks of nodes may be apart.
+pub(super) const SKEW_MS: i64 = 10 * 60_000;
 const LAST: &str = "SELECT done_at FROM leases WHERE name = $1";
 
 impl Turn {
@@ -54,6 +61,8 @@ impl Store {
                 .bind(span.held_until_ms)
                 .bind(span.now_ms)
                 .bind(span.due_before_ms)
+                .bind(span.held_until_ms.saturating_add(SKEW_MS))
+                .bind(span.now_ms.saturating_add(SKEW_MS))
         )?;
         tx.commit().await?;
         Ok(taken > 0)
@@ -96,6 +105,34 @@ impl Store {
         let name = turn.as_str();
         let done: Option<i64> =
             reading!(self, db => sqlx::query_scalar(LAST).bind(name).fetch_optional(db))?;
-        Ok(done.filter(|done| *done > 0))
+        let latest = self.clock.unix_ms().saturating_add(SKEW_MS);
+        Ok(done.filter(|done| (1..=latest).contains(done)))
+    }
+
+    /// Turns that are held, or were done, at a time that is still to come.
+    pub(crate) async fn turn_faults(&self) -> Result<Vec<String>, Error> {
+        let latest = self.latest_turn();
+        let names: Vec<String> =
+            reading!(self, db => sqlx::query_scalar(TO_COME).bind(latest).fetch_all(db))?;
+        let sentence = |name: String| {
+            let name: String = name.chars().take(100).collect();
+            format!(
+                "the row {name:?} of the table leases says of a time that is still to come: somebody \
+                 edited it, or a clock was wrong; what is done by turns is done all the same, and \
+                 the next turn, or `sealgate secret accept`, sets the row right"
+            )
+        };
+        Ok(names.into_iter().map(sentence).collect())
+    }
+
+    pub(crate) async fn mend_turns(&self) -> Result<(), Error> {
+        let latest = self.latest_turn();
+        let mut tx = self.begin().await?;
+        changing!(&mut tx, sqlx::query(MEND).bind(latest))?;
+        Ok(tx.commit().await?)
+    }
+
+    fn latest_turn(&self) -> i64 {
+        self.clock.unix_ms().saturating_add(2 * SKEW_MS)
     }
 }

@@ -4,6 +4,7 @@
 
 use super::columns::Place;
 use super::dialect::{changing, reading};
+use super::secrets::Loaded;
 use super::{Error, Store};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,9 +85,9 @@ impl Store {
     }
 
     /// The newest first.
-    pub(crate) async fn master_passphrases(&self) -> Result<Vec<PassphraseRow>, Error> {
+    pub(crate) async fn master_passphrases(&self) -> Result<Loaded<PassphraseRow>, Error> {
         let raw: Vec<RawPassphrase> = reading!(self, db => sqlx::query_as(ALL).fetch_all(db))?;
-        raw.into_iter().map(from_raw).collect()
+        Ok(Loaded::collect(raw.into_iter().map(from_raw)))
     }
 
     /// False if there is none of that id. What it wrapped does not open any more.

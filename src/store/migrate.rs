@@ -59,6 +59,17 @@ fn explain(error: MigrateError, place: &str, found: Option<i64>, migrator: &Migr
             "Start the program that made the database, or restore a backup.",
         );
     }
+    if let MigrateError::ExecuteMigration(cause, number) = &error
+        && stands_already(&cause.to_string())
+    {
+        return refused(
+            format!(
+                "what schema step {number} makes stands already, though its row in the table \
+                 _sqlx_migrations does not: somebody deleted it"
+            ),
+            "Nothing was changed. Put that row back from a copy of the database, or restore a backup.",
+        );
+    }
     if let MigrateError::ExecuteMigration(cause, number) = error {
         return refused(
             format!("schema step {number} failed: {cause}"),
@@ -69,4 +80,9 @@ fn explain(error: MigrateError, place: &str, found: Option<i64>, migrator: &Migr
         format!("its schema cannot be brought up to date: {error}"),
         "Remove the cause and start again; finished steps are kept.",
     )
+}
+
+/// Both databases have sentences of their own for it.
+fn stands_already(cause: &str) -> bool {
+    cause.contains("already exists") || cause.contains("duplicate column name")
 }

@@ -16,6 +16,24 @@ pub(crate) struct RecentCalls {
     pub(crate) calls: u64,
 }
 
+/// Rows of a node, oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct RecentPage {
+    pub(crate) rows: Vec<RecentCalls>,
+    /// Those that say what cannot be; they are left out.
+    pub(crate) unread: usize,
+    /// Where the next page begins: behind this row. None: there is none.
+    pub(crate) last: Option<(i64, String)>,
+}
+
+impl RecentCalls {
+    /// Does it say of calls that nobody can have made yet? Clocks of nodes differ a little.
+    pub(crate) fn is_to_come(&self, now_ms: i64) -> bool {
+        const SKEW_MS: i64 = 24 * 60 * 60 * 1000;
+        self.end_at > now_ms.saturating_add(SKEW_MS)
+    }
+}
+
 #[derive(sqlx::FromRow)]
 struct RawCalls {
     end_at: i64,
@@ -44,19 +62,20 @@ impl Store {
     pub(crate) async fn recent_calls(
         &self,
         node: &str,
-        (end_at, client_id): (i64, Option<Uuid>),
+        behind: Option<&(i64, String)>,
         limit: u32,
-    ) -> Result<Vec<RecentCalls>, Error> {
-        let behind = client_id.map(|id| id.to_string()).unwrap_or_default();
+    ) -> Result<RecentPage, Error> {
+        let (end_at, behind) = behind.map_or((i64::MIN, ""), |(end_at, id)| (*end_at, id));
         let raw: Vec<RawCalls> = reading!(self, db => {
             sqlx::query_as(PAGE)
                 .bind(node)
                 .bind(end_at)
-                .bind(behind.as_str())
+                .bind(behind)
                 .bind(i64::from(limit))
                 .fetch_all(db)
         })?;
-        let read = |raw: RawCalls| {
+        let last = raw.last().map(|raw| (raw.end_at, raw.client_id.clone()));
+        let read = |raw: RawCalls| -> Result<RecentCalls, Error> {
             let place = Place { table: "recent_calls", row: &raw.client_id };
             Ok(RecentCalls {
                 end_at: raw.end_at,
@@ -64,7 +83,9 @@ impl Store {
                 calls: place.count("calls", raw.calls)?,
             })
         };
-        raw.into_iter().map(read).collect()
+        let found = raw.len();
+        let rows: Vec<_> = raw.into_iter().filter_map(|raw| read(raw).ok()).collect();
+        Ok(RecentPage { unread: found - rows.len(), rows, last })
     }
 }
 

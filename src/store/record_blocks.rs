@@ -19,6 +19,14 @@ pub(crate) struct RecordBlock {
     pub(crate) body: Vec<u8>,
 }
 
+/// Blocks, newest first.
+#[derive(Debug)]
+pub(crate) struct BlockPage {
+    pub(crate) blocks: Vec<RecordBlock>,
+    /// Before what time the next page lies. None: there is none.
+    pub(crate) before: Option<i64>,
+}
+
 #[derive(sqlx::FromRow)]
 struct RawBlock {
     node: String,
@@ -43,7 +51,12 @@ macro_rules! select {
 const INSERT: &str = "INSERT INTO record_blocks
     (node, first_sequence, records, first_time, last_time, head_hash, body)
     VALUES ($1, $2, $3, $4, $5, $6, $7)";
-const LAST: &str = select!("WHERE node = $1 ORDER BY first_sequence DESC LIMIT 1");
+const LAST: &str =
+    select!("WHERE node = $1 AND first_sequence < $2 ORDER BY first_sequence DESC LIMIT 1");
+const LAST_NUMBER: &str = "SELECT MAX(first_sequence) FROM record_blocks
+    WHERE node = $1 AND first_sequence < $2";
+const BACK: &str = "SELECT MIN(first_sequence) FROM (SELECT first_sequence FROM record_blocks
+    WHERE node = $1 ORDER BY first_sequence DESC LIMIT $2) AS page";
 const FROM: &str =
     select!("WHERE node = $1 AND first_sequence >= $2 ORDER BY first_sequence LIMIT $3");
 // Down to the time of the last of `limit` blocks, so that blocks of one time are never torn apart.
@@ -87,21 +100,50 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    pub(crate) async fn last_record_block(&self, node: &str) -> Result<Option<RecordBlock>, Error> {
-        let raw = reading!(self, db => sqlx::query_as(LAST).bind(node).fetch_optional(db))?;
+    /// The last one that begins below a number.
+    pub(crate) async fn last_record_block(
+        &self,
+        node: &str,
+        below: u64,
+    ) -> Result<Option<RecordBlock>, Error> {
+        let below = signed(below);
+        let raw: Option<RawBlock> =
+            reading!(self, db => sqlx::query_as(LAST).bind(node).bind(below).fetch_optional(db))?;
         raw.map(from_raw).transpose()
+    }
+
+    /// Where it begins, whatever else its row says.
+    pub(crate) async fn last_sequence(&self, node: &str, below: u64) -> Result<Option<u64>, Error> {
+        let below = signed(below);
+        let last: Option<i64> = reading!(self, db => {
+            sqlx::query_scalar(LAST_NUMBER).bind(node).bind(below).fetch_one(db)
+        })?;
+        Ok(last.map(|last| u64::try_from(last).unwrap_or(0)))
+    }
+
+    /// Where the last few begin.
+    pub(crate) async fn sequence_back(
+        &self,
+        node: &str,
+        blocks: u32,
+    ) -> Result<Option<u64>, Error> {
+        let blocks = i64::from(blocks);
+        let first: Option<i64> =
+            reading!(self, db => sqlx::query_scalar(BACK).bind(node).bind(blocks).fetch_one(db))?;
+        Ok(first.map(|first| u64::try_from(first).unwrap_or(0)))
     }
 
     /// Newest first: the blocks whose last record is older than `before_time` (None: all). The next
     /// page is before the `last_time` of the last block of this one; a page is longer than `limit`
     /// where blocks share that time, so that none is skipped. A block in whose midst `before_time`
     /// falls is not among them: who looks for records adds the longest span that a block can have.
+    /// A row that contradicts the model is left out: whoever verifies the trail names it.
     pub(crate) async fn record_blocks_before(
         &self,
         node: Option<&str>,
         before_time: Option<i64>,
         limit: u32,
-    ) -> Result<Vec<RecordBlock>, Error> {
+    ) -> Result<BlockPage, Error> {
         let before = before_time.unwrap_or(i64::MAX);
         let limit = i64::from(limit);
         let raw: Vec<RawBlock> = match node {
@@ -112,7 +154,9 @@ impl Store {
                 sqlx::query_as(BEFORE_OF_NODE).bind(before).bind(limit).bind(node).fetch_all(db)
             })?,
         };
-        raw.into_iter().map(from_raw).collect()
+        let before = raw.last().map(|last| last.last_time);
+        let blocks = raw.into_iter().filter_map(|raw| from_raw(raw).ok()).collect();
+        Ok(BlockPage { blocks, before })
     }
 
     /// Oldest first, for verification: the blocks of a node that begin at a number or above it.

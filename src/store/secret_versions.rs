@@ -100,7 +100,7 @@ impl Store {
         // The secret's row first: it makes two rotations at once run one after the other.
         let found = changing!(
             &mut tx,
-            sqlx::query(NEW_VALUE).bind(fingerprint).bind(self.clock.unix_ms()).bind(id.as_str())
+            sqlx::query(NEW_VALUE).bind(fingerprint).bind(version.created_at).bind(id.as_str())
         )?;
         if found == 0 {
             return Ok(false);

@@ -169,8 +169,8 @@ impl Store {
                 .bind(secret.updated_at)
         )?;
         secret_versions::insert(&mut tx, version).await?;
-        self.count_wrap_in(&mut tx, secret.kek_id).await?;
-        Ok(tx.commit().await?)
+        let wrapped = self.count_wrap_in(&mut tx, secret.kek_id).await?;
+        self.commit_counted(tx, wrapped).await
     }
 
     pub(crate) async fn secret(&self, id: Uuid) -> Result<Option<StoredSecret>, Error> {

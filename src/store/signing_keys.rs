@@ -43,7 +43,7 @@ impl Store {
     /// not the active one any more.
     pub(crate) async fn insert_signing_key(&self, key: &SigningKeyRow) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        self.count_wrap_in(&mut tx, key.kek_id).await?;
+        let wrapped = self.count_wrap_in(&mut tx, key.kek_id).await?;
         changing!(
             &mut tx,
             sqlx::query(INSERT)
@@ -52,7 +52,7 @@ impl Store {
                 .bind(key.sealed.as_slice())
                 .bind(key.created_at)
         )?;
-        Ok(tx.commit().await?)
+        self.commit_counted(tx, wrapped).await
     }
 
     /// The same key under another key-encryption key. False if it hangs on `former` no more.
@@ -62,7 +62,7 @@ impl Store {
         former: Uuid,
     ) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
-        self.count_wrap_in(&mut tx, key.kek_id).await?;
+        let wrapped = self.count_wrap_in(&mut tx, key.kek_id).await?;
         let changed = changing!(
             &mut tx,
             sqlx::query(RESEAL)
@@ -71,7 +71,7 @@ impl Store {
                 .bind(key.number)
                 .bind(former.to_string())
         )?;
-        tx.commit().await?;
+        self.commit_counted(tx, wrapped).await?;
         Ok(changed > 0)
     }
 

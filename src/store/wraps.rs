@@ -19,6 +19,10 @@ pub(crate) const MOST_WRAPS: u64 = 1 << 31;
 #[derive(Clone, Default)]
 pub(super) struct Meters(Arc<RwLock<HashMap<Uuid, Meter>>>);
 
+/// A wrap that is counted once its transaction is committed.
+#[must_use]
+pub(super) struct Wrapped(Option<(Uuid, u64)>);
+
 #[derive(Clone, Default)]
 struct Meter {
     key: Option<Arc<Key>>,
@@ -79,8 +83,9 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// `Error::Stale` if the key is not active any more, `Error::Worn` if it has wrapped enough.
-    pub(super) async fn count_wrap_in(&self, tx: &mut Tx, kek_id: Uuid) -> Result<(), Error> {
+    /// `Error::Stale` if the key is not active any more, `Error::Worn` if it has wrapped enough. The
+    /// count goes with the commit.
+    pub(super) async fn count_wrap_in(&self, tx: &mut Tx, kek_id: Uuid) -> Result<Wrapped, Error> {
         let id = kek_id.to_string();
         if changing!(tx, sqlx::query(HOLD).bind(id.as_str()))? == 0 {
             return Err(Error::Stale);
@@ -95,13 +100,23 @@ impl Store {
         let wraps = wraps.saturating_add(1);
         let seal = meter.key.as_deref().map(|key| made(key, kek_id, wraps).to_vec()).or(seal);
         changing!(tx, sqlx::query(WRITE).bind(wraps).bind(seal).bind(id))?;
+        let is_sealed = meter.key.is_some();
+        Ok(Wrapped(u64::try_from(wraps).ok().filter(|_| is_sealed).map(|wraps| (kek_id, wraps))))
+    }
+
+    /// From here on the count has been this high, whatever somebody makes of its row.
+    pub(super) async fn commit_counted(&self, tx: Tx, wrapped: Wrapped) -> Result<(), Error> {
+        tx.commit().await?;
+        if let Some((id, wraps)) = wrapped.0 {
+            self.has_wrapped(id, wraps);
+        }
         Ok(())
     }
 
     /// The same for a list, which must be sealed whatever has become of the count.
-    pub(super) async fn count_list_in(&self, tx: &mut Tx, kek_id: Uuid) -> Result<(), Error> {
+    pub(super) async fn count_list_in(&self, tx: &mut Tx, kek_id: Uuid) -> Result<Wrapped, Error> {
         match self.count_wrap_in(tx, kek_id).await {
-            Err(Error::Stale | Error::Worn | Error::Miscounted { .. }) => Ok(()),
+            Err(Error::Stale | Error::Worn | Error::Miscounted { .. }) => Ok(Wrapped(None)),
             outcome => outcome,
         }
     }
@@ -118,8 +133,8 @@ impl Store {
     #[cfg(test)]
     pub(crate) async fn count_wrap(&self, kek_id: Uuid) -> Result<(), Error> {
         let mut tx = self.begin().await?;
-        self.count_wrap_in(&mut tx, kek_id).await?;
-        Ok(tx.commit().await?)
+        let wrapped = self.count_wrap_in(&mut tx, kek_id).await?;
+        self.commit_counted(tx, wrapped).await
     }
 }
 

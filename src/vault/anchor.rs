@@ -22,6 +22,8 @@ const JOURNAL: &str = "journal";
 const HEAD: &str = "sealgate-anchors 1";
 const DOUBT: &str = "doubt ";
 const WRAPS: &str = "wraps ";
+const MASTER: &str = "master ";
+const SIGNING: &str = "signing ";
 const END: &str = "end";
 
 pub(crate) struct Anchors {
@@ -47,6 +49,10 @@ struct Held {
     lists: BTreeMap<String, InventoryRow>,
     /// How often each key-encryption key had wrapped.
     wraps: BTreeMap<Uuid, u64>,
+    /// What rows that a passphrase opens said when they last opened, by their master key's id.
+    masters: BTreeMap<String, [u8; 32]>,
+    /// The highest number of a key that signs tokens.
+    signing: i64,
     /// What was taken as it stood for want of anything better, until somebody has looked.
     doubts: BTreeSet<String>,
 }
@@ -100,6 +106,11 @@ impl Anchors {
         self.is_whole
     }
 
+    /// Is there a folder for them?
+    pub(super) fn are_kept(&self) -> bool {
+        self.path.is_some()
+    }
+
     /// A node that was never here before takes the lists of the others as they stand.
     pub(super) fn are_new(&self) -> bool {
         self.is_new
@@ -110,11 +121,9 @@ impl Anchors {
         self.lock().held.doubts.iter().cloned().collect()
     }
 
-    /// Stands until somebody has looked.
-    pub(super) fn doubt(&self, sentence: &str) {
-        if self.path.is_some() {
-            self.lock().held.doubts.insert(one_line(sentence));
-        }
+    /// Stands until somebody has looked. False if it stood already, or nothing is kept.
+    pub(super) fn doubt(&self, sentence: &str) -> bool {
+        self.path.is_some() && self.lock().held.doubts.insert(one_line(sentence))
     }
 
     pub(super) fn of(&self, category: &str) -> Option<InventoryRow> {
@@ -139,9 +148,40 @@ impl Anchors {
         }
     }
 
+    /// Of each row that a passphrase opens, when it last opened.
+    pub(super) fn masters(&self) -> BTreeMap<String, [u8; 32]> {
+        self.lock().held.masters.clone()
+    }
+
+    /// These have just opened; written with the next `advance`.
+    pub(super) fn have_opened(&self, rows: Vec<(String, [u8; 32])>) {
+        if self.path.is_some() {
+            self.lock().held.masters = rows.into_iter().collect();
+        }
+    }
+
+    pub(super) fn signing_key(&self) -> i64 {
+        self.lock().held.signing
+    }
+
+    /// The last one stands, and that a later one did was told; written with the next `advance`.
+    /// False if it is known.
+    pub(super) fn sees_signing_key(&self, number: i64) -> bool {
+        let mut state = self.lock();
+        let is_new = self.path.is_some() && number != state.held.signing;
+        if is_new {
+            state.held.signing = number;
+        }
+        is_new
+    }
+
     /// Somebody has looked, and means what stands: the file stays until the next `advance`.
     pub(super) fn forget(&self) {
-        self.lock().held = Held::default();
+        let mut state = self.lock();
+        // A row of a master key is proved by its passphrase, and by nobody who looks at it.
+        let masters = std::mem::take(&mut state.held.masters);
+        let signing = state.held.signing;
+        state.held = Held { masters, signing, ..Held::default() };
     }
 
     /// Takes over what is newer. The transaction that wrote a list has ended before: after a crash
@@ -210,6 +250,12 @@ fn load(path: &Path, installation: Uuid) -> Result<Held, Unread> {
         } else if let Some(count) = line.strip_prefix(WRAPS) {
             let (id, wraps) = counted(count).ok_or_else(damaged)?;
             held.wraps.insert(id, wraps);
+        } else if let Some(number) = line.strip_prefix(SIGNING) {
+            held.signing = number.parse().map_err(|_| damaged())?;
+        } else if let Some(master) = line.strip_prefix(MASTER) {
+            let (digest, id) = master.split_once(' ').ok_or_else(damaged)?;
+            let digest = bytes(digest).and_then(|bytes| bytes.try_into().ok());
+            held.masters.insert(id.to_owned(), digest.ok_or_else(damaged)?);
         } else {
             let row = row(line).ok_or_else(damaged)?;
             held.lists.insert(row.category.clone(), row);
@@ -244,6 +290,14 @@ fn bytes(hex: &str) -> Option<Vec<u8>> {
     pairs.iter().map(byte).collect()
 }
 
+fn hex(bytes: &[u8]) -> String {
+    let mut hex = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        let _ = write!(hex, "{byte:02x}");
+    }
+    hex
+}
+
 fn text(installation: Uuid, held: &Held) -> String {
     let mut text = format!("{HEAD} {installation}\n");
     // Writing to a text cannot fail.
@@ -253,12 +307,15 @@ fn text(installation: Uuid, held: &Held) -> String {
     for (id, wraps) in &held.wraps {
         let _ = writeln!(text, "{WRAPS}{id} {wraps}");
     }
+    if held.signing > 0 {
+        let _ = writeln!(text, "{SIGNING}{}", held.signing);
+    }
+    for (id, digest) in &held.masters {
+        let _ = writeln!(text, "{MASTER}{} {}", hex(digest), one_line(id));
+    }
     for row in held.lists.values() {
-        let _ = write!(text, "{} {} ", row.epoch, row.kek_id);
-        for byte in &row.sealed {
-            let _ = write!(text, "{byte:02x}");
-        }
-        let _ = writeln!(text, " {}", row.category);
+        let (epoch, kek_id, sealed) = (row.epoch, row.kek_id, hex(&row.sealed));
+        let _ = writeln!(text, "{epoch} {kek_id} {sealed} {}", row.category);
     }
     text.push_str(END);
     text.push('\n');

@@ -119,7 +119,8 @@ impl Vault {
         let sealed =
             fields::seal(self.installation, &data_key, &secret, number, (&provider, fields))?;
         secret.fingerprint = fields::fingerprint(&inventory.fingerprint_key, id, fields);
-        let version = version_row(&secret, number, sealed, (self.clock.unix_ms(), by));
+        secret.updated_at = self.clock.unix_ms();
+        let version = version_row(&secret, number, sealed, (secret.updated_at, by));
         let mut versions = stored.versions;
         for former in &mut versions {
             if matches!(former.state, VersionState::Active | VersionState::Retiring) {

@@ -99,10 +99,13 @@ impl Vault {
 
     /// Rotates what is due, and rewraps where a rotation of ours has not been followed by it.
     async fn renew(&self, keks: &[KekRow], max_age_days: u32) -> Result<(), VaultError> {
-        let oldest = self.clock.unix_ms() - i64::from(max_age_days) * DAY_MS;
+        let now_ms = self.clock.unix_ms();
+        let oldest = now_ms - i64::from(max_age_days) * DAY_MS;
+        // A time that is still to come is nobody's doing, and holds no rotation off.
+        let is_old = |kek: &&KekRow| kek.since_ms() <= oldest || kek.since_ms() > now_ms + DAY_MS;
         let mut is_due = false;
         for kek in keks.iter().filter(|kek| kek.state == KekState::Active) {
-            if kek.created_at > oldest {
+            if !is_old(&kek) {
                 continue;
             }
             let why = "it has reached vault.kek_max_age_days";
@@ -120,9 +123,9 @@ impl Vault {
         }
         // Rotated, and killed before the job was stored: the old generation is still there.
         let left_over = keks.iter().filter(|kek| kek.state == KekState::Retired);
-        let left_over = left_over.filter(|kek| kek.created_at <= oldest);
+        let left_over = left_over.filter(is_old);
         if left_over.count() > 0 && !is_due {
-            let newest = keks.iter().map(|kek| kek.created_at).max().unwrap_or(0);
+            let newest = keks.iter().map(|kek| kek.since_ms().min(now_ms)).max().unwrap_or(0);
             let job = match self.store.latest_job().await {
                 // It ended, whatever else it says.
                 Err(store::Error::Contradiction { .. }) => None,

@@ -24,6 +24,26 @@ pub(super) fn miscounted(row: &KekRow) -> String {
     )
 }
 
+pub(super) fn misdated(row: &KekRow) -> String {
+    let KekRow { id, category, generation, .. } = row;
+    format!(
+        "the key-encryption key {id} (generation {generation} of category {category}) says of \
+         another day than the one on which it was made (column created_at): its row in the table \
+         keks was edited; it rotates by the day that its id says; run `sealgate kek rotate \
+         --category {category}`, then `sealgate kek rewrap`"
+    )
+}
+
+pub(super) fn in_capitals(row: &KekRow) -> String {
+    let KekRow { id, category, generation, .. } = row;
+    format!(
+        "the key-encryption key {id} (generation {generation} of category {category}) names its \
+         master key in other letters than Sealgate does (column master_id): its row in the table \
+         keks was edited; what hangs on it is served; run `sealgate kek rotate --category \
+         {category}`, then `sealgate kek rewrap`"
+    )
+}
+
 /// A category that has generations and no active one: no change of its secrets can be sealed.
 pub(super) fn inactive(rows: &[KekRow]) -> Vec<String> {
     let mut categories: Vec<&str> = rows.iter().map(|row| row.category.as_str()).collect();

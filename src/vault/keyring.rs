@@ -6,7 +6,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
-use uuid::Uuid;
+use uuid::{NoContext, Timestamp, Uuid};
 
 use super::kek_faults::{inactive, miscalled, miscounted};
 use super::{VaultError, crypto, remaster};
@@ -271,7 +271,8 @@ impl Keyring {
         (category, generation): (&str, u32),
     ) -> Result<KekRow, VaultError> {
         let key = Key::fill_with(crypto::fill_random)?;
-        let id = Uuid::now_v7();
+        let created_at = clock.unix_ms();
+        let id = id_of(created_at);
         let masters = self.masters();
         let wanted = remaster::under_way_to(store).await?;
         let wanted = wanted.unwrap_or_else(|| masters.active().id());
@@ -291,7 +292,7 @@ impl Keyring {
             master: master.id(),
             state: KekState::Active,
             wraps: 0,
-            created_at: clock.unix_ms(),
+            created_at,
         })
     }
 
@@ -376,6 +377,13 @@ impl Kek {
     pub(super) fn parent(&self) -> Parent<'_> {
         Parent { id: self.id.into_bytes(), key: &self.key }
     }
+}
+
+/// It says when the key was made, and is bound to it.
+fn id_of(now_ms: i64) -> Uuid {
+    let now_ms = u64::try_from(now_ms).unwrap_or(0);
+    let nanoseconds = u32::try_from(now_ms % 1000).unwrap_or(0) * 1_000_000;
+    Uuid::new_v7(Timestamp::from_unix(NoContext, now_ms / 1000, nanoseconds))
 }
 
 fn data_key_aad(installation: Uuid, kek: &Kek, provider: &str, secret_id: Uuid) -> Aad {

@@ -7,8 +7,11 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use super::anchor::Anchors;
+use super::kek_faults::{in_capitals, misdated};
 use super::keyring::Keyring;
+use super::masters::lost_master;
 use super::rows::row_key;
+use super::signing::signing_faults;
 use super::snapshot::Snapshot;
 use super::stock::Stock;
 use super::view::SecretView;
@@ -143,6 +146,14 @@ async fn findings(
     if let Some(key) = row_key(store, keyring, anchors).await? {
         findings.extend(store.unfit_client_keys(&key).await?);
     }
+    findings.extend(store.change_fault().await?);
+    findings.extend(store.turn_faults().await?);
+    let keks = store.keks().await?.rows;
+    let living = keks.iter().filter(|kek| !kek.is_gone());
+    findings.extend(living.filter(|kek| kek.is_misdated()).map(misdated));
+    findings.extend(store.capital_keks().await?.iter().map(in_capitals));
+    findings.extend(signing_faults(store, keyring, anchors).await?);
+    findings.extend(lost_master(store, anchors).await?.map(|fault| fault.to_string()));
     match store.running_job().await {
         Ok(_) => {}
         Err(fault @ crate::store::Error::Contradiction { .. }) => {

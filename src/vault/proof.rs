@@ -96,7 +96,11 @@ async fn lists(
             continue;
         };
         let of_it = secrets.iter().filter(|stored| stored.secret.category == row.category);
-        for stored in of_it.filter(|stored| inventory.judge(stored) != Verdict::AsLeft) {
+        let is_touched = |stored: &&StoredSecret| match inventory.judge(stored) {
+            Verdict::AsLeft | Verdict::AsLeftBefore => false,
+            Verdict::Differs | Verdict::Unlisted => true,
+        };
+        for stored in of_it.filter(is_touched) {
             let (name, provider) = (&stored.secret.name, &stored.secret.provider);
             faults.push(format!("secret {name} of {provider} is not as it was left"));
         }

@@ -69,6 +69,7 @@ impl Vault {
             unsealed.keyring.set_masters(masters);
             kms::unstage(place, &ground, &made).await;
         }
+        self.note_master_rows().await?;
         begun
     }
 

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::anchor::Anchors;
 use super::inventory::{Inventory, Verdict};
 use super::keyring::Keyring;
+use super::list_faults::{behind, closed, lost, stray, to_be_begun};
 use super::rows::CATEGORY as CLIENT_KEYS;
 use super::{Happening, Vault, VaultError};
 use crate::store::{InventoryRow, Listed, Loaded, Store, StoredSecret, Unreadable};
@@ -18,9 +19,13 @@ pub(super) struct Stock {
     pub(super) loaded: Loaded<StoredSecret, Box<Unreadable>>,
     pub(super) findings: Vec<String>,
     /// The lists by which rows are judged.
-    inventories: HashMap<String, Inventory>,
+    pub(super) inventories: HashMap<String, Inventory>,
     /// Categories whose list was put back so far that nothing can be told: their rows are closed.
     closed: BTreeSet<String>,
+    /// Those that have a key, legible or not, or a secret.
+    known: BTreeSet<String>,
+    /// Every key's row could be read: what has none there has none.
+    all_legible: bool,
     /// Categories without a list that says anything, each with what stands in its place.
     lost: Vec<(String, Option<i64>, String)>,
     /// The rows of the lists that were found in order.
@@ -63,6 +68,8 @@ impl Stock {
             findings: anchors.doubts(),
             inventories: HashMap::new(),
             closed: BTreeSet::new(),
+            known: BTreeSet::new(),
+            all_legible: false,
             lost: Vec::new(),
             sound: Vec::new(),
         };
@@ -76,6 +83,10 @@ impl Stock {
         categories.extend(kept.keys().map(String::as_str));
         let loaded = std::mem::take(&mut stock.loaded.rows);
         categories.extend(loaded.iter().map(|stored| &*stored.secret.category));
+        let of_keys = keks.iter().map(|kek| kek.category.clone());
+        let of_secrets = loaded.iter().map(|stored| stored.secret.category.clone());
+        stock.known = of_keys.chain(of_secrets).collect();
+        stock.all_legible = generations.contradictions.is_empty();
         // One that moves all the time is judged when it rests.
         for category in categories.into_iter().filter(|category| !moved.contains(*category)) {
             let list = lists.get(category).copied();
@@ -121,7 +132,7 @@ impl Stock {
             // Not judged now, or never: its category has no key that opens.
             None => !self.closed.contains(category),
             Some(inventory) => match inventory.judge(stored) {
-                Verdict::AsLeft => true,
+                Verdict::AsLeft | Verdict::AsLeftBefore => true,
                 Verdict::Differs | Verdict::Unlisted => false,
             },
         }
@@ -144,12 +155,21 @@ impl Stock {
 
     /// What a look alone says of the lists that are lost.
     pub(super) fn lost_lists(&self) -> impl Iterator<Item = String> {
-        self.lost.iter().map(|(category, _, what)| {
-            format!(
-                "the inventory of category {category} {what}; at the next start it is begun anew \
-                 from the rows that stand"
-            )
+        self.lost.iter().map(|(category, _, what)| match self.is_stray(category) {
+            true => stray(category),
+            false => to_be_begun(category, what),
         })
+    }
+
+    /// Is there nothing that its list could be of?
+    pub(super) fn is_stray(&self, category: &str) -> bool {
+        self.all_legible && !self.known.contains(category)
+    }
+
+    /// Lists that nobody can have written, with what guards their rows.
+    pub(super) fn strays(&self) -> impl Iterator<Item = &str> {
+        let lost = self.lost.iter().filter(|(_, mark, _)| mark.is_some());
+        lost.map(|(category, ..)| category.as_str()).filter(|category| self.is_stray(category))
     }
 
     pub(super) fn missing(&self) -> Vec<(Uuid, String)> {
@@ -167,10 +187,15 @@ impl Stock {
     fn adopt(&mut self, category: &str, what: &str, anew: Option<(Inventory, InventoryRow)>) {
         self.findings.push(lost(category, what));
         if let Some((inventory, row)) = anew {
-            self.inventories.insert(category.to_owned(), inventory);
-            self.marks.insert(category.to_owned(), i64::try_from(row.epoch).unwrap_or(i64::MAX));
-            self.sound.push(row);
+            self.take(category, inventory, row);
         }
+    }
+
+    /// Judges by this list from now on.
+    pub(super) fn take(&mut self, category: &str, inventory: Inventory, row: InventoryRow) {
+        self.inventories.insert(category.to_owned(), inventory);
+        self.marks.insert(category.to_owned(), i64::try_from(row.epoch).unwrap_or(i64::MAX));
+        self.sound.push(row);
     }
 
     fn name_the_missing(&mut self) {
@@ -192,10 +217,15 @@ impl Vault {
     pub(super) async fn take_stock(&self, keyring: &Keyring) -> Result<Stock, VaultError> {
         let mut stock = Stock::look(&self.store, keyring, &self.anchors).await?;
         for (category, mark, what) in std::mem::take(&mut stock.lost) {
+            if stock.is_stray(&category) {
+                stock.findings.push(stray(&category));
+                continue;
+            }
             let anew = self.begin_anew(keyring, &stock.loaded, (&category, mark)).await?;
             self.doubt(&category, &lost(&category, &what));
             stock.adopt(&category, &what, anew);
         }
+        self.bind_metadata(keyring, &mut stock).await?;
         self.take_counts().await?;
         // The house serves without it; what cannot be told later for want of it is in the papers.
         if let Err(fault) = self.anchors.advance(stock.sound()) {
@@ -229,7 +259,7 @@ impl Vault {
     /// Of client keys nothing is taken over, and each that waits has a line of its own.
     fn doubt(&self, category: &str, sentence: &str) {
         if category != CLIENT_KEYS {
-            self.anchors.doubt(sentence);
+            let _is_new = self.anchors.doubt(sentence);
         }
     }
 
@@ -239,6 +269,7 @@ impl Vault {
         let before = self.examine().await?;
         let changing = self.changing.lock().await;
         self.unsealed()?;
+        self.set_right().await?;
         self.anchors.forget();
         self.store.forget_wraps();
         self.reload_locked(&changing).await?;
@@ -365,35 +396,4 @@ pub(super) fn basis(
             Basis::Closed(format!("{what}, and this node's own copy does not open ({fault})"))
         }
     }
-}
-
-pub(super) fn lost(category: &str, what: &str) -> String {
-    if category == CLIENT_KEYS {
-        return format!(
-            "the list of category {category} {what}, and with it the key by which client keys are \
-             sealed; a new one was made, and no client key was taken over: each is refused until \
-             somebody has looked at it and says `sealgate client accept`"
-        );
-    }
-    format!(
-        "the inventory of category {category} {what}; it was begun anew from the rows that stand, \
-         so what was deleted or put back before cannot be told any more; look through `sealgate \
-         secret list`, then say with `sealgate secret accept` that what stands is meant"
-    )
-}
-
-fn behind(category: &str, what: &str) -> String {
-    format!(
-        "the inventory of category {category} {what}; its secrets are judged by this node's own copy \
-         (the file `anchors` in data_dir), and those that differ are closed. If the database was \
-         put back on purpose, run `sealgate secret accept`"
-    )
-}
-
-fn closed(category: &str, what: &str) -> String {
-    format!(
-        "the inventory of category {category} {what}; so none of its secrets can be told from an \
-         earlier one, and all are closed. Restore a backup with `sealgate backup restore`; \
-         if the database was put back on purpose, run `sealgate secret accept`"
-    )
 }

@@ -33,6 +33,8 @@ pub(crate) enum Bell {
     Waits(String),
     /// The house started sealed, or sealed itself; with the reason.
     Sealed(String),
+    /// The same, because somebody has changed the row of the master key.
+    Broken(String),
     /// By itself, because the holder of the master key is back; or by an administrator.
     Unsealed { by_itself: bool },
 }
@@ -64,6 +66,8 @@ enum Why {
     Passphrase,
     /// The holder of the master key does not answer, or refuses.
     Master,
+    /// The row of the master key is not as it was left.
+    Lost,
 }
 
 #[derive(Default)]
@@ -114,6 +118,7 @@ impl Warden {
     pub(crate) async fn start(&self) -> Result<(), VaultError> {
         let _turn = self.turn.lock().await;
         let Err(fault) = self.open(None).await else { return Ok(()) };
+        let fault = self.vault.explained(fault).await;
         let VaultError::Kms(kms) = &fault else { return Err(fault) };
         if !kms.is_awaited() {
             return Err(fault);
@@ -121,7 +126,12 @@ impl Warden {
         let told = fault.to_string();
         tracing::warn!(name: "vault.starts_sealed", %fault, "the vault starts sealed");
         let (why, bell) = if matches!(kms, KmsError::NeedsPassphrase) {
-            (Why::Passphrase, Bell::Waits(told))
+            match self.vault.lost_master().await {
+                Some(lost) => (Why::Passphrase, Bell::Broken(lost)),
+                None => (Why::Passphrase, Bell::Waits(told)),
+            }
+        } else if matches!(kms, KmsError::LostRow { .. }) {
+            (Why::Lost, Bell::Broken(told))
         } else {
             (Why::Master, Bell::Sealed(told))
         };
@@ -141,6 +151,10 @@ impl Warden {
                 Why::Master => {
                     "The vault is sealed: the holder of the master key does not answer, or refuses; \
                      the log says why."
+                }
+                Why::Lost => {
+                    "The vault is sealed: the row of its master key is not as it was left; \
+                     `sealgate doctor` says what to do."
                 }
             }),
         }
@@ -162,7 +176,7 @@ impl Warden {
             }
             Err(fault) => {
                 guesses.judge(&fault, self.clock.monotonic_ns());
-                Err(UnsealError::Vault(fault))
+                Err(UnsealError::Vault(self.vault.explained(fault).await))
             }
         }
     }
@@ -201,7 +215,9 @@ impl Warden {
             let (is_waiting, proved_ns) = match *self.standing() {
                 Standing::Open { proved_ns } => (false, proved_ns),
                 Standing::Sealed(Why::Master) => (true, 0),
-                Standing::Sealed(Why::Starting | Why::ByAdmin | Why::Passphrase) => continue,
+                Standing::Sealed(Why::Starting | Why::ByAdmin | Why::Passphrase | Why::Lost) => {
+                    continue;
+                }
             };
             if is_waiting {
                 pause = if self.try_again().await { LOOK_EVERY } else { longer(pause) };
@@ -266,6 +282,7 @@ impl Warden {
             None => Masters::of(kms::open(&self.settings, &ground, typed).await?),
         };
         self.vault.unseal(Arc::new(masters)).await?;
+        self.vault.note_master_rows().await?;
         self.vault.judge_client_keys().await;
         *self.standing() = Standing::Open { proved_ns: self.clock.monotonic_ns() };
         Ok(())

@@ -37,6 +37,8 @@ mod masters;
 #[cfg(test)]
 mod memory;
 #[cfg(test)]
+mod mended;
+#[cfg(test)]
 mod papers;
 #[cfg(test)]
 mod placements;
@@ -60,6 +62,8 @@ mod shared;
 mod standing;
 #[cfg(test)]
 mod streaming;
+#[cfg(test)]
+mod tampered;
 #[cfg(test)]
 mod tokens;
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::super::call::Call;
 use super::super::refused::Refused;
 use super::super::sent::Sent;
 use super::refusal_of;
+use crate::store;
 
 #[derive(Serialize, ToSchema)]
 pub(super) struct Integrity {
@@ -25,8 +26,19 @@ pub(super) struct Integrity {
 #[utoipa::path(get, path = "/api/v1/admin/integrity", tag = "Secrets",
     responses((status = 200, description = "What was found.", body = Integrity)))]
 pub(in super::super) async fn integrity(call: Call) -> Result<Answer, Refused> {
-    let findings = call.house.vault.examine().await.map_err(refusal_of)?;
+    let findings = look(&call).await?;
     Answer::ok(&Integrity { ok: findings.is_empty(), findings })
+}
+
+async fn look(call: &Call) -> Result<Vec<String>, Refused> {
+    let mut findings = call.house.vault.examine().await.map_err(refusal_of)?;
+    match call.house.ledger.examine().await {
+        Ok(found) => findings.extend(found),
+        // What is missing was named with the rest of the schema.
+        Err(store::Error::Lacking { .. }) if !findings.is_empty() => {}
+        Err(fault) => return Err(Refused::internal(fault)),
+    }
+    Ok(findings)
 }
 
 #[derive(Serialize, ToSchema)]
@@ -51,6 +63,6 @@ pub(in super::super) async fn accept(call: Call, sent: Sent) -> Result<Answer, R
         Err(fault) => return Err(act.refused(refusal_of(fault))),
     };
     act.done(200, Some(&json!({"settled": settled})));
-    let findings = call.house.vault.examine().await.map_err(refusal_of)?;
+    let findings = look(&call).await?;
     Answer::ok(&Accepted { settled, findings })
 }

@@ -97,9 +97,10 @@ fn format(faults: Option<&[FieldFault]>) -> Step {
     Step { name: "format", ok, detail, ms: 0 }
 }
 
-const BOUND: &str = "All by which it is chosen and opened is as Sealgate left it: id, provider, name, \
-     category, active, fingerprint, and every version's number, state, destinations and envelope. \
-     Owner, labels, dates and the end are not bound.";
+const BOUND: &str = "All that is stored of it is as Sealgate left it: id, provider, name, category, \
+     active, fingerprint, owner, labels, expires_at, created_at, created_by, updated_at, and every \
+     version's number, state, destinations, envelope, created_at and created_by; the data key is \
+     bound by itself. last_used_at of a version changes with use and is not bound.";
 const EDITED: &str = "Its rows are not as Sealgate left them.";
 const CLOSED: &str = "The stored secret does not open: its row was changed outside Sealgate.";
 const DISABLED: &str = "It is disabled, and no call is served with it; `sealgate secret set --active true` enables it.";

@@ -68,6 +68,8 @@ async fn a_bad_secret_is_refused_and_its_value_is_not_repeated() {
     assert!(got.faults()[0].starts_with("fields.api_key: "), "{}", got.text);
     let got = post(json!({"provider": "polygon", "fields": CANARY})).await.is(422);
     assert_eq!(got.faults(), ["fields: must be an object of texts"]);
+    let got = post(json!({"provider": "polygon", "fields": {"api_key": true}})).await.is(422);
+    assert_eq!(got.faults(), ["fields.api_key: must be a text"]);
     let got = post(json!({"provider": "polygon"})).await.is(422);
     assert_eq!(got.faults(), ["fields: is required"]);
     face.send("POST", SECRETS, &admin, polygon("ü")).await.is(422);

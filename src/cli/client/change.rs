@@ -147,7 +147,10 @@ pub(crate) fn pairs(option: &str, given: Vec<String>) -> Result<Map<String, Valu
             Ok((name.to_owned(), Value::String(value.to_owned())))
         }
         Some(_) | None => {
-            Err(Failure::usage(format!("{option} {text:?} has no =; write it as NAME=VALUE")))
+            // It may be a secret.
+            Err(Failure::usage(format!(
+                "{option} is written as NAME=VALUE; what stands there has no ="
+            )))
         }
     };
     given.into_iter().map(pair).collect()

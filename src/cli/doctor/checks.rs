@@ -53,10 +53,11 @@ const SANDBOX: &str = "sandbox";
 
 pub(super) async fn all(config: &Config, clock: &Clock) -> Vec<Check> {
     let running = link::answers(&config.socket).unwrap_or(false);
-    let master = master::check(config, clock).await;
-    // Without the master key nothing can be told, and that has its line.
-    let rows = match master.ok {
-        true => rows::check(config, clock, running).await,
+    let database = database(config, clock).await;
+    let master = master::check(config, clock, database.ok).await;
+    // What is wrong with the database as a whole has its line.
+    let rows = match database.ok {
+        true => rows::check(config, clock, (running, master.ok)).await,
         false => Vec::new(),
     };
     let mut checks = vec![
@@ -64,7 +65,7 @@ pub(super) async fn all(config: &Config, clock: &Clock) -> Vec<Check> {
         data_folder(&config.data_dir),
         master,
         memory(config),
-        database(config, clock).await,
+        database,
         server(config, running),
         port("proxy port", "proxy.listen", config.proxy.listen, running),
         port("admin port", "admin.listen", config.admin.listen, running),

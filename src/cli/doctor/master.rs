@@ -14,9 +14,19 @@ const NAME: &str = "master key";
 const COPY: &str = "bring it back from its safe copy";
 
 /// At its place, and the one that this database was made with.
-pub(super) async fn check(config: &Config, clock: &Clock) -> Check {
+pub(super) async fn check(config: &Config, clock: &Clock, has_database: bool) -> Check {
     let place = place(&config.kms).await;
-    if !place.ok || config.kms.needs_typing() || !database_stands(config) {
+    if !place.ok || !database_stands(config) {
+        return place;
+    }
+    if !has_database {
+        let remedy = "mend the database first, which has its own line";
+        return Check::note(NAME, format!("{}; not tried", place.detail), remedy);
+    }
+    if let Ok(Some(lost)) = app::lost_master_key(config, clock.clone()).await {
+        return Check::red(NAME, lost, "bring the installation back: `sealgate backup restore`");
+    }
+    if config.kms.needs_typing() {
         return place;
     }
     // Rows may hang on the former one until they are moved, and nobody is asked for it here.
@@ -124,6 +134,7 @@ fn remedy(fault: &KmsError) -> String {
         | KmsError::WeakPassphrase
         | KmsError::NoPassphraseHere
         | KmsError::NotSetUp
+        | KmsError::LostRow { .. }
         | KmsError::OtherMaster(_)
         | KmsError::Crypto(_)
         | KmsError::Store(_) => COPY,

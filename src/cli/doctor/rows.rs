@@ -16,8 +16,13 @@ const NAME: &str = "stored rows";
 /// More lines tell nobody more.
 const MOST: usize = 20;
 
-pub(super) async fn check(config: &Config, clock: &Clock, running: bool) -> Vec<Check> {
-    if !database_stands(config) {
+/// Without the master key nothing can be told of what is sealed, and that has its own line.
+pub(super) async fn check(
+    config: &Config,
+    clock: &Clock,
+    (running, has_keys): (bool, bool),
+) -> Vec<Check> {
+    if !database_stands(config) || running && !has_keys {
         return Vec::new();
     }
     if running {
@@ -30,15 +35,20 @@ pub(super) async fn check(config: &Config, clock: &Clock, running: bool) -> Vec<
             Err(failure) => vec![Check::red(NAME, failure.line(), LOG)],
         };
     }
-    if config.needs_typing() {
-        return vec![Check::green(
-            NAME,
-            "not looked at: that takes the passphrase; ask again while an \
-                                        unsealed server runs",
-        )];
+    let trail = match app::examine_trail(config, clock.clone()).await {
+        Ok(findings) => findings,
+        Err(fault) => vec![fault.to_string()],
+    };
+    if !has_keys || config.needs_typing() {
+        if !trail.is_empty() {
+            return told(&trail);
+        }
+        let why =
+            "not looked at: that takes the passphrase; ask again while an unsealed server runs";
+        return has_keys.then(|| Check::green(NAME, why)).into_iter().collect();
     }
     match app::examine(config, clock.clone()).await {
-        Ok(findings) => told(&findings),
+        Ok(findings) => told(&[findings, trail].concat()),
         Err(fault) => {
             vec![Check::red(NAME, fault.to_string(), "see the line; docs/troubleshooting.md")]
         }

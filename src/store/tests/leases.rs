@@ -30,4 +30,23 @@ async fn a_turn_is_one_nodes_until_it_is_done_given_up_or_not_renewed(bed: Bed) 
     assert!(!take(other, 11_201).await && take(other, 11_202).await, "due again after a while");
 }
 
+async fn a_time_that_is_still_to_come_holds_nobody_off(bed: Bed) {
+    let store = &bed.store;
+    let now_ms = NOW_MS;
+    for column in ["held_until", "done_at"] {
+        assert!(store.take_turn(Turn::Backup, "a", span(now_ms, 1000)).await.unwrap());
+        store.end_turn(Turn::Backup, "a", None).await.unwrap();
+        let far = format!("UPDATE leases SET {column} = 9000000000000000");
+        bed.tamper(Box::leak(far.into_boxed_str())).await;
+        assert_eq!(store.last_turn(Turn::Backup).await.unwrap(), None);
+        let faults = store.turn_faults().await.unwrap();
+        assert!(faults.len() == 1 && faults[0].contains("table leases"), "{faults:?}");
+        assert!(store.take_turn(Turn::Backup, "b", span(now_ms, 1000)).await.unwrap(), "{column}");
+        store.end_turn(Turn::Backup, "b", None).await.unwrap();
+        store.mend_turns().await.unwrap();
+        assert_eq!(store.turn_faults().await.unwrap(), [""; 0]);
+    }
+}
+
+on_both!(a_time_that_is_still_to_come_holds_nobody_off);
 on_both!(a_turn_is_one_nodes_until_it_is_done_given_up_or_not_renewed);

@@ -32,7 +32,7 @@ async fn a_passphrase_row_is_replaced_only_where_it_is_what_was_read(bed: Bed) {
     };
     assert!(!bed.store.replace_master_passphrase(&raised, &[7]).await.unwrap());
     assert!(bed.store.replace_master_passphrase(&raised, &first.wrapped).await.unwrap());
-    assert_eq!(bed.store.master_passphrases().await.unwrap(), [second, raised]);
+    assert_eq!(bed.store.master_passphrases().await.unwrap().rows, [second, raised]);
     assert!(bed.store.delete_master_passphrase("bb").await.unwrap());
     assert!(!bed.store.delete_master_passphrase("bb").await.unwrap());
 }

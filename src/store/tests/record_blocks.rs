@@ -21,7 +21,7 @@ fn block(node: &str, first_sequence: u64, last_time: i64) -> RecordBlock {
 async fn a_block_is_stored_once_with_its_touches(bed: Bed) {
     let key = stored(&bed.store, "busy", Role::User).await;
     let first = block("a", 0, 100);
-    assert_eq!(bed.store.last_record_block("a").await.unwrap(), None);
+    assert_eq!(bed.store.last_record_block("a", u64::MAX).await.unwrap(), None);
     bed.store
         .append_record_block(&first, Some(&counted(10, vec![touch(key.id, 100, 10)])))
         .await
@@ -36,7 +36,7 @@ async fn a_block_is_stored_once_with_its_touches(bed: Bed) {
 
     bed.store.append_record_block(&block("a", 10, 90), None).await.unwrap();
     bed.store.append_record_block(&block("b", 500, 110), None).await.unwrap();
-    let last = bed.store.last_record_block("a").await.unwrap();
+    let last = bed.store.last_record_block("a", u64::MAX).await.unwrap();
     assert_eq!(last, Some(block("a", 10, 90)), "by number, not by time");
     assert_eq!(bed.store.record_nodes().await.unwrap(), ["a", "b"]);
 }
@@ -49,7 +49,7 @@ async fn a_block_whose_touches_fail_is_not_stored(bed: Bed) {
         .append_record_block(&block("a", 0, 9), Some(&counted(10, vec![touch(key.id, 9, 1)])))
         .await;
     assert!(matches!(answer, Err(Error::Lacking { .. })), "{answer:?}");
-    assert_eq!(bed.store.last_record_block("a").await.unwrap(), None);
+    assert_eq!(bed.store.last_record_block("a", u64::MAX).await.unwrap(), None);
 }
 
 async fn of_one_block_stored_twice_at_once_one_counts(bed: Bed) {
@@ -85,8 +85,8 @@ async fn pages_go_back_in_time_and_skip_no_twin(bed: Bed) {
         bed.store.append_record_block(&block(node, number, time), None).await.unwrap();
     }
     let page = async |node, before, limit| {
-        let blocks = bed.store.record_blocks_before(node, before, limit).await.unwrap();
-        blocks.into_iter().map(|block| (block.node, block.last_time)).collect::<Vec<_>>()
+        let page = bed.store.record_blocks_before(node, before, limit).await.unwrap();
+        page.blocks.into_iter().map(|block| (block.node, block.last_time)).collect::<Vec<_>>()
     };
     let shown = |blocks: &[(&str, i64)]| {
         blocks.iter().map(|(node, time)| ((*node).to_owned(), *time)).collect::<Vec<_>>()
@@ -109,7 +109,7 @@ async fn a_block_that_contradicts_the_model_is_named(bed: Bed) {
         column: "records",
         fault: String::from("is -3, below zero"),
     };
-    assert_eq!(bed.store.last_record_block("a").await.unwrap_err(), expected);
+    assert_eq!(bed.store.last_record_block("a", u64::MAX).await.unwrap_err(), expected);
     assert_eq!(
         expected.to_string(),
         "The row a from 7 of table record_blocks contradicts the model: column records is -3, \

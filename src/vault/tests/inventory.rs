@@ -275,3 +275,38 @@ async fn a_row_whose_id_is_none_is_destroyed_by_what_stands_there() {
     assert!(house.vault.destroy(ids[1]).await.unwrap());
     assert_eq!(house.vault.examine().await.unwrap(), Vec::<String>::new());
 }
+
+#[tokio::test]
+async fn a_list_from_before_owners_and_dates_were_bound_binds_them_once() {
+    let (house, ids) = filled(&["spare", "default"]).await;
+    let keyring = house.vault.unsealed().unwrap().keyring.share();
+    let category = house.vault.show(ids[0]).await.unwrap().unwrap().category;
+    let mut list = house.vault.inventory(&keyring, &category).await.unwrap();
+    for stored in &house.store.secrets().await.unwrap().rows {
+        list.put_as_before(&stored.secret, &stored.versions);
+    }
+    let kek = keyring.known_active(&category).unwrap();
+    house.store.put_inventory(&list.next(&keyring, &kek).unwrap()).await.unwrap();
+    assert_eq!(house.vault.examine().await.unwrap(), Vec::<String>::new());
+    house.store.tamper("UPDATE secrets SET owner = 'before' WHERE name = 'spare'").await;
+    assert_eq!(house.vault.examine().await.unwrap(), Vec::<String>::new());
+    restarted(&house).await;
+    house.store.tamper("UPDATE secrets SET owner = 'after' WHERE name = 'default'").await;
+    let found = house.vault.examine().await.unwrap();
+    assert!(found.len() == 1 && found[0].contains("default"), "{found:?}");
+}
+
+#[tokio::test]
+async fn a_count_of_wraps_never_falls_below_what_was_committed() {
+    let (house, _) = filled(&["spare"]).await;
+    house.store.tamper("CREATE TABLE kept AS SELECT id, wraps, wraps_seal FROM keks").await;
+    let keks = house.store.keks().await.unwrap().rows;
+    let kek = keks.iter().find(|kek| kek.category == "market-data").unwrap();
+    house.store.count_wrap(kek.id).await.unwrap();
+    // No reload in between.
+    let back = "UPDATE keks SET wraps = (SELECT wraps FROM kept WHERE kept.id = keks.id),
+        wraps_seal = (SELECT wraps_seal FROM kept WHERE kept.id = keks.id)";
+    house.store.tamper(back).await;
+    let refused = house.store.count_wrap(kek.id).await;
+    assert!(matches!(refused, Err(crate::store::Error::Miscounted { .. })), "{refused:?}");
+}
