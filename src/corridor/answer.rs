@@ -135,9 +135,11 @@ pub(super) fn dress_refusal(answer: &mut Answer, refusal: &Refusal, figures: Opt
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let code = HeaderValue::from_static(refusal.reason.code());
     headers.insert(HeaderName::from_static("x-sealgate-error"), code);
+    if let Some(seconds) = refusal.retry_after_seconds() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     match (refusal.exceeded(), figures) {
         (Some(exceeded), _) => {
-            headers.insert(RETRY_AFTER, HeaderValue::from(exceeded.retry_after_seconds));
             let reset =
                 exceeded.reset_at_ms.map(|at| at.div_euclid(1000) + i64::from(at % 1000 > 0));
             let figures = Figures {

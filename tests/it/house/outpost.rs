@@ -153,7 +153,7 @@ impl Seen {
     }
 }
 
-fn identity(speaks: Speaks, wanted: Certificate) -> (String, tokio_rustls::TlsAcceptor) {
+pub(super) fn identity(speaks: Speaks, wanted: Certificate) -> (String, tokio_rustls::TlsAcceptor) {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
     let mut above = CertificateParams::default();
     above.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
