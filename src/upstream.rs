@@ -282,7 +282,7 @@ impl Upstream {
             Err(TimedOut) => {
                 let is_clients = progress.is_some_and(|progress| progress.waits());
                 if let (false, Some(line)) = (is_clients, lease.line()) {
-                    line.failed(&self.clock, &"it did not begin to answer in time");
+                    line.was_silent(&self.clock);
                 }
                 lease.give_up();
                 let refusal = fault::silent(provider, is_clients);

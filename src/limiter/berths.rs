@@ -29,9 +29,12 @@ impl Berths {
     /// the former places.
     pub(super) fn of(&self, provider: &Provider) -> Option<Arc<Places>> {
         let most = provider.max_concurrent?;
-        let known = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let known = known.get(&provider.id).filter(|places| places.most() == most).cloned();
+        let known = self.known(provider).filter(|places| places.most() == most);
         Some(known.unwrap_or_else(|| self.made(provider, most)))
+    }
+
+    fn known(&self, provider: &Provider) -> Option<Arc<Places>> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).get(&provider.id).cloned()
     }
 
     fn made(&self, provider: &Provider, most: usize) -> Arc<Places> {

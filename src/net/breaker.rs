@@ -81,11 +81,22 @@ impl Breaker {
     /// True if it opened just now. What was under way when it opened says nothing new: while it
     /// rests, only its probe counts.
     pub(crate) fn failed(&self, now_ns: u64, is_probe: bool) -> bool {
-        let was_open = !self.is_closed();
-        if was_open && !is_probe {
+        self.failed_up_to(u32::MAX, now_ns, is_probe)
+    }
+
+    /// It took the call and said nothing. That may be the call's doing, so the rest stays short:
+    /// whoever knows a call that hangs must not close the way for all.
+    pub(crate) fn was_silent(&self, now_ns: u64, is_probe: bool) -> bool {
+        self.failed_up_to(FAILURES_TO_OPEN, now_ns, is_probe)
+    }
+
+    fn failed_up_to(&self, most: u32, now_ns: u64, is_probe: bool) -> bool {
+        if !self.is_closed() && !is_probe {
             return false;
         }
-        let failures = self.failures.fetch_add(1, Ordering::AcqRel).saturating_add(1);
+        let count = |failures: u32| Some(failures.saturating_add(1).min(most.max(failures)));
+        let before = self.failures.fetch_update(Ordering::AcqRel, Ordering::Acquire, count);
+        let failures = before.ok().and_then(count).unwrap_or(most);
         if failures < FAILURES_TO_OPEN {
             return false;
         }
@@ -170,6 +181,18 @@ mod tests {
             assert!(!breaker.failed(now, true));
         }
         assert_eq!(breaker.openings(), 1);
+    }
+
+    #[test]
+    fn silence_opens_it_and_does_not_make_the_rests_longer() {
+        let breaker = Breaker::default();
+        let opened = (0..5).filter(|_| breaker.was_silent(0, false)).count();
+        assert_eq!(opened, 1);
+        for second in 1..20 {
+            assert_eq!(breaker.ask(second * SECOND), Try::Probe);
+            breaker.was_silent(second * SECOND, true);
+            assert_eq!(breaker.rest(second * SECOND), Some(FIRST_REST));
+        }
     }
 
     #[test]

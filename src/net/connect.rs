@@ -257,13 +257,26 @@ impl Line {
         }
     }
 
-    /// A call on it got no answer, for this reason.
+    /// Its connections are of no use, for this reason.
     pub(crate) fn failed(&self, clock: &Clock, cause: &impl std::fmt::Display) {
-        let Candidate { address, breaker, is_probe } = &self.candidate;
-        self.health.note(cause.to_string());
-        if breaker.failed(clock.monotonic_ns(), *is_probe) {
-            tracing::warn!(%address, %cause, "an address of a provider is left alone");
+        let Candidate { breaker, is_probe, .. } = &self.candidate;
+        let opens = breaker.failed(clock.monotonic_ns(), *is_probe);
+        self.note(opens, cause.to_string());
+    }
+
+    /// A call on it got no answer in time.
+    pub(crate) fn was_silent(&self, clock: &Clock) {
+        let Candidate { breaker, is_probe, .. } = &self.candidate;
+        let opens = breaker.was_silent(clock.monotonic_ns(), *is_probe);
+        self.note(opens, String::from("it did not begin to answer in time"));
+    }
+
+    fn note(&self, opens: bool, cause: String) {
+        if opens {
+            let address = self.candidate.address;
+            tracing::warn!(%address, cause, "an address of a provider is left alone");
         }
+        self.health.note(cause);
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::house::{Act, Channel, Client, Greeting, House, Plan, Wreck};
+use crate::house::{Act, Channel, Client, Greeting, House, Outpost, Plan, Speaks, Wreck};
 
 const SOON: Duration = Duration::from_secs(5);
 
@@ -314,5 +314,139 @@ async fn two_hundred_calls_at_once_are_all_answered_and_their_connections_kept()
     let (connections, _) = wreck.connections();
     assert!(connections <= 220, "{connections} connections");
     a_moment().await;
+    house.leave().await;
+}
+
+async fn in_line(calls: &mut Vec<tokio::task::JoinHandle<crate::house::Answer>>, client: &Client) {
+    let path = format!("/wreck/{}", calls.len());
+    calls.push(tokio::spawn(client.get(&path).send()));
+    tokio::time::sleep(Duration::from_millis(30)).await;
+}
+
+#[tokio::test]
+async fn a_greedy_client_waits_behind_himself_and_others_take_turns_with_him() {
+    let wreck = Wreck::open(|_, _| Act::Gated).await;
+    let house = house_with(&wreck, "max_concurrent = 1").await;
+    let (greedy, modest) = (house.client().await, house.client().await);
+    let mut calls = Vec::new();
+    for _ in 0..5 {
+        in_line(&mut calls, &greedy).await;
+    }
+    in_line(&mut calls, &modest).await;
+    // Another provider's calls wait for nobody.
+    assert_eq!(greedy.get("/acme/x").send().await.status, 200);
+    for served in 1..=calls.len() {
+        wreck.wait_for(served).await;
+        assert_eq!(wreck.lines().len(), served, "one at a time");
+        wreck.release(1);
+    }
+    for call in calls {
+        assert_eq!(call.await.unwrap().status, 200);
+    }
+    let order: Vec<String> = wreck.lines().iter().map(|line| line[5..6].to_owned()).collect();
+    assert_eq!(order, ["0", "1", "5", "2", "3", "4"]);
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn the_queue_before_a_provider_is_bounded_and_whoever_hangs_up_leaves_it_at_once() {
+    let wreck = Wreck::open(|_, _| Act::Gated).await;
+    let house = house_with(&wreck, "max_concurrent = 1\nmax_wait_seconds = 2").await;
+    let client = house.client().await;
+    let mut calls = Vec::new();
+    // One under way, and the eight that the shortest queue holds.
+    for _ in 0..9 {
+        in_line(&mut calls, &client).await;
+    }
+    let full = client.get("/wreck/full").send().await;
+    let body = full.is_refusal(503, "overloaded");
+    assert!(body["detail"].as_str().unwrap().contains("max_concurrent"), "{body}");
+    assert_eq!(full.header("retry-after"), Some("1"));
+    // Somebody hangs up: his place in the queue is free, and nobody is sent in his name.
+    let gone = calls.remove(1);
+    gone.abort();
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let next = tokio::spawn(client.get("/wreck/next").send());
+    tokio::time::sleep(Duration::from_millis(30)).await;
+    wreck.release(20);
+    for call in calls.into_iter().chain([next]) {
+        assert_eq!(call.await.unwrap().status, 200);
+    }
+    let lines = wreck.lines();
+    assert_eq!(
+        (lines.len(), lines.iter().any(|line| line.contains("/1 "))),
+        (9, false),
+        "{lines:?}"
+    );
+    let metrics = house.admin.get("/metrics").send().await.text();
+    assert!(metrics.contains("sealgate_calls_in_flight 0"), "{metrics}");
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn a_wait_for_a_provider_ends_after_its_time_and_none_is_allowed_where_it_is_zero() {
+    let wreck = Wreck::open(|_, _| Act::Gated).await;
+    let house = house_with(&wreck, "max_concurrent = 1\nmax_wait_seconds = 0").await;
+    let client = house.client_with(json!({"limit": 2})).await;
+    let held = tokio::spawn(client.get("/wreck/x").send());
+    wreck.wait_for(1).await;
+    client.get("/wreck/x").send().await.is_refusal(503, "overloaded");
+    wreck.release(2);
+    assert_eq!(held.await.unwrap().status, 200);
+    // What was refused was not counted.
+    assert_eq!(client.get("/wreck/x").send().await.status, 200);
+    client.get("/wreck/x").send().await.is_refusal(429, "rate_limited");
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn an_http2_connection_that_says_nothing_serves_nobody_else() {
+    let house = House::planned(Plan { speaks: Speaks::Http2, ..Plan::default() }).await;
+    // On one connection, so that one thread serves all of it.
+    let client = house.client().await.over_http2();
+    let silent = tokio::spawn(client.get("/acme/slow?ms=60000").send());
+    house.provider.wait_for(1).await;
+    assert_eq!(client.get("/acme/x").send().await.status, 200);
+    assert_eq!(house.provider.connections(), 1, "calls share it");
+    house.clock.advance(Duration::from_secs(61));
+    let answer = tokio::time::timeout(SOON, silent).await.expect("waits on").unwrap();
+    answer.is_refusal(504, "upstream_timeout");
+    assert_eq!(client.get("/acme/x").send().await.status, 200);
+    assert_eq!(house.provider.connections(), 2);
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn the_protocol_is_the_providers_setting_and_grpc_goes_over_http2_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let outpost = Outpost::open(Speaks::Both).await;
+    let pem = folder.path().join("outpost.pem");
+    std::fs::write(&pem, &outpost.ca_pem).unwrap();
+    let inject = "[{ at = \"header\", name = \"X-Wreck-Key\" }]";
+    let mut settings = String::new();
+    for choice in ["auto", "never", "always"] {
+        let entry = outpost.settings(choice, &pem, inject);
+        settings.push_str(&format!("{entry}http2 = \"{choice}\"\n"));
+    }
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let client = house.client().await;
+    let (h1, h2) = (http::Version::HTTP_11, http::Version::HTTP_2);
+    for (choice, post, get) in [("auto", h1, h2), ("never", h1, h1), ("always", h2, h2)] {
+        let fields = json!({"api_key": house.canary.plain()});
+        let secret = json!({"provider": choice, "fields": fields, "validate": false});
+        let added = house.admin.post("/api/v1/admin/secrets").json(&secret).send().await;
+        assert_eq!(added.status, 201, "{}", added.text());
+        let path = format!("/{choice}/x");
+        let posted = client.call(Method::POST, &path).body("x").send().await;
+        assert_eq!((posted.status, outpost.last().version), (200, post), "{choice}");
+        if choice != "never" {
+            // A kept HTTP/1.1 connection is no good for it.
+            let grpc = client.call(Method::POST, &path).header("content-type", "application/grpc");
+            assert_eq!(grpc.body("x").send().await.status, 200);
+            assert_eq!(outpost.last().version, h2, "{choice}");
+        }
+        assert_eq!(client.get(&path).send().await.status, 200);
+        assert_eq!(outpost.last().version, get, "{choice}");
+    }
     house.leave().await;
 }

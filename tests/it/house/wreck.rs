@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 
 use super::outpost::{Certificate, Speaks, identity};
@@ -20,6 +21,8 @@ pub(crate) enum Act {
     Answer,
     /// 200, and the connection is closed as announced.
     AnswerAndClose,
+    /// 200, once the test releases it.
+    Gated,
     /// The connection is closed without a word.
     Die,
     /// Nothing, for ever.
@@ -57,6 +60,7 @@ struct Stage {
     connections: Mutex<(u64, u64)>,
     greeting: Mutex<Greeting>,
     script: Mutex<Script>,
+    gate: Semaphore,
 }
 
 /// By the number of the connection and of the request on it, both from 1.
@@ -75,6 +79,7 @@ impl Wreck {
             connections: Mutex::default(),
             greeting: Mutex::new(Greeting::Tls),
             script: Mutex::new(Box::new(script)),
+            gate: Semaphore::new(0),
         });
         let accepting = tokio::spawn(accept(listener, acceptor, Arc::clone(&stage)));
         Self { address, ca_file, stage, _folder: folder, accepting }
@@ -97,6 +102,11 @@ impl Wreck {
 
     pub(crate) fn act(&self, script: impl Fn(u64, u64) -> Act + Send + 'static) {
         *self.stage.script.lock().unwrap_or_else(PoisonError::into_inner) = Box::new(script);
+    }
+
+    /// Lets so many gated answers go.
+    pub(crate) fn release(&self, answers: usize) {
+        self.stage.gate.add_permits(answers);
     }
 
     /// The request lines, oldest first.
@@ -171,8 +181,11 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, connection: u64,
             (*script)(connection, request)
         };
         stage.heads.lock().unwrap_or_else(PoisonError::into_inner).push(head);
+        if act == Act::Gated {
+            stage.gate.acquire().await.unwrap().forget();
+        }
         let said = match act {
-            Act::Answer => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            Act::Answer | Act::Gated => "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
             Act::AnswerAndClose => {
                 "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
             }
@@ -186,7 +199,7 @@ async fn serve(mut stream: impl AsyncRead + AsyncWrite + Unpin, connection: u64,
             return;
         }
         match act {
-            Act::Answer | Act::Refuse => {}
+            Act::Answer | Act::Gated | Act::Refuse => {}
             Act::Head | Act::Silence => std::future::pending().await,
             Act::AnswerAndClose | Act::Half | Act::Noise | Act::Die => {
                 let _ = stream.shutdown().await;
