@@ -49,6 +49,7 @@ use crate::roster::Roster;
 use crate::secret::SecretBytes;
 use crate::store::Store;
 use crate::telemetry::{self, Metrics};
+use crate::upstream::Origins;
 use crate::vault::{Vault, Warden};
 
 /// Which doors to open.
@@ -207,7 +208,8 @@ impl Rooms {
         mode: Mode,
         (lanes, sandbox, lock, [writer, tending], setup): Carried,
     ) -> Result<Running, StartError> {
-        let ways = Arc::new(Ways::open(&config, &self.catalogue.now(), sandbox.as_ref())?);
+        let ways =
+            Arc::new(Ways::open((&config, &self.clock), &self.catalogue.now(), sandbox.as_ref())?);
         let renew = ways::refresh(&ways, &self.catalogue, &self.vault);
         let (proxy, binding) = match mode {
             Mode::SocketOnly => (None, None),
@@ -231,7 +233,7 @@ impl Rooms {
         let network = binding.and_then(|mut binding| binding.take());
         let network = network.map(|(socket, tls)| Accepted::new(socket, tls)).transpose()?;
         let local = LocalSocket::bind(&config.socket)?;
-        let admin = Admin::new(self.admin_parts(&config, renew));
+        let admin = Admin::new(self.admin_parts(&config, renew, ways.origins()));
         let (stop_admin, stopped) = tokio::sync::oneshot::channel();
         let serving = admin.serve(Doors { network, local: Some(local) }, async {
             // A dropped sender means the house is gone, which is a stop too.
@@ -288,11 +290,17 @@ impl Rooms {
         Ok(Proxy::start(parts)?)
     }
 
-    fn admin_parts(&self, config: &Config, refresh: admin::Refresh) -> admin::Parts {
+    fn admin_parts(
+        &self,
+        config: &Config,
+        refresh: admin::Refresh,
+        origins: Arc<Origins>,
+    ) -> admin::Parts {
         let (metrics, ledger) = (self.metrics.clone(), self.ledger.clone());
         let limiter = Arc::clone(&self.limiter);
-        let vault = Arc::clone(&self.vault);
+        let (vault, ways) = (Arc::clone(&self.vault), Arc::clone(&origins));
         let figures = Arc::new(move || {
+            told::ways(&metrics, &ways);
             let (taken, _made) = ledger.fill();
             metrics.seats_in_use(taken);
             metrics.in_flight(u64::try_from(limiter.in_flight()).unwrap_or(u64::MAX));
@@ -305,7 +313,12 @@ impl Rooms {
             (self.store.clone(), self.warden.clone(), self.ledger.clone());
         let readiness: admin::Readiness = Arc::new(move || {
             let (store, warden, ledger) = (store.clone(), warden.clone(), ledger.clone());
-            Box::pin(async move { told::readiness(&store, &warden, &ledger).await })
+            let providers = told::providers(&origins);
+            Box::pin(async move {
+                let mut parts = told::readiness(&store, &warden, &ledger).await;
+                parts.push(providers);
+                parts
+            })
         });
         admin::Parts {
             settings: config.admin.clone(),

@@ -167,10 +167,16 @@ impl Corridor {
         };
         let (outbound, needles) = inject(head, body, &permit, opened)?;
         // Whoever was revoked while this call walked does not leave any more.
-        let may_leave = || check_standing(client.standing(&house.clock));
-        may_leave()?;
+        check_standing(client.standing(&house.clock))?;
         let now_ns = trace.forwarded();
-        let sent = self.upstream.send(outbound, now_ns, &may_leave).await;
+        let mut may_leave = |again| {
+            check_standing(client.standing(&house.clock))?;
+            if again {
+                trace.forwarded_again();
+            }
+            Ok(())
+        };
+        let sent = self.upstream.send(outbound, now_ns, &mut may_leave).await;
         trace.upstream_ended();
         let reply = sent?;
         let place = Whereabouts {

@@ -53,7 +53,7 @@ pub(crate) use self::look::{examine, owner_of};
 pub(crate) use self::open::{Error, Opening};
 pub(crate) use self::query::{Cursor, Filter, verify_stored};
 pub(crate) use self::record::{ActorKind, ActorRef, Begin, Kind, StoredRecord};
-pub(crate) use self::seat::Record;
+pub(crate) use self::seat::{BytesIn, Record};
 pub(crate) use self::tally::{Counting, Meter};
 
 #[derive(Clone, Debug)]

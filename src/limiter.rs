@@ -4,6 +4,8 @@
 //! Takes no lock that another caller's call can hold, unless calls wait in line.
 
 mod asked;
+mod berths;
+mod line;
 mod places;
 mod refusing;
 mod shared;
@@ -18,7 +20,8 @@ use std::time::Duration;
 use jiff::tz::TimeZone;
 
 use self::asked::{Asked, Within};
-use self::places::{Place, Places};
+use self::berths::{Berths, Stand};
+use self::places::Places;
 use self::shared::Shared;
 pub(crate) use self::shared::{
     Bell, Parts as SharedParts, Settings as SharedSettings, Tidings, is_url, look_at,
@@ -61,6 +64,7 @@ pub(crate) struct Limiter {
     store: Store,
     slots: Slots,
     places: Arc<Places>,
+    berths: Berths,
     /// Where nodes share the limits, windows and months are counted there, and nowhere else.
     shared: Option<Arc<Shared>>,
 }
@@ -70,7 +74,7 @@ pub(crate) struct Admission {
     figures: Option<Figures>,
     /// Where the key bounds its own calls under way.
     _turn: Option<Turn>,
-    _place: Place,
+    _stand: Stand,
 }
 
 struct Turn(Arc<Slot>);
@@ -114,7 +118,7 @@ impl Limiter {
         max_in_flight: usize,
     ) -> Self {
         let (slots, places) = (Slots::default(), Places::new(max_in_flight));
-        Self { settings, clock, store, slots, places, shared: None }
+        Self { settings, clock, store, slots, places, berths: Berths::default(), shared: None }
     }
 
     /// Counts the call, or says when the next one would be admitted. None where it must wait: as
@@ -130,8 +134,8 @@ impl Limiter {
             return Ok(None);
         }
         let asked = self.settings.asked(permit.client(), address);
-        match self.places.take() {
-            Some(place) => self.counted(&asked, place, now),
+        match self.stand(permit) {
+            Some(stand) => self.counted(&asked, stand, now),
             // Whoever has used up his quota is told so and need not wait for it.
             None => self.judged(&asked, now, Slot::look).map(|_| None),
         }
@@ -147,17 +151,17 @@ impl Limiter {
         Box::pin(async move {
             let asked = self.settings.asked(permit.client(), address);
             if let Some(shared) = self.shared.as_ref().filter(|_| self.settings.enabled) {
-                return self.admit_shared(shared, &asked).await;
+                return self.admit_shared(shared, permit, &asked).await;
             }
-            let mut place = Some(self.place_in_turn().await?);
+            let mut stand = Some(self.stand_in_turn(permit).await?);
             // A month may end between the asking and the counting; two do not.
             for _ in 0..3 {
                 self.learn_month(&asked).await?;
-                let Some(held) = place.take() else { break };
+                let Some(held) = stand.take() else { break };
                 if let Some(admission) = self.counted(&asked, held, self.clock.now())? {
                     return Ok(admission);
                 }
-                place = Some(self.place_in_turn().await?);
+                stand = Some(self.stand_in_turn(permit).await?);
             }
             Err(Refusal::new(Reason::Overloaded, "The month of this client key moves; try again."))
         })
@@ -247,15 +251,6 @@ impl Limiter {
         }
     }
 
-    async fn place_in_turn(&self) -> Result<Place, Refusal> {
-        let waited = Arc::clone(&self.places).wait().await;
-        waited.ok_or_else(|| {
-            let detail = "As many calls are under way as proxy.max_concurrent allows, and the \
-                          queue before them is too long; try again soon.";
-            Refusal::new(Reason::Overloaded, detail)
-        })
-    }
-
     /// What was used of this month before the house started.
     async fn learn_month(&self, asked: &Asked<'_>) -> Result<(), Refusal> {
         let now_ms = self.clock.unix_ms();
@@ -280,15 +275,15 @@ impl Limiter {
     fn counted(
         &self,
         asked: &Asked<'_>,
-        place: Place,
+        stand: Stand,
         now: Moment,
     ) -> Result<Option<Admission>, Refusal> {
         if !self.settings.enabled {
-            return Ok(Some(Admission { figures: None, _turn: None, _place: place }));
+            return Ok(Some(Admission { figures: None, _turn: None, _stand: stand }));
         }
         let Some(figures) = self.judged(asked, now, Slot::admit)? else { return Ok(None) };
         let turn = asked.limits.concurrent.and_then(|_| self.slots.held_by(asked.client)).map(Turn);
-        Ok(Some(Admission { figures: Some(figures), _turn: turn, _place: place }))
+        Ok(Some(Admission { figures: Some(figures), _turn: turn, _stand: stand }))
     }
 
     /// None where the month is not known.

@@ -4,11 +4,14 @@
 //! between the judgement and the connect.
 
 mod address;
+mod breaker;
 mod connect;
 mod deadline;
 mod drain;
 mod forwarded;
+mod health;
 mod listen;
+mod race;
 mod stream;
 mod tls;
 
@@ -18,10 +21,13 @@ use std::path::PathBuf;
 pub(crate) use tokio_rustls::TlsAcceptor;
 
 pub(crate) use self::address::is_private;
-pub(crate) use self::connect::{ConnectError, Connector, Destination};
-pub(crate) use self::deadline::{Deadlines, Patience};
+pub(crate) use self::connect::{
+    ConnectError, Connected, Connector, Destination, Line, whole_seconds,
+};
+pub(crate) use self::deadline::{Deadlines, Patience, TimedOut};
 pub(crate) use self::drain::Drain;
 pub(crate) use self::forwarded::caller;
+pub(crate) use self::health::Seen;
 pub(crate) use self::listen::{Accepted, Binding, ListenError, PeerStream};
 pub(crate) use self::stream::Stream;
 pub(crate) use self::tls::{ServerTls, TlsError, Trust, install_provider, server_tls};

@@ -47,6 +47,9 @@ pub(crate) struct Provider {
     /// The plan's limit; None where the provider names none.
     pub requests_per_minute: Option<u32>,
     pub timeouts: Timeouts,
+    pub http2: Http2,
+    /// Calls at once; None: no bound.
+    pub max_concurrent: Option<usize>,
     pub emulation: Option<Emulation>,
 }
 
@@ -83,6 +86,29 @@ pub(crate) struct Timeouts {
     pub idle: Duration,
     /// None: no bound on the whole.
     pub total: Option<Duration>,
+}
+
+/// Over which protocol calls go to a provider that speaks both.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Http2 {
+    /// HTTP/2 for calls without a body and for gRPC, as it costs less there.
+    #[default]
+    Auto,
+    Never,
+    /// Wherever the provider speaks it.
+    Always,
+}
+
+impl Http2 {
+    pub(crate) const ALL: [Self; 3] = [Self::Auto, Self::Never, Self::Always];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Never => "never",
+            Self::Always => "always",
+        }
+    }
 }
 
 /// Every provider of the house, by id, with the union of their credential slots.

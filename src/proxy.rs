@@ -84,6 +84,7 @@ impl Proxy {
                     let roster = Arc::clone(&house.roster);
                     tokio::spawn(deadlines.clone().tick(move || roster.endings()));
                     let upstream = Upstream::new(origins, deadlines, house.clock.clone());
+                    tokio::spawn(upstream.sweep());
                     let corridor = Arc::new(Corridor::new(house, lane, upstream));
                     match Accepted::new(socket, tls) {
                         Ok(listener) => worker(listener, corridor, drain, max_head_bytes).await,

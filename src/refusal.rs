@@ -139,6 +139,7 @@ pub(crate) struct Refusal {
 struct More {
     exceeded: Option<Exceeded>,
     fields: Vec<FieldFault>,
+    retry_after_seconds: Option<u64>,
 }
 
 impl Reason {
@@ -314,6 +315,25 @@ impl Refusal {
         let mut refusal = Self::new(Reason::RateLimited, detail);
         refusal.more = Some(Box::new(More { exceeded: Some(exceeded), ..More::default() }));
         refusal
+    }
+
+    /// From then on another try may pass.
+    #[must_use]
+    pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
+        self.more.get_or_insert_default().retry_after_seconds = Some(seconds);
+        self
+    }
+
+    /// In how many seconds a caller may try again, where that is known.
+    pub(crate) fn retry_after_seconds(&self) -> Option<u64> {
+        let more = self.more.as_deref();
+        let exceeded = more.and_then(|more| more.exceeded.as_ref());
+        match (more.and_then(|more| more.retry_after_seconds), exceeded) {
+            (Some(seconds), _) => Some(seconds),
+            (None, Some(exceeded)) => Some(exceeded.retry_after_seconds),
+            // A queue moves soon.
+            (None, None) => (self.reason == Reason::Overloaded).then_some(1),
+        }
     }
 
     #[must_use]

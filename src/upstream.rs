@@ -2,34 +2,44 @@
 //! One per thread, with its own connections; nothing here is shared between threads. Follows no
 //! redirect, tries again only what was never sent or may be sent twice.
 
+mod again;
+mod budget;
+mod fault;
 mod pool;
 mod reply;
 
 use std::collections::HashMap;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::task::Poll;
 use std::time::Duration;
 
-use http::uri::{Authority, PathAndQuery, Scheme};
-use http::{HeaderMap, Method, Request, Response, Uri, Version};
+use http::uri::{Authority, Scheme};
+use http::{HeaderMap, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 
-use self::pool::{Lease, Pool, Unsent};
+use self::again::{Again, Copy};
+use self::pool::{Lease, Pool, Taken, Unsent, Wish};
 pub(crate) use self::reply::{Reply, ReplyBody, ReplyFault};
 use crate::clock::Clock;
-use crate::inject::{BodyFault, Goal, Outbound, OutboundBody};
-use crate::net::{ConnectError, Connector, Deadlines, Destination, Trust};
-use crate::provider::{Catalogue, Host, Provider};
-use crate::refusal::{Reason, Refusal};
+use crate::inject::{Goal, Outbound, OutboundBody};
+use crate::ledger::BytesIn;
+use crate::net::{
+    ConnectError, Connector, Deadlines, Destination, Patience, Seen, TimedOut, Trust,
+};
+use crate::provider::{Catalogue, Host, Http2, Provider};
+use crate::refusal::Refusal;
 
-/// A pooled connection that lay idle this long may be closing at this moment: what is sent on it is
-/// kept, so that it can be sent again.
-const DOUBTFUL_AFTER: Duration = Duration::from_secs(1);
+/// Connections that nobody uses are looked through this often.
+const SWEEP_EVERY: Duration = Duration::from_secs(10);
 
 /// Every provider's way out, decided once at start.
 pub(crate) struct Origins {
     connector: Connector,
     /// Looked at when a connection is made; grows when the catalogue changes.
     destinations: RwLock<HashMap<Arc<str>, Destination>>,
+    again: Again,
 }
 
 /// One thread's way out.
@@ -37,19 +47,20 @@ pub(crate) struct Upstream {
     origins: Arc<Origins>,
     pool: Pool,
     deadlines: Deadlines,
+    clock: Clock,
 }
 
-/// What a second try needs.
-struct Again {
-    method: Method,
-    target: PathAndQuery,
-    headers: HeaderMap,
-}
+/// Asked before a call leaves once more than at first: on a connection that was waited for, or
+/// (true) a second time.
+pub(crate) type MayLeave<'a> = dyn FnMut(bool) -> Result<(), Refusal> + Send + 'a;
 
 /// Why a try failed, and what can be sent again.
 struct Failed {
     refusal: Refusal,
-    again: Option<Request<OutboundBody>>,
+    /// None of it was sent.
+    unsent: Option<Request<OutboundBody>>,
+    /// The connection died before it answered: what can be repeated may be.
+    died: bool,
 }
 
 impl Origins {
@@ -60,7 +71,8 @@ impl Origins {
         trust: &Trust,
         trusts: &HashMap<Arc<str>, Trust>,
     ) -> Self {
-        let origins = Self { connector, destinations: RwLock::default() };
+        let again = Again::default();
+        let origins = Self { connector, destinations: RwLock::default(), again };
         origins.take(catalogue, trust, trusts);
         origins
     }
@@ -73,8 +85,11 @@ impl Origins {
         trust: &Trust,
         trusts: &HashMap<Arc<str>, Trust>,
     ) {
+        // What is known of an address outlives a change of the entry.
+        let health = |host: &Host| self.of(&host.key).map(|known| known.health);
         let destination = |provider: &Provider, host: &Host| {
             let destination = Destination {
+                health: health(host).unwrap_or_default(),
                 host: host.base.host.clone(),
                 port: host.base.port,
                 tls: host.base.scheme.is_tls(),
@@ -84,9 +99,10 @@ impl Origins {
             };
             (Arc::clone(&host.key), destination)
         };
-        let destinations = catalogue
+        let destinations: Vec<(Arc<str>, Destination)> = catalogue
             .iter()
-            .flat_map(|provider| provider.hosts.iter().map(|host| destination(provider, host)));
+            .flat_map(|provider| provider.hosts.iter().map(|host| destination(provider, host)))
+            .collect();
         self.destinations.write().unwrap_or_else(PoisonError::into_inner).extend(destinations);
     }
 
@@ -99,6 +115,27 @@ impl Origins {
         Ok(())
     }
 
+    /// What is known of every address that was connected to.
+    pub(crate) fn addresses(&self) -> Vec<(String, Seen)> {
+        let destinations = self.destinations.read().unwrap_or_else(PoisonError::into_inner);
+        let mut seen: Vec<(String, Seen)> = Vec::new();
+        for (key, destination) in destinations.iter() {
+            let provider = key.split(' ').next().unwrap_or_default();
+            seen.extend(
+                destination.health.seen().into_iter().map(|one| (provider.to_owned(), one)),
+            );
+        }
+        seen.sort_unstable_by(|(one, a), (other, b)| (one, a.address).cmp(&(other, b.address)));
+        // Two ways to one address may stand beside each other while an entry changes.
+        seen.dedup_by(|(one, a), (other, b)| (one, a.address) == (other, b.address));
+        seen
+    }
+
+    /// How many calls were sent a second time, and how many were not because too many had been.
+    pub(crate) fn second_tries(&self) -> (u64, u64) {
+        self.again.counts()
+    }
+
     fn of(&self, key: &Arc<str>) -> Option<Destination> {
         self.destinations.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
     }
@@ -106,8 +143,8 @@ impl Origins {
 
 impl Upstream {
     pub(crate) fn new(origins: Arc<Origins>, deadlines: Deadlines, clock: Clock) -> Self {
-        let pool = Pool::new(clock);
-        Self { origins, pool, deadlines }
+        let pool = Pool::new(clock.clone());
+        Self { origins, pool, deadlines, clock }
     }
 
     /// Closes what lies idle; a connection that serves a call is not here.
@@ -115,34 +152,73 @@ impl Upstream {
         self.pool.clear();
     }
 
-    /// The provider's answer, whatever its status. `may_leave` is asked again once a connection was
-    /// waited for.
+    /// Closes what has been idle for long. Never ends; spawned once per thread.
+    pub(crate) fn sweep(&self) -> impl Future<Output = ()> + use<> {
+        let pool = self.pool.clone();
+        async move {
+            loop {
+                tokio::time::sleep(SWEEP_EVERY).await;
+                pool.sweep();
+            }
+        }
+    }
+
+    /// The provider's answer, whatever its status.
     pub(crate) async fn send(
         &self,
         outbound: Outbound,
         now_ns: u64,
-        may_leave: &(dyn Fn() -> Result<(), Refusal> + Sync),
+        may_leave: &mut MayLeave<'_>,
     ) -> Result<Reply, Refusal> {
-        let (goal, mut request) = outbound.into_parts();
-        let wants_h2 = request.body().is_empty() || is_grpc(request.headers());
-        let Some((mut lease, age)) = self.pool.take(&goal.host().key, wants_h2, now_ns) else {
-            // Boxed, like the second try: what is rare must not swell every call.
-            return Box::pin(self.send_afresh(&goal, request, wants_h2, may_leave)).await;
+        let (goal, request) = outbound.into_parts();
+        let Some(total) = goal.provider().timeouts.total else {
+            return self.send_within(&goal, request, (now_ns, None), may_leave).await;
         };
-        let again = if age >= DOUBTFUL_AFTER { Again::of(&request) } else { None };
+        let end_ns = now_ns.saturating_add(u64::try_from(total.as_nanos()).unwrap_or(u64::MAX));
+        // Boxed: few providers have a bound on the whole.
+        let sending = Box::pin(self.send_within(&goal, request, (now_ns, Some(end_ns)), may_leave));
+        let sent = self.deadlines.within(total, sending).await;
+        sent.unwrap_or_else(|_timed_out| Err(fault::too_long(goal.provider())))
+    }
+
+    async fn send_within(
+        &self,
+        goal: &Goal,
+        mut request: Request<OutboundBody>,
+        (now_ns, end_ns): (u64, Option<u64>),
+        may_leave: &mut MayLeave<'_>,
+    ) -> Result<Reply, Refusal> {
+        let wish = wish(goal.provider(), &request);
+        let key = &goal.host().key;
+        let Some(Taken { mut lease, is_doubtful }) = self.pool.take(key, wish, now_ns) else {
+            // Boxed, like the second try: what is rare must not swell every call.
+            return Box::pin(self.send_afresh(goal, request, (wish, end_ns), may_leave)).await;
+        };
+        let copy = if is_doubtful { Copy::of(&request) } else { None };
         if lease.is_h2() {
-            for_h2(&goal, &mut request)?;
+            for_h2(goal, &mut request)?;
         }
+        let progress = request.body().progress();
         let sending = lease.send(request);
-        let failed = match self.sent(&goal, lease, sending).await {
+        let failed = match self.sent(goal, (lease, false), sending, (progress, end_ns)).await {
             Ok(reply) => return Ok(reply),
             Err(failed) => failed,
         };
-        // A connection that had served before is doubted; a fresh one would have failed for good.
-        let Some(request) = failed.again.or_else(|| again.map(Again::request)) else {
-            return Err(failed.refusal);
-        };
-        Box::pin(self.send_afresh(&goal, request, wants_h2, may_leave)).await
+        Box::pin(async move {
+            // A connection that had served before may have been closed meanwhile: that says nothing
+            // against the provider.
+            if failed.died || failed.unsent.is_some() {
+                self.pool.doubt(key);
+            }
+            let copy = copy.filter(|_| failed.died).map(Copy::request);
+            let Some(request) = failed.unsent.or(copy) else { return Err(failed.refusal) };
+            if !self.origins.again.may(&self.pool, key) {
+                return Err(failed.refusal);
+            }
+            may_leave(true)?;
+            self.send_afresh(goal, request, (wish, end_ns), may_leave).await
+        })
+        .await
     }
 
     /// On a connection that nobody has used.
@@ -150,84 +226,101 @@ impl Upstream {
         &self,
         goal: &Goal,
         mut request: Request<OutboundBody>,
-        wants_h2: bool,
-        may_leave: &(dyn Fn() -> Result<(), Refusal> + Sync),
+        (wish, end_ns): (Wish, Option<u64>),
+        may_leave: &mut MayLeave<'_>,
     ) -> Result<Reply, Refusal> {
-        let mut lease = self.connect(goal, wants_h2).await?;
-        may_leave()?;
+        let mut lease = self.connect(goal, wish).await?;
+        may_leave(false)?;
         if lease.is_h2() {
             for_h2(goal, &mut request)?;
         }
+        let progress = request.body().progress();
         let sending = lease.send(request);
-        self.sent(goal, lease, sending).await.map_err(|failed| failed.refusal)
+        let sent = self.sent(goal, (lease, true), sending, (progress, end_ns)).await;
+        sent.map_err(|failed| failed.refusal)
     }
 
-    async fn connect(&self, goal: &Goal, wants_h2: bool) -> Result<Lease, Refusal> {
+    async fn connect(&self, goal: &Goal, wish: Wish) -> Result<Lease, Refusal> {
         let provider = goal.provider();
         let key = &goal.host().key;
         let Some(destination) = self.origins.of(key) else {
-            return Err(unreachable(provider, "it is not configured"));
+            return Err(fault::unreachable(provider, "it is not configured"));
         };
-        let connecting = self.origins.connector.connect(&destination, wants_h2);
-        let stream = connecting.await.map_err(|fault| match fault {
-            ConnectError::TimedOut => {
-                let detail = format!("{} did not accept a connection in time.", provider.title);
-                Refusal::new(Reason::UpstreamTimeout, detail)
-            }
-            ConnectError::Unresolved(_)
-            | ConnectError::Forbidden
-            | ConnectError::Unreachable(_)
-            | ConnectError::Tls(_) => unreachable(provider, &fault.to_string()),
-        })?;
-        let lease = self.pool.adopt(key, stream).await;
-        lease.map_err(|fault| unreachable(provider, &fault.to_string()))
+        let connecting = self.origins.connector.connect(&destination, wish != Wish::H1);
+        let connected = connecting.await.map_err(|cause| fault::unconnected(provider, &cause))?;
+        let lease = self.pool.adopt(key, (connected, wish)).await;
+        lease.map_err(|cause| fault::unreachable(provider, &cause.to_string()))
     }
 
     /// Awaits what was handed over before: what is awaited holds nothing of the request.
     async fn sent(
         &self,
         goal: &Goal,
-        mut lease: Lease,
+        (mut lease, is_fresh): (Lease, bool),
         sending: impl Future<Output = Result<Response<Incoming>, Unsent>>,
+        (progress, end_ns): (Option<Arc<BytesIn>>, Option<u64>),
     ) -> Result<Reply, Failed> {
         let provider = goal.provider();
-        match self.deadlines.within(provider.timeouts.first_byte, sending).await {
+        let first_byte = self.deadlines.patience(provider.timeouts.first_byte);
+        match within(first_byte, progress.as_deref(), sending).await {
             Ok(Ok(response)) => {
-                let patience = self.deadlines.patience(provider.timeouts.idle);
+                if let Some(line) = lease.line() {
+                    line.answered();
+                }
+                let patience = self.deadlines.patience(provider.timeouts.idle).until(end_ns);
                 Ok(Reply::new(response, lease, patience))
             }
-            Ok(Err((fault, unsent))) => {
+            Ok(Err((cause, unsent))) => {
+                let refusal = fault::broken(provider, &cause);
+                let died = unsent.is_none() && fault::is_death(&cause);
+                if let (true, true, Some(line)) = (is_fresh, died, lease.line()) {
+                    line.failed(&self.clock, &"the connection broke before it answered");
+                }
                 lease.discard();
-                Err(Failed { refusal: broken(provider, &fault), again: unsent.map(for_h1) })
+                Err(Failed { refusal, unsent: unsent.map(for_h1), died })
             }
-            Err(_timed_out) => {
-                lease.discard();
-                let detail = format!("{} did not begin to answer in time.", provider.title);
-                Err(Failed { refusal: Refusal::new(Reason::UpstreamTimeout, detail), again: None })
+            Err(TimedOut) => {
+                let is_clients = progress.is_some_and(|progress| progress.waits());
+                if let (false, Some(line)) = (is_clients, lease.line()) {
+                    line.was_silent(&self.clock);
+                }
+                lease.give_up();
+                let refusal = fault::silent(provider, is_clients);
+                Err(Failed { refusal, unsent: None, died: false })
             }
         }
     }
 }
 
-impl Again {
-    /// Only a call without a body whose method may be repeated.
-    fn of(request: &Request<OutboundBody>) -> Option<Self> {
-        if !request.body().is_empty() || !request.method().is_idempotent() {
-            return None;
+/// As long as the request's body moves, the answer is not late.
+async fn within<F: Future>(
+    mut patience: Patience,
+    progress: Option<&BytesIn>,
+    sending: F,
+) -> Result<F::Output, TimedOut> {
+    let mut sending = pin!(sending);
+    let mut sent = 0;
+    poll_fn(|context| {
+        if let Poll::Ready(output) = sending.as_mut().poll(context) {
+            return Poll::Ready(Ok(output));
         }
-        Some(Self {
-            method: request.method().clone(),
-            target: request.uri().path_and_query()?.clone(),
-            headers: request.headers().clone(),
-        })
-    }
+        let count = progress.map_or(0, BytesIn::count);
+        if std::mem::replace(&mut sent, count) != count {
+            patience.renew();
+        }
+        if patience.is_over(context) { Poll::Ready(Err(TimedOut)) } else { Poll::Pending }
+    })
+    .await
+}
 
-    fn request(self) -> Request<OutboundBody> {
-        let mut request = Request::new(OutboundBody::Empty);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = Uri::from(self.target);
-        *request.headers_mut() = self.headers;
-        request
+/// HTTP/2 where it is cheaper, and where nothing else will do.
+fn wish(provider: &Provider, request: &Request<OutboundBody>) -> Wish {
+    match provider.http2 {
+        Http2::Never => Wish::H1,
+        Http2::Always => Wish::H2,
+        Http2::Auto if is_grpc(request.headers()) => Wish::H2,
+        Http2::Auto if request.body().is_empty() => Wish::Either,
+        Http2::Auto => Wish::H1,
     }
 }
 
@@ -260,49 +353,4 @@ fn for_h1(mut request: Request<OutboundBody>) -> Request<OutboundBody> {
     *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
     *request.version_mut() = Version::HTTP_11;
     request
-}
-
-fn unreachable(provider: &Provider, cause: &str) -> Refusal {
-    tracing::warn!(provider = %provider.id, cause, "a provider cannot be reached");
-    let detail = format!("{} cannot be reached: {cause}.", provider.title);
-    Refusal::new(Reason::UpstreamUnreachable, detail)
-}
-
-/// hyper's errors name no header and no body; still, the public sentence is our own.
-fn broken(provider: &Provider, fault: &hyper::Error) -> Refusal {
-    tracing::warn!(provider = %provider.id, cause = %Chain(fault), "a call to a provider failed");
-    let source =
-        std::error::Error::source(fault).and_then(|cause| cause.downcast_ref::<BodyFault>());
-    match source {
-        Some(BodyFault::TooLarge) => {
-            let detail = "The request's body is larger than proxy.max_body_bytes allows.";
-            return Refusal::new(Reason::TooLarge, detail).closing();
-        }
-        Some(BodyFault::Client(_)) => {
-            let detail = "The request's body broke off, or its framing is wrong.";
-            return Refusal::bad_request(detail).closing();
-        }
-        None => {}
-    }
-    if fault.is_parse() {
-        let detail = format!("{} gave an answer that is no HTTP.", provider.title);
-        return Refusal::new(Reason::UpstreamInvalid, detail);
-    }
-    let detail = format!("The connection to {} broke before it answered.", provider.title);
-    Refusal::new(Reason::UpstreamUnreachable, detail)
-}
-
-/// An error with its sources, in one line.
-struct Chain<'a>(&'a hyper::Error);
-
-impl std::fmt::Display for Chain<'_> {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.0.fmt(formatter)?;
-        let mut source = std::error::Error::source(self.0);
-        while let Some(cause) = source {
-            write!(formatter, ": {cause}")?;
-            source = cause.source();
-        }
-        Ok(())
-    }
 }

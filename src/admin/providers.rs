@@ -65,6 +65,11 @@ struct ProviderView {
     pool: bool,
     /// 0: as the provider says in its answers, or none.
     requests_per_minute: u32,
+    /// Calls at once; 0: no bound.
+    max_concurrent: usize,
+    /// `auto`, `never`, `always`.
+    #[schema(value_type = String, example = "auto")]
+    http2: &'static str,
     timeouts: TimeoutsView,
     /// Where callers of the proxy may present their key, beside the usual places.
     slots: SlotsView,
@@ -208,6 +213,8 @@ impl ProviderView {
             max_wait_seconds: provider.max_wait.as_secs(),
             pool: provider.pool,
             requests_per_minute: provider.requests_per_minute.unwrap_or(0),
+            max_concurrent: provider.max_concurrent.unwrap_or(0),
+            http2: provider.http2.as_str(),
             timeouts: TimeoutsView {
                 connect_seconds: timeouts.connect.as_secs(),
                 first_byte_seconds: timeouts.first_byte.as_secs(),

@@ -43,6 +43,8 @@ pub(super) struct Record {
     bytes_out: u64,
     duration_ms: f64,
     upstream_ms: f64,
+    /// How often the call was sent to the provider again.
+    retries: u8,
     node: String,
     /// The place in its node's chain.
     sequence: u64,
@@ -99,6 +101,7 @@ impl Record {
             bytes_out: record.bytes_out,
             duration_ms: milliseconds(record.duration_ns),
             upstream_ms: milliseconds(record.upstream_ns),
+            retries: record.retries,
             node: record.node,
             sequence: record.sequence,
             end: record.end.as_str(),

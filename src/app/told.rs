@@ -4,8 +4,10 @@
 
 use crate::admin::Part;
 use crate::ledger::{Kind, Ledger, Meter};
+use crate::net::Seen;
 use crate::store::Store;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Address, Metrics};
+use crate::upstream::Origins;
 use crate::vault::Warden;
 
 pub(super) async fn readiness(store: &Store, warden: &Warden, ledger: &Ledger) -> Vec<Part> {
@@ -24,6 +26,31 @@ pub(super) async fn readiness(store: &Store, warden: &Warden, ledger: &Ledger) -
             "Records wait in the journal because the database does not take them.",
         ),
     ]
+}
+
+/// Which providers are left alone, in part or as a whole. The house is ready all the same: it is
+/// not at fault, and another node would fare no better.
+pub(super) fn providers(origins: &Origins) -> Part {
+    let resting = origins.addresses().into_iter().filter(|(_, seen)| seen.is_open);
+    let mut resting: Vec<String> = resting.map(|(provider, _)| provider).collect();
+    resting.dedup();
+    let detail = (!resting.is_empty()).then(|| {
+        let names = resting.join(", ");
+        format!("Left alone for a while, in part or as a whole, because calls failed: {names}.")
+    });
+    Part { name: "providers", ready: true, detail }
+}
+
+/// The figures of the way out.
+pub(super) fn ways(metrics: &Metrics, origins: &Origins) {
+    let address = |(provider, seen): (String, Seen)| Address {
+        provider,
+        address: seen.address.to_string(),
+        is_resting: seen.is_open,
+        rests: seen.openings,
+    };
+    let addresses = origins.addresses().into_iter().map(address).collect();
+    metrics.upstream().set(addresses, origins.second_tries());
 }
 
 /// What the ledger's writer has counted goes to the metrics.

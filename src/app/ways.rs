@@ -8,6 +8,7 @@ use std::sync::Arc;
 use super::{StartError, sandbox};
 use crate::admin::Refresh;
 use crate::catalogue::InForce;
+use crate::clock::Clock;
 use crate::config::Config;
 use crate::net::{self, Connector, TlsError, Trust};
 use crate::provider::Catalogue;
@@ -25,7 +26,7 @@ pub(super) struct Ways {
 impl Ways {
     /// An authority that the settings name and that cannot be read keeps the house from starting.
     pub(super) fn open(
-        config: &Config,
+        (config, clock): (&Config, &Clock),
         catalogue: &Catalogue,
         sandbox: Option<&sandbox::Sandbox>,
     ) -> Result<Self, StartError> {
@@ -40,7 +41,8 @@ impl Ways {
             }
             tracing::error!(%provider, %fault, "a provider's authority cannot be read");
         }
-        let connector = Connector { allow_private_networks: config.egress.allow_private_networks };
+        let allows_private = config.egress.allow_private_networks;
+        let connector = Connector::new(allows_private, clock.clone());
         let origins = Origins::new(connector, catalogue, &Trust::new(&shared)?, &trusts);
         Ok(Self { shared, sandbox, origins: Arc::new(origins) })
     }
@@ -106,7 +108,7 @@ pub(crate) async fn reach(
 ) -> Result<Vec<(String, Option<String>)>, StartError> {
     net::install_provider();
     let catalogue = Catalogue::build(&config.providers)?;
-    let origins = Ways::open(config, &catalogue, None)?.origins();
+    let origins = Ways::open((config, &Clock::system()), &catalogue, None)?.origins();
     let mut reached = Vec::with_capacity(providers.len());
     for provider in providers {
         if let Some(known) = catalogue.get(provider) {

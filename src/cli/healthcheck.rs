@@ -48,18 +48,21 @@ async fn ask(config: &Config) -> Result<(), Failure> {
             "not ready: the server on {place} does not answer: {why}; see its log"
         ))
     };
+    let (status, body) = readiness(config).await.map_err(fault)?;
+    judge(status, &body).map_err(|why| Failure::new(format!("not ready: {why}")))
+}
+
+/// What the server on this data folder says of itself.
+pub(super) async fn readiness(config: &Config) -> reqwest::Result<(u16, Value)> {
     let client = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .unix_socket(config.socket.as_path())
         .timeout(PATIENCE)
-        .build()
-        .map_err(fault)?;
-    let answer = client.get("http://local/readyz").send().await.map_err(fault)?;
+        .build()?;
+    let answer = client.get("http://local/readyz").send().await?;
     let status = answer.status().as_u16();
-    let body: Value =
-        serde_json::from_slice(&answer.bytes().await.map_err(fault)?).unwrap_or_default();
-    judge(status, &body).map_err(|why| Failure::new(format!("not ready: {why}")))
+    Ok((status, serde_json::from_slice(&answer.bytes().await?).unwrap_or_default()))
 }
 
 /// Ready is only what says so.

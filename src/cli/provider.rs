@@ -28,6 +28,8 @@ const MEMBERS: &[Column] = &[
     ("allow private network", "allow_private_network"),
     ("max wait seconds", "max_wait_seconds"),
     ("requests per minute", "requests_per_minute"),
+    ("max concurrent", "max_concurrent"),
+    ("http2", "http2"),
     ("pool", "pool"),
     ("timeouts", "timeouts"),
     ("probe", "probe"),

@@ -3,6 +3,9 @@
 //! and
 //! `config example`. Must never hold a default that the checks of this room refuse.
 
+mod of_a_provider;
+
+pub(super) use self::of_a_provider::OF_A_PROVIDER;
 use super::kind::{Kind, inline};
 
 /// One setting by its full dotted name, or, in `OF_A_PROVIDER`, by its name below `providers.NAME`.
@@ -325,70 +328,6 @@ pub(super) const SETTINGS: &[Setting] = &[
         "where `serve --sandbox` runs its stand-in provider",
     ),
     setting("browser.origins", Kind::Array, "[]", "pages that may call the proxy with no key"),
-];
-
-pub(super) const OF_A_PROVIDER: &[Setting] = &[
-    setting("title", Kind::Text, "\"Acme\"", "how people call it"),
-    setting(
-        "category",
-        Kind::Text,
-        "\"market-data\"",
-        "each category has its own key-encryption key",
-    ),
-    setting("docs_url", Kind::Text, "\"https://acme.example/docs\"", "where its API is described"),
-    setting(
-        "base_url",
-        Kind::Text,
-        "\"https://api.acme.example/v1\"",
-        "what follows /acme/ is appended",
-    ),
-    setting("websocket_url", Kind::Text, "\"\"", "joined like base_url"),
-    setting("hosts", Kind::Table, "{}", "one of several hosts: NAME = \"https://…\""),
-    setting(
-        "paths",
-        Kind::Array,
-        "[]",
-        "what is at which of them: { under = [\"/v2/stocks\"], host = \"NAME\" }",
-    ),
-    setting(
-        "allow_private_network",
-        Kind::Flag,
-        "false",
-        "this provider alone may be at a loopback or private address; needed for http://",
-    ),
-    setting("ca_file", Kind::Path, "\"\"", "trust anchors for this provider, PEM"),
-    setting(
-        "max_wait_seconds",
-        number(0, 3_600),
-        "5",
-        "how long a call may wait for the provider's own limit",
-    ),
-    setting("pool", Kind::Flag, "false", "several secrets share the load"),
-    setting(
-        "requests_per_minute",
-        number(0, PLENTY),
-        "0",
-        "the plan's limit, where it is not the catalogue's; 0: as the catalogue says",
-    ),
-    setting("timeouts.connect_seconds", number(1, 3_600), "5", "to connect"),
-    setting("timeouts.first_byte_seconds", number(1, 86_400), "60", "until the answer begins"),
-    setting("timeouts.idle_seconds", number(1, 86_400), "600", "between two parts of an answer"),
-    setting("timeouts.total_seconds", number(0, 7 * 86_400), "0", "of a whole call; 0: no bound"),
-    setting("fields", Kind::Texts, "[\"api_key\"]", "what a secret of this provider is made of"),
-    setting("formats", Kind::Table, "{}", "how a field looks: prefixes, min_length, max_length"),
-    setting(
-        "inject",
-        Kind::Array,
-        "[{ at = \"header\", name = \"Authorization\", value = \"Bearer {api_key}\" }]",
-        "where the real key goes; every placement is filled",
-    ),
-    setting("slots", Kind::Table, "{}", "where clients may put their key: headers, query"),
-    setting("rewrite", Kind::Table, "{}", "JSON members of answers that hold the provider's URLs"),
-    setting("probe.method", Kind::Text, "\"GET\"", "the call that proves a key"),
-    setting("probe.path", Kind::Text, "\"/me\"", "its path"),
-    setting("probe.ok", Kind::Array, "[200]", "statuses that prove a key"),
-    setting("probe.bad", Kind::Array, "[401, 403]", "statuses that refuse it"),
-    setting("probe.bad_body", Kind::Text, "\"\"", "a pattern, for providers that refuse with 200"),
 ];
 
 impl Setting {

@@ -134,9 +134,11 @@ pub(super) fn dress_refusal(answer: &mut Answer, refusal: &Refusal, figures: Opt
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let code = HeaderValue::from_static(refusal.reason.code());
     headers.insert(HeaderName::from_static("x-sealgate-error"), code);
+    if let Some(seconds) = refusal.retry_after_seconds() {
+        headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+    }
     match (refusal.exceeded(), figures) {
         (Some(exceeded), _) => {
-            headers.insert(RETRY_AFTER, HeaderValue::from(exceeded.retry_after_seconds));
             let figures = Figures {
                 quota: exceeded.quota,
                 used: exceeded.used,

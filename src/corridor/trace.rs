@@ -3,7 +3,6 @@
 //! credential.
 
 use std::net::IpAddr;
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 
 use http::request::Parts;
@@ -15,7 +14,7 @@ use super::{Raw, lane, path};
 use crate::client::{Client, Shows};
 use crate::clock::Moment;
 use crate::inject::Head;
-use crate::ledger::{ActorKind, ActorRef, Begin, Kind, Lane, Record};
+use crate::ledger::{ActorKind, ActorRef, Begin, BytesIn, Kind, Lane, Record};
 use crate::limiter::{Admission, Figures};
 use crate::policy::Permit;
 use crate::provider::{RESERVED_NAMES, is_provider_id};
@@ -88,7 +87,7 @@ impl Trace {
         self.figures = admission.figures();
     }
 
-    pub(super) fn bytes_in(&mut self) -> Arc<AtomicU64> {
+    pub(super) fn bytes_in(&mut self) -> Arc<BytesIn> {
         self.record.as_mut().map(Record::bytes_in_counter).unwrap_or_default()
     }
 
@@ -97,6 +96,13 @@ impl Trace {
         let (Some(record), Some(id)) = (&mut self.record, &self.request_id) else { return 0 };
         record.forwarded(text(id));
         record.upstream_began()
+    }
+
+    /// It is sent a second time.
+    pub(super) fn forwarded_again(&mut self) {
+        if let (Some(record), Some(id)) = (&mut self.record, &self.request_id) {
+            record.forwarded(text(id));
+        }
     }
 
     pub(super) fn upstream_ended(&mut self) {

@@ -4,7 +4,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::Document;
+use crate::ledger::BytesIn;
 use crate::provider::Pointer;
 use crate::refusal::Refusal;
 
@@ -20,7 +20,7 @@ pub(crate) enum OutboundBody {
     Empty,
     Client {
         incoming: Incoming,
-        counted: Arc<AtomicU64>,
+        counted: Arc<BytesIn>,
         left: u64,
     },
     /// Read whole, and not yet complete.
@@ -48,13 +48,13 @@ impl std::error::Error for BodyFault {}
 
 impl OutboundBody {
     /// `most` is the settings' bound; 0 is none.
-    pub(crate) fn of(incoming: Incoming, counted: Arc<AtomicU64>, most: u64) -> Self {
+    pub(crate) fn of(incoming: Incoming, counted: Arc<BytesIn>, most: u64) -> Self {
         let left = if most == 0 { u64::MAX } else { most };
         Self::Client { incoming, counted, left }
     }
 
-    pub(crate) fn of_document(document: Document, counted: &AtomicU64) -> Self {
-        counted.fetch_add(u64::try_from(document.len()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    pub(crate) fn of_document(document: Document, counted: &BytesIn) -> Self {
+        counted.add(document.len());
         Self::Document(document)
     }
 
@@ -74,6 +74,14 @@ impl OutboundBody {
         match self {
             Self::Document(document) => Self::Whole(Some(document.into_bytes())),
             Self::Empty | Self::Client { .. } | Self::Whole(_) => self,
+        }
+    }
+
+    /// What tells how far a streamed body has come.
+    pub(crate) fn progress(&self) -> Option<Arc<BytesIn>> {
+        match self {
+            Self::Client { counted, .. } => Some(Arc::clone(counted)),
+            Self::Empty | Self::Document(_) | Self::Whole(_) => None,
         }
     }
 
@@ -100,8 +108,8 @@ impl Body for OutboundBody {
         match Pin::new(incoming).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 let length = frame.data_ref().map_or(0, Bytes::len);
+                counted.add(length);
                 let length = u64::try_from(length).unwrap_or(u64::MAX);
-                counted.fetch_add(length, Ordering::Relaxed);
                 match left.checked_sub(length) {
                     Some(rest) => *left = rest,
                     None => return Poll::Ready(Some(Err(BodyFault::TooLarge))),
@@ -110,8 +118,14 @@ impl Body for OutboundBody {
                 if frame.is_trailers() { Poll::Ready(None) } else { Poll::Ready(Some(Ok(frame))) }
             }
             Poll::Ready(Some(Err(cause))) => Poll::Ready(Some(Err(BodyFault::Client(cause)))),
-            Poll::Ready(None) => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
+            Poll::Ready(None) => {
+                counted.add(0);
+                Poll::Ready(None)
+            }
+            Poll::Pending => {
+                counted.wait();
+                Poll::Pending
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 //! the mapped slot; nothing here allocates for a plain call, waits or makes a system call.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use uuid::Uuid;
 
@@ -21,6 +21,13 @@ pub(crate) struct Seat {
     birth: Birth,
 }
 
+/// How much of a request's body has passed, and whether its client holds it up.
+#[derive(Debug, Default)]
+pub(crate) struct BytesIn {
+    count: AtomicU64,
+    waits: AtomicBool,
+}
+
 /// A call that is being written down.
 #[must_use]
 pub(crate) struct Record {
@@ -36,7 +43,7 @@ pub(crate) struct Record {
     /// A proxied call: then somebody waits for its end.
     is_call: bool,
     upstream_since_ns: Option<u64>,
-    bytes_in: Option<Arc<AtomicU64>>,
+    bytes_in: Option<Arc<BytesIn>>,
     /// Last: it hands the slot over after everything was written.
     place: Place,
 }
@@ -84,6 +91,30 @@ impl Seat {
             bytes_in: None,
             place: self.place,
         }
+    }
+}
+
+impl BytesIn {
+    pub(crate) fn add(&self, count: usize) {
+        let count = u64::try_from(count).unwrap_or(u64::MAX);
+        self.count.fetch_add(count, Ordering::Relaxed);
+        if self.waits() {
+            self.waits.store(false, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn count(&self) -> u64 {
+        self.count.load(Ordering::Relaxed)
+    }
+
+    /// Somebody wants to send on and has nothing.
+    pub(crate) fn wait(&self) {
+        self.waits.store(true, Ordering::Relaxed);
+    }
+
+    /// Is it the client for whom everybody waits?
+    pub(crate) fn waits(&self) -> bool {
+        self.waits.load(Ordering::Relaxed)
     }
 }
 
@@ -148,7 +179,7 @@ impl Record {
 
     /// For the wrapper of the request's body, which may outlive this record. Ask for it only where
     /// there is a body: it is the one allocation that a record can make.
-    pub(crate) fn bytes_in_counter(&mut self) -> Arc<AtomicU64> {
+    pub(crate) fn bytes_in_counter(&mut self) -> Arc<BytesIn> {
         Arc::clone(self.bytes_in.get_or_insert_with(Arc::default))
     }
 
@@ -203,7 +234,7 @@ impl Drop for Record {
         self.closing.duration_ns = now.saturating_sub(self.birth.started_at_ns);
         self.closing.retries = self.forwards.saturating_sub(1);
         if let Some(counter) = &self.bytes_in {
-            self.closing.bytes_in = counter.load(Ordering::Relaxed);
+            self.closing.bytes_in = counter.count();
         }
         let mut closing = frame::closed(&self.closing);
         self.append(State::Closed, closing.bytes(), 0);

@@ -1,16 +1,16 @@
-//! The places of calls in flight, and the short queue before them: a few callers wait, in the order
-//! in which they came, for a moment. Where there is room a place costs one addition and two looks.
+//! The places of calls in flight, and the short queue before them: a few callers wait for a moment,
+//! clients in turn. Where there is room a place costs one addition and two looks.
 //! Must never give out more places than there are, nor let anybody pass those who wait.
 
-use std::collections::VecDeque;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use uuid::Uuid;
 
-/// Longer than a burst lasts, shorter than a caller's patience.
-const WAIT_AT_MOST: Duration = Duration::from_secs(1);
+use super::line::Line;
+
 /// A tenth of the places, within these bounds.
 const LEAST_QUEUE: usize = 8;
 const LONGEST_QUEUE: usize = 1_000;
@@ -20,8 +20,7 @@ pub(super) struct Places {
     taken: AtomicUsize,
     /// How many stand in the queue: who finds one there takes no place by himself.
     waiting: AtomicUsize,
-    queue: Mutex<VecDeque<oneshot::Sender<Place>>>,
-    longest_queue: usize,
+    queue: Mutex<Line<oneshot::Sender<Place>>>,
 }
 
 /// One of the places; goes to the first who waits, or back, when it is dropped.
@@ -30,6 +29,7 @@ pub(super) struct Place(Arc<Places>);
 /// Somebody in the queue; leaves it when he is dropped.
 struct Waiter {
     places: Arc<Places>,
+    who: Uuid,
     turn: oneshot::Receiver<Place>,
 }
 
@@ -39,9 +39,12 @@ impl Places {
             most,
             taken: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
-            queue: Mutex::default(),
-            longest_queue: (most / 10).clamp(LEAST_QUEUE, LONGEST_QUEUE),
+            queue: Mutex::new(Line::new((most / 10).clamp(LEAST_QUEUE, LONGEST_QUEUE))),
         })
+    }
+
+    pub(super) fn most(&self) -> usize {
+        self.most
     }
 
     pub(super) fn taken(&self) -> usize {
@@ -54,11 +57,14 @@ impl Places {
     }
 
     /// A place when it is this caller's turn. None if the queue is full or the wait too long.
-    pub(super) async fn wait(self: Arc<Self>) -> Option<Place> {
-        let mut waiter = self.enqueue()?;
+    pub(super) async fn wait(self: Arc<Self>, who: Uuid, at_most: Duration) -> Option<Place> {
+        if at_most.is_zero() {
+            return None;
+        }
+        let mut waiter = self.enqueue(who)?;
         // A place that was given back while we stepped in line is nobody's yet.
         self.hand_out();
-        let place = tokio::time::timeout(WAIT_AT_MOST, &mut waiter.turn).await;
+        let place = tokio::time::timeout(at_most, &mut waiter.turn).await;
         place.ok()?.ok()
     }
 
@@ -70,16 +76,13 @@ impl Places {
         None
     }
 
-    fn enqueue(self: &Arc<Self>) -> Option<Waiter> {
-        let mut queue = self.queue();
-        if queue.len() >= self.longest_queue {
-            return None;
-        }
+    fn enqueue(self: &Arc<Self>, who: Uuid) -> Option<Waiter> {
         let (sender, turn) = oneshot::channel();
-        queue.push_back(sender);
+        let mut queue = self.queue();
+        let is_in = queue.push(who, sender);
         self.waiting.store(queue.len(), Ordering::SeqCst);
         drop(queue);
-        Some(Waiter { places: Arc::clone(self), turn })
+        is_in.then(|| Waiter { places: Arc::clone(self), who, turn })
     }
 
     /// Free places go to those who wait, the first of them first.
@@ -98,12 +101,12 @@ impl Places {
 
     fn next_in_line(&self) -> Option<oneshot::Sender<Place>> {
         let mut queue = self.queue();
-        let next = queue.pop_front();
+        let next = queue.pop();
         self.waiting.store(queue.len(), Ordering::SeqCst);
         next
     }
 
-    fn queue(&self) -> std::sync::MutexGuard<'_, VecDeque<oneshot::Sender<Place>>> {
+    fn queue(&self) -> std::sync::MutexGuard<'_, Line<oneshot::Sender<Place>>> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -123,7 +126,7 @@ impl Drop for Waiter {
     fn drop(&mut self) {
         self.turn.close();
         let mut queue = self.places.queue();
-        queue.retain(|sender| !sender.is_closed());
+        queue.forget(self.who, oneshot::Sender::is_closed);
         self.places.waiting.store(queue.len(), Ordering::SeqCst);
     }
 }
@@ -132,6 +135,9 @@ impl Drop for Waiter {
 mod tests {
     use super::*;
 
+    const WAIT_AT_MOST: Duration = Duration::from_secs(1);
+    const WHO: Uuid = Uuid::nil();
+
     fn settled<T>(turn: &tokio::task::JoinHandle<T>) -> bool {
         turn.is_finished()
     }
@@ -139,7 +145,7 @@ mod tests {
     /// In line, and seen there.
     async fn in_line(places: &Arc<Places>) -> tokio::task::JoinHandle<Option<Place>> {
         let before = places.queue().len();
-        let turn = tokio::spawn(Arc::clone(places).wait());
+        let turn = tokio::spawn(Arc::clone(places).wait(WHO, WAIT_AT_MOST));
         while places.queue().len() == before && !settled(&turn) {
             tokio::task::yield_now().await;
         }
@@ -207,7 +213,7 @@ mod tests {
                     for _ in 0..2_000 {
                         let place = match places.take() {
                             Some(place) => place,
-                            None => Arc::clone(&places).wait().await.unwrap(),
+                            None => Arc::clone(&places).wait(WHO, WAIT_AT_MOST).await.unwrap(),
                         };
                         most.fetch_add(1, Ordering::SeqCst);
                         tokio::task::yield_now().await;

@@ -8,6 +8,7 @@ use super::asked::Asked;
 use super::shared::{Bucket, Seen, Shared, Verdict};
 use super::{Admission, Figures, Left, Limiter, ROWS_AT_ONCE, SharedParts, Turn, figures};
 use crate::clock::Moment;
+use crate::policy::Permit;
 use crate::quota::{Count, Limits, Over, Period, Said};
 use crate::refusal::{LimitKind, Reason, Refusal};
 use crate::store;
@@ -43,12 +44,10 @@ impl Limiter {
     pub(super) async fn admit_shared(
         &self,
         shared: &Arc<Shared>,
+        permit: &Permit,
         asked: &Asked<'_>,
     ) -> Result<Admission, Refusal> {
-        let place = match self.places.take() {
-            Some(place) => place,
-            None => self.place_in_turn().await?,
-        };
+        let stand = self.stand_in_turn(permit).await?;
         let now = self.clock.now();
         let (count, turn) = self.turn(asked, now)?;
         let buckets = self.buckets(shared, asked, now).await.map_err(|fault| {
@@ -58,7 +57,7 @@ impl Limiter {
         match shared.admit(&buckets).await {
             Verdict::Counted(seen) => {
                 let figures = tightest(asked, &seen, &count, now);
-                Ok(Admission { figures: Some(figures), _turn: turn, _place: place })
+                Ok(Admission { figures: Some(figures), _turn: turn, _stand: stand })
             }
             Verdict::Over(place, seen) => Err(self.over(asked, (place, seen), now)),
         }

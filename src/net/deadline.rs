@@ -42,6 +42,8 @@ pub(crate) struct Patience {
     deadlines: Deadlines,
     index: Option<usize>,
     limit_ns: u64,
+    /// The end of everything, whatever moves meanwhile.
+    end_ns: u64,
     /// None until the first wait: what is ready at once reads no clock.
     since_ns: Option<u64>,
 }
@@ -65,7 +67,13 @@ impl Deadlines {
 
     pub(crate) fn patience(&self, limit: Duration) -> Patience {
         let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
-        Patience { deadlines: self.clone(), index: None, limit_ns, since_ns: None }
+        Patience {
+            deadlines: self.clone(),
+            index: None,
+            limit_ns,
+            end_ns: u64::MAX,
+            since_ns: None,
+        }
     }
 
     /// The future's answer, or `TimedOut` after about `limit`.
@@ -97,6 +105,18 @@ impl Deadlines {
 }
 
 impl Patience {
+    /// It ends then in any case, on the clock that never goes back.
+    #[must_use]
+    pub(crate) fn until(mut self, end_ns: Option<u64>) -> Self {
+        self.end_ns = end_ns.unwrap_or(u64::MAX);
+        self
+    }
+
+    /// Is it past its end, however much moves? Reads a clock only where there is such an end.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.end_ns != u64::MAX && self.end_ns <= self.deadlines.0.clock.monotonic_ns()
+    }
+
     /// Something moved: the time counts anew.
     pub(crate) fn renew(&mut self) {
         self.since_ns = None;
@@ -106,7 +126,8 @@ impl Patience {
     /// task is woken when it is.
     pub(crate) fn is_over(&mut self, context: &Context<'_>) -> bool {
         let now_ns = self.deadlines.0.clock.monotonic_ns();
-        let due_ns = self.since_ns.get_or_insert(now_ns).saturating_add(self.limit_ns);
+        let since_ns = *self.since_ns.get_or_insert(now_ns);
+        let due_ns = since_ns.saturating_add(self.limit_ns).min(self.end_ns);
         if due_ns <= now_ns {
             return true;
         }

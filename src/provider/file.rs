@@ -9,8 +9,8 @@ use super::hosts::Kind;
 use super::placing::{placements, slots};
 use super::raw::{Raw, RawEmulation, RawProbe, RawRoute, RawTimeouts};
 use super::{
-    BaseUrl, Canned, EmulatedRoute, Emulation, Field, Hosts, KeyFormat, Probe, Provider, Rewrite,
-    Timeouts,
+    BaseUrl, Canned, EmulatedRoute, Emulation, Field, Hosts, Http2, KeyFormat, Probe, Provider,
+    Rewrite, Timeouts,
 };
 
 const FILES: [(&str, &str); 10] = [
@@ -129,6 +129,7 @@ pub(super) fn provider(
         .map(|home| Hosts::new(id, home, &raw, (Kind::Sockets, &named)))
         .transpose()?;
     let timeouts = timeouts(&raw.timeouts);
+    let http2 = http2(id, &raw)?;
     let mut known_bases: Vec<BaseUrl> = hosts.iter().map(|host| host.base.clone()).collect();
     known_bases.extend(origin.map(catalogue_urls).unwrap_or_default());
     Ok(Provider {
@@ -148,6 +149,11 @@ pub(super) fn provider(
         pool: raw.pool,
         requests_per_minute: raw.requests_per_minute.filter(|limit| *limit > 0),
         timeouts,
+        http2,
+        max_concurrent: raw
+            .max_concurrent
+            .and_then(|most| usize::try_from(most).ok())
+            .filter(|most| *most > 0),
         emulation: raw.emulator.map(emulation),
         id: id.into(),
     })
@@ -264,6 +270,13 @@ fn timeouts(raw: &RawTimeouts) -> Timeouts {
         idle: Duration::from_secs(raw.idle_seconds.unwrap_or(600)),
         total: raw.total_seconds.filter(|seconds| *seconds > 0).map(Duration::from_secs),
     }
+}
+
+fn http2(id: &str, raw: &Raw) -> Result<Http2, BadProvider> {
+    let Some(text) = raw.http2.as_deref() else { return Ok(Http2::default()) };
+    let known = Http2::ALL.into_iter().find(|known| known.as_str() == text);
+    let fault = || format!("`{text}` is neither auto, never nor always");
+    known.ok_or_else(|| bad(id, "http2", fault()))
 }
 
 fn emulation(raw: RawEmulation) -> Emulation {

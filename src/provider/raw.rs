@@ -35,6 +35,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) pool: bool,
     pub(super) requests_per_minute: Option<u32>,
+    pub(super) max_concurrent: Option<u32>,
+    pub(super) http2: Option<String>,
     #[serde(default)]
     pub(super) timeouts: RawTimeouts,
     pub(super) emulator: Option<RawEmulation>,

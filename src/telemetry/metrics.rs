@@ -5,6 +5,7 @@
 
 mod calls;
 mod limits;
+mod upstream;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -19,6 +20,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use self::calls::Calls;
 pub(crate) use self::limits::Limits;
+pub(crate) use self::upstream::{Address, Upstream};
 use crate::clock::Clock;
 
 /// The `Content-Type` of what `encode` returns.
@@ -56,6 +58,7 @@ struct Figures {
     sealed: AtomicBool,
     alerts: Mutex<Vec<(&'static str, u64)>>,
     limits: Limits,
+    upstream: Upstream,
 }
 
 impl AuthFailure {
@@ -94,6 +97,7 @@ impl Metrics {
             sealed: AtomicBool::new(false),
             alerts: Mutex::new(Vec::new()),
             limits: Limits::default(),
+            upstream: Upstream::default(),
         });
         let mut registry = Registry::with_prefix("sealgate");
         registry.register_collector(Box::new(Arc::clone(&figures)));
@@ -150,6 +154,11 @@ impl Metrics {
     /// Of limits that nodes share.
     pub(crate) fn limits(&self) -> &Limits {
         &self.figures.limits
+    }
+
+    /// Of the way out, as it is now.
+    pub(crate) fn upstream(&self) -> &Upstream {
+        &self.figures.upstream
     }
 
     /// Calls under way now, as the limiter counts them.
@@ -237,6 +246,7 @@ impl Collector for Figures {
         let help = "1 while records wait in the journal because the database does not take them.";
         gauge(&mut encoder, "ledger_degraded", help, degraded)?;
         self.limits.encode(&mut encoder)?;
+        self.upstream.encode(&mut encoder)?;
         let sealed = u64::from(self.sealed.load(Ordering::Relaxed));
         gauge(&mut encoder, "vault_sealed", "1 while no key is open in memory.", sealed)
     }

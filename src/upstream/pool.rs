@@ -1,26 +1,42 @@
 //! Connections of one thread: HTTP/1.1 ones last in, first out; HTTP/2 ones shared. A connection
 //! comes back only when its answer ended well; after any anomaly it is dropped, so that no answer
-//! can reach the wrong call.
+//! can reach the wrong call. None is used whose address is left alone.
+
+mod lease;
 
 use std::collections::HashMap;
 use std::future::poll_fn;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use http::{Request, Response};
-use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 
+use self::lease::Sender;
+pub(super) use self::lease::{Lease, Unsent};
+use super::budget::Budget;
 use crate::clock::Clock;
 use crate::inject::OutboundBody;
-use crate::net::Stream;
+use crate::net::{Connected, Line};
 use crate::secret;
 
 /// Beyond this many, idle connections to one provider are closed.
 const MOST_IDLE: usize = 256;
 /// Providers close idle connections after a minute or so; ours go first.
 const IDLE_FOR: Duration = Duration::from_secs(50);
+/// A name may lead elsewhere by now.
+const OLDEST: Duration = Duration::from_secs(15 * 60);
+/// Calls at once on one HTTP/2 connection: what most servers allow.
+const MOST_STREAMS: usize = 100;
+/// Beyond this many HTTP/2 connections calls wait for each other.
+const MOST_SHARED: usize = 8;
+/// A connection that lay idle this long may be closing at this moment. Busy ones are younger, and
+/// keep nothing for a second try.
+const DOUBTFUL_AFTER: Duration = Duration::from_millis(10);
+/// Once one connection died under a call, all are doubted for a while: whoever restarts closes more
+/// than one.
+const DOUBT_FOR: Duration = Duration::from_secs(60);
 const BUFFER_BYTES: usize = 64 * 1024;
 /// As large a head as HTTP/1.1's buffer takes; hyper's own bound for HTTP/2 is a quarter of it.
 const HEAD_BYTES: u32 = 64 * 1024;
@@ -30,58 +46,90 @@ const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// The lock is only ever taken by its own thread, so nobody waits for it.
 #[derive(Clone)]
 pub(super) struct Pool {
-    idle: Arc<Mutex<HashMap<Arc<str>, Idle>>>,
+    hosts: Arc<Mutex<HashMap<Arc<str>, Connections>>>,
     clock: Clock,
 }
 
+/// Those to one host.
 #[derive(Default)]
+struct Connections {
+    h1: Vec<Idle>,
+    h2: Vec<Arc<Shared>>,
+    /// It was offered HTTP/2 last time, and did not take it.
+    is_h1_only: bool,
+    budget: Budget,
+    doubted_until_ns: u64,
+}
+
 struct Idle {
-    h1: Vec<(http1::SendRequest<OutboundBody>, u64)>,
-    h2: Vec<http2::SendRequest<OutboundBody>>,
+    sender: http1::SendRequest<OutboundBody>,
+    origin: Arc<Origin>,
+    since_ns: u64,
 }
 
-enum Sender {
-    H1(http1::SendRequest<OutboundBody>),
-    H2(http2::SendRequest<OutboundBody>),
+/// One connection's other end.
+struct Origin {
+    line: Line,
+    born_ns: u64,
 }
 
-/// A connection for one call; goes back to the pool when it is released.
-pub(super) struct Lease {
-    sender: Option<Sender>,
-    provider: Arc<str>,
-    pool: Pool,
+/// An HTTP/2 connection; each call on it holds one of these.
+struct Shared {
+    sender: http2::SendRequest<OutboundBody>,
+    origin: Arc<Origin>,
+    used_ns: AtomicU64,
+    /// A call on it was given up: it may be dead and not know it.
+    is_distrusted: AtomicBool,
+}
+
+/// Which protocol a call wants.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    H1,
+    /// HTTP/2 if there is such a connection, or when a new one is made.
+    Either,
+    /// HTTP/2 wherever the provider speaks it.
+    H2,
+}
+
+/// A connection that is ready.
+pub(super) struct Taken {
+    pub(super) lease: Lease,
+    /// It may be closing at this moment.
+    pub(super) is_doubtful: bool,
 }
 
 impl Pool {
     pub(super) fn new(clock: Clock) -> Self {
-        Self { idle: Arc::default(), clock }
+        Self { hosts: Arc::default(), clock }
     }
 
-    /// A connection that is ready, and for how long it lay idle.
-    pub(super) fn take(
-        &self,
-        provider: &Arc<str>,
-        wants_h2: bool,
-        now_ns: u64,
-    ) -> Option<(Lease, Duration)> {
-        let mut idle = self.lock();
-        let entry = idle.get_mut(provider)?;
-        if wants_h2 {
-            entry.h2.retain(|sender| !sender.is_closed());
-            if let Some(sender) = entry.h2.first() {
-                let sender = Sender::H2(sender.clone());
-                return Some((self.lease(provider, sender), Duration::ZERO));
-            }
+    pub(super) fn take(&self, host: &Arc<str>, wish: Wish, now_ns: u64) -> Option<Taken> {
+        let mut hosts = self.lock();
+        let connections = hosts.get_mut(host)?;
+        connections.budget.deposit();
+        let is_doubted = now_ns < connections.doubted_until_ns;
+        if wish != Wish::H1
+            && let Some((shared, idle_ns)) = connections.shared(now_ns)
+        {
+            let is_doubtful = is_doubted || idle_ns >= nanoseconds(DOUBTFUL_AFTER);
+            let lease = self.lease(host, Sender::of_shared(shared));
+            return Some(Taken { lease, is_doubtful });
         }
-        while let Some((sender, since_ns)) = entry.h1.pop() {
-            let age = Duration::from_nanos(now_ns.saturating_sub(since_ns));
-            if age >= IDLE_FOR {
+        if wish == Wish::H2 && !connections.is_h1_only {
+            return None;
+        }
+        while let Some(idle) = connections.h1.pop() {
+            let idle_ns = now_ns.saturating_sub(idle.since_ns);
+            if idle_ns >= nanoseconds(IDLE_FOR) {
                 // The rest is older still.
-                entry.h1.clear();
+                connections.h1.clear();
                 return None;
             }
-            if sender.is_ready() {
-                return Some((self.lease(provider, Sender::H1(sender)), age));
+            if idle.sender.is_ready() && idle.origin.line.is_well() {
+                let is_doubtful = is_doubted || idle_ns >= nanoseconds(DOUBTFUL_AFTER);
+                let lease = self.lease(host, Sender::H1(idle.sender, idle.origin));
+                return Some(Taken { lease, is_doubtful });
             }
         }
         None
@@ -90,9 +138,12 @@ impl Pool {
     /// Speaks HTTP on a fresh connection; its driver runs on this thread until it closes.
     pub(super) async fn adopt(
         &self,
-        provider: &Arc<str>,
-        stream: Stream,
+        host: &Arc<str>,
+        (connected, wish): (Connected, Wish),
     ) -> Result<Lease, hyper::Error> {
+        let Connected { stream, line } = connected;
+        let now_ns = self.clock.monotonic_ns();
+        let origin = Arc::new(Origin { line, born_ns: now_ns });
         if stream.is_h2() {
             let (sender, connection) = http2::Builder::new(Driver)
                 .initial_stream_window_size(STREAM_WINDOW_BYTES)
@@ -101,15 +152,51 @@ impl Pool {
                 .handshake(TokioIo::new(stream))
                 .await?;
             tokio::spawn(driven(connection));
-            self.lock().entry(Arc::clone(provider)).or_default().h2.push(sender.clone());
-            return Ok(self.lease(provider, Sender::H2(sender)));
+            let shared = Arc::new(Shared {
+                sender,
+                origin,
+                used_ns: AtomicU64::new(now_ns),
+                is_distrusted: AtomicBool::new(false),
+            });
+            self.with(host, |connections| {
+                connections.is_h1_only = false;
+                connections.h2.push(Arc::clone(&shared));
+            });
+            return Ok(self.lease(host, Sender::of_shared(shared)));
         }
         let (sender, connection) = http1::Builder::new()
             .max_buf_size(BUFFER_BYTES)
             .handshake(TokioIo::new(stream))
             .await?;
         tokio::spawn(driven(connection));
-        Ok(self.lease(provider, Sender::H1(sender)))
+        if wish != Wish::H1 {
+            self.with(host, |connections| connections.is_h1_only = true);
+        }
+        Ok(self.lease(host, Sender::H1(sender, origin)))
+    }
+
+    /// May a call be sent a second time?
+    pub(super) fn may_try_again(&self, host: &Arc<str>) -> bool {
+        let now_ns = self.clock.monotonic_ns();
+        self.with(host, |connections| connections.budget.withdraw(now_ns))
+    }
+
+    /// A connection died under a call.
+    pub(super) fn doubt(&self, host: &Arc<str>) {
+        let until_ns = self.clock.monotonic_ns().saturating_add(nanoseconds(DOUBT_FOR));
+        self.with(host, |connections| connections.doubted_until_ns = until_ns);
+    }
+
+    /// Closes what lay idle for long, and whose address is left alone.
+    pub(super) fn sweep(&self) {
+        let now_ns = self.clock.monotonic_ns();
+        for connections in self.lock().values_mut() {
+            connections.h2.retain(|shared| is_usable(shared, now_ns));
+            connections.h1.retain(|idle| {
+                let idle_ns = now_ns.saturating_sub(idle.since_ns);
+                idle_ns < nanoseconds(IDLE_FOR) && !idle.sender.is_closed()
+            });
+        }
     }
 
     /// A connection whose last sender is dropped closes by itself.
@@ -117,26 +204,78 @@ impl Pool {
         self.lock().clear();
     }
 
-    fn lease(&self, provider: &Arc<str>, sender: Sender) -> Lease {
-        Lease { sender: Some(sender), provider: Arc::clone(provider), pool: self.clone() }
+    fn lease(&self, host: &Arc<str>, sender: Sender) -> Lease {
+        Lease::new(sender, Arc::clone(host), self.clone())
     }
 
-    fn give_back(&self, provider: &Arc<str>, sender: http1::SendRequest<OutboundBody>) {
-        let now_ns = self.clock.monotonic_ns();
-        let mut idle = self.lock();
-        if !idle.contains_key(provider) {
-            idle.insert(Arc::clone(provider), Idle::default());
+    fn give_back(
+        &self,
+        host: &Arc<str>,
+        sender: http1::SendRequest<OutboundBody>,
+        origin: Arc<Origin>,
+    ) {
+        let since_ns = self.clock.monotonic_ns();
+        if since_ns.saturating_sub(origin.born_ns) >= nanoseconds(OLDEST) {
+            return;
         }
-        if let Some(entry) = idle.get_mut(provider)
-            && entry.h1.len() < MOST_IDLE
-        {
-            entry.h1.push((sender, now_ns));
-        }
+        self.with(host, |connections| {
+            if connections.h1.len() < MOST_IDLE {
+                connections.h1.push(Idle { sender, origin, since_ns });
+            }
+        });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Idle>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    fn with<T>(&self, host: &Arc<str>, act: impl FnOnce(&mut Connections) -> T) -> T {
+        let mut hosts = self.lock();
+        if let Some(connections) = hosts.get_mut(host) {
+            return act(connections);
+        }
+        act(hosts.entry(Arc::clone(host)).or_default())
     }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<Arc<str>, Connections>> {
+        self.hosts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Connections {
+    /// The first HTTP/2 connection with room, and for how long it lay idle.
+    fn shared(&mut self, now_ns: u64) -> Option<(Arc<Shared>, u64)> {
+        if self.h2.is_empty() {
+            return None;
+        }
+        self.h2.retain(|shared| is_usable(shared, now_ns));
+        let roomy = self.h2.iter().find(|shared| streams(shared) < MOST_STREAMS);
+        let shared = match roomy {
+            None if self.h2.len() < MOST_SHARED => None,
+            None => self.h2.iter().min_by_key(|shared| streams(shared)),
+            some => some,
+        }?;
+        let is_idle = streams(shared) == 0;
+        let used_ns = shared.used_ns.swap(now_ns, Ordering::Relaxed);
+        let idle_ns = if is_idle { now_ns.saturating_sub(used_ns) } else { 0 };
+        Some((Arc::clone(shared), idle_ns))
+    }
+}
+
+/// Calls under way on it: each holds one of these, and so does the pool.
+fn streams(shared: &Arc<Shared>) -> usize {
+    Arc::strong_count(shared).saturating_sub(1)
+}
+
+fn is_usable(shared: &Arc<Shared>, now_ns: u64) -> bool {
+    let is_young = now_ns.saturating_sub(shared.origin.born_ns) < nanoseconds(OLDEST);
+    let idle_ns = now_ns.saturating_sub(shared.used_ns.load(Ordering::Relaxed));
+    let is_warm = idle_ns < nanoseconds(IDLE_FOR) || streams(shared) > 0;
+    is_young
+        && is_warm
+        && !shared.sender.is_closed()
+        && !shared.is_distrusted.load(Ordering::Relaxed)
+        && shared.origin.line.is_well()
+}
+
+fn nanoseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A connection's own work, until it closes; how it ended is told to the calls that it carried. Its
@@ -154,62 +293,5 @@ struct Driver;
 impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Driver {
     fn execute(&self, task: F) {
         tokio::spawn(driven(task));
-    }
-}
-
-pub(super) type Unsent = (hyper::Error, Option<Request<OutboundBody>>);
-
-impl Lease {
-    pub(super) fn is_h2(&self) -> bool {
-        matches!(self.sender, Some(Sender::H2(_)))
-    }
-
-    /// The answer's head, or what went wrong and the request, if no byte of it was sent. The
-    /// request is handed over before this returns: what is awaited holds nothing of it.
-    pub(super) fn send(
-        &mut self,
-        request: Request<OutboundBody>,
-    ) -> impl Future<Output = Result<Response<Incoming>, Unsent>> + use<> {
-        let (h1, h2) = match &mut self.sender {
-            Some(Sender::H1(sender)) => (Some(sender.try_send_request(request)), None),
-            Some(Sender::H2(sender)) => (None, Some(sender.try_send_request(request))),
-            // Only `release` and `discard` empty it, and both come last.
-            None => (None, None),
-        };
-        async move {
-            let sent = match (h1, h2) {
-                (Some(sending), _) => sending.await,
-                (None, Some(sending)) => sending.await,
-                (None, None) => std::future::pending().await,
-            };
-            sent.map_err(|mut failed| {
-                let unsent = failed.take_message();
-                (failed.into_error(), unsent)
-            })
-        }
-    }
-
-    /// The answer ended as it should: the connection may serve again.
-    pub(super) fn release(&mut self) {
-        let Some(Sender::H1(mut sender)) = self.sender.take() else { return };
-        if sender.is_ready() {
-            self.pool.give_back(&self.provider, sender);
-            return;
-        }
-        if sender.is_closed() {
-            return;
-        }
-        // Its driver has yet to see the end of the answer; it will within this turn.
-        let (pool, provider) = (self.pool.clone(), Arc::clone(&self.provider));
-        tokio::spawn(async move {
-            if sender.ready().await.is_ok() {
-                pool.give_back(&provider, sender);
-            }
-        });
-    }
-
-    /// Anything was odd: nobody uses this connection again.
-    pub(super) fn discard(&mut self) {
-        self.sender = None;
     }
 }

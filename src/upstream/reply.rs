@@ -30,6 +30,8 @@ pub(crate) struct ReplyBody {
 pub(crate) enum ReplyFault {
     Broken(hyper::Error),
     Idle,
+    /// The whole took longer than it may.
+    TooLong,
     /// The caller's client key has ended meanwhile.
     Ended,
     /// It holds what must not go out and cannot be blanked.
@@ -41,6 +43,9 @@ impl std::fmt::Display for ReplyFault {
         match self {
             Self::Broken(cause) => write!(formatter, "the provider's answer broke off: {cause}"),
             Self::Idle => formatter.write_str("the provider's answer stood still for too long"),
+            Self::TooLong => {
+                formatter.write_str("the provider's answer took longer than timeouts.total_seconds")
+            }
             Self::Ended => formatter.write_str("the client key has ended"),
             Self::Unfit => formatter.write_str("the provider's answer must not go out"),
         }
@@ -84,6 +89,10 @@ impl Body for ReplyBody {
         match Pin::new(&mut this.incoming).poll_frame(context) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.patience.renew();
+                if this.patience.has_ended() {
+                    this.lease.discard();
+                    return Poll::Ready(Some(Err(ReplyFault::TooLong)));
+                }
                 if this.incoming.is_end_stream() {
                     this.end();
                 }
@@ -98,8 +107,12 @@ impl Body for ReplyBody {
                 Poll::Ready(None)
             }
             Poll::Pending if this.patience.is_over(context) => {
-                this.lease.discard();
-                Poll::Ready(Some(Err(ReplyFault::Idle)))
+                this.lease.give_up();
+                let fault = match this.patience.has_ended() {
+                    true => ReplyFault::TooLong,
+                    false => ReplyFault::Idle,
+                };
+                Poll::Ready(Some(Err(fault)))
             }
             Poll::Pending => Poll::Pending,
         }

@@ -64,6 +64,7 @@ async fn a_false_provider_gets_no_request_and_no_key() {
     let stranger = Outpost::open(Speaks::Both).await;
     let cases = [
         ("right", Certificate::Right, 200),
+        ("oldtls", Certificate::OldTls, 200),
         ("expired", Certificate::Expired, 502),
         ("othername", Certificate::OtherName, 502),
         ("untrusted", Certificate::Right, 502),

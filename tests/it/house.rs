@@ -14,6 +14,7 @@ mod raw;
 #[cfg(feature = "aws-kms")]
 mod relay;
 mod transit;
+mod wreck;
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -32,6 +33,7 @@ pub(crate) use self::outpost::{Certificate, Channel, Outpost, Speaks};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::relay::Relay;
 pub(crate) use self::transit::{TOKEN, Transit};
+pub(crate) use self::wreck::{Act, Greeting, Wreck};
 
 /// 2026-01-15T12:00:00Z, where every test's clock begins.
 pub(crate) const NOON_MS: i64 = 1_768_478_400_000;

@@ -49,6 +49,8 @@ mod providers;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod resilience;
+#[cfg(test)]
 mod rewriting;
 #[cfg(test)]
 mod schedules;

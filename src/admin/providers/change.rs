@@ -60,6 +60,9 @@ pub(super) struct NewProvider {
     ca_file: Option<String>,
     max_wait_seconds: Option<u64>,
     requests_per_minute: Option<u32>,
+    max_concurrent: Option<u32>,
+    #[schema(example = "auto")]
+    http2: Option<String>,
     pool: Option<bool>,
 }
 

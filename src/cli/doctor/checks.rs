@@ -6,8 +6,10 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::super::failure::one_line;
-use super::super::link;
+use super::super::{healthcheck, link};
 use super::{master, pages, rows};
 use crate::app;
 use crate::clock::{self, Clock};
@@ -105,10 +107,21 @@ async fn providers(config: &Config, clock: &Clock, running: bool) -> Vec<Check> 
         ),
     };
     let mut checks: Vec<Check> = reached.into_iter().filter(is_not_sandbox).map(check).collect();
+    if running && let Ok((_, said)) = healthcheck::readiness(config).await {
+        let remedy = "it is tried again by itself; /metrics and the log say which address and why";
+        checks.extend(left_alone(&said).map(|detail| Check::note(NAME, detail, remedy)));
+    }
     if named.iter().any(|provider| provider == SANDBOX) {
         checks.push(sandbox(config, running));
     }
     checks
+}
+
+/// What a running server says of providers that fail just now.
+fn left_alone(said: &Value) -> Option<&str> {
+    let mut parts = said.get("parts")?.as_array()?.iter();
+    let part = parts.find(|part| part.get("name").is_some_and(|name| name == "providers"))?;
+    part.get("detail")?.as_str()
 }
 
 fn is_not_sandbox((provider, _): &(String, Option<String>)) -> bool {

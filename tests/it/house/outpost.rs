@@ -62,6 +62,8 @@ pub(crate) enum Certificate {
     Right,
     Expired,
     OtherName,
+    /// A right one, and TLS 1.2 alone.
+    OldTls,
 }
 
 type Reply = Response<Channel>;
@@ -153,13 +155,15 @@ impl Seen {
     }
 }
 
-fn identity(speaks: Speaks, wanted: Certificate) -> (String, tokio_rustls::TlsAcceptor) {
+pub(super) fn identity(speaks: Speaks, wanted: Certificate) -> (String, tokio_rustls::TlsAcceptor) {
     use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
     let mut above = CertificateParams::default();
     above.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     let authority = CertifiedIssuer::self_signed(above, KeyPair::generate().unwrap()).unwrap();
     let names = match wanted {
-        Certificate::Right | Certificate::Expired => ["localhost", "127.0.0.1"],
+        Certificate::Right | Certificate::Expired | Certificate::OldTls => {
+            ["localhost", "127.0.0.1"]
+        }
         Certificate::OtherName => ["elsewhere.example", "127.0.0.2"],
     };
     let mut leaf = CertificateParams::new(names.map(String::from)).unwrap();
@@ -169,8 +173,12 @@ fn identity(speaks: Speaks, wanted: Certificate) -> (String, tokio_rustls::TlsAc
     let key = KeyPair::generate().unwrap();
     let certificate = leaf.signed_by(&key, &authority).unwrap();
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let versions: &[_] = match wanted {
+        Certificate::OldTls => &[&rustls::version::TLS12],
+        Certificate::Right | Certificate::Expired | Certificate::OtherName => rustls::ALL_VERSIONS,
+    };
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_no_client_auth()
         .with_single_cert(

@@ -1,0 +1,94 @@
+//! Why a call did not come back with an answer, in the words of a refusal.
+//! Must never hand out what hyper or TLS say about bytes: causes go to the log, sentences of our
+//! own to the caller.
+
+use crate::inject::BodyFault;
+use crate::net::{ConnectError, whole_seconds};
+use crate::provider::Provider;
+use crate::refusal::{Reason, Refusal};
+
+pub(super) fn unconnected(provider: &Provider, fault: &ConnectError) -> Refusal {
+    match fault {
+        ConnectError::TimedOut => {
+            tracing::warn!(provider = %provider.id, "a provider accepted no connection in time");
+            let detail = format!("{} did not accept a connection in time.", provider.title);
+            Refusal::new(Reason::UpstreamTimeout, detail)
+        }
+        ConnectError::Rests { rest, .. } => {
+            let detail = format!("{} cannot be reached: {fault}.", provider.title);
+            let refusal = Refusal::new(Reason::UpstreamUnreachable, detail);
+            refusal.retry_after(whole_seconds(*rest))
+        }
+        ConnectError::Unresolved(_)
+        | ConnectError::Forbidden
+        | ConnectError::Unreachable(_)
+        | ConnectError::Tls(_) => unreachable(provider, &fault.to_string()),
+    }
+}
+
+pub(super) fn unreachable(provider: &Provider, cause: &str) -> Refusal {
+    tracing::warn!(provider = %provider.id, cause, "a provider cannot be reached");
+    let detail = format!("{} cannot be reached: {cause}.", provider.title);
+    Refusal::new(Reason::UpstreamUnreachable, detail)
+}
+
+/// No head came in time. Where the client holds its own body up, nobody else is to blame.
+pub(super) fn silent(provider: &Provider, is_clients: bool) -> Refusal {
+    if is_clients {
+        let detail = "The request's body stood still for too long.";
+        return Refusal::new(Reason::Timeout, detail).closing();
+    }
+    let detail = format!("{} did not begin to answer in time.", provider.title);
+    Refusal::new(Reason::UpstreamTimeout, detail)
+}
+
+pub(super) fn too_long(provider: &Provider) -> Refusal {
+    let detail = format!("{} took longer than timeouts.total_seconds allows.", provider.title);
+    Refusal::new(Reason::UpstreamTimeout, detail)
+}
+
+/// Did the connection end, rather than the call?
+pub(super) fn is_death(fault: &hyper::Error) -> bool {
+    body_fault(fault).is_none() && !fault.is_parse() && !fault.is_user()
+}
+
+/// hyper's errors name no header and no body; still, the public sentence is our own.
+pub(super) fn broken(provider: &Provider, fault: &hyper::Error) -> Refusal {
+    tracing::warn!(provider = %provider.id, cause = %Chain(fault), "a call to a provider failed");
+    match body_fault(fault) {
+        Some(BodyFault::TooLarge) => {
+            let detail = "The request's body is larger than proxy.max_body_bytes allows.";
+            return Refusal::new(Reason::TooLarge, detail).closing();
+        }
+        Some(BodyFault::Client(_)) => {
+            let detail = "The request's body broke off, or its framing is wrong.";
+            return Refusal::bad_request(detail).closing();
+        }
+        None => {}
+    }
+    if fault.is_parse() {
+        let detail = format!("{} gave an answer that is no HTTP.", provider.title);
+        return Refusal::new(Reason::UpstreamInvalid, detail);
+    }
+    let detail = format!("The connection to {} broke before it answered.", provider.title);
+    Refusal::new(Reason::UpstreamUnreachable, detail)
+}
+
+fn body_fault(fault: &hyper::Error) -> Option<&BodyFault> {
+    std::error::Error::source(fault).and_then(|cause| cause.downcast_ref::<BodyFault>())
+}
+
+/// An error with its sources, in one line.
+struct Chain<'a>(&'a hyper::Error);
+
+impl std::fmt::Display for Chain<'_> {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(formatter)?;
+        let mut source = std::error::Error::source(self.0);
+        while let Some(cause) = source {
+            write!(formatter, ": {cause}")?;
+            source = cause.source();
+        }
+        Ok(())
+    }
+}
