@@ -18,6 +18,7 @@ mod trace;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::StatusCode;
 use http::request::Parts;
 use hyper::body::{Body as _, Incoming};
 
@@ -39,7 +40,7 @@ use crate::policy::{self, Permit};
 use crate::refusal::{Reason, Refusal};
 use crate::roster::{Place, Roster};
 use crate::telemetry::Metrics;
-use crate::upstream::Upstream;
+use crate::upstream::{Reply, Upstream};
 use crate::vault::Vault;
 
 /// What all threads of the proxy share.
@@ -178,7 +179,7 @@ impl Corridor {
         };
         let sent = self.upstream.send(outbound, now_ns, &mut may_leave).await;
         trace.upstream_ended();
-        let reply = sent?;
+        let reply = in_our_protocol(sent?)?;
         let place = Whereabouts {
             provider: permit.provider(),
             public_url: &house.settings.public_url,
@@ -272,6 +273,15 @@ impl Corridor {
         }
         asks(inbound.method())
     }
+}
+
+/// Nobody asked for another protocol: what follows such an answer is none that a client could read.
+fn in_our_protocol(reply: Reply) -> Result<Reply, Refusal> {
+    if reply.head.status == StatusCode::SWITCHING_PROTOCOLS {
+        let detail = "The provider changed the protocol though nobody had asked it to.";
+        return Err(Refusal::new(Reason::UpstreamInvalid, detail));
+    }
+    Ok(reply)
 }
 
 fn check_standing(standing: Standing) -> Result<(), Refusal> {

@@ -10,7 +10,7 @@ mod json;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HOST};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
@@ -120,7 +120,12 @@ pub(crate) fn inject(
     if !provider.rewrite.members.is_empty() {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
-    let mut request = Request::new(body.ready());
+    let body = body.ready();
+    if matches!(method, Method::GET | Method::HEAD) && body.is_of_unknown_length() {
+        // Left to itself, hyper sends no body with these methods unless its length is known.
+        headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
+    let mut request = Request::new(body);
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from(target);
     std::mem::swap(request.headers_mut(), &mut head.parts.headers);

@@ -195,6 +195,10 @@ impl<'r> Inbound<'r> {
                 nominates |= *name == CONNECTION;
                 asks_for_trailers |= *name == TE;
                 dropped.push(name.clone());
+            } else if let Some(hyphened) = hyphened(name.as_str())
+                && (is_ours_or_hop_by_hop(&hyphened) || catalogue.header_slot(&hyphened).is_some())
+            {
+                dropped.push(name.clone());
             }
         }
         // A name comes in lower case: of a key in it only the beginning is still to be recognised.
@@ -252,7 +256,9 @@ fn misplaced(catalogue: &Catalogue) -> Refusal {
 }
 
 fn check_method(method: &Method) -> Result<(), Refusal> {
-    if matches!(method.as_str(), "TRACE" | "TRACK" | "CONNECT") {
+    // Some servers read methods in any case.
+    let refused = ["TRACE", "TRACK", "CONNECT"];
+    if refused.iter().any(|name| method.as_str().eq_ignore_ascii_case(name)) {
         let detail = "This method is not forwarded to any provider.";
         return Err(Refusal::new(Reason::MethodNotAllowed, detail).closing());
     }
@@ -332,6 +338,11 @@ fn address<'a>(
         return Err(Refusal::bad_request("The path names no provider."));
     };
     Ok((provider, path::without_doubled_prefix(provider, rest), None))
+}
+
+/// Many servers take an underscore for a hyphen, and would read a second framing or a second key.
+fn hyphened(name: &str) -> Option<String> {
+    name.contains('_').then(|| name.replace('_', "-"))
 }
 
 fn is_ours_or_hop_by_hop(name: &str) -> bool {

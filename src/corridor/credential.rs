@@ -85,6 +85,8 @@ impl Presented {
         if scheme.eq_ignore_ascii_case(b"basic") {
             return self.note_basic(rest);
         }
+        // Usually a word; a key there, and another one behind it, are two.
+        self.note(scheme)?;
         self.note(rest)
     }
 
@@ -179,8 +181,12 @@ pub(super) fn clean_query(
     presented: &mut Presented,
 ) -> Result<String, Refusal> {
     let mut kept = String::with_capacity(query.len());
-    let mut first = true;
-    for parameter in query.split('&') {
+    // Some servers take a semicolon for what parts two parameters, and would find a second one.
+    for parameter in query.split_inclusive(['&', ';']) {
+        let (parameter, mark) = match parameter.strip_suffix(['&', ';']) {
+            Some(bare) => (bare, parameter.get(bare.len()..).unwrap_or_default()),
+            None => (parameter, ""),
+        };
         let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
         let name = lower_decoded(name);
         let slot = is_known_slot(&name);
@@ -192,13 +198,14 @@ pub(super) fn clean_query(
             ours = is_ours(value);
         }
         if ours || (slot && is_providers_slot(&name)) {
+            if mark.is_empty() {
+                // It was the last one: what parted it from the one before goes with it.
+                kept.pop();
+            }
             continue;
         }
-        if !first {
-            kept.push('&');
-        }
         kept.push_str(parameter);
-        first = false;
+        kept.push_str(mark);
     }
     Ok(kept)
 }
@@ -238,6 +245,7 @@ mod tests {
         assert_eq!(found("Basic bWR3X3g6eA==").as_deref(), Some(b"mdw_x".as_slice()));
         assert_eq!(found("Basic eDptZHdfeA==").as_deref(), Some(b"mdw_x".as_slice()));
         assert_eq!(found("Bearer sk-dummy"), None);
+        assert_eq!(found("mdw_x mdw_y"), None, "two are none");
     }
 
     #[test]
@@ -252,6 +260,8 @@ mod tests {
         assert_eq!(presented.as_bytes(), Some(b"mdw_x".as_slice()));
         assert_eq!(clean("%61piKey=dummy", &mut presented), "");
         assert_eq!(clean("token=mdw_x", &mut presented), "");
+        assert_eq!(clean("a=1;apikey=x;b;c&apikey", &mut presented), "a=1;b;c");
+        assert_eq!(clean("a;;apikey=x", &mut presented), "a;");
     }
 
     #[test]

@@ -88,6 +88,10 @@ impl OutboundBody {
     pub(crate) fn is_empty(&self) -> bool {
         matches!(self, Self::Empty)
     }
+
+    pub(super) fn is_of_unknown_length(&self) -> bool {
+        self.size_hint().exact().is_none()
+    }
 }
 
 impl Body for OutboundBody {
