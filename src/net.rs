@@ -30,7 +30,9 @@ pub(crate) use self::forwarded::caller;
 pub(crate) use self::health::Seen;
 pub(crate) use self::listen::{Accepted, Binding, ListenError, PeerStream};
 pub(crate) use self::stream::Stream;
-pub(crate) use self::tls::{ServerTls, TlsError, Trust, install_provider, server_tls};
+pub(crate) use self::tls::{
+    ServerTls, TlsError, Trust, install_provider, is_tls_fault, server_tls,
+};
 
 /// What may be connected to at all.
 #[derive(Clone, Debug, Default)]

@@ -37,8 +37,10 @@ pub(super) fn shared(
     if !url.expose_str().is_some_and(|text| known(text) && limiter::is_url(text)) {
         return Err(ground.fault(KEY, "must begin with redis:// or rediss:// and name a host"));
     }
+    let ca_file = ground.certificates("limits.redis_ca_file", &raw.redis_ca_file)?;
     Ok((raw.backend == "redis").then(|| limiter::SharedSettings {
         url: Arc::new(SecretBytes::copy_of(url.expose())),
+        ca_file,
         timeout: Duration::from_millis(raw.redis_timeout_ms),
         nodes: raw.nodes,
     }))

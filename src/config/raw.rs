@@ -137,6 +137,7 @@ pub(super) struct RawLimits {
     pub(super) enabled: bool,
     pub(super) backend: String,
     pub(super) redis_url: RawSecret,
+    pub(super) redis_ca_file: String,
     pub(super) redis_timeout_ms: u64,
     pub(super) nodes: u64,
     pub(super) window_seconds: u64,

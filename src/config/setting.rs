@@ -231,6 +231,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "\"redis://127.0.0.1:6379\"",
         "for backend = \"redis\"; or { file = \"…\" }, { env = \"…\" }",
     ),
+    setting("limits.redis_ca_file", Kind::Path, "\"\"", "rediss://: whom to trust instead, PEM"),
     setting(
         "limits.redis_timeout_ms",
         number(5, 1000),

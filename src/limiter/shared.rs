@@ -11,6 +11,7 @@ mod fault;
 mod keeper;
 mod learning;
 mod link;
+mod look;
 mod mirror;
 mod tally;
 #[cfg(test)]
@@ -28,8 +29,9 @@ pub(super) use self::bucket::Bucket;
 use self::bucket::Span;
 use self::diary::Diary;
 pub(crate) use self::fault::Why;
+pub(crate) use self::link::is_url;
 use self::link::{Link, Scripts};
-pub(crate) use self::link::{is_url, look_at};
+pub(crate) use self::look::look_at;
 use self::mirror::{Held, Mirror, Mirrors};
 pub(super) use self::mirror::{Seen, Verdict};
 use self::time::Time;
@@ -37,6 +39,8 @@ use crate::clock::Clock;
 use crate::secret::SecretBytes;
 use crate::telemetry::Metrics;
 
+/// A process that was there so short a time ago knows what its successor may count on.
+const RECALLED_WITHIN_MS: i64 = 30_000;
 /// In the data folder.
 const DIARY: &str = "limits.alone";
 /// Answers that ask to be asked again: more of them than this make no sense.
@@ -50,6 +54,8 @@ const MOST_LEASE_ROUNDS: usize = 20;
 pub(crate) struct Settings {
     /// May hold a password.
     pub(crate) url: Arc<SecretBytes>,
+    /// Whom to trust at a `rediss://` address; None: whom the system trusts.
+    pub(crate) ca_file: Option<std::path::PathBuf>,
     /// How long a call waits for an answer before this node judges alone.
     pub(crate) timeout: Duration,
     /// That share a quota while Redis is away; 0: as many as Redis has seen.
@@ -145,14 +151,14 @@ impl Shared {
         let Parts { settings, clock, metrics, installation, node, data_dir, bell } = parts;
         metrics.limits().are_shared(Why::ALL.iter().map(|why| why.label()));
         let (diary, found) = Diary::open(data_dir.join(DIARY));
-        let shared = Self {
+        let mut shared = Self {
             nodes: AtomicU64::new(settings.nodes.max(1)),
             settings,
             time: Time::new(clock),
             metrics,
             bell,
             node,
-            prefix: format!("sealgate:{{{}}}:", installation.simple()),
+            prefix: prefix(installation),
             scripts: Scripts::default(),
             link: ArcSwapOption::empty(),
             newest_link: AtomicU64::new(0),
@@ -163,11 +169,16 @@ impl Shared {
             said_healed_at_ms: AtomicU64::new(0),
             mirrors: Mirrors::default(),
             diary,
-            recalled_ms: found.began.map(|began| began.unix_ms),
+            recalled_ms: None,
             news: Mutex::default(),
             leased: Mutex::default(),
             names: Mutex::default(),
         };
+        // Later than this Redis may have been back meanwhile, and the others with it: then what
+        // the database knows of them counts, and not what was known here.
+        let now_ms = shared.time.clock.unix_ms();
+        let is_fresh = (now_ms - found.last_ms).abs() <= RECALLED_WITHIN_MS;
+        shared.recalled_ms = found.began.filter(|_| is_fresh).map(|began| began.unix_ms);
         shared.recall(&found);
         Arc::new(shared)
     }
@@ -304,6 +315,11 @@ impl Shared {
     fn key(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
     }
+}
+
+/// Of all keys of an installation.
+fn prefix(installation: uuid::Uuid) -> String {
+    format!("sealgate:{{{}}}:", installation.simple())
 }
 
 /// Nothing behind these locks is left half-changed by a panic.

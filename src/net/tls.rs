@@ -50,6 +50,20 @@ pub(crate) fn install_provider() {
     let _installed = rustls::crypto::aws_lc_rs::default_provider().install_default();
 }
 
+/// Whether TLS itself failed somewhere in this: a certificate that is not trusted, or a peer that
+/// speaks something else.
+pub(crate) fn is_tls_fault(fault: &(dyn std::error::Error + 'static)) -> bool {
+    type Shared = Arc<dyn std::error::Error + Send + Sync>;
+    if fault.is::<rustls::Error>() {
+        return true;
+    }
+    let shared = fault.downcast_ref::<Shared>().map(|shared| &**shared);
+    let io = fault.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    shared.is_some_and(|inner| is_tls_fault(inner))
+        || io.is_some_and(|inner| is_tls_fault(inner))
+        || fault.source().is_some_and(is_tls_fault)
+}
+
 /// Which authorities a provider's certificate may come from: the platform's and extra ones.
 #[derive(Clone)]
 pub(crate) struct Trust {

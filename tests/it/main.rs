@@ -47,6 +47,10 @@ mod protocols;
 #[cfg(test)]
 mod providers;
 #[cfg(test)]
+mod redis_kills;
+#[cfg(test)]
+mod redis_tls;
+#[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod resilience;

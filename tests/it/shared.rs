@@ -12,13 +12,13 @@ use crate::clients::second_node_with;
 use crate::house::{Answer, Client, House, Kind, Plan, Relay, send_signal};
 
 /// A Redis for one test, that it may stop.
-struct Redis {
-    port: u16,
+pub(crate) struct Redis {
+    pub(crate) port: u16,
     process: Option<Child>,
 }
 
 impl Redis {
-    async fn start() -> Self {
+    pub(crate) async fn start() -> Self {
         let port = {
             let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
             listener.local_addr().unwrap().port()
@@ -46,27 +46,28 @@ impl Redis {
     }
 
     /// STOP: connections hold, and nothing is answered. KILL: all is lost.
-    fn end(&mut self, how: &str) {
+    pub(crate) fn end(&mut self, how: &str) {
         self.signal(how);
         if how == "KILL" {
             self.process.take().expect("it runs").wait().unwrap();
         }
     }
 
-    async fn mend(&mut self, how: &str) {
+    pub(crate) async fn mend(&mut self, how: &str) {
         match how {
             "STOP" => self.signal("CONT"),
             _ => self.boot().await,
         }
     }
 
-    fn ask(&self, command: &[&str]) {
+    pub(crate) fn ask(&self, command: &[&str]) -> String {
         let port = self.port.to_string();
         let asked = Command::new("redis-cli").args(["-p", &port]).args(command).output().unwrap();
         assert!(asked.status.success(), "{asked:?}");
+        String::from_utf8_lossy(&asked.stdout).trim().to_owned()
     }
 
-    fn settings(&self) -> String {
+    pub(crate) fn settings(&self) -> String {
         format!(
             "limits.backend = \"redis\"\nlimits.redis_url = \"redis://127.0.0.1:{}\"\n",
             self.port
@@ -281,7 +282,7 @@ fn tell(figures: &str) {
 fn break_under_load(redis: &mut Redis, relay: &Relay, how: &str) {
     match how {
         "slow" => relay.slow_down(Duration::from_secs(5)),
-        "full" => redis.ask(&["CONFIG", "SET", "maxmemory", "1"]),
+        "full" => assert_eq!(redis.ask(&["CONFIG", "SET", "maxmemory", "1"]), "OK"),
         "STOP" | "KILL" => redis.end(how),
         _ => {
             redis.signal(how);
@@ -293,7 +294,7 @@ fn break_under_load(redis: &mut Redis, relay: &Relay, how: &str) {
 async fn mend_under_load(redis: &mut Redis, relay: &Relay, how: &str) {
     match how {
         "slow" => relay.slow_down(Duration::ZERO),
-        "full" => redis.ask(&["CONFIG", "SET", "maxmemory", "0"]),
+        "full" => assert_eq!(redis.ask(&["CONFIG", "SET", "maxmemory", "0"]), "OK"),
         _ => redis.mend(how).await,
     }
 }

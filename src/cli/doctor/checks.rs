@@ -74,7 +74,7 @@ pub(super) async fn all(config: &Config, clock: &Clock) -> Vec<Check> {
     ];
     checks.extend(master::stray(config, clock).await);
     if let Some(shared) = &config.limiter.shared {
-        checks.push(redis(shared).await);
+        checks.push(redis(shared, config, clock).await);
     }
     checks.extend(rows);
     checks.extend(pages::check(&config.pages));
@@ -225,21 +225,44 @@ async fn database(config: &Config, clock: &Clock) -> Check {
     }
 }
 
-async fn redis(shared: &limiter::SharedSettings) -> Check {
+async fn redis(shared: &limiter::SharedSettings, config: &Config, clock: &Clock) -> Check {
     const NAME: &str = "redis";
-    match limiter::look_at(shared).await {
-        // Windows that are thrown out when memory is short would begin anew.
-        Ok(policy) if policy != "noeviction" => Check::note(
-            NAME,
-            format!("answers; its maxmemory-policy is {policy}"),
-            "set Redis's maxmemory-policy to noeviction, so that it forgets no window",
-        ),
-        Ok(_) => Check::green(NAME, "answers, and forgets nothing when its memory is full"),
+    let look = match limiter::look_at(shared, installation(config, clock).await).await {
+        Ok(look) => look,
         Err(why) => {
             let detail = "limits are not shared: each node spends its share of the quotas";
-            Check::red(NAME, detail, why.sentence())
+            return Check::red(NAME, detail, why.sentence());
         }
+    };
+    let nodes = match look.nodes.as_slice() {
+        [] => String::from("no node counts there now"),
+        nodes => format!("nodes: {}", nodes.join(", ")),
+    };
+    if !look.healed.is_empty() {
+        let keys = look.healed.join(", ");
+        let detail = format!("answers; somebody else wrote {keys}, which was thrown away; {nodes}");
+        let remedy = "give Sealgate an account of its own in Redis, and nobody else the right to \
+                      write keys that begin with sealgate:; the line goes after a day";
+        return Check::note(NAME, detail, remedy);
     }
+    // Windows that are thrown out when memory is short would begin anew.
+    if look.policy != "noeviction" {
+        let detail = format!("answers; its maxmemory-policy is {}; {nodes}", look.policy);
+        let remedy = "set Redis's maxmemory-policy to noeviction, so that it forgets no window";
+        return Check::note(NAME, detail, remedy);
+    }
+    Check::green(NAME, format!("answers, and forgets nothing when its memory is full; {nodes}"))
+}
+
+/// None where the database does not say it, which has its line.
+async fn installation(config: &Config, clock: &Clock) -> Option<uuid::Uuid> {
+    if !database_stands(config) {
+        return None;
+    }
+    let store = Store::open(&config.store, clock.clone()).await.ok()?;
+    let installation = store.installation().await.ok().flatten();
+    store.close().await;
+    installation.map(|installation| installation.id)
 }
 
 fn server(config: &Config, running: bool) -> Check {

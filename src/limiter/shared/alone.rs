@@ -90,7 +90,14 @@ impl Shared {
         self.time.suppose(i64::try_from(began.now_us).unwrap_or(unix_us).saturating_sub(unix_us));
         self.nodes.store(began.nodes.max(self.settings.nodes).max(1), Ordering::Release);
         let (now_us, volume) = (self.time.now_us(), self.diary.volume());
+        let is_fresh = self.recalled_ms.is_some();
+        if !is_fresh {
+            self.diary.renew(self.began(), found);
+        }
         for ((name, what, part), calls) in &found.cells {
+            if *what == What::Known && !is_fresh {
+                continue;
+            }
             let mirror = self.mirrors.named(name, span_of(name).unwrap_or_else(|| month(*part)));
             let mut held = mirror.held();
             // A clock that was set back: no call was made in a time to come.
@@ -99,7 +106,9 @@ impl Shared {
                 What::Known => held.known.add(part, *calls),
                 What::Alone => held.alone.add(part, *calls),
             }
-            (held.noted_in, held.version) = (volume, held.version.max(1));
+            if is_fresh {
+                (held.noted_in, held.version) = (volume, held.version.max(1));
+            }
             held.forget(now_us);
             if held.has_news() && !held.is_listed {
                 held.is_listed = true;

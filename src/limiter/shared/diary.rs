@@ -38,6 +38,8 @@ pub(super) enum What {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Found {
     pub(super) began: Option<Began>,
+    /// When the former process was last there.
+    pub(super) last_ms: i64,
     /// The last word on each part of each window.
     pub(super) cells: BTreeMap<(Box<str>, What, u64), u64>,
 }
@@ -99,6 +101,25 @@ impl Diary {
             lines(&mut text, 'a', &mirror.name, newest.map_or(&[], std::slice::from_ref));
         }
         book.write(&text);
+    }
+
+    /// This process is there still, and so is the time without Redis.
+    pub(super) fn tick(&self, unix_ms: i64) {
+        let mut book = self.book();
+        if book.is_begun {
+            book.write(&format!("t {unix_ms}\n"));
+        }
+    }
+
+    /// What was found is too old to say what the others did since: only what is to be told stays.
+    pub(super) fn renew(&self, began: Began, found: &Found) {
+        let alone = found.cells.iter().filter(|((_, what, _), _)| *what == What::Alone);
+        let cells = alone.map(|(key, calls)| (key.clone(), *calls)).collect();
+        let text = Found { began: Some(began), last_ms: began.unix_ms, cells }.write();
+        let mut book = self.book();
+        if let Err(fault) = book.replace(&text) {
+            tracing::error!(%fault, path = %book.path.display(), "{}", UNREADABLE);
+        }
     }
 
     /// These parts were told.
@@ -183,7 +204,10 @@ impl Book {
     fn rewrite(&mut self) -> std::io::Result<()> {
         let mut text = String::new();
         File::open(&self.path)?.read_to_string(&mut text)?;
-        let text = Found::read(&text).write();
+        self.replace(&Found::read(&text).write())
+    }
+
+    fn replace(&mut self, text: &str) -> std::io::Result<()> {
         let beside = self.path.with_extension("new");
         private().write(true).truncate(true).open(&beside)?.write_all(text.as_bytes())?;
         std::fs::rename(&beside, &self.path)?;
@@ -218,6 +242,12 @@ impl Found {
                 Some("T") => {
                     // The first one: what was let in since has not been told.
                     found.began = found.began.or_else(|| began(&mut words));
+                    found.last_ms = found.last_ms.max(found.began.map_or(0, |it| it.unix_ms));
+                    continue;
+                }
+                Some("t") => {
+                    let last_ms = words.next().and_then(|word| word.parse().ok());
+                    found.last_ms = last_ms.unwrap_or(found.last_ms);
                     continue;
                 }
                 Some("k") => What::Known,
@@ -236,7 +266,7 @@ impl Found {
     fn write(&self) -> String {
         let mut text = String::new();
         if let Some(Began { unix_ms, now_us, nodes }) = self.began {
-            text.push_str(&format!("T {unix_ms} {now_us} {nodes}\n"));
+            text.push_str(&format!("T {unix_ms} {now_us} {nodes}\nt {}\n", self.last_ms));
         }
         for ((name, what, part), calls) in &self.cells {
             let what = match what {
@@ -261,11 +291,11 @@ mod tests {
 
     #[test]
     fn the_last_word_on_a_part_counts_and_a_line_that_was_cut_off_does_not() {
-        let text = "T 1000 2000000 3\nk w60:ab 7 40\na w60:ab 8 1\na w60:ab 8 2\nT 9 9 9\nodd\n\
+        let text = "T 1000 2000000 3\nk w60:ab 7 40\na w60:ab 8 1\na w60:ab 8 2\nT 9 9 9\nodd\nt 1500\n\
                     a w60:ab 9 1\na w60:ab 9";
         let found = Found::read(text);
         assert_eq!(found.began, Some(Began { unix_ms: 1000, now_us: 2_000_000, nodes: 3 }));
-        let written = "T 1000 2000000 3\nk w60:ab 7 40\na w60:ab 8 2\na w60:ab 9 1\n";
+        let written = "T 1000 2000000 3\nt 1500\nk w60:ab 7 40\na w60:ab 8 2\na w60:ab 9 1\n";
         assert_eq!(found.write(), written);
         assert_eq!(Found::read(written), found);
         assert_eq!(Found::read("a w60:ab 9 1").cells.len(), 0);

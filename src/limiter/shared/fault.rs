@@ -4,10 +4,14 @@
 
 use redis::{ErrorKind, RedisError};
 
+use crate::net;
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
     /// Nobody answers at the address, or the connection ended.
     Unreachable,
+    /// Its certificate is not trusted, or it speaks no TLS.
+    Tls,
     /// No answer in time.
     Slow,
     /// It has no memory left for our windows.
@@ -26,8 +30,9 @@ pub(crate) enum Why {
 }
 
 impl Why {
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::Unreachable,
+        Self::Tls,
         Self::Slow,
         Self::Full,
         Self::ReadOnly,
@@ -41,6 +46,7 @@ impl Why {
     pub(crate) fn label(self) -> &'static str {
         match self {
             Self::Unreachable => "unreachable",
+            Self::Tls => "tls",
             Self::Slow => "slow",
             Self::Full => "full",
             Self::ReadOnly => "read_only",
@@ -58,8 +64,13 @@ impl Why {
             Self::Unreachable => {
                 "nobody answers there; start Redis, or see limits.redis_url and the network"
             }
+            Self::Tls => {
+                "its certificate is not trusted for this host, or it speaks no TLS; see \
+                 limits.redis_ca_file, and the scheme and host of limits.redis_url"
+            }
             Self::Slow => {
-                "it does not answer within limits.redis_timeout_ms; see its load, and this machine's"
+                "it does not answer within limits.redis_timeout_ms; see its load, this machine's, \
+                 and with rediss:// that its port speaks TLS"
             }
             Self::Full => "it has no memory left; raise its maxmemory",
             Self::ReadOnly => {
@@ -81,6 +92,9 @@ impl Why {
 
     pub(super) fn of(error: &RedisError) -> Self {
         // Both sets grow with the library: what is new there is odd here.
+        if net::is_tls_fault(error) {
+            return Self::Tls;
+        }
         let kind = error.kind();
         if kind == ErrorKind::AuthenticationFailed {
             return Self::Denied;

@@ -47,6 +47,7 @@ impl Shared {
             let Some(link) = self.link.load_full() else {
                 let pause = FIRST_PAUSE.saturating_mul(1 << row.min(2)).min(LONGEST_PAUSE);
                 tokio::time::sleep(pause).await;
+                self.diary.tick(self.time.clock.unix_ms());
                 row = match self.connect(PATIENCE).await {
                     Err(Why::Slow) => row + 1,
                     Ok(()) | Err(_) => row,

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
 use redis::{
-    AsyncConnectionConfig, Client, Cmd, ConnectionInfo, FromRedisValue, IntoConnectionInfo,
-    ProtocolVersion, PushInfo, PushKind, Script, ScriptInvocation, Value,
+    AsyncConnectionConfig, Client, Cmd, ConnectionAddr, ConnectionInfo, FromRedisValue,
+    IntoConnectionInfo, ProtocolVersion, PushInfo, PushKind, Script, ScriptInvocation,
+    TlsCertificates, Value,
 };
 
 use super::fault::Why;
@@ -209,25 +210,12 @@ impl Link {
     }
 }
 
-/// For `doctor`: whether Redis answers, and what it does when its memory is full.
-pub(crate) async fn look_at(settings: &Settings) -> Result<String, Why> {
-    const WAIT: Duration = Duration::from_secs(3);
-    let mut connection = connect(settings, AsyncConnectionConfig::new(), WAIT).await?;
-    let pong = redis::cmd("PING");
-    let _pong: String = in_time(WAIT, pong.query_async(&mut connection)).await?;
-    let mut info = redis::cmd("INFO");
-    info.arg("memory");
-    let memory: String = in_time(WAIT, info.query_async(&mut connection)).await.unwrap_or_default();
-    let policy = memory.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
-    Ok(policy.unwrap_or("unknown").trim().to_owned())
-}
-
 /// Whether this is a URL that Redis can be reached by.
 pub(crate) fn is_url(url: &str) -> bool {
     url.into_connection_info().is_ok()
 }
 
-async fn connect(
+pub(super) async fn connect(
     settings: &Settings,
     connecting: AsyncConnectionConfig,
     wait: Duration,
@@ -235,11 +223,21 @@ async fn connect(
     let url = settings.url.expose_str().unwrap_or_default();
     let info: ConnectionInfo = url.into_connection_info().map_err(|_| Why::Odd)?;
     let redis = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-    let client = Client::open(info.set_redis_settings(redis)).map_err(|_| Why::Odd)?;
+    let info = info.set_redis_settings(redis);
+    // Redis's library asks for the process's own.
+    crate::net::install_provider();
+    let client = match (&info.addr(), &settings.ca_file) {
+        (ConnectionAddr::TcpTls { .. }, Some(path)) => {
+            let root_cert = Some(tokio::fs::read(path).await.map_err(|_| Why::Tls)?);
+            Client::build_with_tls(info, TlsCertificates { client_tls: None, root_cert })
+        }
+        (_, None | Some(_)) => Client::open(info),
+    };
+    let client = client.map_err(|_| Why::Odd)?;
     in_time(wait, client.get_multiplexed_async_connection_with_config(&connecting)).await
 }
 
-async fn in_time<T>(
+pub(super) async fn in_time<T>(
     wait: Duration,
     answer: impl Future<Output = redis::RedisResult<T>>,
 ) -> Result<T, Why> {

@@ -49,6 +49,7 @@ impl Node {
         let shared = Shared::new(Parts {
             settings: Settings {
                 url: Arc::new(SecretBytes::copy_of(url.as_bytes())),
+                ca_file: None,
                 timeout: Duration::from_millis(timeout_ms),
                 nodes,
             },
@@ -116,6 +117,9 @@ impl Drop for Node {
     }
 }
 
+/// Of `limits.redis_timeout_ms`.
+const DEFAULT_TIMEOUT_MS: u64 = 500;
+
 fn hourly(calls: u64) -> Bucket {
     window(Uuid::now_v7(), calls, 3600)
 }
@@ -168,15 +172,19 @@ fn runs(long: usize, short: usize) -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn five_hundred_callers_at_once_get_a_hundred_calls_on_one_node_and_on_three() {
     let server = Server::start();
-    let nodes = Node::three_that_wait(&server, 1000).await;
-    for _ in 0..runs(200, 20) {
-        let own = hourly(100);
-        assert_eq!(burst(&nodes[..1], &own, 500).await, [100]);
+    let nodes = Node::three_that_wait(&server, DEFAULT_TIMEOUT_MS).await;
+    let mut others = Vec::new();
+    let rounds = runs(200, 20);
+    for round in 0..rounds {
+        let own = burst(&nodes[..1], &hourly(100), 500).await;
         let shared = hourly(100);
         let admitted = burst(&nodes, &shared, 500).await;
-        assert_eq!(admitted.iter().sum::<usize>(), 100, "{admitted:?}");
-        assert_eq!(nodes[2].used(&shared).await, 100);
+        let used = nodes[2].used(&shared).await;
+        if own != [100] || admitted.iter().sum::<usize>() != 100 || used != 100 {
+            others.push((round, own, admitted, used));
+        }
     }
+    assert!(others.is_empty(), "{} of {rounds} rounds: {others:?}", others.len());
     assert!(nodes.iter().all(Node::is_up), "nobody judged alone");
 }
 

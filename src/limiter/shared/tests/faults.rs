@@ -118,8 +118,7 @@ async fn a_node_that_is_killed_while_redis_is_away_spends_its_share_once_and_tel
         assert_eq!(burst(&nodes[2..], &used, 5).await, [5], "{how}");
         // The third one notes what it knows of all the others, too, in the background.
         let diary = nodes[2].folder.path().join("limits.alone");
-        let idles = format!("k {} ", idle.name);
-        until(|| std::fs::read_to_string(&diary).is_ok_and(|text| text.contains(&idles))).await;
+        is_noted(&nodes[2], &idle).await;
         for more in [3, 50] {
             let third = nodes.pop().unwrap().kill_and_start(&server).await;
             assert!(!third.is_up());
@@ -147,6 +146,40 @@ async fn a_node_that_is_killed_while_redis_is_away_spends_its_share_once_and_tel
         all_are_up(&nodes).await;
         assert_eq!(nodes[2].used(&idle).await, 70, "{how}");
     }
+}
+
+/// Redis may have been back while it was down.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_down_for_long_counts_what_the_database_says_of_the_others() {
+    let mut server = Server::start();
+    let mut nodes = Node::three(&server).await;
+    let bucket = hourly(90);
+    assert_eq!(burst(&nodes[..1], &bucket, 30).await, [30]);
+    server.kill();
+    assert_eq!(burst(&nodes[2..], &bucket, 5).await, [5]);
+    let third = nodes.pop().unwrap();
+    is_noted(&third, &bucket).await;
+    third.keeping.abort();
+    let diary = third.folder.path().join("limits.alone");
+    let text = std::fs::read_to_string(&diary).unwrap();
+    let former = Clock::system().unix_ms() - 60_000;
+    let aged = text.lines().filter(|line| !line.starts_with("t ")).map(|line| {
+        let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
+        if words[0] == "T" {
+            words[1] = former.to_string();
+        }
+        words.join(" ") + "\n"
+    });
+    std::fs::write(&diary, aged.collect::<String>()).unwrap();
+    let third = third.kill_and_start(&server).await;
+    assert!(!third.shared.is_recalled(&bucket) && third.shared.alone_since_ms().is_none());
+    // All that the database knows; fifteen is what its own five weigh.
+    third.shared.remember(&bucket, 1_000_000, 60);
+    assert_eq!(burst(std::slice::from_ref(&third), &bucket, 50).await, [5]);
+    server.boot(&[]);
+    nodes.push(third);
+    all_are_up(&nodes).await;
+    assert!(nodes[0].used(&bucket).await >= 40);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -270,6 +303,11 @@ async fn no_order_of_calls_and_faults_passes_the_quota() {
                     let how = ["paused", "killed", "full"][usize::try_from(draw(3)).unwrap()];
                     break_it(&mut server, how);
                     exercise(&nodes, &bucket, &mut model, 9).await;
+                    if draw(2) == 0 {
+                        let place = usize::try_from(draw(3)).unwrap();
+                        kill_one(&mut nodes, place, (&bucket, &mut model), &server).await;
+                        exercise(&nodes, &bucket, &mut model, 9).await;
+                    }
                     mend_it(&mut server, how);
                     all_are_up(&nodes).await;
                     model.used_before = None;
@@ -289,9 +327,9 @@ async fn no_order_of_calls_and_faults_passes_the_quota() {
                 }
                 3 => {
                     let place = usize::try_from(draw(3)).unwrap();
-                    let name = ["north", "south", "west"][place];
                     nodes[place].shared.leave().await;
-                    nodes[place] = Node::start(&server, name).await;
+                    let node = nodes.swap_remove(place);
+                    nodes.push(node.kill_and_start(&server).await);
                     all_are_up(&nodes).await;
                 }
                 _ => exercise(&nodes, &bucket, &mut model, 6).await,
@@ -301,6 +339,26 @@ async fn no_order_of_calls_and_faults_passes_the_quota() {
         let rest = burst(&nodes, &bucket, 200).await.iter().sum::<usize>();
         assert_eq!(model.admitted + u64::try_from(rest).unwrap(), model.calls, "round {round}");
     }
+}
+
+/// What was known of it when Redis went away is in the folder of this node.
+async fn is_noted(node: &Node, bucket: &Bucket) {
+    let (diary, line) = (node.folder.path().join("limits.alone"), format!("k {} ", bucket.name));
+    until(|| std::fs::read_to_string(&diary).is_ok_and(|text| text.contains(&line))).await;
+}
+
+async fn kill_one(
+    nodes: &mut Vec<Node>,
+    place: usize,
+    (bucket, model): (&Bucket, &mut Model),
+    server: &Server,
+) {
+    let node = nodes.swap_remove(place);
+    if model.used_before > Some(0) {
+        is_noted(&node, bucket).await;
+    }
+    nodes.push(node.kill_and_start(server).await);
+    model.alone.swap(place, 2);
 }
 
 async fn exercise(nodes: &[Node], bucket: &Bucket, model: &mut Model, callers: usize) {
