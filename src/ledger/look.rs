@@ -168,7 +168,7 @@ async fn of_recent_calls(store: &Store, now_ms: i64) -> Result<Option<String>, s
 pub(super) fn miscounted(node: &str) -> String {
     format!(
         "the row of node {node} in the table counted_records says what cannot be: somebody edited \
-         it; the next start, or the next call that is counted, sets it right, and the counts of client \
-         keys (requests, months) may lack some"
+         it; the next start, or the next call that is counted, sets it right, and the counts of \
+         client keys (requests, months) may lack some"
     )
 }
