@@ -233,10 +233,8 @@ impl Limiter {
                 let slot = self.slots.of_id(row.client_id);
                 slot.remember(quota, now.monotonic_ns, age_ns, calls);
             }
-            behind = page.last;
-            if behind.is_none() {
-                return Ok(());
-            }
+            let Some(last) = page.last else { return Ok(()) };
+            behind = Some(last);
         }
     }
 

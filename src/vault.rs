@@ -71,8 +71,6 @@ pub struct Settings {
     pub locked_memory_bytes: usize,
 }
 
-/// How often to look whether what does not open still does not.
-const LOOKS: u32 = 3;
 /// How often kept values are looked through at most.
 const SHORTEST_ROUND_NS: u64 = 1_000_000_000;
 
@@ -309,22 +307,6 @@ impl Vault {
     ) -> Result<Vec<u8>, VaultError> {
         let unsealed = self.opened.load_full().ok_or(VaultError::Sealed)?;
         unsealed.keyring.wrap_for(kek, master).await
-    }
-
-    /// What of the stored rows does not open, or is not as it was left; one line for each. What a
-    /// change has only just moved is looked at again.
-    pub(crate) async fn damage(&self) -> Result<Vec<String>, VaultError> {
-        let keyring = self.unsealed()?.keyring.share();
-        keyring.refresh(&self.store).await?;
-        let mut faults = proof::of(&self.store, &keyring).await?.faults;
-        for _ in 0..LOOKS {
-            if faults.is_empty() {
-                break;
-            }
-            let again = proof::of(&self.store, &keyring).await?.faults;
-            faults.retain(|fault| again.contains(fault));
-        }
-        Ok(faults)
     }
 
     pub(crate) fn installation(&self) -> Uuid {

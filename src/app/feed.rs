@@ -92,9 +92,9 @@ impl Follower {
                 self.lost = Some(revision);
                 self.vault.doubt_until_seen(&format!(
                     "the number by which nodes tell each other of changes (table change_revision) \
-                     {fault}: somebody edited it, so this node may have heard of a revocation late; \
-                     it has read everything anew. Look through `sealgate client list`, then say \
-                     with `sealgate secret accept` that what stands is meant"
+                     {fault}: somebody edited it, so this node may have heard of a revocation \
+                     late; it has read everything anew. Look through `sealgate client list`, \
+                     then say with `sealgate secret accept` that what stands is meant"
                 ));
             }
         }

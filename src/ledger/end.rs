@@ -35,12 +35,17 @@ pub(super) async fn find(
     };
     // Behind whatever stands there, so that no number is taken.
     let highest = store.last_sequence(node, bound).await?.unwrap_or(0);
-    let link = remembered.filter(|link| link.next_sequence > highest).unwrap_or(Link {
-        next_sequence: highest.saturating_add(MOST_RECORDS as u64),
-        hash: remembered.unwrap_or_else(|| Link::genesis(node)).hash,
-    });
+    let link = match remembered {
+        Some(link) if link.next_sequence > highest => link,
+        Some(Link { hash, .. }) => Link { next_sequence: behind(highest), hash },
+        None => Link { next_sequence: behind(highest), ..Link::genesis(node) },
+    };
     let broken = Bad { node: node.to_owned(), sequence: highest, id: None, reason };
     Ok(End { link, broken: Some(broken) })
+}
+
+fn behind(highest: u64) -> u64 {
+    highest.saturating_add(MOST_RECORDS as u64)
 }
 
 /// The end of the chain behind a block that agrees with itself; what came before it is not asked.

@@ -253,9 +253,9 @@ fn aside(path: &Path) -> PathBuf {
 
 fn damaged(path: &Path) -> String {
     format!(
-        "{} was a part of the journal, and somebody emptied, cut or changed it: what was in it alone \
-         is not in the trail; keep the file as evidence, and say with `sealgate secret accept` that \
-         you have seen it",
+        "{} was a part of the journal, and somebody emptied, cut or changed it: what was in it \
+         alone is not in the trail; keep the file as evidence, and say with `sealgate secret \
+         accept` that you have seen it",
         path.display()
     )
 }

@@ -74,8 +74,8 @@ fn cut(node: &str, sequence: u64) -> String {
 fn broken(node: &str, sequence: u64, what: &str) -> String {
     format!(
         "the trail of node {node} is not as it was written: record {sequence}: {what} (table \
-         record_blocks). It stays so, and `sealgate audit verify` says so for ever; keep the database \
-         as evidence, and see a backup for what is missing"
+         record_blocks). It stays so, and `sealgate audit verify` says so for ever; keep the \
+         database as evidence, and see a backup for what is missing"
     )
 }
 
@@ -167,8 +167,8 @@ async fn of_recent_calls(store: &Store, now_ms: i64) -> Result<Option<String>, s
 
 pub(super) fn miscounted(node: &str) -> String {
     format!(
-        "the row of node {node} in the table counted_records says what cannot be: somebody edited it; \
-         the next start, or the next call that is counted, sets it right, and the counts of client \
-         keys (requests, months) may lack some"
+        "the row of node {node} in the table counted_records says what cannot be: somebody edited \
+         it; the next start, or the next call that is counted, sets it right, and the counts of \
+         client keys (requests, months) may lack some"
     )
 }

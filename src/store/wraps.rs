@@ -83,8 +83,8 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// `Error::Stale` if the key is not active any more, `Error::Worn` if it has wrapped enough. The
-    /// count goes with the commit.
+    /// `Error::Stale` if the key is not active any more, `Error::Worn` if it has wrapped enough.
+    /// The count goes with the commit.
     pub(super) async fn count_wrap_in(&self, tx: &mut Tx, kek_id: Uuid) -> Result<Wrapped, Error> {
         let id = kek_id.to_string();
         if changing!(tx, sqlx::query(HOLD).bind(id.as_str()))? == 0 {

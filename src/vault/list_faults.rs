@@ -1,5 +1,6 @@
 //! What is said of a category's list that is not as it should be: sentences for people, each with
-//! a remedy that works as things stand. Must never name a remedy that would lose a secret.
+//! a remedy that works as things stand.
+//! Must never name a remedy that would lose a secret.
 
 use super::rows::CATEGORY as CLIENT_KEYS;
 

@@ -26,8 +26,13 @@ pub(crate) async fn lost_master(
 
 /// The same, in the place of a fault that it explains.
 pub(crate) async fn explained(store: &Store, anchors: &Anchors, fault: KmsError) -> KmsError {
-    let may_be_explained =
-        matches!(fault, KmsError::WrongPassphrase | KmsError::Crypto(_) | KmsError::NotSetUp);
+    let may_be_explained = matches!(
+        fault,
+        KmsError::NeedsPassphrase
+            | KmsError::WrongPassphrase
+            | KmsError::Crypto(_)
+            | KmsError::NotSetUp
+    );
     if !may_be_explained {
         return fault;
     }
@@ -50,18 +55,8 @@ impl Vault {
         Ok(())
     }
 
-    /// What is wrong with the row of the master key, as a sentence.
-    pub(super) async fn lost_master(&self) -> Option<String> {
-        let lost = lost_master(&self.store, &self.anchors).await;
-        lost.ok().flatten().map(|fault| fault.to_string())
-    }
-
     pub(super) async fn explained(&self, fault: VaultError) -> VaultError {
-        match fault {
-            VaultError::Kms(fault) => {
-                VaultError::Kms(explained(&self.store, &self.anchors, fault).await)
-            }
-            other => other,
-        }
+        let VaultError::Kms(fault) = fault else { return fault };
+        VaultError::Kms(explained(&self.store, &self.anchors, fault).await)
     }
 }

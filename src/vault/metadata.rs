@@ -1,6 +1,6 @@
-//! Lists from before a secret's owner, labels, dates and end were bound: what stands is bound at the
-//! first start that finds such a list, as it was for all else when lists began. Must never bind a
-//! row that differs from its list in what that has bound.
+//! Lists from before a secret's owner, labels, dates and end were bound: what stands is bound at
+//! the first start that finds such a list, as it was for all else when lists began. Must never bind
+//! a row that differs from its list in what that has bound.
 
 use super::inventory::Verdict;
 use super::keyring::Keyring;

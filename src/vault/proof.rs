@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::inventory::{Inventory, Verdict};
 use super::keyring::Keyring;
-use super::{StoredSecret, VaultError, fields};
+use super::{StoredSecret, Vault, VaultError, fields};
 use crate::kms::Masters;
 use crate::secret::Key;
 use crate::store::{Store, VersionRow};
@@ -19,6 +19,27 @@ pub(crate) struct Proof {
     pub(crate) secrets: u64,
     pub(crate) versions: u64,
     pub(crate) faults: Vec<String>,
+}
+
+/// How often to look whether what does not open still does not.
+const LOOKS: u32 = 3;
+
+impl Vault {
+    /// What of the stored rows does not open, or is not as it was left; one line for each. What a
+    /// change has only just moved is looked at again.
+    pub(crate) async fn damage(&self) -> Result<Vec<String>, VaultError> {
+        let keyring = self.unsealed()?.keyring.share();
+        keyring.refresh(&self.store).await?;
+        let mut faults = of(&self.store, &keyring).await?.faults;
+        for _ in 0..LOOKS {
+            if faults.is_empty() {
+                break;
+            }
+            let again = of(&self.store, &keyring).await?.faults;
+            faults.retain(|fault| again.contains(fault));
+        }
+        Ok(faults)
+    }
 }
 
 /// Every envelope of a database, under these master keys.

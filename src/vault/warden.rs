@@ -126,10 +126,7 @@ impl Warden {
         let told = fault.to_string();
         tracing::warn!(name: "vault.starts_sealed", %fault, "the vault starts sealed");
         let (why, bell) = if matches!(kms, KmsError::NeedsPassphrase) {
-            match self.vault.lost_master().await {
-                Some(lost) => (Why::Passphrase, Bell::Broken(lost)),
-                None => (Why::Passphrase, Bell::Waits(told)),
-            }
+            (Why::Passphrase, Bell::Waits(told))
         } else if matches!(kms, KmsError::LostRow { .. }) {
             (Why::Lost, Bell::Broken(told))
         } else {

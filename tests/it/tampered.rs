@@ -143,7 +143,8 @@ async fn the_row_of_a_master_key_that_is_gone_or_edited_is_told_with_its_one_rem
         let told = String::from_utf8_lossy(&refused.stderr).into_owned();
         assert!(names(&told) && told.contains("sealed"), "{forgery}: {told}");
         assert!(!told.contains("sealgate init"), "{told}");
-        server.stop();
+        let told = server.stop();
+        assert!(told.iter().any(|line| names(line)), "{forgery}: {told:?}");
     }
     // One that stands in a file, too.
     let ground =
@@ -353,7 +354,20 @@ async fn an_emptied_journal_and_a_changed_name_are_told_by_a_doctor_that_stands_
     assert!(ground.run(&["secret", "accept"]).status.success());
     server.stop();
     assert_eq!(red(&ground), [""; 0]);
-    // The rows of a house that does not run, too.
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn edited_rows_of_the_trail_are_told_by_a_doctor_that_stands_alone() {
+    let ground = Ground::new("");
+    ground.json(&["init", "--json"]);
+    let server = ground.serve(&[]);
+    let _made = ground.json(&["client", "create", "desk", "--json"]);
+    server.stop();
+    assert_eq!(red(&ground), [""; 0]);
+    let says = |word: &str| {
+        let found = red(&ground);
+        assert!(found.iter().any(|line| line.contains(word)), "{word}: {found:?}");
+    };
     let database = Database::Sqlite(ground.data().join("sealgate.db"));
     for (forgery, table) in [
         ("UPDATE counted_records SET next_sequence = -1", "counted_records"),
