@@ -3,6 +3,7 @@
 //! decide.
 
 mod background;
+mod certificates;
 mod expiry;
 mod fault;
 mod feed;
@@ -19,7 +20,6 @@ mod ways;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use tracing::Instrument as _;
 
@@ -42,7 +42,7 @@ use crate::corridor;
 use crate::emulator::Emulator;
 use crate::ledger::{self, Counting, Lane, Ledger, Opening};
 use crate::limiter::Limiter;
-use crate::net::{self, Accepted, Binding, Drain, ServerTls};
+use crate::net::{self, Accepted, Binding, Drain};
 use crate::proxy::{self, Proxy};
 use crate::refusal::Reason;
 use crate::roster::Roster;
@@ -78,9 +78,6 @@ pub struct Running {
     store: Store,
     _lock: DataLock,
 }
-
-/// Changed certificate files are in force after this at most.
-const REFRESH_EVERY: Duration = Duration::from_secs(2);
 
 /// Sets the installation up without running it; safe to run again.
 pub async fn initialise(
@@ -221,7 +218,8 @@ impl Rooms {
         };
         let certificates =
             [proxy.as_ref().and_then(Proxy::certificate), binding.as_ref().and_then(Binding::tls)];
-        let refreshing = tokio::spawn(refresh(certificates.into_iter().flatten().collect()));
+        let refreshing =
+            tokio::spawn(certificates::refresh(certificates.into_iter().flatten().collect()));
         let backups = tokio::spawn(self.schedule(&config, (mode, lock.node())));
         let expiring = expiry::Expiry::of(&self).tend();
         let expiring = tokio::spawn(expiring.instrument(telemetry::job("expiry")));
@@ -335,21 +333,6 @@ impl Rooms {
             backups: config.backup.clone(),
             figures,
             readiness,
-        }
-    }
-}
-
-/// Takes over changed certificate files; a fault is said once, the former certificate stays.
-async fn refresh(certificates: Vec<Arc<ServerTls>>) {
-    let mut said = String::new();
-    loop {
-        tokio::time::sleep(REFRESH_EVERY).await;
-        for fault in certificates.iter().filter_map(|certificate| certificate.refresh()) {
-            let line = fault.to_string();
-            if line != said {
-                tracing::error!(fault = line, "a changed certificate is not usable");
-                said = line;
-            }
         }
     }
 }
