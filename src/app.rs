@@ -307,17 +307,7 @@ impl Rooms {
             metrics.sealed(vault.is_sealed());
             metrics.encode()
         });
-        let (store, warden, ledger) =
-            (self.store.clone(), self.warden.clone(), self.ledger.clone());
-        let readiness: admin::Readiness = Arc::new(move || {
-            let (store, warden, ledger) = (store.clone(), warden.clone(), ledger.clone());
-            let providers = told::providers(&origins);
-            Box::pin(async move {
-                let mut parts = told::readiness(&store, &warden, &ledger).await;
-                parts.push(providers);
-                parts
-            })
-        });
+        let asked = (self.store.clone(), Arc::clone(&self.warden), self.ledger.clone());
         admin::Parts {
             settings: config.admin.clone(),
             clock: self.clock.clone(),
@@ -332,7 +322,7 @@ impl Rooms {
             limiter: Arc::clone(&self.limiter),
             backups: config.backup.clone(),
             figures,
-            readiness,
+            readiness: told::readiness(asked, origins),
         }
     }
 }

@@ -274,17 +274,20 @@ impl Upstream {
                 let refusal = fault::broken(provider, &cause);
                 let died = unsent.is_none() && fault::is_death(&cause);
                 if let (true, true, Some(line)) = (is_fresh, died, lease.line()) {
-                    line.failed(&self.clock, &"the connection broke before it answered");
+                    line.was_silent(&self.clock, "the connection broke before it answered");
                 }
                 lease.discard();
                 Err(Failed { refusal, unsent: unsent.map(for_h1), died })
             }
             Err(TimedOut) => {
                 let is_clients = progress.is_some_and(|progress| progress.waits());
-                if let (false, Some(line)) = (is_clients, lease.line()) {
-                    line.was_silent(&self.clock);
+                match lease.line() {
+                    Some(line) if !is_clients => {
+                        line.was_silent(&self.clock, "it did not begin to answer in time");
+                        lease.give_up();
+                    }
+                    Some(_) | None => lease.discard(),
                 }
-                lease.give_up();
                 let refusal = fault::silent(provider, is_clients);
                 Err(Failed { refusal, unsent: None, died: false })
             }

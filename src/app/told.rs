@@ -2,7 +2,9 @@
 //! what the ledger's writer has counted. Must never take a label of
 //! a figure from a stranger.
 
-use crate::admin::Part;
+use std::sync::Arc;
+
+use crate::admin::{Part, Readiness};
 use crate::ledger::{Kind, Ledger, Meter};
 use crate::net::Seen;
 use crate::store::Store;
@@ -10,7 +12,23 @@ use crate::telemetry::{Address, Metrics};
 use crate::upstream::Origins;
 use crate::vault::Warden;
 
-pub(super) async fn readiness(store: &Store, warden: &Warden, ledger: &Ledger) -> Vec<Part> {
+/// Asked whenever somebody wants to know whether the house can serve.
+pub(super) fn readiness(
+    (store, warden, ledger): (Store, Arc<Warden>, Ledger),
+    origins: Arc<Origins>,
+) -> Readiness {
+    Arc::new(move || {
+        let (store, warden, ledger) = (store.clone(), Arc::clone(&warden), ledger.clone());
+        let providers = providers(&origins);
+        Box::pin(async move {
+            let mut parts = parts(&store, &warden, &ledger).await;
+            parts.push(providers);
+            parts
+        })
+    })
+}
+
+async fn parts(store: &Store, warden: &Warden, ledger: &Ledger) -> Vec<Part> {
     let part = |name, ready, missing: &str| Part {
         name,
         ready,
@@ -30,7 +48,7 @@ pub(super) async fn readiness(store: &Store, warden: &Warden, ledger: &Ledger) -
 
 /// Which providers are left alone, in part or as a whole. The house is ready all the same: it is
 /// not at fault, and another node would fare no better.
-pub(super) fn providers(origins: &Origins) -> Part {
+fn providers(origins: &Origins) -> Part {
     let resting = origins.addresses().into_iter().filter(|(_, seen)| seen.is_open);
     let mut resting: Vec<String> = resting.map(|(provider, _)| provider).collect();
     resting.dedup();

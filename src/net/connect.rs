@@ -264,11 +264,11 @@ impl Line {
         self.note(opens, cause.to_string());
     }
 
-    /// A call on it got no answer in time.
-    pub(crate) fn was_silent(&self, clock: &Clock) {
+    /// A connection stood, and a call on it got no answer, for this reason.
+    pub(crate) fn was_silent(&self, clock: &Clock, cause: &str) {
         let Candidate { breaker, is_probe, .. } = &self.candidate;
         let opens = breaker.was_silent(clock.monotonic_ns(), *is_probe);
-        self.note(opens, String::from("it did not begin to answer in time"));
+        self.note(opens, cause.to_owned());
     }
 
     fn note(&self, opens: bool, cause: String) {

@@ -298,6 +298,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn what_a_running_server_leaves_alone_is_told() {
+        let said = |detail: Value| {
+            let parts = [("vault", Value::Null), ("providers", detail)];
+            let part = |(name, detail)| serde_json::json!({"name": name, "detail": detail});
+            serde_json::json!({"parts": parts.map(part)})
+        };
+        assert_eq!(left_alone(&said(Value::Null)), None);
+        assert_eq!(left_alone(&said("acme rests".into())), Some("acme rests"));
+        assert_eq!(left_alone(&Value::Null), None);
+    }
+
+    #[test]
     fn a_clock_that_was_never_set_is_red() {
         assert!(!clock_is_set(&Clock::settable(0)).ok);
         assert!(clock_is_set(&Clock::settable(1_768_487_400_000)).ok);
