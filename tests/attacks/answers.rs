@@ -575,27 +575,18 @@ async fn played(scene: Scene, replies: fn() -> Vec<Reply>) {
     assert!(faults.is_empty(), "{} failed:\n{}", faults.len(), faults.join("\n"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_comes_back_reaches_nobody() {
-    played(Scene::plain().await, echoes).await;
+fn harmful() -> Vec<Reply> {
+    [echoes(), framings(), poisons()].into_iter().flatten().collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_is_badly_framed_ends_there() {
-    played(Scene::plain().await, framings).await;
+async fn no_answer_of_a_provider_harms_a_client() {
+    played(Scene::plain().await, harmful).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_answer_reaches_another_call() {
-    played(Scene::plain().await, poisons).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_that_again_under_tls() {
-    played(Scene::over_tls().await, || {
-        [echoes(), framings(), poisons()].into_iter().flatten().collect()
-    })
-    .await;
+async fn no_answer_of_a_provider_harms_a_client_under_tls() {
+    played(Scene::over_tls().await, harmful).await;
 }
 
 /// A dress that is blanked by now must leave the list, and one that is not on it must be blanked.
