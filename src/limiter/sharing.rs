@@ -96,8 +96,7 @@ impl Limiter {
                 let page = self.store.recent_calls(node, behind.as_ref(), ROWS_AT_ONCE).await?;
                 let now_ms = self.clock.unix_ms();
                 let counts = |row: &&store::RecentCalls| {
-                    !row.is_to_come(now_ms)
-                        && row.end_at.saturating_sub(span_ms) <= alone_since_ms
+                    !row.is_to_come(now_ms) && row.end_at.saturating_sub(span_ms) <= alone_since_ms
                 };
                 for row in page.rows.iter().filter(counts) {
                     let age_ms = now_ms.saturating_sub(row.end_at.saturating_sub(1));
