@@ -11,6 +11,7 @@ mod drain;
 mod forwarded;
 mod health;
 mod listen;
+mod patient;
 mod race;
 mod stream;
 mod tls;
@@ -29,6 +30,7 @@ pub(crate) use self::drain::Drain;
 pub(crate) use self::forwarded::caller;
 pub(crate) use self::health::Seen;
 pub(crate) use self::listen::{Accepted, Binding, ListenError, PeerStream};
+pub(crate) use self::patient::Patient;
 pub(crate) use self::stream::Stream;
 pub(crate) use self::tls::{
     ServerTls, TlsError, Trust, install_provider, is_tls_fault, server_tls,

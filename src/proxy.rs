@@ -3,6 +3,7 @@
 //! admin face.
 
 mod own;
+mod progress;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -17,9 +18,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 
+use self::progress::{Progress, Standstill};
 use crate::corridor::{Corridor, House, Raw, dress, vary};
 use crate::ledger::Lane;
-use crate::net::{Accepted, Binding, Deadlines, Drain, PeerStream, ServerTls, TlsFiles};
+use crate::net::{Accepted, Binding, Deadlines, Drain, Patient, PeerStream, ServerTls, TlsFiles};
 use crate::secret;
 use crate::upstream::{Origins, Upstream};
 
@@ -44,6 +46,8 @@ pub struct Settings {
 }
 
 const HEAD_WITHIN: Duration = Duration::from_secs(30);
+/// How long a client may ask for nothing at all, or leave lying what he is answered.
+const MOVES_WITHIN: Duration = Duration::from_secs(30);
 /// How long calls in flight may take to finish after the signal to stop.
 const DRAIN_WITHIN: Duration = Duration::from_secs(30);
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -83,11 +87,13 @@ impl Proxy {
                     let deadlines = Deadlines::new(house.clock.clone());
                     let roster = Arc::clone(&house.roster);
                     tokio::spawn(deadlines.clone().tick(move || roster.endings()));
-                    let upstream = Upstream::new(origins, deadlines, house.clock.clone());
+                    let upstream = Upstream::new(origins, deadlines.clone(), house.clock.clone());
                     tokio::spawn(upstream.sweep());
                     let corridor = Arc::new(Corridor::new(house, lane, upstream));
                     match Accepted::new(socket, tls) {
-                        Ok(listener) => worker(listener, corridor, drain, max_head_bytes).await,
+                        Ok(listener) => {
+                            worker(listener, corridor, drain, max_head_bytes, deadlines).await;
+                        }
                         Err(cause) => tracing::error!(%cause, "a proxy thread has no listener"),
                     }
                 });
@@ -119,14 +125,20 @@ impl Proxy {
     }
 }
 
-async fn worker(listener: Accepted, corridor: Arc<Corridor>, drain: Drain, max_head_bytes: usize) {
+async fn worker(
+    listener: Accepted,
+    corridor: Arc<Corridor>,
+    drain: Drain,
+    max_head_bytes: usize,
+    deadlines: Deadlines,
+) {
     let mut stopping = pin!(drain.begun());
     let mut cuts = drain.cuts();
     loop {
         tokio::select! {
             peer = listener.accept() => {
-                let serving = serve(peer, Arc::clone(&corridor), drain.clone(), max_head_bytes);
-                tokio::spawn(serving);
+                let (corridor, drain) = (Arc::clone(&corridor), drain.clone());
+                tokio::spawn(serve(peer, corridor, drain, max_head_bytes, deadlines.clone()));
             }
             // What was sent last, the real key in it, lies in a connection's buffer.
             now = drain.cut_after(cuts) => {
@@ -145,12 +157,22 @@ async fn worker(listener: Accepted, corridor: Arc<Corridor>, drain: Drain, max_h
 }
 
 /// One client connection, from its first byte to its last.
-async fn serve(peer: PeerStream, corridor: Arc<Corridor>, drain: Drain, max_head_bytes: usize) {
+async fn serve(
+    peer: PeerStream,
+    corridor: Arc<Corridor>,
+    drain: Drain,
+    max_head_bytes: usize,
+    deadlines: Deadlines,
+) {
     let mut follower = drain.follow();
     let (peer, opening) = (peer.peer.ip(), peer.open());
     let Some(stream) = opening.await else { return };
+    let stream = Patient::new(stream, deadlines.patience(MOVES_WITHIN));
+    let progress = Arc::new(Progress::default());
+    let mut standstill = Standstill::of(Arc::clone(&progress), deadlines.patience(MOVES_WITHIN));
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let corridor = Arc::clone(&corridor);
+        let (corridor, progress) = (Arc::clone(&corridor), Arc::clone(&progress));
+        progress.asks();
         // In one place, not behind a function of its own: each would hold the request once more.
         async move {
             let mut raw = Raw::new(request, peer);
@@ -165,7 +187,7 @@ async fn serve(peer: PeerStream, corridor: Arc<Corridor>, drain: Drain, max_head
                 Some(origin) => dress(answer.headers_mut(), origin),
                 None => vary(&mut answer),
             }
-            Ok::<_, Infallible>(answer)
+            Ok::<_, Infallible>(progress.heeded(answer))
         }
     });
     let builder = builder(max_head_bytes);
@@ -180,7 +202,11 @@ async fn serve(peer: PeerStream, corridor: Arc<Corridor>, drain: Drain, max_head
         if follower.is_cut() {
             return Poll::Ready(Ok(()));
         }
-        connection.as_mut().poll(context)
+        let polled = connection.as_mut().poll(context);
+        if polled.is_pending() && standstill.is_over(context) {
+            return Poll::Ready(Ok(()));
+        }
+        polled
     })
     .await;
 }

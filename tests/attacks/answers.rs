@@ -42,6 +42,15 @@ fn whole(lines: &str, body: &str) -> Vec<Step> {
     say(format!("HTTP/1.1 200 OK\r\n{lines}Content-Length: {length}\r\n\r\n{body}"))
 }
 
+/// A body that is, or calls itself, packed.
+fn encoded(coding: &str, body: &[u8]) -> Vec<Step> {
+    let length = body.len();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Encoding: {coding}\r\nContent-Length: {length}\r\n\r\n"
+    );
+    vec![Step::Say([head.as_bytes(), body].concat())]
+}
+
 fn chunk(text: &str) -> String {
     format!("{:x}\r\n{text}\r\n", text.len())
 }
@@ -249,6 +258,25 @@ pub(crate) fn dresses() -> Vec<Reply> {
         echo("hexadecimal in capitals", |key| {
             whole("", &key.bytes().map(|byte| format!("{byte:02X}")).collect::<String>())
         }),
+        echo("packed by gzip", |key| {
+            let bytes = key.as_bytes();
+            let length = u16::try_from(bytes.len()).unwrap();
+            let mut packed = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01".to_vec();
+            packed.extend(length.to_le_bytes());
+            packed.extend((!length).to_le_bytes());
+            packed.extend_from_slice(bytes);
+            packed.extend(crc32fast::hash(bytes).to_le_bytes());
+            packed.extend(u32::from(length).to_le_bytes());
+            encoded("gzip", &packed)
+        })
+        .with(broken()),
+        echo("packed by zstd", |key| {
+            let text = format!("{}{key}", "a".repeat(500));
+            encoded("zstd", &zstd::encode_all(text.as_bytes(), 19).unwrap())
+        })
+        .with(broken()),
+        echo("said to be packed", |key| encoded("gzip", key.as_bytes())),
+        echo("said to be packed by nobody knows what", |key| encoded("x-own", key.as_bytes())),
         echo("every letter percent", |key| {
             whole("", &key.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>())
         }),
@@ -575,27 +603,18 @@ async fn played(scene: Scene, replies: fn() -> Vec<Reply>) {
     assert!(faults.is_empty(), "{} failed:\n{}", faults.len(), faults.join("\n"));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_key_that_comes_back_reaches_nobody() {
-    played(Scene::plain().await, echoes).await;
+fn harmful() -> Vec<Reply> {
+    [echoes(), framings(), poisons()].into_iter().flatten().collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_answer_that_is_badly_framed_ends_there() {
-    played(Scene::plain().await, framings).await;
+async fn no_answer_of_a_provider_harms_a_client() {
+    played(Scene::plain().await, harmful).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_answer_reaches_another_call() {
-    played(Scene::plain().await, poisons).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn all_that_again_under_tls() {
-    played(Scene::over_tls().await, || {
-        [echoes(), framings(), poisons()].into_iter().flatten().collect()
-    })
-    .await;
+async fn no_answer_of_a_provider_harms_a_client_under_tls() {
+    played(Scene::over_tls().await, harmful).await;
 }
 
 /// A dress that is blanked by now must leave the list, and one that is not on it must be blanked.

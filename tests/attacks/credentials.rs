@@ -283,21 +283,6 @@ pub(crate) fn nominations() -> Vec<Case> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_client_key_goes_to_no_provider_from_wherever_it_stands() {
-    attack([places(), pairs()].concat()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_wrong_key_is_nobodys() {
-    attack(wrong()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn each_request_of_a_connection_is_judged_by_itself() {
-    attack(in_turn()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_the_connection_nominates_takes_no_key_away() {
-    attack(nominations()).await;
+async fn a_client_key_proves_one_call_and_goes_to_no_provider() {
+    attack([places(), pairs(), wrong(), in_turn(), nominations()].concat()).await;
 }

@@ -256,16 +256,6 @@ pub(crate) fn lines() -> Vec<Case> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_framing_smuggles_a_second_request() {
-    attack([codings(), lengths()].concat()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_chunk_is_longer_or_shorter_than_it_says() {
-    attack(chunks()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_no_request_is_refused_and_closed() {
-    attack(lines()).await;
+async fn a_request_has_one_length_and_one_beginning() {
+    attack([codings(), lengths(), chunks(), lines()].concat()).await;
 }

@@ -1,7 +1,8 @@
 //! The header compression of HTTP/2 (RFC 7541), as much as a hostile client needs: writes literals
 //! without a table, so that anything can be written; reads whatever a server writes.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
+use std::sync::LazyLock;
 
 /// Beyond `:status`, which is 8 to 14; names from 15 on.
 const STATIC: [&str; 47] = [
@@ -98,27 +99,26 @@ fn number(value: usize, bits: u8, block: &mut Vec<u8>) {
     block.push(u8::try_from(rest).unwrap());
 }
 
+/// The byte of each code, by its length and bits.
+static CODES: LazyLock<HashMap<(u8, u32), u8>> = LazyLock::new(|| {
+    let mut order: Vec<(u8, u8)> =
+        (0..=255_u8).map(|byte| (LENGTHS[usize::from(byte)], byte)).collect();
+    order.sort_unstable();
+    let (mut code, mut before) = (0_u32, 0);
+    let codes = order.into_iter().map(|(length, byte)| {
+        code <<= length - before;
+        before = length;
+        code += 1;
+        ((length, code - 1), byte)
+    });
+    codes.collect()
+});
+
 /// What one connection's blocks are read with.
+#[derive(Default)]
 pub(crate) struct Reader {
     /// Newest first. Nothing is evicted: that changes no index.
     table: VecDeque<(String, String)>,
-    codes: Vec<(u8, u32, u8)>,
-}
-
-impl Default for Reader {
-    fn default() -> Self {
-        let mut order: Vec<(u8, u8)> =
-            (0..=255_u8).map(|byte| (LENGTHS[usize::from(byte)], byte)).collect();
-        order.sort_unstable();
-        let (mut code, mut before) = (0_u32, 0);
-        let codes = order.into_iter().map(|(length, byte)| {
-            code <<= length - before;
-            before = length;
-            code += 1;
-            (length, code - 1, byte)
-        });
-        Self { table: VecDeque::new(), codes: codes.collect() }
-    }
 }
 
 impl Reader {
@@ -135,10 +135,10 @@ impl Reader {
                 let kept = first & 0x40 != 0;
                 let index = take_number(&mut rest, if kept { 6 } else { 4 });
                 let name = match index {
-                    0 => self.text(&mut rest),
+                    0 => take_text(&mut rest),
                     _ => self.entry(index).0,
                 };
-                let value = self.text(&mut rest);
+                let value = take_text(&mut rest);
                 if kept {
                     self.table.push_front((name.clone(), value.clone()));
                 }
@@ -157,30 +157,29 @@ impl Reader {
             _ => fixed(":request", ""),
         }
     }
+}
 
-    fn text(&self, rest: &mut &[u8]) -> String {
-        let packed = rest[0] & 0x80 != 0;
-        let length = take_number(rest, 7);
-        let (text, after) = rest.split_at(length);
-        *rest = after;
-        let text = if packed { self.unpacked(text) } else { text.to_vec() };
-        String::from_utf8_lossy(&text).into_owned()
-    }
+fn take_text(rest: &mut &[u8]) -> String {
+    let packed = rest[0] & 0x80 != 0;
+    let length = take_number(rest, 7);
+    let (text, after) = rest.split_at(length);
+    *rest = after;
+    let text = if packed { unpacked(text) } else { text.to_vec() };
+    String::from_utf8_lossy(&text).into_owned()
+}
 
-    fn unpacked(&self, packed: &[u8]) -> Vec<u8> {
-        let mut text = Vec::new();
-        let (mut code, mut length) = (0_u32, 0_u8);
-        for bit in packed.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1)) {
-            code = code << 1 | u32::from(bit);
-            length += 1;
-            let found = self.codes.iter().find(|known| (known.0, known.1) == (length, code));
-            if let Some((_, _, byte)) = found {
-                text.push(*byte);
-                (code, length) = (0, 0);
-            }
+fn unpacked(packed: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    let (mut code, mut length) = (0_u32, 0_u8);
+    for bit in packed.iter().flat_map(|byte| (0..8).rev().map(move |at| byte >> at & 1)) {
+        code = code << 1 | u32::from(bit);
+        length += 1;
+        if let Some(byte) = CODES.get(&(length, code)) {
+            text.push(*byte);
+            (code, length) = (0, 0);
         }
-        text
     }
+    text
 }
 
 fn take_number(rest: &mut &[u8], bits: u8) -> usize {

@@ -380,16 +380,6 @@ pub(crate) fn floods() -> Vec<Case> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_malformed_head_of_http2_is_no_request() {
-    attack(heads()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn whoever_breaks_the_rules_of_http2_harms_nobody_else() {
-    attack(rules()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn floods_of_frames_end_with_their_connection() {
-    attack(floods()).await;
+async fn no_frame_of_http2_becomes_another_request() {
+    attack([heads(), rules(), floods()].concat()).await;
 }

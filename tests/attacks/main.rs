@@ -49,6 +49,8 @@ mod run;
 #[cfg(test)]
 mod scene;
 #[cfg(test)]
+mod slow;
+#[cfg(test)]
 mod tables;
 #[cfg(test)]
 mod wire;

@@ -308,16 +308,6 @@ pub(crate) fn slots() -> Vec<Case> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_path_climbs_out_of_the_providers_base() {
-    attack([climbing(), names()].concat()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn nothing_in_a_request_moves_its_destination() {
-    attack(destinations()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_slot_holds_the_providers_key_alone() {
-    attack(slots()).await;
+async fn a_request_goes_where_the_catalogue_says_with_the_providers_key_alone() {
+    attack([climbing(), names(), destinations(), slots()].concat()).await;
 }

@@ -304,26 +304,6 @@ pub(crate) fn browsers() -> Vec<Case> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn no_method_turns_the_house_into_something_else() {
-    attack(methods()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn upgrades_and_expectations_hide_no_request() {
-    attack(upgrades()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_too_large_is_refused_soon() {
-    attack(sizes()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_body_is_filled_once_or_refused() {
-    attack(documents()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_browser_without_a_key_is_nobody() {
-    attack(browsers()).await;
+async fn no_request_turns_the_house_into_something_else() {
+    attack([methods(), upgrades(), sizes(), documents(), browsers()].concat()).await;
 }

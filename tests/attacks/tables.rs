@@ -4,6 +4,7 @@
 use crate::case::{Case, PLACEMENTS};
 use crate::run::attack_at;
 use crate::scene::Scene;
+use crate::slow::half_a_second_request_and_half_a_document_end_by_themselves;
 use crate::{answers, credentials, framing, http2, paths, requests};
 
 fn shared(cases: Vec<Case>) -> Vec<Case> {
@@ -45,7 +46,9 @@ fn all() -> Vec<Case> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_attack_fails_under_tls_too() {
-    attack_at(Scene::over_tls().await, shared(all())).await;
+    let waiting = Box::pin(half_a_second_request_and_half_a_document_end_by_themselves());
+    let cases = Box::pin(async { attack_at(Scene::over_tls().await, shared(all())).await });
+    tokio::join!(waiting, cases);
 }
 
 /// So that no table is left out by accident.

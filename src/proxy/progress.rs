@@ -1,0 +1,114 @@
+//! Does a client's connection move? It has to ask for something soon, and to take what it is
+//! answered: HTTP/2 may hold an answer back without ever holding up the socket. Must never look at
+//! what is answered, nor count the time that a provider takes.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use crate::corridor::{Answer, AnswerBody};
+use crate::net::Patience;
+
+/// What one connection shares with its answers.
+#[derive(Default)]
+pub(super) struct Progress {
+    asked: AtomicBool,
+    /// Answers that wait for the client, not for their provider.
+    held: AtomicUsize,
+    moves: AtomicU64,
+}
+
+/// How long a connection may stand still.
+pub(super) struct Standstill {
+    progress: Arc<Progress>,
+    patience: Patience,
+    moves: u64,
+}
+
+/// An answer's body that says whose turn it is.
+pub(super) struct Heeded {
+    body: AnswerBody,
+    progress: Arc<Progress>,
+    held: bool,
+}
+
+impl Progress {
+    pub(super) fn asks(&self) {
+        self.asked.store(true, Ordering::Relaxed);
+        self.moves.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn heeded(self: &Arc<Self>, answer: Answer) -> http::Response<Heeded> {
+        answer.map(|body| {
+            let mut heeded = Heeded { body, progress: Arc::clone(self), held: false };
+            heeded.turn(true);
+            heeded
+        })
+    }
+}
+
+impl Standstill {
+    pub(super) fn of(progress: Arc<Progress>, patience: Patience) -> Self {
+        Self { progress, patience, moves: 0 }
+    }
+
+    /// To be asked whenever the connection waits.
+    pub(super) fn is_over(&mut self, context: &Context<'_>) -> bool {
+        let progress = &*self.progress;
+        let moves = progress.moves.load(Ordering::Relaxed);
+        let waits =
+            progress.held.load(Ordering::Relaxed) > 0 || !progress.asked.load(Ordering::Relaxed);
+        if !waits || std::mem::replace(&mut self.moves, moves) != moves {
+            self.patience.renew();
+        }
+        waits && self.patience.is_over(context)
+    }
+}
+
+impl Heeded {
+    /// From now on it is the client who is waited for, or is not.
+    fn turn(&mut self, held: bool) {
+        match (std::mem::replace(&mut self.held, held), held) {
+            (false, true) => self.progress.held.fetch_add(1, Ordering::Relaxed),
+            (true, false) => self.progress.held.fetch_sub(1, Ordering::Relaxed),
+            (true, true) | (false, false) => return,
+        };
+        self.progress.moves.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Heeded {
+    fn drop(&mut self) {
+        self.turn(false);
+    }
+}
+
+impl Body for Heeded {
+    type Data = Bytes;
+    type Error = <AnswerBody as Body>::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let this = self.get_mut();
+        this.turn(false);
+        let polled = Pin::new(&mut this.body).poll_frame(context);
+        if matches!(polled, Poll::Ready(Some(Ok(_)))) {
+            this.turn(true);
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
