@@ -27,7 +27,7 @@ lint: ## format, law of the house, clippy, documentation, licences, unused depen
 
 bench: ## cost per request beside nginx, interleaved
 	.ci/install bench
-	cargo bench --features aws-kms --bench proxy -- --bar 0.90 --h2 --more
+	cargo bench --features aws-kms --bench proxy -- --bar 0.90 --h2 --more --haproxy
 	cargo bench --bench vault -- --bar 0.5
 	cargo bench --bench clients -- --bar
 	cargo bench --bench limits -- --bar

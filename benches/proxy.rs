@@ -17,6 +17,8 @@ mod peers;
 mod process;
 #[path = "proxy/report.rs"]
 mod report;
+#[path = "proxy/steady.rs"]
+mod steady;
 #[path = "proxy/upstream.rs"]
 mod upstream;
 
@@ -24,7 +26,7 @@ use std::process::ExitCode;
 
 use crate::load::{Load, Wrk};
 use crate::options::Options;
-use crate::peers::{Nginx, Sealgate, Target};
+use crate::peers::{Haproxy, Nginx, Sealgate, Target};
 use crate::report::Row;
 use crate::upstream::Upstream;
 
@@ -63,6 +65,14 @@ fn run(options: &Options) -> Outcome<bool> {
     let nginx = Nginx::start(folder.path(), &upstream, sealgate.key())?;
     let mut targets = vec![sealgate.target("sealgate"), nginx.target()];
     targets.extend(other.as_ref().map(|other| other.target("other build")));
+    let haproxy = match options.haproxy {
+        true => Some(Haproxy::start(folder.path(), &upstream, sealgate.key())?),
+        false => None,
+    };
+    targets.extend(haproxy.as_ref().map(Haproxy::target));
+    if options.more {
+        targets.push(sealgate.target_unsearched("without search"));
+    }
     if options.h2 {
         targets.push(sealgate.target_over_h2("sealgate over h2"));
         targets.extend(other.as_ref().map(|other| other.target_over_h2("other over h2")));
@@ -84,6 +94,9 @@ fn run(options: &Options) -> Outcome<bool> {
             kept = ratio <= bar;
         }
     }
+    if options.more {
+        steady::measure(&targets, options)?;
+    }
     upstream.verdict()?;
     if !kept {
         eprintln!("bench: sealgate costs more than the bar allows");
@@ -97,6 +110,7 @@ fn rows(options: &Options) -> Vec<Row> {
     if options.more {
         let connections = MOST_CONNECTIONS;
         rows.push(Row { what: "10 KB answer", path: "large", connections, per: 1 });
+        rows.push(Row { what: "1 MB answer", path: "huge", connections: 8, per: 1 });
         rows.push(Row { what: "event chunk", path: "events", connections, per: CHUNKS });
     }
     rows

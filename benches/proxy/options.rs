@@ -11,7 +11,8 @@ cargo bench --bench proxy -- [OPTIONS]
   --connections A,B    connection counts of the main row [1,8,64]
   --bar RATIO          exit 1 if CPU time per request at 64 connections is above RATIO of nginx
   --h2                 also Sealgate over an HTTP/2 upstream
-  --more               also 10 KB answers, event streams and memory
+  --more               also 10 KB and 1 MB answers, event streams, a steady rate and memory
+  --haproxy            also HAProxy
   --short              3 rounds of 1 second
   --sealgate FILE      another binary than the one that cargo has built
   --other FILE         a second binary beside it, to compare two builds in one run";
@@ -23,6 +24,7 @@ pub(crate) struct Options {
     pub(crate) bar: Option<f64>,
     pub(crate) h2: bool,
     pub(crate) more: bool,
+    pub(crate) haproxy: bool,
     pub(crate) sealgate: String,
     pub(crate) other: Option<String>,
 }
@@ -37,6 +39,7 @@ impl Options {
             bar: None,
             h2: false,
             more: false,
+            haproxy: false,
             sealgate: env!("CARGO_BIN_EXE_sealgate").to_owned(),
             other: None,
         };
@@ -52,6 +55,7 @@ impl Options {
                 "--bar" => options.bar = Some(number(&value()?)?),
                 "--h2" => options.h2 = true,
                 "--more" => options.more = true,
+                "--haproxy" => options.haproxy = true,
                 "--short" => (options.rounds, options.seconds) = (3, 1),
                 "--sealgate" => options.sealgate = whole_path(&value()?)?,
                 "--other" => options.other = Some(whole_path(&value()?)?),

@@ -1,6 +1,6 @@
-//! Who is measured: Sealgate with everything on, and nginx with the same work: keys told apart, the
-//! real one injected, a rate counted, a line of log for each request, upstream connections kept and
-//! their certificates checked. Both on CPU 0, one serving thread each.
+//! Who is measured: Sealgate with everything on, and nginx and HAProxy with the same work: keys
+//! told apart, the real one injected, a rate counted, a line of log for each request, upstream
+//! connections kept and their certificates checked. All on CPU 0, one serving thread each.
 
 use std::fs;
 use std::io::Write;
@@ -51,21 +51,24 @@ impl Sealgate {
         fs::create_dir(&home).map_err(|cause| format!("{}: {cause}", home.display()))?;
         let (port, admin_port) = (free_port()?, free_port()?);
         let settings = home.join("sealgate.toml");
+        // A field this short is not looked for in answers.
+        let (lead, short) = REAL_KEY.split_at(REAL_KEY.len() - 5);
         let ca_file = upstream.ca_file.display();
-        let provider = |name: &str, port: u16| {
+        let provider = |name: &str, port: u16, value: &str| {
             format!(
                 "[providers.{name}]\nbase_url = \"https://localhost:{port}\"\n\
                  category = \"market-data\"\nallow_private_network = true\n\
                  ca_file = \"{ca_file}\"\n\
                  inject = [{{ at = \"header\", name = \"Authorization\", \
-                 value = \"Bearer {{api_key}}\" }}]\n"
+                 value = \"Bearer {value}\" }}]\n"
             )
         };
         let text = format!(
             "[proxy]\nlisten = \"127.0.0.1:{port}\"\nworkers = 1\n\
-             [admin]\nlisten = \"127.0.0.1:{admin_port}\"\n{}{}",
-            provider("bench", upstream.h1_port),
-            provider("bench-h2", upstream.h2_port),
+             [admin]\nlisten = \"127.0.0.1:{admin_port}\"\n{}{}{}",
+            provider("bench", upstream.h1_port, "{api_key}"),
+            provider("bench-h2", upstream.h2_port, "{api_key}"),
+            provider("bench-bare", upstream.h1_port, &format!("{lead}{{api_key}}")),
         );
         fs::write(&settings, text).map_err(|cause| format!("{}: {cause}", settings.display()))?;
         let mut command = process::pinned(0, program);
@@ -75,8 +78,10 @@ impl Sealgate {
         running.wait_for(port, &log)?;
         running.wait_for(admin_port, &log)?;
         let cli = Cli { program: program.to_owned(), settings, home };
-        for provider in ["bench", "bench-h2"] {
-            cli.run(&["secret", "add", provider, "--no-validate"], REAL_KEY)?;
+        for (provider, value) in
+            [("bench", REAL_KEY), ("bench-h2", REAL_KEY), ("bench-bare", short)]
+        {
+            cli.run(&["secret", "add", provider, "--no-validate"], value)?;
         }
         let made = cli.run(&["client", "create", "bench", "--tier", "unlimited", "--json"], "")?;
         let made: serde_json::Value =
@@ -100,6 +105,11 @@ impl Sealgate {
 
     pub(crate) fn target_over_h2(&self, name: &'static str) -> Target {
         self.at_provider(name, "bench-h2")
+    }
+
+    /// Its answers are not searched for a key.
+    pub(crate) fn target_unsearched(&self, name: &'static str) -> Target {
+        self.at_provider(name, "bench-bare")
     }
 
     fn at_provider(&self, name: &'static str, provider: &str) -> Target {
@@ -231,6 +241,81 @@ http {{
     }}
   }}
 }}
+"#
+    )
+}
+
+pub(crate) struct Haproxy {
+    running: Running,
+    port: u16,
+    key: String,
+}
+
+impl Haproxy {
+    pub(crate) fn start(folder: &Path, upstream: &Upstream, key: &str) -> Outcome<Self> {
+        let home = folder.join("haproxy");
+        fs::create_dir(&home).map_err(|cause| format!("{}: {cause}", home.display()))?;
+        let port = free_port()?;
+        let fault = |cause: std::io::Error| format!("{}: {cause}", home.display());
+        let conf = home.join("haproxy.cfg");
+        fs::write(&conf, haproxy_conf(port, upstream)).map_err(fault)?;
+        fs::write(home.join("keys.map"), format!("{} known\n", sha256_hex(key))).map_err(fault)?;
+        let program = process::find("haproxy").ok_or("haproxy is gone")?;
+        let mut command = process::pinned(0, &program);
+        command.arg("-db").arg("-f").arg(&conf).current_dir(&home);
+        let log = home.join("log");
+        let mut running = Running::start(command, &log)?;
+        running.wait_for(port, &log)?;
+        Ok(Self { running, port, key: key.to_owned() })
+    }
+
+    pub(crate) fn target(&self) -> Target {
+        Target {
+            name: "haproxy",
+            url: format!("http://127.0.0.1:{}/bench/", self.port),
+            port: self.port,
+            pid: Some(self.running.pid()),
+            key: self.key.clone(),
+        }
+    }
+}
+
+fn sha256_hex(text: &str) -> String {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02X}")).collect()
+}
+
+/// The same job in its words: the key's digest looked up, a rate counted, a line of log each.
+fn haproxy_conf(port: u16, upstream: &Upstream) -> String {
+    let (h1_port, ca_file) = (upstream.h1_port, upstream.ca_file.display());
+    format!(
+        r#"global
+  nbthread 1
+  maxconn 8192
+  log stdout format raw local0
+defaults
+  mode http
+  log global
+  option httplog
+  option http-keep-alive
+  http-reuse always
+  timeout connect 10s
+  timeout client 300s
+  timeout server 300s
+frontend callers
+  bind 127.0.0.1:{port} backlog 4096
+  http-request set-var(txn.who) req.hdr(X-API-Key),sha2(256),hex
+  http-request deny deny_status 401 unless {{ var(txn.who),map(keys.map) -m found }}
+  stick-table type string len 64 size 100k expire 1m store http_req_rate(1s)
+  http-request track-sc0 var(txn.who)
+  http-request deny deny_status 429 if {{ sc_http_req_rate(0) gt 999999 }}
+  http-request set-path %[path,regsub(^/bench,)]
+  http-request del-header X-API-Key
+  http-request set-header Authorization "Bearer {REAL_KEY}"
+  http-request set-header Host localhost
+  default_backend provider
+backend provider
+  server one 127.0.0.1:{h1_port} ssl verify required ca-file "{ca_file}" sni str(localhost) verifyhost localhost alpn http/1.1 ssl-min-ver TLSv1.3 pool-max-conn 256
 "#
     )
 }

@@ -42,6 +42,7 @@ pub(crate) struct Upstream {
 struct Canned {
     small: Vec<u8>,
     large: Vec<u8>,
+    huge: Vec<u8>,
     saw_client_key: Arc<AtomicBool>,
 }
 
@@ -55,6 +56,7 @@ impl Upstream {
         let canned = Arc::new(Canned {
             small: json(512),
             large: json(10 * 1024),
+            huge: json(1024 * 1024),
             saw_client_key: Arc::clone(&saw_client_key),
         });
         let listen = || {
@@ -170,6 +172,7 @@ async fn serve_h1(mut stream: Spoken, canned: Arc<Canned>) {
         let sent = match target {
             _ if !demanded && !is_direct(head) => answer(&mut stream, 401, b"{}").await,
             b"/large" => answer(&mut stream, 200, &canned.large).await,
+            b"/huge" => answer(&mut stream, 200, &canned.huge).await,
             b"/events" => events(&mut stream).await,
             _ => answer(&mut stream, 200, &canned.small).await,
         };
@@ -223,6 +226,7 @@ async fn serve_h2(stream: Spoken, canned: Arc<Canned>) {
             let body = match request.uri().path() {
                 _ if !demanded => Answer::Whole(Some(Bytes::new())),
                 "/large" => Answer::Whole(Some(Bytes::copy_from_slice(&canned.large))),
+                "/huge" => Answer::Whole(Some(Bytes::copy_from_slice(&canned.huge))),
                 "/events" => Answer::Events(tokio::time::interval(CHUNK_EVERY), CHUNKS),
                 _ => Answer::Whole(Some(Bytes::copy_from_slice(&canned.small))),
             };

@@ -152,7 +152,9 @@ impl Needles {
         if bytes.len() >= at + GRAM && !self.filter.knows(bytes, bytes.len() - GRAM) {
             at = bytes.len() - GRAM + 1;
         }
-        (at..bytes.len()).find_map(|at| self.seen(bytes, at, more)).unwrap_or(Sighting::Nothing)
+        let may_begin = |at: &usize| bytes.get(*at).is_some_and(|sign| self.filter.begins(*sign));
+        let mut begun = (at..bytes.len()).filter(may_begin);
+        begun.find_map(|at| self.seen(bytes, at, more)).unwrap_or(Sighting::Nothing)
     }
 
     /// Leaves out windows that end in a strange stretch, several in one go.
@@ -291,6 +293,11 @@ impl Filter {
     fn bit_of(&self, signs: [u8; GRAM]) -> u64 {
         let bit = place_of(signs);
         self.stretches.get(bit / 64).map_or(1, |word| word >> (bit % 64) & 1)
+    }
+
+    /// Can a dress begin with it, as it is or escaped?
+    fn begins(&self, sign: u8) -> bool {
+        matches!(sign, b'%' | b'\\') || self.holds(sign)
     }
 
     fn holds(&self, sign: u8) -> bool {
