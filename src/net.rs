@@ -26,7 +26,7 @@ pub(crate) use self::connect::{
     ConnectError, Connected, Connector, Destination, Line, whole_seconds,
 };
 pub(crate) use self::deadline::{Deadlines, Patience, TimedOut};
-pub(crate) use self::drain::Drain;
+pub(crate) use self::drain::{Drain, Follower};
 pub(crate) use self::forwarded::caller;
 pub(crate) use self::health::Seen;
 pub(crate) use self::listen::{Accepted, Binding, ListenError, PeerStream};

@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -18,6 +19,8 @@ pub(crate) struct Deadlines(Arc<Table>);
 
 struct Table {
     clock: Clock,
+    /// As the ticker saw it last: who waits for seconds needs no finer one, and reads no clock.
+    now_ns: AtomicU64,
     entries: Mutex<Entries>,
 }
 
@@ -44,13 +47,14 @@ pub(crate) struct Patience {
     limit_ns: u64,
     /// The end of everything, whatever moves meanwhile.
     end_ns: u64,
-    /// None until the first wait: what is ready at once reads no clock.
+    /// None until the first wait.
     since_ns: Option<u64>,
 }
 
 impl Deadlines {
     pub(crate) fn new(clock: Clock) -> Self {
-        Self(Arc::new(Table { clock, entries: Mutex::default() }))
+        let now_ns = AtomicU64::new(clock.monotonic_ns());
+        Self(Arc::new(Table { clock, now_ns, entries: Mutex::default() }))
     }
 
     /// Wakes whoever is overdue, for ever; spawned once per thread. Whenever `stir` says another
@@ -89,6 +93,7 @@ impl Deadlines {
 
     fn wake(&self, all: bool) {
         let now_ns = self.0.clock.monotonic_ns();
+        self.0.now_ns.store(now_ns, Ordering::Relaxed);
         let mut entries = self.lock();
         for slot in &mut entries.slots {
             if (all || slot.due_ns <= now_ns)
@@ -125,7 +130,7 @@ impl Patience {
     /// To be asked whenever the awaited thing is not ready: is the patience at its end? If not, the
     /// task is woken when it is.
     pub(crate) fn is_over(&mut self, context: &Context<'_>) -> bool {
-        let now_ns = self.deadlines.0.clock.monotonic_ns();
+        let now_ns = self.deadlines.0.now_ns.load(Ordering::Relaxed);
         let since_ns = *self.since_ns.get_or_insert(now_ns);
         let due_ns = since_ns.saturating_add(self.limit_ns).min(self.end_ns);
         if due_ns <= now_ns {

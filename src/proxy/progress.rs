@@ -17,6 +17,8 @@ use crate::net::Patience;
 #[derive(Default)]
 pub(super) struct Progress {
     asked: AtomicBool,
+    /// Calls whose answers have not gone.
+    calls: AtomicUsize,
     /// Answers that wait for the client, not for their provider.
     held: AtomicUsize,
     moves: AtomicU64,
@@ -24,7 +26,6 @@ pub(super) struct Progress {
 
 /// How long a connection may stand still.
 pub(super) struct Standstill {
-    progress: Arc<Progress>,
     patience: Patience,
     moves: u64,
 }
@@ -39,6 +40,7 @@ pub(super) struct Heeded {
 impl Progress {
     pub(super) fn asks(&self) {
         self.asked.store(true, Ordering::Relaxed);
+        self.calls.fetch_add(1, Ordering::Relaxed);
         self.moves.fetch_add(1, Ordering::Relaxed);
     }
 
@@ -49,23 +51,51 @@ impl Progress {
             heeded
         })
     }
+
+    /// An answer waits for the client.
+    fn waits(&self) -> bool {
+        self.held.load(Ordering::Relaxed) > 0
+    }
+
+    /// Nothing is asked at this moment.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.calls.load(Ordering::Relaxed) == 0
+    }
+
+    /// It has not asked for anything yet.
+    pub(super) fn is_new(&self) -> bool {
+        !self.asked.load(Ordering::Relaxed)
+    }
 }
 
 impl Standstill {
-    pub(super) fn of(progress: Arc<Progress>, patience: Patience) -> Self {
-        Self { progress, patience, moves: 0 }
+    pub(super) fn of(patience: Patience) -> Self {
+        Self { patience, moves: 0 }
     }
 
-    /// To be asked whenever the connection waits.
-    pub(super) fn is_over(&mut self, context: &Context<'_>) -> bool {
-        let progress = &*self.progress;
+    /// To be asked whenever the connection waits: did nothing move for too long, with the client
+    /// waited for? `idle` tells if that is so between two answers, too.
+    pub(super) fn is_over(
+        &mut self,
+        progress: &Progress,
+        idle: bool,
+        context: &Context<'_>,
+    ) -> bool {
         let moves = progress.moves.load(Ordering::Relaxed);
-        let waits =
-            progress.held.load(Ordering::Relaxed) > 0 || !progress.asked.load(Ordering::Relaxed);
+        let waits = progress.waits() || idle;
         if !waits || std::mem::replace(&mut self.moves, moves) != moves {
             self.patience.renew();
         }
         waits && self.patience.is_over(context)
+    }
+
+    /// Another conversation begins on the line. After one that was broken off within a head, the
+    /// time for that head goes on.
+    pub(super) fn begin(&mut self, afresh: bool) {
+        self.moves = 0;
+        if afresh {
+            self.patience.renew();
+        }
     }
 }
 
@@ -84,6 +114,8 @@ impl Heeded {
 impl Drop for Heeded {
     fn drop(&mut self) {
         self.turn(false);
+        self.progress.calls.fetch_sub(1, Ordering::Relaxed);
+        self.progress.moves.fetch_add(1, Ordering::Relaxed);
     }
 }
 

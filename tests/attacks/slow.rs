@@ -187,7 +187,7 @@ async fn a_body_that_does_not_come_holds_nothing_for_long() {
     scene.leave().await;
 }
 
-/// Half a minute, as hyper and the runtime count it; run beside a long table.
+/// Half a minute, as the runtime counts it, too; run beside a long table.
 pub(crate) async fn half_a_second_request_and_half_a_document_end_by_themselves() {
     let (scene, under_tls) = (Scene::plain().await, Scene::over_tls().await);
     let lane = bearer(&scene);
@@ -203,6 +203,7 @@ pub(crate) async fn half_a_second_request_and_half_a_document_end_by_themselves(
     let mut greeting = sent(&plain, b"\x16\x03\x01").await;
     let within = Duration::from_secs(45);
     assert!(greeting.until_closed(within).await, "half a greeting of TLS is still there");
+    scene.house.clock.advance(TOO_LONG);
     assert!(second.until_closed(within).await, "half a second request is still there");
     document.until_closed(within).await;
     assert_eq!(document.answer(false).await.unwrap().status, 408);

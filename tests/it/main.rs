@@ -40,6 +40,7 @@ mod memory;
 mod mended;
 #[cfg(test)]
 mod papers;
+mod pauses;
 #[cfg(test)]
 mod placements;
 #[cfg(test)]

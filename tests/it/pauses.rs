@@ -1,0 +1,117 @@
+//! Clients that pause: between two calls, within a head, and before they read what they are
+//! answered. Their connections cost little meanwhile, and go on where they stood.
+
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+use crate::house::{Client, House};
+
+/// Longer than a conversation stays without a call.
+const PAUSE: Duration = Duration::from_secs(3);
+/// Of the ticker, which runs on real time.
+const NOTICED: Duration = Duration::from_millis(400);
+
+fn request(client: &Client, method: &str, path: &str) -> String {
+    let key = &client.key;
+    format!("{method} {path} HTTP/1.1\r\nHost: gate.test\r\nX-API-Key: {key}\r\n\r\n")
+}
+
+async fn pause(house: &House, pause: Duration) {
+    house.clock.advance(pause);
+    tokio::time::sleep(NOTICED).await;
+}
+
+/// One answer, whose body comes in chunks; None where the connection is closed instead.
+async fn answer(stream: &mut TcpStream) -> Option<Vec<u8>> {
+    let mut all = Vec::new();
+    while !all.ends_with(b"\r\n0\r\n\r\n") {
+        let read = tokio::time::timeout(Duration::from_secs(20), stream.read_buf(&mut all));
+        if matches!(read.await.expect("it says nothing"), Ok(0) | Err(_)) {
+            return None;
+        }
+    }
+    let head = String::from_utf8_lossy(&all[..400]).to_lowercase();
+    assert!(head.starts_with("http/1.1 200"), "{head}");
+    assert!(!head.contains("connection: close"), "{head}");
+    Some(all)
+}
+
+#[tokio::test]
+async fn a_client_that_pauses_goes_on_over_the_same_connection() {
+    let house = House::open().await;
+    let client = house.client().await;
+    let mut stream = TcpStream::connect(house.proxy_address()).await.unwrap();
+    let whole = request(&client, "GET", "/acme/x?a=b");
+    for cut in [whole.len(), 1, 30, whole.len() - 2] {
+        // Within a head, too, and more than once.
+        let (first, rest) = whole.split_at(cut);
+        stream.write_all(first.as_bytes()).await.unwrap();
+        if !rest.is_empty() {
+            pause(&house, PAUSE).await;
+            pause(&house, PAUSE).await;
+            stream.write_all(rest.as_bytes()).await.unwrap();
+        }
+        assert!(answer(&mut stream).await.is_some(), "closed, with a pause at {cut}");
+        pause(&house, PAUSE).await;
+    }
+    // Two at once after a pause: each has its answer.
+    let both = [whole.as_str(), &whole].concat();
+    stream.write_all(both.as_bytes()).await.unwrap();
+    let mut all = Vec::new();
+    let reading = async {
+        while memchr::memmem::find_iter(&all, b"HTTP/1.1 ").count() < 2 {
+            assert!(stream.read_buf(&mut all).await.unwrap() > 0, "closed");
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(10), reading).await.unwrap();
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn a_head_that_never_ends_and_a_line_without_calls_are_closed() {
+    let house = House::open().await;
+    let client = house.client().await;
+    let connect = || TcpStream::connect(house.proxy_address());
+    let whole = request(&client, "GET", "/acme/x");
+    let (mut slow, mut idle) = (connect().await.unwrap(), connect().await.unwrap());
+    for stream in [&mut slow, &mut idle] {
+        stream.write_all(whole.as_bytes()).await.unwrap();
+        assert!(answer(stream).await.is_some());
+    }
+    pause(&house, PAUSE).await;
+    // A byte now and then does not help.
+    for byte in whole.bytes().take(11) {
+        if slow.write_all(&[byte]).await.is_err() {
+            break;
+        }
+        pause(&house, PAUSE).await;
+    }
+    assert!(answer(&mut slow).await.is_none(), "a head took more than half a minute");
+    idle.write_all(whole.as_bytes()).await.unwrap();
+    assert!(answer(&mut idle).await.is_some(), "silent for half a minute");
+    pause(&house, PAUSE).await;
+    pause(&house, Duration::from_secs(125)).await;
+    assert!(answer(&mut idle).await.is_none(), "silent for two minutes");
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn whoever_reads_late_reads_everything() {
+    let house = House::open().await;
+    let client = house.client().await;
+    let mut stream = TcpStream::connect(house.proxy_address()).await.unwrap();
+    const BYTES: usize = 24 << 20;
+    let request = request(&client, "GET", &format!("/acme/flood?bytes={BYTES}"));
+    stream.write_all(request.as_bytes()).await.unwrap();
+    for _ in 0..3 {
+        pause(&house, PAUSE).await;
+    }
+    let all = answer(&mut stream).await.expect("an answer");
+    assert!(memchr::memchr_iter(b'f', &all).count() >= BYTES);
+    // And asks again.
+    stream.write_all(request.as_bytes()).await.unwrap();
+    assert!(answer(&mut stream).await.is_some());
+    house.leave().await;
+}
