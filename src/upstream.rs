@@ -6,6 +6,7 @@ mod again;
 mod budget;
 mod fault;
 mod pool;
+mod protocol;
 mod reply;
 
 use std::collections::HashMap;
@@ -15,12 +16,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::task::Poll;
 use std::time::Duration;
 
-use http::uri::{Authority, Scheme};
-use http::{HeaderMap, Request, Response, Uri, Version};
+use http::{Request, Response};
 use hyper::body::Incoming;
 
 use self::again::{Again, Copy};
-use self::pool::{Lease, Pool, Taken, Unsent, Wish};
+use self::pool::{Lease, Making, Pool, Taken, Turn, Unsent, Wish};
+use self::protocol::{for_h1, for_h2, wish};
 pub(crate) use self::reply::{Reply, ReplyBody, ReplyFault};
 use crate::clock::Clock;
 use crate::inject::{Goal, Outbound, OutboundBody};
@@ -28,7 +29,7 @@ use crate::ledger::BytesIn;
 use crate::net::{
     ConnectError, Connector, Deadlines, Destination, Patience, Seen, TimedOut, Trust,
 };
-use crate::provider::{Catalogue, Host, Http2, Provider};
+use crate::provider::{Catalogue, Host, Provider};
 use crate::refusal::Refusal;
 
 /// Connections that nobody uses are looked through this often.
@@ -61,6 +62,8 @@ struct Failed {
     unsent: Option<Request<OutboundBody>>,
     /// The connection died before it answered: what can be repeated may be.
     died: bool,
+    /// The provider says that it has not looked at it.
+    is_unprocessed: bool,
 }
 
 impl Origins {
@@ -194,7 +197,7 @@ impl Upstream {
             // Boxed, like the second try: what is rare must not swell every call.
             return Box::pin(self.send_afresh(goal, request, (wish, end_ns), may_leave)).await;
         };
-        let copy = if is_doubtful { Copy::of(&request) } else { None };
+        let copy = Copy::of(&request, (lease.is_h2(), is_doubtful));
         if lease.is_h2() {
             for_h2(goal, &mut request)?;
         }
@@ -204,24 +207,10 @@ impl Upstream {
             Ok(reply) => return Ok(reply),
             Err(failed) => failed,
         };
-        Box::pin(async move {
-            // A connection that had served before may have been closed meanwhile: that says nothing
-            // against the provider.
-            if failed.died || failed.unsent.is_some() {
-                self.pool.doubt(key);
-            }
-            let copy = copy.filter(|_| failed.died).map(Copy::request);
-            let Some(request) = failed.unsent.or(copy) else { return Err(failed.refusal) };
-            if !self.origins.again.may(&self.pool, key) {
-                return Err(failed.refusal);
-            }
-            may_leave(true)?;
-            self.send_afresh(goal, request, (wish, end_ns), may_leave).await
-        })
-        .await
+        Box::pin(self.send_again(goal, (failed, copy), (wish, end_ns), may_leave)).await
     }
 
-    /// On a connection that nobody has used.
+    /// On a connection that nobody has used, or that others of this moment share.
     async fn send_afresh(
         &self,
         goal: &Goal,
@@ -229,26 +218,104 @@ impl Upstream {
         (wish, end_ns): (Wish, Option<u64>),
         may_leave: &mut MayLeave<'_>,
     ) -> Result<Reply, Refusal> {
-        let mut lease = self.connect(goal, wish).await?;
+        let (mut lease, is_fresh) = self.ready(goal, wish).await?;
+        may_leave(false)?;
+        let copy = Copy::of(&request, (lease.is_h2(), false));
+        let is_h2 = lease.is_h2();
+        if is_h2 {
+            for_h2(goal, &mut request)?;
+        }
+        let progress = request.body().progress();
+        let sending = lease.send(request);
+        match self.sent(goal, (lease, is_fresh), sending, (progress, end_ns)).await {
+            Ok(reply) => Ok(reply),
+            Err(failed) if is_h2 => {
+                let sending = self.send_again(goal, (failed, copy), (wish, end_ns), may_leave);
+                Box::pin(sending).await
+            }
+            Err(failed) => Err(failed.refusal),
+        }
+    }
+
+    /// Once more, and not a third time.
+    async fn send_again(
+        &self,
+        goal: &Goal,
+        (failed, copy): (Failed, Option<Copy>),
+        (wish, end_ns): (Wish, Option<u64>),
+        may_leave: &mut MayLeave<'_>,
+    ) -> Result<Reply, Refusal> {
+        let key = &goal.host().key;
+        // A connection that had served before may have been closed meanwhile: that says nothing
+        // against the provider.
+        if failed.died || failed.unsent.is_some() {
+            self.pool.doubt(key);
+        }
+        let may_copy = |copy: &Copy| failed.is_unprocessed || failed.died && copy.may_be_repeated;
+        let copy = copy.filter(may_copy).map(Copy::request);
+        let Some(mut request) = failed.unsent.or(copy) else { return Err(failed.refusal) };
+        if !self.origins.again.may(&self.pool, key) {
+            return Err(failed.refusal);
+        }
+        may_leave(true)?;
+        let (mut lease, is_fresh) = self.ready(goal, wish).await?;
         may_leave(false)?;
         if lease.is_h2() {
             for_h2(goal, &mut request)?;
         }
         let progress = request.body().progress();
         let sending = lease.send(request);
-        let sent = self.sent(goal, (lease, true), sending, (progress, end_ns)).await;
+        let sent = self.sent(goal, (lease, is_fresh), sending, (progress, end_ns)).await;
         sent.map_err(|failed| failed.refusal)
     }
 
-    async fn connect(&self, goal: &Goal, wish: Wish) -> Result<Lease, Refusal> {
+    /// A connection that was just made, by this call (true) or by one that it waited for; not
+    /// longer than a connection may take.
+    async fn ready(&self, goal: &Goal, wish: Wish) -> Result<(Lease, bool), Refusal> {
+        let provider = goal.provider();
+        let mut patience = self.deadlines.patience(provider.timeouts.connect);
+        loop {
+            let awaited = match self.pool.turn(&goal.host().key, wish) {
+                Turn::Ready(lease) => return Ok((lease, false)),
+                Turn::Make(making) => {
+                    return Ok((self.connect(goal, wish, making).await?, true));
+                }
+                Turn::Wait(awaited) => awaited,
+            };
+            let mut end = pin!(awaited.end());
+            poll_fn(|context| match end.as_mut().poll(context) {
+                Poll::Pending if patience.is_over(context) => {
+                    Poll::Ready(Err(fault::unconnected(provider, &ConnectError::TimedOut)))
+                }
+                polled @ (Poll::Ready(_) | Poll::Pending) => polled,
+            })
+            .await?;
+        }
+    }
+
+    async fn connect(
+        &self,
+        goal: &Goal,
+        wish: Wish,
+        making: Option<Making>,
+    ) -> Result<Lease, Refusal> {
         let provider = goal.provider();
         let key = &goal.host().key;
         let Some(destination) = self.origins.of(key) else {
             return Err(fault::unreachable(provider, "it is not configured"));
         };
         let connecting = self.origins.connector.connect(&destination, wish != Wish::H1);
-        let connected = connecting.await.map_err(|cause| fault::unconnected(provider, &cause))?;
-        let lease = self.pool.adopt(key, (connected, wish)).await;
+        let connected = match connecting.await {
+            Ok(connected) => connected,
+            Err(cause) => {
+                let refusal = fault::unconnected(provider, &cause);
+                if let Some(making) = making {
+                    making.fail(&refusal);
+                }
+                return Err(refusal);
+            }
+        };
+        let lease = self.pool.adopt(key, (connected, wish), making).await;
         lease.map_err(|cause| fault::unreachable(provider, &cause.to_string()))
     }
 
@@ -272,12 +339,16 @@ impl Upstream {
             }
             Ok(Err((cause, unsent))) => {
                 let refusal = fault::broken(provider, &cause);
-                let died = unsent.is_none() && fault::is_death(&cause);
+                let is_unprocessed = fault::is_unprocessed(&cause);
+                let died = unsent.is_none() && !is_unprocessed && fault::is_death(&cause);
                 if let (true, true, Some(line)) = (is_fresh, died, lease.line()) {
                     line.was_silent(&self.clock, "the connection broke before it answered");
                 }
-                lease.discard();
-                Err(Failed { refusal, unsent: unsent.map(for_h1), died })
+                match is_unprocessed {
+                    true => lease.give_up(),
+                    false => lease.discard(),
+                }
+                Err(Failed { refusal, unsent: unsent.map(for_h1), died, is_unprocessed })
             }
             Err(TimedOut) => {
                 let is_clients = progress.is_some_and(|progress| progress.waits());
@@ -289,7 +360,7 @@ impl Upstream {
                     Some(_) | None => lease.discard(),
                 }
                 let refusal = fault::silent(provider, is_clients);
-                Err(Failed { refusal, unsent: None, died: false })
+                Err(Failed { refusal, unsent: None, died: false, is_unprocessed: false })
             }
         }
     }
@@ -314,46 +385,4 @@ async fn within<F: Future>(
         if patience.is_over(context) { Poll::Ready(Err(TimedOut)) } else { Poll::Pending }
     })
     .await
-}
-
-/// HTTP/2 where it is cheaper, and where nothing else will do.
-fn wish(provider: &Provider, request: &Request<OutboundBody>) -> Wish {
-    match provider.http2 {
-        Http2::Never => Wish::H1,
-        Http2::Always => Wish::H2,
-        Http2::Auto if is_grpc(request.headers()) => Wish::H2,
-        Http2::Auto if request.body().is_empty() => Wish::Either,
-        Http2::Auto => Wish::H1,
-    }
-}
-
-fn is_grpc(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(http::header::CONTENT_TYPE);
-    content_type.is_some_and(|value| value.as_bytes().starts_with(b"application/grpc"))
-}
-
-/// HTTP/2 names scheme and authority beside the path, and wants no Host header.
-fn for_h2(goal: &Goal, request: &mut Request<OutboundBody>) -> Result<(), Refusal> {
-    let host = goal.host();
-    request.headers_mut().remove(http::header::HOST);
-    let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme = Some(if host.base.scheme.is_tls() { Scheme::HTTPS } else { Scheme::HTTP });
-    parts.authority =
-        Authority::from_maybe_shared(bytes::Bytes::copy_from_slice(host.header.as_bytes())).ok();
-    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| Refusal::internal())?;
-    *request.version_mut() = Version::HTTP_2;
-    Ok(())
-}
-
-/// Undoes `for_h2`, so that a second try may take either kind of connection.
-fn for_h1(mut request: Request<OutboundBody>) -> Request<OutboundBody> {
-    let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    let authority = parts.authority.take();
-    parts.scheme = None;
-    if let Some(host) = authority.and_then(|authority| authority.as_str().parse().ok()) {
-        request.headers_mut().entry(http::header::HOST).or_insert(host);
-    }
-    *request.uri_mut() = Uri::from_parts(parts).unwrap_or_default();
-    *request.version_mut() = Version::HTTP_11;
-    request
 }

@@ -72,6 +72,7 @@ mod law {
         ("http", Anywhere),
         ("http-body", In(HTTP)),
         ("http-body-util", In(HTTP)),
+        ("h2", In(&["upstream"])),
         ("hyper", In(HTTP)),
         ("hyper-util", In(HTTP)),
         ("memchr", Anywhere),

@@ -1,6 +1,7 @@
 //! Second tries: what is kept for one, and how many there may be. Only a call of which no byte was
-//! sent, or one that may be repeated and whose connection had served before and died. Must never
-//! keep a body, and never repeat what has an answer.
+//! sent, or that the provider says it did not look at, or one that may be repeated and whose
+//! connection had served before and died. Must never keep a body, and never repeat what has an
+//! answer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,6 +24,8 @@ pub(super) struct Copy {
     method: Method,
     target: PathAndQuery,
     headers: HeaderMap,
+    /// Even where the provider may have seen it.
+    pub(super) may_be_repeated: bool,
 }
 
 impl Again {
@@ -40,12 +43,19 @@ impl Again {
 }
 
 impl Copy {
-    /// Only of a call without a body whose method may be repeated.
-    pub(super) fn of(request: &Request<OutboundBody>) -> Option<Self> {
-        if !request.body().is_empty() || !request.method().is_idempotent() {
+    /// Only of a call without a body, and only where it may come to a second try: where the
+    /// connection may be closing at this moment and the method may be repeated, or over HTTP/2,
+    /// where providers say what they have not looked at.
+    pub(super) fn of(
+        request: &Request<OutboundBody>,
+        (is_h2, is_doubtful): (bool, bool),
+    ) -> Option<Self> {
+        let may_be_repeated = is_doubtful && request.method().is_idempotent();
+        if !request.body().is_empty() || !(is_h2 || may_be_repeated) {
             return None;
         }
         Some(Self {
+            may_be_repeated,
             method: request.method().clone(),
             target: request.uri().path_and_query()?.clone(),
             headers: request.headers().clone(),

@@ -49,7 +49,21 @@ pub(super) fn too_long(provider: &Provider) -> Refusal {
 
 /// Did the connection end, rather than the call?
 pub(super) fn is_death(fault: &hyper::Error) -> bool {
-    body_fault(fault).is_none() && !fault.is_parse() && !fault.is_user()
+    let is_reset = h2_fault(fault).is_some_and(h2::Error::is_reset);
+    body_fault(fault).is_none() && !fault.is_parse() && !fault.is_user() && !is_reset
+}
+
+/// Did the provider say that it has not looked at this call? By a GOAWAY that ends before it, or by
+/// turning its stream away; then any method may be sent again (RFC 9113, 8.7).
+pub(super) fn is_unprocessed(fault: &hyper::Error) -> bool {
+    h2_fault(fault).is_some_and(|fault| {
+        let is_refused = fault.is_reset() && fault.reason() == Some(h2::Reason::REFUSED_STREAM);
+        fault.is_remote() && (fault.is_go_away() || is_refused)
+    })
+}
+
+fn h2_fault(fault: &hyper::Error) -> Option<&h2::Error> {
+    std::error::Error::source(fault).and_then(|cause| cause.downcast_ref::<h2::Error>())
 }
 
 /// hyper's errors name no header and no body; still, the public sentence is our own.

@@ -2,24 +2,27 @@
 //! comes back only when its answer ended well; after any anomaly it is dropped, so that no answer
 //! can reach the wrong call. None is used whose address is left alone.
 
+mod drive;
 mod lease;
+mod making;
 
 use std::collections::HashMap;
-use std::future::poll_fn;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 
+use self::drive::{Driver, Landing, UNSAID, driven, driven_shared};
 use self::lease::Sender;
 pub(super) use self::lease::{Lease, Unsent};
+use self::making::Makings;
+pub(super) use self::making::{Awaited, Making};
 use super::budget::Budget;
 use crate::clock::Clock;
 use crate::inject::OutboundBody;
 use crate::net::{Connected, Line};
-use crate::secret;
 
 /// Beyond this many, idle connections to one provider are closed.
 const MOST_IDLE: usize = 256;
@@ -27,7 +30,7 @@ const MOST_IDLE: usize = 256;
 const IDLE_FOR: Duration = Duration::from_secs(50);
 /// A name may lead elsewhere by now.
 const OLDEST: Duration = Duration::from_secs(15 * 60);
-/// Calls at once on one HTTP/2 connection: what most servers allow.
+/// Calls at once on one HTTP/2 connection, where its provider allows as many: most do.
 const MOST_STREAMS: usize = 100;
 /// Beyond this many HTTP/2 connections calls wait for each other.
 const MOST_SHARED: usize = 8;
@@ -40,8 +43,10 @@ const DOUBT_FOR: Duration = Duration::from_secs(60);
 const BUFFER_BYTES: usize = 64 * 1024;
 /// As large a head as HTTP/1.1's buffer takes; hyper's own bound for HTTP/2 is a quarter of it.
 const HEAD_BYTES: u32 = 64 * 1024;
-const STREAM_WINDOW_BYTES: u32 = 1 << 20;
-const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+/// What a provider may send ahead of a client that reads slowly.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// As much as all of its calls together: were it less, a few slow readers would stop the others.
+const CONNECTION_WINDOW_BYTES: u32 = STREAM_WINDOW_BYTES * MOST_STREAMS as u32;
 
 /// The lock is only ever taken by its own thread, so nobody waits for it.
 #[derive(Clone)]
@@ -55,6 +60,9 @@ pub(super) struct Pool {
 struct Connections {
     h1: Vec<Idle>,
     h2: Vec<Arc<Shared>>,
+    makings: Makings,
+    /// As many calls at once as the last HTTP/2 connection took.
+    most_streams: Option<usize>,
     /// It was offered HTTP/2 last time, and did not take it.
     is_h1_only: bool,
     budget: Budget,
@@ -78,7 +86,9 @@ struct Shared {
     sender: http2::SendRequest<OutboundBody>,
     origin: Arc<Origin>,
     used_ns: AtomicU64,
-    /// A call on it was given up: it may be dead and not know it.
+    /// Calls at once, as the provider says.
+    most: Arc<AtomicUsize>,
+    /// A call on it was given up or turned away: it may be dead, or going away, and not know it.
     is_distrusted: AtomicBool,
 }
 
@@ -97,6 +107,15 @@ pub(super) struct Taken {
     pub(super) lease: Lease,
     /// It may be closing at this moment.
     pub(super) is_doubtful: bool,
+}
+
+/// How a call comes to a connection where none lay ready.
+pub(super) enum Turn {
+    Ready(Lease),
+    /// For one that another call makes.
+    Wait(Awaited),
+    /// By making one; others wait for it where they can share it.
+    Make(Option<Making>),
 }
 
 impl Pool {
@@ -140,28 +159,35 @@ impl Pool {
         &self,
         host: &Arc<str>,
         (connected, wish): (Connected, Wish),
+        making: Option<Making>,
     ) -> Result<Lease, hyper::Error> {
         let Connected { stream, line } = connected;
         let now_ns = self.clock.monotonic_ns();
         let origin = Arc::new(Origin { line, born_ns: now_ns });
         if stream.is_h2() {
-            let (sender, connection) = http2::Builder::new(Driver)
+            let driver = Driver::default();
+            let (sender, connection) = http2::Builder::new(driver.clone())
+                .initial_max_send_streams(UNSAID)
                 .initial_stream_window_size(STREAM_WINDOW_BYTES)
                 .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
                 .max_header_list_size(HEAD_BYTES)
                 .handshake(TokioIo::new(stream))
                 .await?;
-            tokio::spawn(driven(connection));
+            let most = Arc::new(AtomicUsize::new(UNSAID));
             let shared = Arc::new(Shared {
                 sender,
                 origin,
                 used_ns: AtomicU64::new(now_ns),
+                most: Arc::clone(&most),
                 is_distrusted: AtomicBool::new(false),
             });
-            self.with(host, |connections| {
-                connections.is_h1_only = false;
-                connections.h2.push(Arc::clone(&shared));
-            });
+            let landing = Landing {
+                pool: self.clone(),
+                host: Arc::clone(host),
+                shared: Arc::downgrade(&shared),
+                _making: making,
+            };
+            tokio::spawn(driven_shared(connection, driver, most, landing));
             return Ok(self.lease(host, Sender::of_shared(shared)));
         }
         let (sender, connection) = http1::Builder::new()
@@ -173,6 +199,40 @@ impl Pool {
             self.with(host, |connections| connections.is_h1_only = true);
         }
         Ok(self.lease(host, Sender::H1(sender, origin)))
+    }
+
+    /// Of a call for which `take` found nothing.
+    pub(super) fn turn(&self, host: &Arc<str>, wish: Wish) -> Turn {
+        if wish == Wish::H1 {
+            return Turn::Make(None);
+        }
+        let now_ns = self.clock.monotonic_ns();
+        let mut hosts = self.lock();
+        let connections = hosts.entry(Arc::clone(host)).or_default();
+        if connections.is_h1_only {
+            return Turn::Make(None);
+        }
+        if let Some((shared, _)) = connections.shared(now_ns) {
+            return Turn::Ready(self.lease(host, Sender::of_shared(shared)));
+        }
+        let making = connections.makings.count();
+        let room = match connections.h2.len().saturating_add(making) < MOST_SHARED {
+            true => connections.most_streams.unwrap_or(MOST_STREAMS),
+            false => usize::MAX,
+        };
+        match connections.makings.join(room) {
+            Some(awaited) => Turn::Wait(awaited),
+            None => Turn::Make(Some(connections.makings.begin())),
+        }
+    }
+
+    /// Its provider has said how many calls at once it takes: others may join.
+    fn share(&self, host: &Arc<str>, shared: Arc<Shared>) {
+        self.with(host, |connections| {
+            connections.is_h1_only = false;
+            connections.most_streams = Some(room(&shared));
+            connections.h2.push(shared);
+        });
     }
 
     /// May a call be sent a second time?
@@ -245,7 +305,7 @@ impl Connections {
             return None;
         }
         self.h2.retain(|shared| is_usable(shared, now_ns));
-        let roomy = self.h2.iter().find(|shared| streams(shared) < MOST_STREAMS);
+        let roomy = self.h2.iter().find(|shared| streams(shared) < room(shared));
         let shared = match roomy {
             None if self.h2.len() < MOST_SHARED => None,
             None => self.h2.iter().min_by_key(|shared| streams(shared)),
@@ -263,6 +323,11 @@ fn streams(shared: &Arc<Shared>) -> usize {
     Arc::strong_count(shared).saturating_sub(1)
 }
 
+/// Calls at once that it takes.
+fn room(shared: &Shared) -> usize {
+    shared.most.load(Ordering::Relaxed).min(MOST_STREAMS)
+}
+
 fn is_usable(shared: &Arc<Shared>, now_ns: u64) -> bool {
     let is_young = now_ns.saturating_sub(shared.origin.born_ns) < nanoseconds(OLDEST);
     let idle_ns = now_ns.saturating_sub(shared.used_ns.load(Ordering::Relaxed));
@@ -276,22 +341,4 @@ fn is_usable(shared: &Arc<Shared>, now_ns: u64) -> bool {
 
 fn nanoseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// A connection's own work, until it closes; how it ended is told to the calls that it carried. Its
-/// buffers have held keys: they are wiped when they grow, and with it.
-async fn driven<C: Future>(connection: C) {
-    let mut connection = Box::pin(connection);
-    poll_fn(|context| secret::wiping_all(|| connection.as_mut().poll(context).map(drop))).await;
-    secret::wiping_all(|| drop(connection));
-}
-
-/// HTTP/2 hands the work on its frames, which is where keys are compressed, to tasks of its own.
-#[derive(Clone)]
-struct Driver;
-
-impl<F: Future + Send + 'static> hyper::rt::Executor<F> for Driver {
-    fn execute(&self, task: F) {
-        tokio::spawn(driven(task));
-    }
 }

@@ -29,6 +29,8 @@ pub(crate) struct ReplyBody {
 #[derive(Debug)]
 pub(crate) enum ReplyFault {
     Broken(hyper::Error),
+    /// The provider ended it before its end.
+    Short,
     Idle,
     /// The whole took longer than it may.
     TooLong,
@@ -42,6 +44,7 @@ impl std::fmt::Display for ReplyFault {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Broken(cause) => write!(formatter, "the provider's answer broke off: {cause}"),
+            Self::Short => formatter.write_str("the provider's answer ended before its end"),
             Self::Idle => formatter.write_str("the provider's answer stood still for too long"),
             Self::TooLong => {
                 formatter.write_str("the provider's answer took longer than timeouts.total_seconds")
@@ -101,6 +104,11 @@ impl Body for ReplyBody {
             Poll::Ready(Some(Err(cause))) => {
                 this.lease.discard();
                 Poll::Ready(Some(Err(ReplyFault::Broken(cause))))
+            }
+            // A stream may end with "no error" before its answer has; hyper takes that for its end.
+            Poll::Ready(None) if this.lease.is_h2() && !this.incoming.is_end_stream() => {
+                this.lease.discard();
+                Poll::Ready(Some(Err(ReplyFault::Short)))
             }
             Poll::Ready(None) => {
                 this.end();

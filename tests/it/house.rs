@@ -6,7 +6,9 @@ mod actor;
 mod binary;
 mod canary;
 mod database;
+mod emulator;
 mod logs;
+mod mill;
 #[cfg(feature = "aws-kms")]
 mod moto;
 mod outpost;
@@ -14,6 +16,7 @@ mod raw;
 #[cfg(feature = "aws-kms")]
 mod relay;
 mod transit;
+mod weir;
 mod wreck;
 
 use std::path::{Path, PathBuf};
@@ -27,12 +30,15 @@ pub(crate) use self::actor::{Admin, Answer, Client, Scribe, Stream};
 pub(crate) use self::binary::{Ground, Server, one_line, private, send_signal};
 pub(crate) use self::canary::Canary;
 pub(crate) use self::database::{Database, Kind};
+pub(crate) use self::emulator::Emulator;
+pub(crate) use self::mill::{Mill, event, packed_text};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::moto::Moto;
 pub(crate) use self::outpost::{Certificate, Channel, Outpost, Speaks};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::relay::Relay;
 pub(crate) use self::transit::{TOKEN, Transit};
+pub(crate) use self::weir::{Flow, Weir};
 pub(crate) use self::wreck::{Act, Greeting, Wreck};
 
 /// 2026-01-15T12:00:00Z, where every test's clock begins.

@@ -27,11 +27,15 @@ mod forged;
 #[cfg(test)]
 mod house;
 #[cfg(test)]
+mod http2;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod kinds;
 #[cfg(test)]
 mod limits;
+#[cfg(test)]
+mod load;
 #[cfg(test)]
 mod masters;
 #[cfg(test)]

@@ -1,10 +1,8 @@
 //! Official SDKs, unmodified, against the real binary: base URL and key are all that they are told.
 
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 
-use std::io::{BufRead, BufReader, Write};
-
-use crate::house::Ground;
+use crate::house::{Emulator, Ground};
 
 /// Real secrets as each provider shapes them.
 const SK: &str = "sk-emulated-real-key-0123456789";
@@ -12,46 +10,10 @@ const SK_ANT: &str = "sk-ant-api03-emulated-real-key-0123456789";
 const PAIR: &str =
     "key_id=AKEMULATED0123456789\nsecret_key=emulated/real+secret=0123456789abcdefgh";
 
-/// `sealgate emulate` as a process of its own.
-struct Emulator {
-    child: Child,
-    settings: String,
-}
-
-impl Emulator {
-    fn of(provider: &str, secret: &str, folder: &std::path::Path) -> Self {
-        let ca_file = folder.join(format!("{provider}.pem"));
-        let mut child = Command::new(env!("CARGO_BIN_EXE_sealgate"))
-            .args(["emulate", provider, "--listen", "127.0.0.1:0", "--key-stdin", "--ca-file-out"])
-            .arg(&ca_file)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        child.stdin.take().unwrap().write_all(secret.as_bytes()).unwrap();
-        let mut line = String::new();
-        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let url = line.split_whitespace().find(|word| word.starts_with("https://")).unwrap();
-        let settings = format!(
-            "[providers.{provider}]\nbase_url = \"{url}\"\nallow_private_network = true\n\
-             ca_file = \"{}\"\n",
-            ca_file.display()
-        );
-        Self { child, settings }
-    }
-}
-
-impl Drop for Emulator {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
 fn make_the_trip(provider: &str, secret: &str, (script, told): (&str, &str)) {
     let folder = tempfile::tempdir().unwrap();
     let emulator = Emulator::of(provider, secret, folder.path());
-    let ground = Ground::new(&emulator.settings);
+    let ground = Ground::new(&emulator.settings(provider));
     ground.json(&["init", "--json"]);
     // The second one the provider refuses: its last character is another.
     let stale = format!("{}X", &secret[..secret.len() - 1]);

@@ -100,7 +100,7 @@ impl Lease {
         self.sender = None;
     }
 
-    /// It says nothing any more: nobody begins another call on it.
+    /// It says nothing any more, or turns calls away: nobody begins another one on it.
     pub(in super::super) fn give_up(&mut self) {
         if let Some(Sender::H2(_, shared)) = &self.sender {
             shared.is_distrusted.store(true, Ordering::Relaxed);
