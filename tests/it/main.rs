@@ -44,6 +44,7 @@ mod memory;
 mod mended;
 #[cfg(test)]
 mod papers;
+#[cfg(test)]
 mod pauses;
 #[cfg(test)]
 mod placements;
