@@ -4,10 +4,9 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use sealgate::clock::Clock;
 use tokio::runtime::Runtime;
 
 use crate::crash::rounds;
@@ -64,6 +63,7 @@ struct Site {
     /// The callers' and the provider's.
     near: Runtime,
     _far: Runtime,
+    http: reqwest::Client,
 }
 
 impl Site {
@@ -91,13 +91,15 @@ impl Site {
         let made = ground.json(&["client", "create", "caller", "--tier", "unlimited", "--json"]);
         let key = made["key"].as_str().unwrap().to_owned();
         let server = ground.serve(&[]);
-        Self { ground, server, key, mill, _emulators: (emulators, folder), near, _far: far }
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { ground, server, key, mill, _emulators: (emulators, folder), near, _far: far, http }
     }
 
     /// What the house says of itself.
     fn figure(&self, name: &str) -> u64 {
         let url = format!("{}/metrics", self.server.admin);
-        let metrics = self.near.block_on(async { reqwest::get(url).await.unwrap().text().await });
+        let metrics =
+            self.near.block_on(async { self.http.get(url).send().await.unwrap().text().await });
         let metrics = metrics.unwrap();
         let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
         line.unwrap_or_else(|| panic!("no {name}: {metrics}")).parse().unwrap()
@@ -226,13 +228,14 @@ fn load_time() -> Duration {
 fn mixed_load_leaves_memory_descriptors_and_threads_as_they_were() {
     let site = Site::open(&["polygon", "openai"], "");
     let time = load_time();
-    let load = Arc::new(Load::of(&site, time));
+    let load = Arc::new(Load::of(&site));
     let workers: Vec<_> = Protocol::BOTH
         .into_iter()
         .flat_map(|protocol| Kind::ALL.map(|kind| (protocol, kind)))
         .map(|(protocol, kind)| site.near.spawn(Arc::clone(&load).work(protocol, kind)))
         .collect();
     let samples = sample(&site, time);
+    load.is_over.store(true, Ordering::Relaxed);
     for worker in workers {
         site.near.block_on(worker).unwrap();
     }
@@ -251,9 +254,11 @@ fn mixed_load_leaves_memory_descriptors_and_threads_as_they_were() {
         time.as_secs()
     ));
     let limit = |first: u64| first + first / 10;
-    assert!(last.own_kib <= limit(first.own_kib), "{first:?} {last:?}");
+    // Two MiB more for what the allocator comes to keep within its first half minute.
+    assert!(last.own_kib <= limit(first.own_kib) + 2_048, "{first:?} {last:?}");
     assert!(last.resident_kib <= limit(first.resident_kib), "{first:?} {last:?}");
-    assert!(last.threads <= first.threads, "{first:?} {last:?}");
+    // Threads for files come and go.
+    assert!(last.threads <= first.threads + 4, "{first:?} {last:?}");
     assert!(last.tasks <= limit(first.tasks) + 8, "{first:?} {last:?}");
     if let (Some(first), Some(last)) = (first.descriptors, last.descriptors) {
         assert!(last <= first + first / 10 + 8, "{first} descriptors, then {last}");
@@ -330,18 +335,16 @@ impl Kind {
 struct Load {
     proxy: String,
     key: String,
-    clock: Clock,
-    time: Duration,
+    is_over: AtomicBool,
     made: [AtomicU64; Kind::ALL.len()],
 }
 
 impl Load {
-    fn of(site: &Site, time: Duration) -> Self {
+    fn of(site: &Site) -> Self {
         Self {
             proxy: site.server.proxy.clone(),
             key: site.key.clone(),
-            clock: Clock::system(),
-            time,
+            is_over: AtomicBool::new(false),
             made: Default::default(),
         }
     }
@@ -353,7 +356,7 @@ impl Load {
             Protocol::Http2 => builder.http2_prior_knowledge().build().unwrap(),
         };
         let mut turn = 0;
-        while u128::from(self.clock.monotonic_ns()) < self.time.as_nanos() {
+        while !self.is_over.load(Ordering::Relaxed) {
             turn += 1;
             let provider = if turn % 2 == 0 { "mill" } else { "mill-h1" };
             match kind {
