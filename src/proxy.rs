@@ -71,6 +71,7 @@ impl Proxy {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let serve = move || {
                 secret::spare_buffers();
+                house.metrics.counts_tasks_of(runtime.metrics());
                 runtime.block_on(async move {
                     let deadlines = Deadlines::new(house.clock.clone());
                     let roster = Arc::clone(&house.roster);

@@ -17,6 +17,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Registry, Unit};
+use tokio::runtime::RuntimeMetrics;
 
 use self::calls::Calls;
 pub(crate) use self::limits::Limits;
@@ -48,6 +49,8 @@ struct Figures {
     started_ns: u64,
     calls: Mutex<Calls>,
     in_flight: AtomicU64,
+    /// Of the threads that carry traffic.
+    runtimes: Mutex<Vec<RuntimeMetrics>>,
     auth_failures: [AtomicU64; AuthFailure::ALL.len()],
     /// One counter to each code that the house may refuse with; the last is for any other.
     refusals: Vec<(&'static str, AtomicU64)>,
@@ -88,6 +91,7 @@ impl Metrics {
             clock,
             calls: Mutex::new(Calls::default()),
             in_flight: AtomicU64::new(0),
+            runtimes: Mutex::default(),
             auth_failures: Default::default(),
             refusals,
             refused_otherwise: AtomicU64::new(0),
@@ -116,6 +120,11 @@ impl Metrics {
         if let Some(counter) = self.figures.auth_failures.get(kind as usize) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// A further thread that carries traffic.
+    pub(crate) fn counts_tasks_of(&self, runtime: RuntimeMetrics) {
+        self.figures.runtimes.lock().unwrap_or_else(PoisonError::into_inner).push(runtime);
     }
 
     /// One answer of our own that said no, by its stable code.
@@ -240,6 +249,11 @@ impl Collector for Figures {
             "Calls under way.",
             self.in_flight.load(Ordering::Relaxed),
         )?;
+        let runtimes = self.runtimes.lock().unwrap_or_else(PoisonError::into_inner);
+        let tasks: usize = runtimes.iter().map(RuntimeMetrics::num_alive_tasks).sum();
+        let help = "Tasks of the threads that carry traffic: connections, and what they carry.";
+        gauge(&mut encoder, "proxy_tasks", help, u64::try_from(tasks).unwrap_or(u64::MAX))?;
+        drop(runtimes);
         let seats = self.seats_in_use.load(Ordering::Relaxed);
         gauge(&mut encoder, "ledger_seats_in_use", "Records not yet in the database.", seats)?;
         let degraded = u64::from(self.ledger_degraded.load(Ordering::Relaxed));

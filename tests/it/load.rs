@@ -4,10 +4,9 @@
 
 use std::io::Read;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use sealgate::clock::Clock;
 use tokio::runtime::Runtime;
 
 use crate::crash::rounds;
@@ -31,6 +30,8 @@ struct Holds {
     /// None where only root may count them.
     descriptors: Option<usize>,
     threads: u64,
+    /// Of the threads that carry traffic; only where they were asked for.
+    tasks: u64,
 }
 
 impl Holds {
@@ -47,6 +48,7 @@ impl Holds {
             own_kib: figure("RssAnon:"),
             descriptors: descriptors.ok().map(Iterator::count),
             threads: figure("Threads:"),
+            tasks: 0,
         }
     }
 }
@@ -61,6 +63,7 @@ struct Site {
     /// The callers' and the provider's.
     near: Runtime,
     _far: Runtime,
+    http: reqwest::Client,
 }
 
 impl Site {
@@ -88,7 +91,18 @@ impl Site {
         let made = ground.json(&["client", "create", "caller", "--tier", "unlimited", "--json"]);
         let key = made["key"].as_str().unwrap().to_owned();
         let server = ground.serve(&[]);
-        Self { ground, server, key, mill, _emulators: (emulators, folder), near, _far: far }
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        Self { ground, server, key, mill, _emulators: (emulators, folder), near, _far: far, http }
+    }
+
+    /// What the house says of itself.
+    fn figure(&self, name: &str) -> u64 {
+        let url = format!("{}/metrics", self.server.admin);
+        let metrics =
+            self.near.block_on(async { self.http.get(url).send().await.unwrap().text().await });
+        let metrics = metrics.unwrap();
+        let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.unwrap_or_else(|| panic!("no {name}: {metrics}")).parse().unwrap()
     }
 
     /// Once the server has seen that its callers have gone: what is left are the connections that
@@ -108,11 +122,7 @@ impl Site {
     /// Until no call is under way.
     fn settle(&self) {
         for _ in 0..100 {
-            let metrics = self.near.block_on(async {
-                let url = format!("{}/metrics", self.server.admin);
-                reqwest::get(url).await.unwrap().text().await.unwrap()
-            });
-            if metrics.contains("sealgate_calls_in_flight 0\n") {
+            if self.figure("sealgate_calls_in_flight") == 0 {
                 return;
             }
             pause(Duration::from_millis(100));
@@ -159,8 +169,9 @@ fn a_thousand_streams_at_once_get_every_event_in_order_as_it_is_sent() {
         }
         peaks.push(during.own_kib);
     }
-    // What the first rounds took is used again.
-    let (early, late) = (peaks[2].max(peaks[3]), peaks[peaks.len() - 1]);
+    // What the rounds of the first half took is used again.
+    let half = peaks.len() / 2;
+    let (early, late) = (peaks[half - 1].max(peaks[half]), peaks[peaks.len() - 1]);
     assert!(late * 10 <= early * 11, "{peaks:?} KiB");
     site.server.stop();
     drop(site.ground);
@@ -217,13 +228,14 @@ fn load_time() -> Duration {
 fn mixed_load_leaves_memory_descriptors_and_threads_as_they_were() {
     let site = Site::open(&["polygon", "openai"], "");
     let time = load_time();
-    let load = Arc::new(Load::of(&site, time));
+    let load = Arc::new(Load::of(&site));
     let workers: Vec<_> = Protocol::BOTH
         .into_iter()
         .flat_map(|protocol| Kind::ALL.map(|kind| (protocol, kind)))
         .map(|(protocol, kind)| site.near.spawn(Arc::clone(&load).work(protocol, kind)))
         .collect();
     let samples = sample(&site, time);
+    load.is_over.store(true, Ordering::Relaxed);
     for worker in workers {
         site.near.block_on(worker).unwrap();
     }
@@ -242,9 +254,12 @@ fn mixed_load_leaves_memory_descriptors_and_threads_as_they_were() {
         time.as_secs()
     ));
     let limit = |first: u64| first + first / 10;
-    assert!(last.own_kib <= limit(first.own_kib), "{first:?} {last:?}");
+    // Two MiB more for what the allocator comes to keep within its first half minute.
+    assert!(last.own_kib <= limit(first.own_kib) + 2_048, "{first:?} {last:?}");
     assert!(last.resident_kib <= limit(first.resident_kib), "{first:?} {last:?}");
-    assert!(last.threads <= first.threads, "{first:?} {last:?}");
+    // Threads for files come and go.
+    assert!(last.threads <= first.threads + 4, "{first:?} {last:?}");
+    assert!(last.tasks <= limit(first.tasks) + 8, "{first:?} {last:?}");
     if let (Some(first), Some(last)) = (first.descriptors, last.descriptors) {
         assert!(last <= first + first / 10 + 8, "{first} descriptors, then {last}");
     }
@@ -256,7 +271,8 @@ fn sample(site: &Site, time: Duration) -> Vec<Holds> {
     (0..100)
         .map(|_| {
             pause(time / 100);
-            Holds::now(&site.server)
+            let tasks = site.figure("sealgate_proxy_tasks");
+            Holds { tasks, ..Holds::now(&site.server) }
         })
         .collect()
 }
@@ -273,6 +289,7 @@ impl Holds {
             own_kib: of(|holds| holds.own_kib),
             descriptors: middle(samples.iter().map(|holds| holds.descriptors).collect()),
             threads: of(|holds| holds.threads),
+            tasks: of(|holds| holds.tasks),
         }
     }
 }
@@ -318,18 +335,16 @@ impl Kind {
 struct Load {
     proxy: String,
     key: String,
-    clock: Clock,
-    time: Duration,
+    is_over: AtomicBool,
     made: [AtomicU64; Kind::ALL.len()],
 }
 
 impl Load {
-    fn of(site: &Site, time: Duration) -> Self {
+    fn of(site: &Site) -> Self {
         Self {
             proxy: site.server.proxy.clone(),
             key: site.key.clone(),
-            clock: Clock::system(),
-            time,
+            is_over: AtomicBool::new(false),
             made: Default::default(),
         }
     }
@@ -341,7 +356,7 @@ impl Load {
             Protocol::Http2 => builder.http2_prior_knowledge().build().unwrap(),
         };
         let mut turn = 0;
-        while u128::from(self.clock.monotonic_ns()) < self.time.as_nanos() {
+        while !self.is_over.load(Ordering::Relaxed) {
             turn += 1;
             let provider = if turn % 2 == 0 { "mill" } else { "mill-h1" };
             match kind {
