@@ -1,5 +1,5 @@
 //! One client connection, from its first byte to its last: what is spoken on it, its deadlines, and
-//! that a client who says nothing for a second costs no more than his socket. Must never end a
+//! that a client who says nothing for a second holds no more than his socket. Must never end a
 //! connection on which an answer is still under way, unless it stands still or is cut.
 
 use std::convert::Infallible;
