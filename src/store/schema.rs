@@ -40,6 +40,17 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Could a house be brought back into it?
+    pub(crate) async fn demand_whole(&self) -> Result<(), Error> {
+        self.check_integrity().await?;
+        match self.lacking().await?.into_iter().next() {
+            None => Ok(()),
+            Some(fault) => Err(Error::Lacking { fault }),
+        }
+    }
+}
+
 const REMEDY: &str = "somebody dropped it outside Sealgate: stop the server and restore a backup";
 
 /// In a database that is gone with this call.

@@ -13,6 +13,7 @@ use super::masters::lost_master;
 use super::rows::row_key;
 use super::signing::signing_faults;
 use super::snapshot::Snapshot;
+use super::standing::NO_ADMIN;
 use super::stock::Stock;
 use super::view::SecretView;
 use super::{Vault, VaultError, faults};
@@ -145,6 +146,9 @@ async fn findings(
     findings.extend(snapshot.elsewhere());
     if let Some(key) = row_key(store, keyring, anchors).await? {
         findings.extend(store.unfit_client_keys(&key).await?);
+    }
+    if anchors.are_kept() && store.count_active_admins().await? == 0 {
+        findings.push(NO_ADMIN.to_owned());
     }
     findings.extend(store.change_fault().await?);
     findings.extend(store.turn_faults().await?);
