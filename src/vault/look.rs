@@ -146,9 +146,9 @@ async fn findings(
     findings.extend(snapshot.elsewhere());
     if let Some(key) = row_key(store, keyring, anchors).await? {
         findings.extend(store.unfit_client_keys(&key).await?);
-    }
-    if anchors.are_kept() && store.count_active_admins().await? == 0 {
-        findings.push(NO_ADMIN.to_owned());
+        if store.count_active_admins().await? == 0 {
+            findings.push(NO_ADMIN.to_owned());
+        }
     }
     findings.extend(store.change_fault().await?);
     findings.extend(store.turn_faults().await?);
