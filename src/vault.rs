@@ -163,6 +163,7 @@ impl Vault {
         let _changing = self.changing.lock().await;
         let time = *self.time() + 1;
         let keyring = Keyring::load(&self.store, masters, self.installation).await?;
+        self.judge_providers(&keyring).await?;
         let prepared = self.prepared(keyring, time).await?;
         let mut latest = self.time();
         *latest = time;
@@ -179,6 +180,7 @@ impl Vault {
             let former = self.opened.swap(None);
             // After the rest: whoever takes the key up at this moment looks once more.
             self.store.seal_rows_by(RowKey::Absent);
+            self.catalogue.judge_nothing();
             self.store.measure_nothing();
             former
         };
@@ -359,6 +361,8 @@ impl Vault {
         findings.extend(keyring.findings());
         findings.extend(snapshot.findings());
         findings.extend(stock.findings.iter().cloned());
+        findings.extend(self.catalogue.faults());
+        findings.extend(self.store.strangers().await?);
         let (marks, missing) = (stock.marks(), stock.missing());
         Ok(Unsealed { keyring, snapshot, time, findings, marks, missing })
     }
