@@ -29,7 +29,7 @@ use self::lock::DataLock;
 pub(crate) use self::proof::{
     examine, examine_trail, lost_master_key, prove_master_key, stray_master_key,
 };
-pub use self::rescue::{Opener, Rescue, prove, restore};
+pub use self::rescue::{Opener, Rescue, Restored, prove, restore};
 pub use self::setup::{AskPassphrase, Setup, Step};
 use self::ways::Ways;
 pub(crate) use self::ways::reach;

@@ -65,6 +65,8 @@ pub(crate) mod label {
     pub(crate) const KEK_WRAPS: &[u8] = b"sealgate/v1/kek-wraps";
     pub(crate) const CLIENT_KEY_ROW: &[u8] = b"sealgate/v1/client-key-row";
     pub(crate) const CLIENT_TOKEN_ROW: &[u8] = b"sealgate/v1/client-token-row";
+    pub(crate) const PROVIDER_LIST: &[u8] = b"sealgate/v1/provider-list";
+    pub(crate) const KEPT_ANSWER: &[u8] = b"sealgate/v1/kept-answer";
     pub(crate) const CLIENT_KEY_SEALS: &[u8] = b"sealgate/v1/client-key-seals";
     pub(crate) const PASSPHRASE_ID: &[u8] = b"sealgate/v1/passphrase-id";
     pub(crate) const DATA_KEY_ID: &[u8] = b"sealgate/v1/data-key-id";

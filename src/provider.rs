@@ -299,6 +299,13 @@ impl Provider {
     }
 }
 
+/// Can a name that nobody knows be repeated? A value that was pasted in its place has capitals,
+/// digits, or is longer than any name.
+pub(crate) fn is_like_a_field(name: &str) -> bool {
+    let is_letter = |letter: char| letter.is_ascii_lowercase() || letter == '_';
+    (1..=16).contains(&name.len()) && name.chars().all(is_letter)
+}
+
 /// An entry in the form of a catalogue file, as JSON.
 pub(crate) fn read_file(text: &str) -> Result<serde_json::Value, String> {
     let table: toml::Table =

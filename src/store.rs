@@ -66,7 +66,7 @@ pub(crate) use self::key_moves::{Remastered, Resealed, Rewrapped};
 pub(crate) use self::leases::{Span, Turn};
 pub(crate) use self::master_passphrases::PassphraseRow;
 pub(crate) use self::monthly_calls::MonthlyCalls;
-pub(crate) use self::providers::ProviderRow;
+pub(crate) use self::providers::{Judge, Judged, ProviderList, ProviderRow};
 pub(crate) use self::recent_calls::RecentCalls;
 pub(crate) use self::record_blocks::RecordBlock;
 pub(crate) use self::secret_versions::{Former, VersionRow, VersionState};

@@ -38,6 +38,7 @@ use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
 pub(crate) use self::anchor::{Anchors, FILE as ANCHORS};
+use self::fields::faults;
 pub(crate) use self::fields::{Fresh, Placed, PlacedValue};
 pub(crate) use self::hierarchy::{Happening, KekView, Teller};
 use self::keyring::Keyring;
@@ -49,6 +50,7 @@ pub(crate) use self::remaster::named_masters;
 pub(crate) use self::signing::Published;
 use self::snapshot::Snapshot;
 pub(crate) use self::snapshot::{Opened, Selected};
+pub(crate) use self::standing::{NO_ADMIN, has_been_opened};
 pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
 pub(crate) use self::warden::{Bell, Hooks, UnsealError, Warden};
 use crate::catalogue::InForce;
@@ -57,8 +59,7 @@ use crate::crypto::{self, label};
 use crate::kms::{KmsError, Master, Masters, Place};
 use crate::policy::Permit;
 use crate::provider::Provider;
-use crate::refusal::{FieldFault, Reason, Refusal};
-use crate::secret::SecretBytes;
+use crate::refusal::{Reason, Refusal};
 pub(crate) use crate::store::{JobKind, JobRow, JobState};
 use crate::store::{KekRow, RowKey, Store, StoredSecret, VersionState};
 
@@ -162,6 +163,7 @@ impl Vault {
         let _changing = self.changing.lock().await;
         let time = *self.time() + 1;
         let keyring = Keyring::load(&self.store, masters, self.installation).await?;
+        self.judge_providers(&keyring).await?;
         let prepared = self.prepared(keyring, time).await?;
         let mut latest = self.time();
         *latest = time;
@@ -178,6 +180,7 @@ impl Vault {
             let former = self.opened.swap(None);
             // After the rest: whoever takes the key up at this moment looks once more.
             self.store.seal_rows_by(RowKey::Absent);
+            self.catalogue.judge_nothing();
             self.store.measure_nothing();
             former
         };
@@ -358,6 +361,8 @@ impl Vault {
         findings.extend(keyring.findings());
         findings.extend(snapshot.findings());
         findings.extend(stock.findings.iter().cloned());
+        findings.extend(self.catalogue.faults());
+        findings.extend(self.store.strangers().await?);
         let (marks, missing) = (stock.marks(), stock.missing());
         Ok(Unsealed { keyring, snapshot, time, findings, marks, missing })
     }
@@ -371,33 +376,6 @@ impl Vault {
             teller(happening);
         }
     }
-}
-
-/// Exactly the provider's fields, each once, each of its shape.
-fn faults(provider: &Provider, fields: &[(String, SecretBytes)]) -> Vec<FieldFault> {
-    let mut faults = Vec::new();
-    let mut fault = |name: &str, fault: String| {
-        faults.push(FieldFault { field: format!("fields.{name}"), fault });
-    };
-    for (name, value) in fields {
-        match provider.field(name) {
-            None => fault(name, format!("is no field of {}", provider.id)),
-            Some(field) => {
-                if let Some(what) = field.format.fault(value) {
-                    fault(name, what);
-                }
-            }
-        }
-        if fields.iter().filter(|(other, _)| other == name).count() > 1 {
-            fault(name, String::from("is given twice"));
-        }
-    }
-    for field in &provider.fields {
-        if !fields.iter().any(|(name, _)| *name == field.name) {
-            fault(&field.name, String::from("is missing"));
-        }
-    }
-    faults
 }
 
 #[cfg(test)]

@@ -31,7 +31,7 @@ use crate::client::Role;
 use crate::refusal::Refusal;
 use crate::roster::RosterError;
 use crate::secret::SecretBytes;
-use crate::store::{ClientKeyRow, RowFault, StandingKey};
+use crate::store::{self, ClientKeyRow, RowFault, StandingKey};
 
 const WHAT: &str = "client key";
 
@@ -102,6 +102,9 @@ fn refusal_of(error: RosterError) -> Refused {
         RosterError::NotFound => Refused::not_found(WHAT),
         RosterError::BadMember { member, fault } => Refusal::invalid_field(member, fault).into(),
         RosterError::BadScope(bad) => Refusal::invalid_field("scopes", bad.fault).into(),
+        RosterError::Store(error @ store::Error::Contradiction { .. }) => {
+            Refused::conflict(error.to_string())
+        }
         RosterError::Store(error) => Refused::of_store(&error),
         RosterError::Crypto(error) => Refused::internal(error),
     }

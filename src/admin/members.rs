@@ -9,6 +9,7 @@ use axum::http::Uri;
 
 use crate::client;
 use crate::clock;
+use crate::provider::is_like_a_field;
 use crate::refusal::{FieldFault, Refusal};
 use crate::secret::SecretBytes;
 
@@ -320,7 +321,11 @@ impl Members {
             }
             let mut pairs: Vec<(String, SecretBytes)> = Vec::with_capacity(entries.len());
             for (key, node) in entries {
-                let field = format!("{name}.{key}");
+                let field = match name != "fields" || is_like_a_field(&key) {
+                    true => format!("{name}.{key}"),
+                    // It may be a value that was pasted in a name's place.
+                    false => name.to_owned(),
+                };
                 if pairs.iter().any(|(other, _)| *other == key) {
                     return members.refuse(&field, "is given twice");
                 }

@@ -72,6 +72,10 @@ impl Repeatable {
             Claim::Running => Err(Refused::conflict(
                 "The same call under this Idempotency-Key is running; repeat it in a moment.",
             )),
+            Claim::Edited => Err(Refused::conflict(
+                "What was answered under this Idempotency-Key was edited in the database, or kept by \
+                 an earlier version, and is not repeated; see what stands, and take a new key.",
+            )),
             Claim::Done { body_digest, .. } if !same(&body_digest, &self.body_digest) => {
                 let fault = "was used for another body; take a new key for a new call";
                 Err(Refusal::invalid_field("Idempotency-Key", fault).into())

@@ -125,5 +125,5 @@ async fn look(config: &Config, store: &Store, clock: &Clock) -> Result<Vec<Strin
     let ground = kms::Ground { store, clock, installation: installation.id };
     let masters = Arc::new(kms::gather(&config.master_place(), &ground, None).await?);
     let catalogue = InForce::open(store, config.providers.clone(), None).await?;
-    Ok(vault::examine(store, masters, (&catalogue.now(), &anchors), installation.id).await?)
+    Ok(vault::examine(store, masters, (&catalogue, &anchors), installation.id).await?)
 }

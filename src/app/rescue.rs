@@ -15,7 +15,7 @@ use crate::config::Config;
 use crate::kms;
 use crate::net;
 use crate::secret::SecretBytes;
-use crate::store::Store;
+use crate::store::{Store, Target};
 use crate::vault::{ANCHORS, Anchors};
 
 /// A backup, and what opens it.
@@ -32,10 +32,16 @@ pub enum Opener {
     Identity(SecretBytes),
 }
 
+/// What was brought back, and where the file lies that was put aside for it.
+pub struct Restored {
+    pub verdict: Verdict,
+    pub aside: Option<PathBuf>,
+}
+
 /// Decrypts every envelope of a backup and checks its trail, in a scratch place.
 pub async fn prove(config: &Config, clock: Clock, rescue: Rescue) -> Result<Verdict, StartError> {
     protect_memory(config);
-    let (file, unlock) = open(rescue)?;
+    let (file, unlock) = open(&rescue)?;
     Ok(backup::verify(file, unlock, (&config.data_dir, &clock)).await?)
 }
 
@@ -46,14 +52,14 @@ pub async fn restore(
     clock: Clock,
     (rescue, ask): (Rescue, AskPassphrase),
     step: &(dyn Fn(Step) + Sync),
-) -> Result<Verdict, StartError> {
+) -> Result<Restored, StartError> {
     net::install_provider();
     let lock = DataLock::take(&config.data_dir, &config.store.target)?;
     backup::sweep(&config.data_dir);
     protect_memory(config);
     let replace = rescue.replace;
-    let (file, unlock) = open(rescue)?;
-    let store = Store::open(&config.store, clock.clone()).await?;
+    let (store, aside) = usable_store(config, &clock, &rescue).await?;
+    let (file, unlock) = open(&rescue)?;
     let ground = kms::Ground { store: &store, clock: &clock, installation: uuid::Uuid::nil() };
     let typed = match &config.kms {
         kms::Settings::Passphrase { source: None } => Some(ask()?),
@@ -92,8 +98,54 @@ pub async fn restore(
     if has_admin {
         write_down(config, clock, &restored).await;
     }
-    Ok(restored)
+    Ok(Restored { verdict: restored, aside })
 }
+
+/// The database to restore into. A file that no program can use any more is put aside, whole and
+/// with its journal, and a new one made: only where that is meant, and the backup was proven.
+async fn usable_store(
+    config: &Config,
+    clock: &Clock,
+    rescue: &Rescue,
+) -> Result<(Store, Option<PathBuf>), StartError> {
+    let fault = match Store::open(&config.store, clock.clone()).await {
+        Err(fault) => fault,
+        Ok(store) => match store.demand_whole().await {
+            Ok(()) => return Ok((store, None)),
+            Err(fault) => {
+                store.close().await;
+                fault
+            }
+        },
+    };
+    if !fault.calls_for_a_backup() {
+        return Err(fault.into());
+    }
+    let Target::Sqlite(path) = &config.store.target else {
+        return Err(StartError::Room(format!("{fault} {OTHER_DATABASE}")));
+    };
+    if !rescue.replace {
+        return Err(StartError::Room(format!("{fault} {GIVE_REPLACE}")));
+    }
+    let (file, unlock) = open(rescue)?;
+    backup::verify(file, unlock, (&config.data_dir, clock)).await?;
+    let now_ms = clock.unix_ms();
+    let aside = named_aside(path, now_ms);
+    for beside in ["-wal", "-shm", "-journal", ""] {
+        let mut file = path.clone().into_os_string();
+        file.push(beside);
+        let mut to = aside.clone().into_os_string();
+        to.push(beside);
+        rename(Path::new(&file), Path::new(&to))?;
+    }
+    tracing::warn!(%fault, aside = %aside.display(), "the database was put aside for a backup");
+    Ok((Store::open(&config.store, clock.clone()).await?, Some(aside)))
+}
+
+const GIVE_REPLACE: &str = "Nothing was changed; `sealgate backup restore --replace` puts the file \
+                            aside, under another name, and restores into a new one.";
+const OTHER_DATABASE: &str = "Nothing was changed; make an empty database, name it in \
+                              database.url, and restore into that.";
 
 /// A security record, at the beginning of this node's new chain. The house stands without it too:
 /// whatever keeps it from starting is told by the start that somebody waits for. (Without an admin
@@ -116,13 +168,15 @@ async fn write_down(config: &Config, clock: Clock, restored: &Verdict) {
     running.stop().await;
 }
 
-fn open(rescue: Rescue) -> Result<(File, Unlock), StartError> {
+fn open(rescue: &Rescue) -> Result<(File, Unlock), StartError> {
     let file = File::open(&rescue.file).map_err(|cause| {
         StartError::Room(format!("cannot read the backup {}: {cause}", rescue.file.display()))
     })?;
-    let unlock = match rescue.opener {
-        Opener::Passphrase(passphrase) => Unlock::Passphrase(passphrase),
-        Opener::Identity(text) => Unlock::identities(&text)?,
+    let unlock = match &rescue.opener {
+        Opener::Passphrase(passphrase) => {
+            Unlock::Passphrase(SecretBytes::copy_of(passphrase.expose()))
+        }
+        Opener::Identity(text) => Unlock::identities(text)?,
     };
     Ok((file, unlock))
 }
@@ -130,14 +184,7 @@ fn open(rescue: Rescue) -> Result<(File, Unlock), StartError> {
 /// The journal and the name of the node whose chain it carries on: the next start makes new ones,
 /// so that no chain of the backup is continued from another place.
 fn put_aside(data_dir: &Path, journal: &Path, now_ms: i64) -> std::io::Result<()> {
-    let aside = |path: &Path| {
-        if !path.exists() {
-            return Ok(());
-        }
-        let mut aside = path.as_os_str().to_owned();
-        aside.push(format!(".before-restore-{now_ms}"));
-        std::fs::rename(path, aside)
-    };
+    let aside = |path: &Path| rename(path, &named_aside(path, now_ms));
     // Epochs of the database that goes; the restored ones are later than any of them anyway.
     aside(&data_dir.join(ANCHORS))?;
     if !journal.exists() {
@@ -145,4 +192,14 @@ fn put_aside(data_dir: &Path, journal: &Path, now_ms: i64) -> std::io::Result<()
     }
     aside(journal)?;
     aside(&data_dir.join("node"))
+}
+
+fn named_aside(path: &Path, now_ms: i64) -> PathBuf {
+    let mut aside = path.as_os_str().to_owned();
+    aside.push(format!(".before-restore-{now_ms}"));
+    PathBuf::from(aside)
+}
+
+fn rename(path: &Path, to: &Path) -> std::io::Result<()> {
+    if path.exists() { std::fs::rename(path, to) } else { Ok(()) }
 }

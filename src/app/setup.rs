@@ -15,7 +15,7 @@ use crate::kms;
 use crate::roster::{NewClient, Roster};
 use crate::secret::SecretBytes;
 use crate::store::{AssetClass, ClientKeyRow, Installation, Store};
-use crate::vault::{Anchors, Vault};
+use crate::vault::{Anchors, NO_ADMIN, Vault, has_been_opened};
 
 /// Asks somebody for the passphrase of a master key that is about to be made.
 pub type AskPassphrase = Box<dyn FnOnce() -> Result<SecretBytes, StartError> + Send>;
@@ -27,6 +27,8 @@ pub struct Setup {
     pub admin_key: Option<SecretBytes>,
     /// Its id: it was made before the house had its keys at hand.
     pub admin_id: Option<Uuid>,
+    /// There were admin keys, and none is left.
+    pub has_no_admin: bool,
 }
 
 pub struct Step {
@@ -86,17 +88,31 @@ pub(super) async fn run(
     };
     step(format!("installation {}", installation.id), stood);
 
-    let admins = store.count_active_admins().await?;
-    let admin_key = match admins {
-        0 => Some(first_admin_key(roster).await?),
-        _ => None,
+    let has_admin = store.count_active_admins().await? > 0;
+    let is_emptied = !has_admin && stood && had_keys(config, store, installation.id).await?;
+    let admin_key = match has_admin || is_emptied {
+        false => Some(first_admin_key(roster).await?),
+        true => None,
     };
     let (admin_id, admin_key) = admin_key.unzip();
-    step(String::from("admin key"), admin_key.is_none());
+    if is_emptied {
+        tracing::error!(line = NO_ADMIN, "integrity");
+        step(String::from(NO_ADMIN), true);
+    } else {
+        step(String::from("admin key"), admin_key.is_none());
+    }
 
     let seeded = if stood { 0 } else { store.seed_symbols(&CORE_SYMBOLS).await? };
     step(String::from("core symbols"), seeded == 0);
-    Ok((installation.id, Setup { steps, admin_key, admin_id }))
+    Ok((installation.id, Setup { steps, admin_key, admin_id, has_no_admin: is_emptied }))
+}
+
+/// A house gets its first admin key before it is ever opened: one that has been opened, by what its
+/// data folder or its own keys tell, has had one, and somebody has taken it away.
+async fn had_keys(config: &Config, store: &Store, id: Uuid) -> Result<bool, StartError> {
+    let keks = store.keks().await?;
+    let has_keks = !keks.rows.is_empty() || !keks.contradictions.is_empty();
+    Ok(has_keks || has_been_opened(&config.data_dir, id))
 }
 
 /// None in a new house alone: where one stood, its id is what all that is sealed is bound to, and

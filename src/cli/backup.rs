@@ -120,10 +120,14 @@ impl Command {
                 let config = ground.config()?;
                 let progress = Progress::of("unpacking and proving the backup");
                 let told = |step| progress.say(words(step));
-                let verdict = house::restore_backup(&config, given.rescue(replace)?, &told)?;
+                let restored = house::restore_backup(&config, given.rescue(replace)?, &told)?;
                 drop(progress);
-                let output = ground.output(print);
+                let (verdict, output) = (restored.verdict, ground.output(print));
                 tell(output, &verdict, "restored")?;
+                if let Some(aside) = restored.aside {
+                    // On the other stream, so that programs hear of it too.
+                    eprint_aside(&aside)?;
+                }
                 for fault in &verdict.faults {
                     output.remark(&format!("damaged already when it was backed up: {fault}"))?;
                 }
@@ -236,6 +240,15 @@ fn tell(output: Output, verdict: &Verdict, what: &str) -> Result<(), Failure> {
             ("records in the trail", "records"),
         ],
     )
+}
+
+fn eprint_aside(aside: &Path) -> Result<(), Failure> {
+    let line = format!(
+        "sealgate: the database could not be used any more and was put aside as {}\n",
+        aside.display()
+    );
+    let written = std::io::stderr().lock().write_all(line.as_bytes());
+    written.map_err(|error| Failure::new(format!("cannot write to standard error: {error}")))
 }
 
 fn words(step: RestoreStep) -> &'static str {

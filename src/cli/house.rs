@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::failure::Failure;
 use super::{link, passphrase};
 use crate::app::{
-    self, AskPassphrase, Mode, Rescue, RestoreStep, Running, Setup, StartError, Verdict,
+    self, AskPassphrase, Mode, Rescue, RestoreStep, Restored, Running, Setup, StartError, Verdict,
 };
 use crate::clock::Clock;
 use crate::config::Config;
@@ -69,7 +69,7 @@ fn stands(config: &Config) -> Result<(), Failure> {
     )))
 }
 
-/// An installation without an admin gets one at its start; that key is told here or nowhere.
+/// A new installation gets its first admin at its start; that key is told here or nowhere.
 fn keep_first_key(running: Running) -> Result<Offline, Failure> {
     use std::io::Write;
     if let Some(key) = running.first_admin_key().and_then(|key| key.expose_str()) {
@@ -89,6 +89,7 @@ pub(super) fn initialise(config: &Config) -> Result<Setup, Failure> {
             steps: vec![app::Step { what, stood: true }],
             admin_key: None,
             admin_id: None,
+            has_no_admin: false,
         });
     }
     let ask = ask_new_passphrase();
@@ -107,7 +108,7 @@ pub(super) fn restore_backup(
     config: &Config,
     rescue: Rescue,
     told: &(dyn Fn(RestoreStep) + Sync),
-) -> Result<Verdict, Failure> {
+) -> Result<Restored, Failure> {
     if link::answers(&config.socket)? {
         return Err(Failure::new(format!(
             "a server runs in {}; stop it, then restore",

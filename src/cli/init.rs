@@ -37,6 +37,7 @@ impl Init {
         match admin_key {
             Some(key) => output
                 .line(&format!("\nThe first admin key, shown this once; keep it safe:\n{key}")),
+            None if setup.has_no_admin => output.line("\nNo admin key was made: see above."),
             None => output.line("\nNo admin key was made: one stands already."),
         }
     }

@@ -10,6 +10,7 @@ use serde_json::{Map, Value};
 
 use super::failure::Failure;
 use crate::client;
+use crate::provider;
 use crate::secret::SecretBytes;
 
 /// No key of any provider comes near this.
@@ -76,6 +77,22 @@ const TOO_MUCH: &str = "more stands there than this command takes; it is not rep
 const NO_COMMAND: &str = "there is no such command; what was typed is not repeated here, because it \
                           may be a secret. --help lists the commands";
 
+/// A person is asked; a script has to say that it is meant.
+pub(super) fn confirm(secret: &str) -> Result<(), Failure> {
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::usage(
+            "nothing was destroyed: nobody can be asked without a terminal; add --yes if it is meant",
+        ));
+    }
+    let mut answer = String::new();
+    let question = format!("Destroy {secret} for good? Only a backup brings it back. Type yes: ");
+    std::io::Write::write_all(&mut std::io::stderr(), question.as_bytes())
+        .and_then(|()| std::io::stdin().read_line(&mut answer))
+        .map_err(|error| Failure::new(format!("cannot ask: {error}")))?;
+    let no = "nothing was destroyed: the answer was not yes; `--yes` asks nothing";
+    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::new(no)) }
+}
+
 /// The values of these fields, as the admin API takes them.
 pub(super) fn values(provider: &str, fields: &[String]) -> Result<Map<String, Value>, Failure> {
     if std::io::stdin().is_terminal() { prompted(provider, fields) } else { piped(fields) }
@@ -125,7 +142,14 @@ fn read_values(text: &str, fields: &[String]) -> Result<Map<String, Value>, Fail
     let values = if text.trim_start().starts_with('{') { object(text) } else { lines(text) }?;
     if let Some(unknown) = values.keys().find(|name| !fields.contains(*name)) {
         let known = fields.join(", ");
-        return Err(Failure::new(format!("{unknown:?} is no field here; the fields are {known}")));
+        let named = match provider::is_like_a_field(unknown) {
+            true => format!("{unknown:?} is no field here"),
+            false => String::from(
+                "a name that stands there is no field here, and is not repeated, because it may be \
+                 a value",
+            ),
+        };
+        return Err(Failure::new(format!("{named}; the fields are {known}")));
     }
     match fields.iter().find(|field| !values.contains_key(*field)) {
         Some(missing) => Err(Failure::new(format!("{missing} is missing; nothing was stored"))),
@@ -152,7 +176,10 @@ fn lines(text: &str) -> Result<Map<String, Value>, Failure> {
         };
         let (name, value) = (name.trim().to_owned(), value.trim().to_owned());
         if values.contains_key(&name) {
-            return Err(Failure::new(format!("{name:?} is given twice on standard input")));
+            return Err(Failure::new(match provider::is_like_a_field(&name) {
+                true => format!("{name:?} is given twice on standard input"),
+                false => String::from("a name is given twice on standard input"),
+            }));
         }
         values.insert(name, Value::String(value));
     }

@@ -2,13 +2,11 @@
 //! prompt or standard input, and never come out: what is shown is
 //! metadata.
 
-use std::io::IsTerminal;
-
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
 use super::client::pairs;
-use super::failure::Failure;
+use super::failure::{Failure, one_line};
 use super::link::{self, Link, encoded};
 use super::output::Column;
 use super::progress::Progress;
@@ -169,7 +167,7 @@ impl Command {
                 output.list(&list, COLUMNS)?;
                 let findings = found.get("findings").and_then(Value::as_array);
                 let mut findings = findings.into_iter().flatten().filter_map(Value::as_str);
-                findings.try_for_each(|finding| output.remark(finding))
+                findings.try_for_each(|finding| output.remark(&one_line(finding)))
             }
             Self::Show(one) => one.show(ground, async |link, path| link.get(&path).await),
             Self::Set { one, changes } => {
@@ -186,11 +184,16 @@ impl Command {
             }
             Self::Destroy { one, yes } => {
                 if !yes {
-                    confirm(&one.secret)?;
+                    input::confirm(&one.secret)?;
                 }
                 one.call(ground, async |link, path| link.delete(&path).await)?;
-                let done = format!("{} is destroyed; its trail stays", one.secret);
-                ground.output(one.reach.print).remark(&done)
+                let output = ground.output(one.reach.print);
+                if output.json {
+                    let (secret, name) = (&one.secret, &one.name);
+                    return output
+                        .value(&json!({"secret": secret, "name": name, "destroyed": true}));
+                }
+                output.line(&format!("{} is destroyed; its trail stays", one.secret))
             }
         }
     }
@@ -241,7 +244,7 @@ fn accept(ground: &Ground, reach: &Reach) -> Result<(), Failure> {
     for (word, member) in [("settled", "settled"), ("left", "findings")] {
         let sentences = answer.get(member).and_then(Value::as_array).into_iter().flatten();
         for sentence in sentences.filter_map(Value::as_str) {
-            output.line(&format!("{word}: {sentence}"))?;
+            output.line(&format!("{word}: {}", one_line(sentence)))?;
         }
     }
     output.line("what stands is taken as it is from now on")
@@ -383,18 +386,4 @@ fn fields(provider: &Value) -> Vec<String> {
     };
     let names: Vec<String> = fields.into_iter().flatten().filter_map(name).collect();
     if names.is_empty() { vec![String::from("api_key")] } else { names }
-}
-
-/// A person is asked; a script has said what it wants by running this.
-fn confirm(secret: &str) -> Result<(), Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Ok(());
-    }
-    let mut answer = String::new();
-    let question = format!("Destroy {secret} for good? Only a backup brings it back. Type yes: ");
-    std::io::Write::write_all(&mut std::io::stderr(), question.as_bytes())
-        .and_then(|()| std::io::stdin().read_line(&mut answer))
-        .map_err(|error| Failure::new(format!("cannot ask: {error}")))?;
-    let no = "nothing was destroyed: the answer was not yes; `--yes` asks nothing";
-    if answer.trim() == "yes" { Ok(()) } else { Err(Failure::new(no)) }
 }

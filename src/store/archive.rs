@@ -75,6 +75,7 @@ pub(crate) const ARCHIVED: &[Archived] = &[
     Archived { name: "recent_calls", key: &["node", "end_at", "client_id"], page: 500 },
     Archived { name: "counted_records", key: &["node"], page: 50 },
     Archived { name: "providers", key: &["id"], page: 500 },
+    Archived { name: "provider_list", key: &["singleton"], page: 1 },
     Archived { name: "symbols", key: &["id"], page: 500 },
     // A block may be a mebibyte.
     Archived { name: "record_blocks", key: &["node", "first_sequence"], page: 8 },

@@ -3,7 +3,8 @@
 //! without it, nothing is sealed and nothing is judged. Must never seal anew what did not fit
 //! before, unless an administrator says so.
 
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use uuid::Uuid;
 
@@ -29,7 +30,10 @@ pub(crate) enum RowKey {
 
 /// Shared by all who hold the store.
 #[derive(Clone, Default)]
-pub(super) struct Seals(Arc<RwLock<Arc<RowKey>>>);
+pub(super) struct Seals(Arc<RwLock<Arc<RowKey>>>, Stopped);
+
+/// Client keys that were to end, while the database ignored it.
+type Stopped = Arc<Mutex<BTreeSet<String>>>;
 
 /// One digest of a client key, beside everything else of it.
 #[derive(sqlx::FromRow)]
@@ -65,6 +69,8 @@ const IDS: &str = "SELECT id FROM client_keys ORDER BY id";
 const UNFIT: &str = "somebody has edited it, or the digests beside it; look at the client key, then \
                      `sealgate client accept` it as it stands, or delete it";
 const UNREADABLE: &str = "`sealgate client delete` it and make another, or restore a backup";
+const IGNORED: &str = "the database ignored the change, by a trigger perhaps; this node refuses a key that was to \
+                       end; `sealgate doctor` names triggers: drop them, then say it again";
 const TRACK: &str = "the key itself passes; set the column to 0 (request_count) or NULL \
                      (last_used_at)";
 const LOST: &str =
@@ -90,6 +96,7 @@ impl Store {
         let parts: Vec<RawPart> =
             reading!(self, db => sqlx::query_as(BY_DIGEST).bind(query).fetch_all(db))?;
         judge(&self.row_key(), &parts)?;
+        self.demand_going(&parts)?;
         if let Some((id, column)) = lost_track(&parts) {
             tracing::warn!(id, column, "what calls leave behind on a client key is lost");
         }
@@ -104,6 +111,7 @@ impl Store {
         let parts: Vec<RawPart> =
             reading!(self, db => sqlx::query_as(BY_ID).bind(query).fetch_all(db))?;
         judge(&self.row_key(), &parts)?;
+        self.demand_going(&parts)?;
         parts.into_iter().next().map(|part| from_raw(part.key)).transpose()
     }
 
@@ -157,6 +165,32 @@ impl Store {
             }
         }
         Ok(lines)
+    }
+
+    /// The database was told to change or delete it, and what stands is something else. One that
+    /// was to end is not looked up again at this node.
+    pub(super) fn ignored(&self, id: &str, was_to_end: bool) -> Error {
+        if was_to_end {
+            self.seals.1.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
+        }
+        Place { table: "client_keys", row: id }.contradiction("active", IGNORED)
+    }
+
+    /// What was set stands: whatever was ignored before is settled.
+    pub(super) fn obeyed(&self, id: &str) {
+        self.seals.1.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+
+    fn demand_going(&self, parts: &[RawPart]) -> Result<(), Error> {
+        let Some(first) = parts.first() else { return Ok(()) };
+        let stopped = self.seals.1.lock().unwrap_or_else(PoisonError::into_inner);
+        match stopped.contains(&first.key.id) {
+            true => {
+                Err(Place { table: "client_keys", row: &first.key.id }
+                    .contradiction("active", IGNORED))
+            }
+            false => Ok(()),
+        }
     }
 
     /// Before a change: `Error::Contradiction` if what stands does not fit.

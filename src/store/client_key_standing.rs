@@ -11,7 +11,7 @@ use super::client_key_guard::Guard;
 use super::client_key_hashes::KeyPreview;
 use super::client_key_row::ClientKeyRow;
 use super::client_key_seals::{RawPart, RowKey, parts, verdict};
-use super::client_keys::{RawClientKey, from_raw, key_columns};
+use super::client_keys::{self, RawClientKey, from_raw, key_columns};
 use super::columns::ABOVE_ALL_IDS;
 use super::dialect::{changing, reading};
 use super::{Error, Store};
@@ -118,6 +118,10 @@ impl Store {
         let mut tx = self.begin().await?;
         let guard = Guard::begin(&mut tx, now_ms).await?;
         let stopped = changing!(&mut tx, sqlx::query(STOP).bind(now_ms).bind(id.to_string()))?;
+        let stands = client_keys::stands(&mut tx, &id.to_string()).await?;
+        if stands.is_some_and(|stands| stands.active != 0) {
+            return Err(self.ignored(&id.to_string(), true));
+        }
         guard.refuse_last(&mut tx).await?;
         changes::tell(&mut tx, Changed::ClientKey(id)).await?;
         tx.commit().await?;

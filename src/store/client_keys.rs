@@ -9,7 +9,7 @@ use super::client_key_guard::{ACTIVE_ADMINS, Guard};
 use super::client_key_hashes::{self, KeyPreview};
 use super::client_key_row::ClientKeyRow;
 use super::columns::{Place, optional_signed, pairs_json, signed, texts_json};
-use super::dialect::{Tx, changing, reading};
+use super::dialect::{Tx, changing, reading, within};
 use super::{Error, Store};
 use crate::client::{Role, Tier};
 use crate::clock;
@@ -154,14 +154,21 @@ impl Store {
         let id = key.id.to_string();
         guard.refuse_narrowing_last(&mut tx, &id, Some(key)).await?;
         self.demand_fit(&mut tx, &id).await?;
+        let was_there = stands(&mut tx, &id).await?.is_some();
         let changed = update(&mut tx, key).await?;
         self.seal_row(&mut tx, &id).await?;
+        // A trigger may undo what was set, and say that it was done.
+        let stood = stands(&mut tx, &id).await?;
+        if was_there && stood.is_none_or(|stands| !says_the_same(&stands, key)) {
+            return Err(self.ignored(&id, !key.active));
+        }
         guard.refuse_last(&mut tx).await?;
         if key.expires_at.is_some() {
             guard.refuse_end_of_last(&mut tx).await?;
         }
         changes::tell(&mut tx, Changed::ClientKey(key.id)).await?;
         tx.commit().await?;
+        self.obeyed(&id);
         Ok(changed)
     }
 
@@ -184,6 +191,9 @@ impl Store {
         let guard = Guard::begin(&mut tx, now_ms).await?;
         guard.refuse_narrowing_last(&mut tx, &id.to_string(), None).await?;
         let deleted = delete(&mut tx, id).await?;
+        if stands(&mut tx, &id.to_string()).await?.is_some() {
+            return Err(self.ignored(&id.to_string(), true));
+        }
         guard.refuse_last(&mut tx).await?;
         changes::tell(&mut tx, Changed::ClientKey(id)).await?;
         tx.commit().await?;
@@ -275,6 +285,21 @@ async fn update(tx: &mut Tx, key: &ClientKeyRow) -> Result<bool, Error> {
             .bind(key.id.to_string())
     )?;
     Ok(changed > 0)
+}
+
+pub(super) async fn stands(tx: &mut Tx, id: &str) -> Result<Option<RawClientKey>, Error> {
+    Ok(within!(tx, db => sqlx::query_as(BY_ID).bind(id).fetch_optional(db))?)
+}
+
+/// In all that an admin sets and that decides anything.
+fn says_the_same(stands: &RawClientKey, key: &ClientKeyRow) -> bool {
+    stands.role == key.role.as_str()
+        && stands.tier == key.tier.as_str()
+        && stands.scopes == texts_json(key.scopes.as_deref())
+        && stands.allowed_ips == texts_json(key.allowed_ips.as_deref())
+        && stands.allowed_origins == texts_json(key.allowed_origins.as_deref())
+        && stands.expires_at == key.expires_at
+        && stands.active == i64::from(key.active)
 }
 
 pub(super) async fn delete(tx: &mut Tx, id: Uuid) -> Result<bool, Error> {

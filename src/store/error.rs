@@ -45,6 +45,28 @@ impl Error {
     }
 }
 
+impl Error {
+    /// Is a restored backup the way out, and not another setting, another try or other rights?
+    pub(crate) fn calls_for_a_backup(&self) -> bool {
+        match self {
+            Self::Open { remedy, .. } => remedy.contains("restore") || remedy.contains("the cause"),
+            Self::Newer { .. }
+            | Self::Damaged { .. }
+            | Self::Contradiction { .. }
+            | Self::Lacking { .. }
+            | Self::Orphaned
+            | Self::Failed { .. } => true,
+            Self::Duplicate { .. }
+            | Self::LastAdmin
+            | Self::Stale
+            | Self::LeaseLost
+            | Self::Miscounted { .. }
+            | Self::Worn
+            | Self::Unreachable { .. } => false,
+        }
+    }
+}
+
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,10 +1,14 @@
 //! The table `idempotency`: which repeatable call is running or was answered, and with
 //! what. Must never let two identical calls both run, and never hold a key or token in an
-//! answer.
+//! answer. An answer that is kept is bound to its call by a keyed hash, where the key is at hand:
+//! what somebody has edited is answered to nobody.
 
+use super::client_key_seals::RowKey;
 use super::columns::Place;
 use super::dialect::{changing, within};
 use super::{Error, Store};
+use crate::crypto::{Aad, hmac_sha256, label};
+use crate::secret::{self, Key};
 
 /// A claim that was never finished nor released belongs to a process that died. No call of the
 /// admin face takes nearly as long, so the next one may run.
@@ -26,6 +30,8 @@ pub(crate) enum Claim {
     Running,
     /// It was answered. Another digest means another body under the same key.
     Done { body_digest: [u8; 32], status: u16, answer: String },
+    /// It was answered, and somebody has edited what was kept.
+    Edited,
 }
 
 #[derive(sqlx::FromRow)]
@@ -36,6 +42,8 @@ struct RawClaim {
     created_at: i64,
 }
 
+/// Between the seal and what it seals.
+const PARTED: char = ' ';
 const INSERT: &str = "INSERT INTO idempotency
     (actor, route, idempotency_key, body_digest, status, answer, created_at)
     VALUES ($1, $2, $3, $4, NULL, NULL, $5)
@@ -84,7 +92,7 @@ impl Store {
         // Released between the two statements: whoever asks again will get it.
         let Some(raw) = raw else { return Ok(Claim::Running) };
         if raw.status.is_some() {
-            return done(call, raw);
+            return Ok(done(&self.row_key(), call, raw).unwrap_or(Claim::Edited));
         }
         if now_ms.saturating_sub(raw.created_at) < ABANDONED_AFTER_MS {
             return Ok(Claim::Running);
@@ -111,6 +119,22 @@ impl Store {
         answer: &str,
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
+        const DIGEST: &str = "SELECT body_digest FROM idempotency
+            WHERE actor = $1 AND route = $2 AND idempotency_key = $3";
+        let digest: Option<Vec<u8>> = within!(&mut tx, db => {
+            sqlx::query_scalar(DIGEST)
+                .bind(call.actor)
+                .bind(call.route)
+                .bind(call.key)
+                .fetch_optional(db)
+        })?;
+        let answer = match (&*self.row_key(), digest) {
+            (RowKey::Here(key), Some(digest)) => {
+                let seal = sealed(key, call, (&digest, i64::from(status), answer));
+                format!("{seal}{PARTED}{answer}")
+            }
+            (RowKey::Here(_) | RowKey::Absent | RowKey::Lost, _) => answer.to_owned(),
+        };
         changing!(
             &mut tx,
             sqlx::query(FINISH)
@@ -118,7 +142,7 @@ impl Store {
                 .bind(call.route)
                 .bind(call.key)
                 .bind(i64::from(status))
-                .bind(answer)
+                .bind(answer.as_str())
         )?;
         Ok(tx.commit().await?)
     }
@@ -139,12 +163,38 @@ impl Store {
     }
 }
 
-fn done(call: IdempotentCall<'_>, raw: RawClaim) -> Result<Claim, Error> {
+/// In hexadecimal, before the answer.
+fn sealed(key: &Key, call: IdempotentCall<'_>, kept: (&[u8], i64, &str)) -> String {
+    let (digest, status, answer) = kept;
+    let said = Aad::new("idempotency")
+        .with(call.actor.as_bytes())
+        .with(call.route.as_bytes())
+        .with(call.key.as_bytes())
+        .with(digest)
+        .with(&status.to_be_bytes())
+        .with(answer.as_bytes());
+    let seal = hmac_sha256(key, &[label::KEPT_ANSWER, said.as_bytes()]);
+    seal.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn done(key: &RowKey, call: IdempotentCall<'_>, raw: RawClaim) -> Result<Claim, Error> {
     let row = format!("{} {} {}", call.actor, call.route, call.key);
     let place = Place { table: "idempotency", row: &row };
     let status = raw.status.unwrap_or_default();
     let Some(answer) = raw.answer else {
         return Err(place.contradiction("answer", "is missing"));
+    };
+    let answer = match key {
+        RowKey::Here(key) => {
+            let (seal, answer) = answer.split_once(PARTED).unwrap_or_default();
+            let made = sealed(key, call, (&raw.body_digest, status, answer));
+            if !secret::same(seal.as_bytes(), made.as_bytes()) {
+                return Err(place.contradiction("answer", "was edited"));
+            }
+            answer.to_owned()
+        }
+        RowKey::Absent => answer,
+        RowKey::Lost => return Err(place.contradiction("answer", "cannot be judged")),
     };
     Ok(Claim::Done {
         body_digest: place.digest("body_digest", &raw.body_digest)?,

@@ -19,10 +19,16 @@ pub(crate) struct MonthlyCalls {
 const ADD: &str = "INSERT INTO monthly_calls (client_id, start, calls) VALUES ($1, $2, $3)
     ON CONFLICT (client_id) DO UPDATE SET
         calls = excluded.calls
-            + CASE WHEN monthly_calls.start = excluded.start THEN monthly_calls.calls ELSE 0 END,
+            + CASE WHEN monthly_calls.start = excluded.start
+                AND monthly_calls.calls BETWEEN 0 AND 1000000000000000
+                THEN monthly_calls.calls ELSE 0 END,
         start = excluded.start
     WHERE monthly_calls.start <= excluded.start";
 const CALLS: &str = "SELECT calls FROM monthly_calls WHERE client_id = $1 AND start = $2";
+const IMPOSSIBLE: &str = "SELECT client_id FROM monthly_calls
+    WHERE calls NOT BETWEEN 0 AND 1000000000000000 ORDER BY client_id LIMIT 100";
+/// More than anybody makes in a month, and so few that no sum of them overflows.
+const MOST: u64 = 1_000_000_000_000_000;
 
 impl Store {
     /// What a client key has used of the month that began then.
@@ -30,7 +36,21 @@ impl Store {
         let calls: Option<i64> = reading!(self, db => {
             sqlx::query_scalar(CALLS).bind(client_id.to_string()).bind(start).fetch_optional(db)
         })?;
-        Ok(calls.and_then(|calls| u64::try_from(calls).ok()).unwrap_or(0))
+        let possible = |calls: &u64| *calls <= MOST;
+        Ok(calls.and_then(|calls| u64::try_from(calls).ok()).filter(possible).unwrap_or(0))
+    }
+
+    /// A line for each row that says what cannot be.
+    pub(crate) async fn impossible_months(&self) -> Result<Vec<String>, Error> {
+        let ids: Vec<String> = reading!(self, db => sqlx::query_scalar(IMPOSSIBLE).fetch_all(db))?;
+        let sentence = |id: String| {
+            let id: String = id.chars().take(100).collect();
+            format!(
+                "the table monthly_calls says of client key {id:?} what cannot be: somebody edited \
+                 it; it counts for nothing, and the key's next call sets the row right"
+            )
+        };
+        Ok(ids.into_iter().map(sentence).collect())
     }
 }
 
@@ -44,7 +64,7 @@ pub(super) async fn add(tx: &mut Tx, calls: &[MonthlyCalls]) -> Result<(), Error
             sqlx::query(ADD)
                 .bind(one.client_id.to_string())
                 .bind(one.start)
-                .bind(signed(one.calls))
+                .bind(signed(one.calls.min(MOST)))
         )?;
     }
     Ok(())

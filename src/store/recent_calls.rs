@@ -44,7 +44,9 @@ struct RawCalls {
 const ADD: &str = "INSERT INTO recent_calls (node, end_at, client_id, calls)
     VALUES ($1, $2, $3, $4)
     ON CONFLICT (node, end_at, client_id)
-    DO UPDATE SET calls = recent_calls.calls + excluded.calls";
+    DO UPDATE SET calls = excluded.calls
+        + CASE WHEN recent_calls.calls BETWEEN 0 AND 1000000000000000
+            THEN recent_calls.calls ELSE 0 END";
 const FORGET: &str = "DELETE FROM recent_calls WHERE node = $1 AND end_at < $2";
 const PAGE: &str = "SELECT end_at, client_id, calls FROM recent_calls
     WHERE node = $1 AND (end_at > $2 OR (end_at = $2 AND client_id > $3))
@@ -97,7 +99,7 @@ pub(super) async fn add(tx: &mut Tx, node: &str, calls: &[RecentCalls]) -> Resul
                 .bind(node)
                 .bind(one.end_at)
                 .bind(one.client_id.to_string())
-                .bind(signed(one.calls))
+                .bind(signed(one.calls.min(1_000_000_000_000_000)))
         )?;
     }
     Ok(())

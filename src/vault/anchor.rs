@@ -13,7 +13,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-use crate::store::InventoryRow;
+use crate::store::{InventoryRow, ProviderList};
 
 /// The file's name in the data folder.
 pub(crate) const FILE: &str = "anchors";
@@ -24,6 +24,7 @@ const DOUBT: &str = "doubt ";
 const WRAPS: &str = "wraps ";
 const MASTER: &str = "master ";
 const SIGNING: &str = "signing ";
+const PROVIDERS: &str = "providers ";
 const END: &str = "end";
 
 pub(crate) struct Anchors {
@@ -53,6 +54,8 @@ struct Held {
     masters: BTreeMap<String, [u8; 32]>,
     /// The highest number of a key that signs tokens.
     signing: i64,
+    /// The newest list of stored providers.
+    providers: Option<ProviderList>,
     /// What was taken as it stood for want of anything better, until somebody has looked.
     doubts: BTreeSet<String>,
 }
@@ -160,6 +163,19 @@ impl Anchors {
         }
     }
 
+    pub(super) fn providers(&self) -> Option<ProviderList> {
+        self.lock().held.providers.clone()
+    }
+
+    /// Written with the next `advance`.
+    pub(super) fn sees_providers(&self, list: Option<ProviderList>) {
+        let mut state = self.lock();
+        let known = state.held.providers.as_ref().map_or(0, |known| known.epoch);
+        if let Some(list) = list.filter(|list| self.path.is_some() && list.epoch > known) {
+            state.held.providers = Some(list);
+        }
+    }
+
     pub(super) fn signing_key(&self) -> i64 {
         self.lock().held.signing
     }
@@ -181,7 +197,9 @@ impl Anchors {
         // A row of a master key is proved by its passphrase, and by nobody who looks at it.
         let masters = std::mem::take(&mut state.held.masters);
         let signing = state.held.signing;
-        state.held = Held { masters, signing, ..Held::default() };
+        // Each stored provider is meant by being written again.
+        let providers = state.held.providers.take();
+        state.held = Held { masters, signing, providers, ..Held::default() };
     }
 
     /// Takes over what is newer. The transaction that wrote a list has ended before: after a crash
@@ -252,6 +270,8 @@ fn load(path: &Path, installation: Uuid) -> Result<Held, Unread> {
             held.wraps.insert(id, wraps);
         } else if let Some(number) = line.strip_prefix(SIGNING) {
             held.signing = number.parse().map_err(|_| damaged())?;
+        } else if let Some(list) = line.strip_prefix(PROVIDERS) {
+            held.providers = Some(providers(list).ok_or_else(damaged)?);
         } else if let Some(master) = line.strip_prefix(MASTER) {
             let (digest, id) = master.split_once(' ').ok_or_else(damaged)?;
             let digest = bytes(digest).and_then(|bytes| bytes.try_into().ok());
@@ -271,6 +291,15 @@ fn damaged() -> Unread {
 fn counted(line: &str) -> Option<(Uuid, u64)> {
     let (id, wraps) = line.split_once(' ')?;
     Some((id.parse().ok()?, wraps.parse().ok()?))
+}
+
+fn providers(line: &str) -> Option<ProviderList> {
+    let mut words = line.splitn(3, ' ');
+    Some(ProviderList {
+        epoch: words.next()?.parse().ok()?,
+        seal: bytes(words.next()?)?,
+        entries: words.next()?.to_owned(),
+    })
 }
 
 fn row(line: &str) -> Option<InventoryRow> {
@@ -309,6 +338,10 @@ fn text(installation: Uuid, held: &Held) -> String {
     }
     if held.signing > 0 {
         let _ = writeln!(text, "{SIGNING}{}", held.signing);
+    }
+    if let Some(list) = &held.providers {
+        let (epoch, seal, entries) = (list.epoch, hex(&list.seal), one_line(&list.entries));
+        let _ = writeln!(text, "{PROVIDERS}{epoch} {seal} {entries}");
     }
     for (id, digest) in &held.masters {
         let _ = writeln!(text, "{MASTER}{} {}", hex(digest), one_line(id));

@@ -9,6 +9,8 @@ use uuid::Uuid;
 
 use super::{Provider, crypto, label};
 use crate::crypto::{Aad, CryptoError, Layer, Parent, Prepared};
+use crate::provider::is_like_a_field;
+use crate::refusal::FieldFault;
 use crate::secret::{KeptBytes, Key, Needles, SecretBytes};
 use crate::store::{SecretRow, VersionRow};
 
@@ -235,6 +237,49 @@ impl Fields {
         }
         reader.0.is_empty()
     }
+}
+
+/// Exactly the provider's fields, each once, each of its shape.
+pub(super) fn faults(provider: &Provider, fields: &[(String, SecretBytes)]) -> Vec<FieldFault> {
+    let mut faults = Vec::new();
+    let mut fault = |field: String, fault: String| faults.push(FieldFault { field, fault });
+    for (name, value) in fields {
+        let place = format!("fields.{name}");
+        match provider.field(name) {
+            None if is_like_a_field(name) => {
+                fault(place, format!("is no field of {}", provider.id));
+                continue;
+            }
+            None => {
+                fault(String::from("fields"), no_name(provider));
+                continue;
+            }
+            Some(field) => {
+                if let Some(what) = field.format.fault(value) {
+                    fault(place.clone(), what);
+                }
+            }
+        }
+        if fields.iter().filter(|(other, _)| other == name).count() > 1 {
+            fault(place, String::from("is given twice"));
+        }
+    }
+    for field in &provider.fields {
+        if !fields.iter().any(|(name, _)| *name == field.name) {
+            fault(format!("fields.{}", field.name), String::from("is missing"));
+        }
+    }
+    faults
+}
+
+fn no_name(provider: &Provider) -> String {
+    let known: Vec<&str> = provider.fields.iter().map(|field| &*field.name).collect();
+    format!(
+        "has a name that is no field of {}, whose fields are {}; it is not repeated here, because \
+         it may be a value",
+        provider.id,
+        known.join(", ")
+    )
 }
 
 struct Reader<'a>(&'a [u8]);

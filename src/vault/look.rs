@@ -10,12 +10,14 @@ use super::anchor::Anchors;
 use super::kek_faults::{in_capitals, misdated};
 use super::keyring::Keyring;
 use super::masters::lost_master;
-use super::rows::row_key;
+use super::rows::{judge_providers, row_key};
 use super::signing::signing_faults;
 use super::snapshot::Snapshot;
+use super::standing::NO_ADMIN;
 use super::stock::Stock;
 use super::view::SecretView;
 use super::{Vault, VaultError, faults};
+use crate::catalogue::InForce;
 use crate::kms::Masters;
 use crate::provider::Catalogue;
 use crate::refusal::FieldFault;
@@ -43,7 +45,7 @@ pub(crate) enum Value {
 pub(crate) async fn examine(
     store: &Store,
     masters: Arc<Masters>,
-    (catalogue, anchors): (&Catalogue, &Anchors),
+    (catalogue, anchors): (&InForce, &Anchors),
     installation: Uuid,
 ) -> Result<Vec<String>, VaultError> {
     let lacking = store.lacking().await?;
@@ -55,6 +57,7 @@ pub(crate) async fn examine(
     }
     let keyring = Keyring::load(store, masters, installation).await?;
     keyring.refresh(store).await?;
+    judge_providers((store, &keyring), catalogue, anchors).await?;
     findings(store, &keyring, catalogue, anchors).await
 }
 
@@ -67,7 +70,7 @@ impl Vault {
             return Ok(lacking);
         }
         keyring.refresh(&self.store).await?;
-        findings(&self.store, &keyring, &self.catalogue.now(), &self.anchors).await
+        findings(&self.store, &keyring, &self.catalogue, &self.anchors).await
     }
 
     pub(crate) async fn list(&self) -> Result<Vec<SecretView>, VaultError> {
@@ -132,11 +135,11 @@ impl Vault {
 async fn findings(
     store: &Store,
     keyring: &Keyring,
-    catalogue: &Catalogue,
+    catalogue: &InForce,
     anchors: &Anchors,
 ) -> Result<Vec<String>, VaultError> {
     let stock = Stock::look(store, keyring, anchors).await?;
-    let snapshot = prepared(keyring, catalogue, &stock, &stock.loaded.rows);
+    let snapshot = prepared(keyring, &catalogue.now(), &stock, &stock.loaded.rows);
     let mut findings = keyring.findings();
     findings.extend(stock.loaded.contradictions.iter().map(ToString::to_string));
     findings.extend(stock.findings.iter().cloned());
@@ -145,9 +148,15 @@ async fn findings(
     findings.extend(snapshot.elsewhere());
     if let Some(key) = row_key(store, keyring, anchors).await? {
         findings.extend(store.unfit_client_keys(&key).await?);
+        if store.count_active_admins().await? == 0 {
+            findings.push(NO_ADMIN.to_owned());
+        }
     }
+    findings.extend(catalogue.look().await?);
     findings.extend(store.change_fault().await?);
     findings.extend(store.turn_faults().await?);
+    findings.extend(store.impossible_months().await?);
+    findings.extend(store.strangers().await?);
     let keks = store.keks().await?.rows;
     let living = keks.iter().filter(|kek| !kek.is_gone());
     findings.extend(living.filter(|kek| kek.is_misdated()).map(misdated));

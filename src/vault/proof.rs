@@ -92,6 +92,8 @@ pub(crate) async fn lift_lists(
     (installation, epoch): (Uuid, u64),
 ) -> Result<(), VaultError> {
     let keyring = Keyring::load(store, masters, installation).await?;
+    // Each list is a wrap of its key, whose count is sealed: with the keys at hand here alone.
+    keyring.refresh(store).await?;
     for list in store.lists().await? {
         let Ok(row) = &list.row else { continue };
         let Some(kek) = keyring.known(row.kek_id) else { continue };

@@ -11,6 +11,7 @@ use super::keyring::Keyring;
 use super::list_faults::lost;
 use super::stock::{Basis, basis};
 use super::{Vault, VaultError};
+use crate::catalogue::InForce;
 use crate::crypto::{hmac_sha256, label};
 use crate::secret::Key;
 use crate::store::{self, RowKey, Store};
@@ -43,6 +44,38 @@ impl Vault {
         });
         self.seal_rows_by(key);
         *self.client_findings() = found;
+        self.list_providers().await;
+    }
+
+    /// Stored providers are judged before any call is served. Where no key was ever made, nothing
+    /// is.
+    pub(super) async fn judge_providers(&self, keyring: &Keyring) -> Result<(), VaultError> {
+        judge_providers((&self.store, keyring), &self.catalogue, &self.anchors).await
+    }
+
+    /// The first list of stored providers, where there was never one.
+    async fn list_providers(&self) {
+        let Ok(unsealed) = self.unsealed() else { return };
+        let keyring = unsealed.keyring.share();
+        drop(unsealed);
+        let outcome = match self.judge_providers(&keyring).await {
+            Ok(()) => self.catalogue.begin_list().await.map_err(VaultError::from),
+            fault @ Err(_) => fault,
+        };
+        let outcome = match outcome {
+            Ok(()) => self.judge_providers(&keyring).await,
+            fault @ Err(_) => fault,
+        };
+        if let Err(fault) = outcome {
+            tracing::error!(%fault, "stored providers cannot be judged");
+        }
+        self.anchors.sees_providers(self.catalogue.list());
+        if let Err(fault) = self.anchors.advance(&[]) {
+            tracing::error!(%fault, "the anchors of the inventories cannot be written");
+        }
+        if self.is_sealed() {
+            self.catalogue.judge_nothing();
+        }
     }
 
     /// Sealed meanwhile, the key goes like all others.
@@ -95,6 +128,21 @@ impl Vault {
         }
         Err(VaultError::Stale)
     }
+}
+
+/// What stands is judged anew by the key that is at hand.
+pub(super) async fn judge_providers(
+    (store, keyring): (&Store, &Keyring),
+    catalogue: &InForce,
+    anchors: &Anchors,
+) -> Result<(), VaultError> {
+    let key = row_key(store, keyring, anchors).await?.unwrap_or_default();
+    let seen = catalogue.list();
+    let kept = anchors.providers();
+    let kept =
+        if seen.as_ref().map(|s| s.epoch) > kept.as_ref().map(|k| k.epoch) { seen } else { kept };
+    catalogue.judge_by(key, kept, anchors.are_whole());
+    catalogue.reload(|_| Ok(())).await.map_err(|fault| store::Error::Failed { fault }.into())
 }
 
 /// None where no row was ever sealed.

@@ -3,8 +3,25 @@
 //! somebody sets right by saying so. Must never hold the house up: what cannot be kept is told all
 //! the same.
 
+use std::path::Path;
+
+use uuid::Uuid;
+
+use super::anchor::Anchors;
 use super::stock::Stock;
 use super::{Happening, Vault, VaultError};
+
+/// For starts, findings and people.
+pub(crate) const NO_ADMIN: &str = "no client key administers this house any more: somebody deleted \
+     the admin keys, or edited them (table client_keys); none is made in their place. Stop the \
+     server and restore a backup; or, if that is meant, make one on this machine with `sealgate \
+     client create NAME --role admin`, which needs no key there";
+
+/// Has this data folder seen a list, or lost what it had seen?
+pub(crate) fn has_been_opened(folder: &Path, installation: Uuid) -> bool {
+    let anchors = Anchors::read(folder, installation);
+    !anchors.all().is_empty() || !anchors.doubts().is_empty()
+}
 
 impl Vault {
     /// A sentence of a closed set: whoever edits rows must not fill the data folder.

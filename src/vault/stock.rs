@@ -227,6 +227,7 @@ impl Vault {
         }
         self.bind_metadata(keyring, &mut stock).await?;
         self.take_counts().await?;
+        self.anchors.sees_providers(self.catalogue.list());
         // The house serves without it; what cannot be told later for want of it is in the papers.
         if let Err(fault) = self.anchors.advance(stock.sound()) {
             tracing::error!(%fault, "the anchors of the inventories cannot be written");

@@ -14,6 +14,7 @@ use crate::kms::Master;
 use crate::policy;
 use crate::provider::Catalogue;
 use crate::secret::Key;
+use crate::secret::SecretBytes;
 use crate::store::{MasterKind, Settings as StoreSettings, Target};
 
 struct House {

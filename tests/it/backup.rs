@@ -142,6 +142,18 @@ async fn the_drill_a_house_is_lost_and_comes_back_under_another_master_key() {
     assert_eq!(call(&after), call(&records), "the first call of the lost house is in the trail");
     let security = found.json(&["audit", "query", "--kind", "security", "--json"]);
     assert!(security.to_string().contains("\"restored\""), "{security}");
+    let told: Value = serde_json::from_slice(&found.run(&["doctor", "--json"]).stdout).unwrap();
+    let checks = told["checks"].as_array().unwrap().iter();
+    let red: Vec<&Value> = checks.filter(|check| check["ok"] == false).collect();
+    assert!(red.is_empty(), "a restored house is whole: {red:?}");
+    let add = ["secret", "add", "acme", "--name", "s2", "--no-validate", "--json"];
+    let added = found.run_with_input(&add, &format!("{}\n", site.canary.plain()));
+    assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
+    for step in ["rotate", "rekey", "rewrap"] {
+        let done = found.run(&["kek", step, "--json"]);
+        assert!(done.status.success(), "{step}: {}", String::from_utf8_lossy(&done.stderr));
+    }
+    site.assert_serves(&found, &key).await;
     let scratch = std::fs::read_dir(found.data()).unwrap();
     let names = scratch.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     assert!(!names.into_iter().any(|name| name.starts_with("scratch")), "scratch stays behind");

@@ -275,3 +275,96 @@ async fn a_name_that_fits_into_no_path_is_refused() {
     assert_eq!(house.admin.post(SECRETS).json(&secret).send().await.status, 201);
     house.leave().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trigger_that_undoes_a_revocation_is_named_and_nobody_is_told_that_it_was_done() {
+    let house = House::open().await;
+    let client = house.client().await;
+    let listed = house.admin.get("/api/v1/admin/api-keys?limit=100").send().await.json();
+    let newest = listed["items"].as_array().unwrap().iter();
+    let newest = newest.max_by_key(|item| item["id"].as_str().unwrap()).unwrap();
+    let path = format!("/api/v1/admin/api-keys/{}", newest["id"].as_str().unwrap());
+    assert_eq!(client.get("/acme/x").send().await.status, 200);
+    let sql = "CREATE TRIGGER stay BEFORE UPDATE ON client_keys BEGIN SELECT RAISE(IGNORE); END";
+    forge(&house, sql).await;
+    let found = findings(&house).await;
+    assert!(found.len() == 1 && found[0].contains("trigger \"stay\""), "{found:?}");
+    let off = json!({"active": false});
+    let refused = house.admin.put(&path).json(&off).send().await;
+    let detail = refused.is_refusal(409, "conflict")["detail"].to_string();
+    assert!(detail.contains("ignored the change"), "{detail}");
+    house.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_count_that_cannot_be_counts_for_nothing_is_told_and_stops_no_trail() {
+    let mut house = House::open().await;
+    let client = house.client_with(json!({"monthly_quota": 1000})).await;
+    assert_eq!(client.get("/acme/x").send().await.status, 200);
+    for count in ["9223372036854775807", "9223372036854775806", "-1", "-9223372036854775808"] {
+        let mut told = false;
+        // The first call is counted when it is stored.
+        for _ in 0..100 {
+            forge(&house, &format!("UPDATE monthly_calls SET calls = {count}")).await;
+            forge(&house, &format!("UPDATE recent_calls SET calls = {count}")).await;
+            told = findings(&house).await.iter().any(|line| line.contains("monthly_calls"));
+            if told {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        assert!(told, "{count}");
+        assert_eq!(house.holder(&client).get("/acme/x").send().await.status, 200);
+        house.restart().await;
+        assert_eq!(house.holder(&client).get("/acme/x").send().await.status, 200);
+        assert_eq!(house.admin.get("/readyz").send().await.status, 200);
+        let mut is_mended = false;
+        for _ in 0..100 {
+            let found = findings(&house).await;
+            is_mended = !found.iter().any(|line| line.contains("monthly_calls"));
+            if is_mended {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        assert!(is_mended, "{count}");
+    }
+    house.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kept_answer_that_somebody_edited_is_repeated_to_nobody() {
+    let house = House::open().await;
+    let name = json!({"name": "repeated"});
+    let post = async |key: &str| {
+        let call = house.admin.post("/api/v1/admin/api-keys").json(&name);
+        call.header("idempotency-key", key).send().await
+    };
+    for (number, sql) in [
+        "answer = replace(answer, 'repeated', 'forged')",
+        "answer = '{\"key\":\"mdw_forged\"}'",
+        "status = 200",
+        "status = 70000",
+        "answer = NULL",
+        "body_digest = x'00'",
+        "actor = actor || 'x', idempotency_key = idempotency_key || 'x'",
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let key = format!("call-{number}");
+        assert_eq!(post(&key).await.status, 201);
+        let again = post(&key).await;
+        assert_eq!((again.status, again.header("idempotent-replay")), (201, Some("true")));
+        assert!(again.text().contains("repeated"));
+        forge(&house, &format!("UPDATE idempotency SET {sql}")).await;
+        let refused = post(&key).await;
+        if sql.starts_with("actor") {
+            assert_eq!((refused.status, refused.header("idempotent-replay")), (201, None));
+        } else {
+            refused.is_refusal(409, "conflict");
+        }
+        forge(&house, "DELETE FROM idempotency").await;
+    }
+    house.leave().await;
+}

@@ -63,6 +63,8 @@ mod resilience;
 #[cfg(test)]
 mod rewriting;
 #[cfg(test)]
+mod ruined;
+#[cfg(test)]
 mod schedules;
 #[cfg(test)]
 mod sdk;

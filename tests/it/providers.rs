@@ -166,3 +166,101 @@ fn the_command_line_adds_changes_and_removes_providers() {
         list["items"].as_array().unwrap().iter().map(|one| one["id"].as_str().unwrap()).collect();
     assert!(ids.contains(&"two") && !ids.contains(&"acme"), "{ids:?}");
 }
+
+/// As somebody does it who has the database's file.
+async fn forge(house: &House, sql: &str) {
+    house.database.tamper(sql).await;
+}
+
+async fn findings(house: &House) -> Vec<String> {
+    let told = house.local().get("/api/v1/admin/integrity").send().await;
+    assert_eq!(told.status, 200, "{}", told.text());
+    let told = told.json();
+    let findings = told["findings"].as_array().unwrap();
+    findings.iter().map(|finding| finding.as_str().unwrap().to_owned()).collect()
+}
+
+/// Every edit of the row by itself, and the list that guards it, too.
+const EDITS: [(&str, &str); 7] = [
+    ("UPDATE providers SET members = replace(members, 'elsewhere.pem', 'forged.pem')", "edited"),
+    ("UPDATE providers SET members = replace(members, '\"tests\"', '\"other\"')", "edited"),
+    ("UPDATE providers SET updated_by = 'mallory'", "edited"),
+    ("DELETE FROM providers", "deleted"),
+    ("INSERT INTO providers VALUES ('polygon', '{\"pool\":true}', 1, 'mallory')", "put there"),
+    ("DELETE FROM provider_list; UPDATE providers SET updated_by = 'mallory'", "edited"),
+    ("UPDATE provider_list SET entries = '{}'; DELETE FROM providers", "deleted"),
+];
+
+#[tokio::test]
+async fn a_stored_provider_that_somebody_touched_gets_no_key_until_it_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let (outpost, entry) = elsewhere(folder.path()).await;
+    let forged = Outpost::open(Speaks::Both).await;
+    std::fs::write(folder.path().join("forged.pem"), &forged.ca_pem).unwrap();
+    let mut house = House::planned(Plan::default()).await;
+    let client = house.client().await;
+    let added = house.admin.post(PROVIDERS).json(&entry).send().await;
+    assert_eq!(added.status, 201, "{}", added.text());
+    let fields = json!({"api_key": house.canary.plain()});
+    let secret = json!({"provider": "newone", "fields": fields, "validate": false});
+    let sealed = house.admin.post("/api/v1/admin/secrets").json(&secret).send().await;
+    assert_eq!(sealed.status, 201, "{}", sealed.text());
+    assert_eq!(client.get("/newone/x").send().await.status, 200);
+    assert_eq!(findings(&house).await, [""; 0]);
+    for (sql, word) in EDITS {
+        let touched = if word == "put there" { "polygon" } else { "newone" };
+        forge(&house, sql).await;
+        let told = |found: &[String]| {
+            let line = found.iter().find(|line| line.contains(touched) && line.contains(word));
+            assert!(line.is_some_and(|line| line.contains("provider remove")), "{sql}: {found:?}");
+        };
+        told(&findings(&house).await);
+        let seen = outpost.seen().len();
+        house.restart().await;
+        told(&findings(&house).await);
+        let refused = house.holder(&client).get(&format!("/{touched}/x")).send().await;
+        refused.is_refusal(404, "unknown_provider");
+        assert_eq!(outpost.seen().len(), seen);
+        let trail = house.admin.get("/api/v1/admin/audit?kind=security").send().await.text();
+        assert!(trail.contains(word), "{sql}: {trail}");
+        let target = format!("{PROVIDERS}/{touched}");
+        let refused = house.admin.put(&target).json(&json!({"pool": true})).send().await;
+        refused.is_refusal(409, "conflict");
+        // What is written is meant.
+        let mended = match touched {
+            "polygon" => house.admin.delete(&target).send().await.status,
+            _ => house.admin.post(PROVIDERS).json(&entry).send().await.status,
+        };
+        assert!(mended == 204 || mended == 201, "{sql}: {mended}");
+        assert_eq!(findings(&house).await, [""; 0], "{sql}");
+        house.restart().await;
+        assert_eq!(findings(&house).await, [""; 0], "{sql}");
+        assert_eq!(house.holder(&client).get("/newone/x").send().await.status, 200, "{sql}");
+    }
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn rows_of_before_are_listed_once_and_one_that_cannot_be_read_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_outpost, entry) = elsewhere(folder.path()).await;
+    let mut house = House::planned(Plan::default()).await;
+    let client = house.client().await;
+    assert_eq!(house.admin.post(PROVIDERS).json(&entry).send().await.status, 201);
+    // As an earlier program left it: neither a list, nor one kept beside the database.
+    let anchors = house.path().join("data/anchors");
+    let without = |text: String| {
+        let lines = text.lines().filter(|line| !line.starts_with("providers "));
+        lines.map(|line| format!("{line}\n")).collect::<String>()
+    };
+    let sql = "DELETE FROM provider_list; UPDATE providers SET members = '{\"nonsense\":1}'";
+    forge(&house, sql).await;
+    std::fs::write(&anchors, without(std::fs::read_to_string(&anchors).unwrap())).unwrap();
+    house.restart().await;
+    let found = findings(&house).await;
+    assert!(found.len() == 1 && found[0].contains("left out"), "{found:?}");
+    house.holder(&client).get("/newone/x").send().await.is_refusal(404, "unknown_provider");
+    assert_eq!(house.admin.post(PROVIDERS).json(&entry).send().await.status, 201);
+    assert_eq!(findings(&house).await, [""; 0]);
+    house.leave().await;
+}

@@ -135,21 +135,26 @@ pub(in super::super) async fn remove(
 ) -> Result<StatusCode, Refused> {
     let catalogue = call.house.catalogue.clone();
     let _changing = catalogue.changing().await;
-    changeable(&call, &id)?;
-    let Some(before) = catalogue.stored(&id) else {
+    let is_left_out = catalogue.get(&id).is_none() && catalogue.stored(&id).is_some();
+    let is_doubted = catalogue.is_doubted(&id) || is_left_out;
+    if !is_doubted {
+        changeable(&call, &id)?;
+    }
+    let before = catalogue.stored(&id);
+    if before.is_none() && !is_doubted {
         let detail = "This provider is built in, and nothing of it was changed.";
         return Err(Refused::conflict(detail));
-    };
+    }
     let is_built_in = crate::provider::built_in(&id).is_ok();
     let secrets = call.house.vault.list().await.map_err(Refused::internal)?;
-    if !is_built_in && secrets.iter().any(|secret| secret.provider == id) {
+    if !is_built_in && !is_doubted && secrets.iter().any(|secret| secret.provider == id) {
         let detail = "Secrets of this provider are stored; destroy them first.";
         return Err(Refused::conflict(detail));
     }
     let wanted = serde_json::json!({"removed": true});
-    let before = Value::Object(object(&before.members));
-    let act = Act::begin(&call, &id, Some(before), &wanted)?;
-    match call.house.store.drop_provider(&id).await {
+    let before = before.map(|before| Value::Object(object(&before.members)));
+    let act = Act::begin(&call, &id, before, &wanted)?;
+    match catalogue.drop_stored(&id).await {
         Ok(_) => {
             refreshed(&call).await;
             act.done(204, None);
@@ -160,6 +165,11 @@ pub(in super::super) async fn remove(
 }
 
 fn changeable(call: &Call, id: &str) -> Result<(), Refused> {
+    if call.house.catalogue.is_doubted(id) {
+        let detail = "The row of this provider was touched outside Sealgate, and nothing of it is \
+                      taken over: POST it as it is meant, or DELETE it.";
+        return Err(Refused::conflict(detail));
+    }
     if call.house.catalogue.get(id).is_none() {
         return Err(unknown());
     }
@@ -223,8 +233,8 @@ fn nameless(call: &Call, members: Map<String, Value>) -> Refused {
 
 async fn stored(call: &Call, entry: &Stored) -> Result<ProviderView, Refused> {
     let row = ProviderRow { id: entry.id.clone(), members: entry.members.clone() };
-    let store = &call.house.store;
-    store.put_provider(&row, &call.caller.actor()).await.map_err(Refused::internal)?;
+    let catalogue = &call.house.catalogue;
+    catalogue.put(&row, &call.caller.actor()).await.map_err(Refused::internal)?;
     refreshed(call).await;
     let provider = call.house.catalogue.get(&entry.id).ok_or_else(unknown)?;
     Ok(ProviderView::of(&provider, &call.house.catalogue))

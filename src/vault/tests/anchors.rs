@@ -20,6 +20,13 @@ async fn started(house: &House, folder: &Path) -> Arc<Vault> {
 }
 
 /// A house whose node keeps anchors, with secrets of these names.
+/// These houses have no client keys, which is a finding of its own.
+async fn examined(vault: &Vault) -> Vec<String> {
+    let mut found = vault.examine().await.unwrap();
+    found.retain(|line| line != NO_ADMIN);
+    found
+}
+
 async fn filled(names: &[&str]) -> (House, tempfile::TempDir, Vec<Uuid>) {
     let mut house = house().await;
     let folder = tempfile::tempdir().unwrap();
@@ -128,7 +135,7 @@ async fn rows_and_list_that_are_put_back_together_are_seen() {
     for vault in [vault, started(&house, folder.path()).await] {
         assert!(serves(&house, &vault, "a") && serves(&house, &vault, "b"));
         assert_eq!(vault.findings(), Vec::<String>::new());
-        assert_eq!(vault.examine().await.unwrap(), Vec::<String>::new());
+        assert_eq!(examined(&vault).await, Vec::<String>::new());
     }
 }
 
@@ -151,7 +158,7 @@ async fn a_list_that_is_gone_with_its_anchor_is_taken_as_it_stands_and_told_unti
         }
         let vault = started(&house, folder.path()).await;
         vault.accept_lists().await.unwrap();
-        assert_eq!(vault.examine().await.unwrap(), Vec::<String>::new());
+        assert_eq!(examined(&vault).await, Vec::<String>::new());
         let vault = started(&house, folder.path()).await;
         assert_eq!(vault.findings(), Vec::<String>::new());
     }
