@@ -4,6 +4,7 @@
 
 mod background;
 mod certificates;
+mod doors;
 mod expiry;
 mod fault;
 mod feed;
@@ -33,23 +34,21 @@ pub use self::rescue::{Opener, Rescue, Restored, prove, restore};
 pub use self::setup::{AskPassphrase, Setup, Step};
 use self::ways::Ways;
 pub(crate) use self::ways::reach;
-use crate::admin::{self, Admin, Doors, LocalSocket};
+use crate::admin::{Admin, Doors, LocalSocket};
 pub use crate::backup::{Step as RestoreStep, Verdict};
 use crate::catalogue::InForce;
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::corridor;
 use crate::emulator::Emulator;
 use crate::ledger::{self, Counting, Lane, Ledger, Opening};
 use crate::limiter::Limiter;
 use crate::net::{self, Accepted, Binding, Drain};
-use crate::proxy::{self, Proxy};
+use crate::proxy::Proxy;
 use crate::refusal::Reason;
 use crate::roster::Roster;
 use crate::secret::SecretBytes;
 use crate::store::Store;
 use crate::telemetry::{self, Metrics};
-use crate::upstream::Origins;
 use crate::vault::{Vault, Warden};
 
 /// Which doors to open.
@@ -252,88 +251,6 @@ impl Rooms {
             _lock: lock,
         })
     }
-
-    fn start_proxy(
-        &self,
-        config: &Config,
-        lanes: Vec<Lane>,
-        ways: &Ways,
-    ) -> Result<Proxy, StartError> {
-        let settings = &config.proxy;
-        let binding = Binding::bind(settings.listen, lanes.len(), settings.tls.as_ref())?;
-        let house = corridor::House {
-            catalogue: self.catalogue.clone(),
-            roster: Arc::clone(&self.roster),
-            vault: Arc::clone(&self.vault),
-            limiter: Arc::clone(&self.limiter),
-            // What cannot be compiled was refused with the settings.
-            pages: corridor::Pages::compile(&config.pages).unwrap_or_default(),
-            metrics: self.metrics.clone(),
-            clock: self.clock.clone(),
-            settings: corridor::Settings {
-                public_url: public_url(settings, binding.address()),
-                domain: settings.domain.clone(),
-                max_body_bytes: settings.max_body_bytes,
-                trusted_proxies: settings.trusted_proxies.clone(),
-            },
-        };
-        let parts = proxy::Parts {
-            house: Arc::new(house),
-            origins: ways.origins(),
-            lanes,
-            binding,
-            max_head_bytes: settings.max_head_bytes,
-            drain: self.drain.clone(),
-        };
-        Ok(Proxy::start(parts)?)
-    }
-
-    fn admin_parts(
-        &self,
-        config: &Config,
-        refresh: admin::Refresh,
-        origins: Arc<Origins>,
-    ) -> admin::Parts {
-        let (metrics, ledger) = (self.metrics.clone(), self.ledger.clone());
-        let limiter = Arc::clone(&self.limiter);
-        let (vault, ways) = (Arc::clone(&self.vault), Arc::clone(&origins));
-        let figures = Arc::new(move || {
-            told::ways(&metrics, &ways);
-            let (taken, _made) = ledger.fill();
-            metrics.seats_in_use(taken);
-            metrics.in_flight(u64::try_from(limiter.in_flight()).unwrap_or(u64::MAX));
-            metrics.refusals_summed(ledger.refusals_summed());
-            metrics.ledger_degraded(ledger.degraded().is_some());
-            metrics.sealed(vault.is_sealed());
-            metrics.encode()
-        });
-        let asked = (self.store.clone(), Arc::clone(&self.warden), self.ledger.clone());
-        admin::Parts {
-            settings: config.admin.clone(),
-            clock: self.clock.clone(),
-            store: self.store.clone(),
-            roster: Arc::clone(&self.roster),
-            vault: Arc::clone(&self.vault),
-            warden: Arc::clone(&self.warden),
-            ledger: self.ledger.clone(),
-            catalogue: self.catalogue.clone(),
-            refresh,
-            tiers: config.limiter.clone(),
-            limiter: Arc::clone(&self.limiter),
-            backups: config.backup.clone(),
-            figures,
-            readiness: told::readiness(asked, origins),
-        }
-    }
-}
-
-/// With port 0 and no URL set, the settings cannot know how clients reach us: it is the port given.
-fn public_url(settings: &proxy::Settings, bound: SocketAddr) -> String {
-    if !settings.public_url.is_empty() {
-        return settings.public_url.clone();
-    }
-    let scheme = if settings.tls.is_some() { "https" } else { "http" };
-    format!("{scheme}://{bound}")
 }
 
 impl Running {
