@@ -42,7 +42,7 @@ use crate::config::Config;
 use crate::emulator::Emulator;
 use crate::ledger::{self, Counting, Lane, Ledger, Opening};
 use crate::limiter::Limiter;
-use crate::net::{self, Accepted, Binding, Drain};
+use crate::net::{self, Accepted, Binding, Crowd, Drain};
 use crate::proxy::Proxy;
 use crate::refusal::Reason;
 use crate::roster::Roster;
@@ -70,7 +70,7 @@ pub struct Running {
     admin: tokio::task::JoinHandle<()>,
     /// Look after the certificates, the backups, the keys and the holder of the master key; end
     /// with the house, and a job on the keys that is cut goes on at the next start.
-    background: [tokio::task::JoinHandle<()>; 6],
+    background: [tokio::task::JoinHandle<()>; 7],
     limiter: Arc<Limiter>,
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
@@ -169,8 +169,20 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     if let Some(id) = setup.admin_id {
         store.accept_client_key(id).await?;
     }
-    let rooms =
-        Rooms { clock, store, metrics, roster, vault, warden, drain, catalogue, limiter, ledger };
+    let crowd = config.proxy.crowd();
+    let rooms = Rooms {
+        clock,
+        store,
+        metrics,
+        roster,
+        vault,
+        warden,
+        drain,
+        crowd,
+        catalogue,
+        limiter,
+        ledger,
+    };
     let asked = (&rooms.ledger, &rooms.metrics);
     watch::tell_arrival(&rooms.vault, asked.0);
     watch::tell_findings(&rooms.vault, asked.0, asked.1);
@@ -189,6 +201,7 @@ struct Rooms {
     warden: Arc<Warden>,
     /// Ends the proxy's connections.
     drain: Drain,
+    crowd: Crowd,
     catalogue: InForce,
     limiter: Arc<Limiter>,
     ledger: Ledger,
@@ -243,7 +256,15 @@ impl Rooms {
             emulator: sandbox.map(|sandbox| sandbox.emulator),
             stop_admin,
             admin: tokio::spawn(serving),
-            background: [refreshing, backups, tending, expiring, feed, tokio::spawn(keeping)],
+            background: [
+                refreshing,
+                backups,
+                tending,
+                expiring,
+                feed,
+                tokio::spawn(keeping),
+                tokio::spawn(background::tidy(self.crowd.clone())),
+            ],
             limiter: self.limiter,
             ledger: self.ledger,
             writer,

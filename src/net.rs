@@ -6,6 +6,7 @@
 mod address;
 mod breaker;
 mod connect;
+mod crowd;
 mod deadline;
 mod drain;
 mod forwarded;
@@ -25,6 +26,7 @@ pub(crate) use self::address::is_private;
 pub(crate) use self::connect::{
     ConnectError, Connected, Connector, Destination, Line, whole_seconds,
 };
+pub(crate) use self::crowd::{Crowd, Place, descriptors};
 pub(crate) use self::deadline::{Deadlines, Patience, TimedOut};
 pub(crate) use self::drain::{Drain, Follower};
 pub(crate) use self::forwarded::caller;

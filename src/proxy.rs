@@ -15,7 +15,7 @@ use std::time::Duration;
 use self::visit::Shared;
 use crate::corridor::{Corridor, House};
 use crate::ledger::Lane;
-use crate::net::{Accepted, Binding, Deadlines, Drain, ServerTls, TlsFiles};
+use crate::net::{self, Accepted, Binding, Crowd, Deadlines, Drain, ServerTls, TlsFiles};
 use crate::secret;
 use crate::upstream::{Origins, Upstream};
 
@@ -35,8 +35,36 @@ pub struct Settings {
     /// 0: no limit.
     pub max_body_bytes: u64,
     pub max_concurrent: usize,
+    /// 0: as many as the system grants descriptors for.
+    pub max_connections: usize,
+    /// Of one address; 0: a part of them.
+    pub max_connections_per_address: usize,
     /// One data-plane thread each; 0: one per core.
     pub workers: usize,
+}
+
+/// With descriptors enough; a connection costs a few KiB while it is idle.
+const MOST_CONNECTIONS: usize = 65_536;
+/// For the journal, the database, the admin face.
+const DESCRIPTORS_OF_THE_HOUSE: usize = 256;
+/// What one address may take of all connections, and what it may have at least.
+const SHARE_OF_AN_ADDRESS: usize = 8;
+const LEAST_OF_AN_ADDRESS: usize = 256;
+
+impl Settings {
+    /// Every connection may need another one, to a provider.
+    pub(crate) fn crowd(&self) -> Crowd {
+        let granted = net::descriptors().saturating_sub(DESCRIPTORS_OF_THE_HOUSE) / 2;
+        let most = match self.max_connections {
+            0 => granted.clamp(1, MOST_CONNECTIONS),
+            most => most,
+        };
+        let each = match self.max_connections_per_address {
+            0 => (most / SHARE_OF_AN_ADDRESS).max(LEAST_OF_AN_ADDRESS).min(most),
+            each => each,
+        };
+        Crowd::new(most, each, &self.trusted_proxies)
+    }
 }
 
 /// How long calls in flight may take to finish after the signal to stop.
@@ -51,6 +79,7 @@ pub(crate) struct Parts {
     pub(crate) max_head_bytes: usize,
     /// Ends connections: gracefully at the end of the house, at once when the vault is sealed.
     pub(crate) drain: Drain,
+    pub(crate) crowd: Crowd,
 }
 
 /// The running face.
@@ -63,11 +92,12 @@ pub(crate) struct Proxy {
 
 impl Proxy {
     pub(crate) fn start(parts: Parts) -> std::io::Result<Self> {
-        let Parts { house, origins, lanes, mut binding, max_head_bytes, drain } = parts;
+        let Parts { house, origins, lanes, mut binding, max_head_bytes, drain, crowd } = parts;
         let mut threads = Vec::with_capacity(lanes.len());
         for (number, lane) in lanes.into_iter().enumerate() {
             let Some((socket, tls)) = binding.take() else { break };
-            let (house, origins, drain) = (Arc::clone(&house), Arc::clone(&origins), drain.clone());
+            let (house, origins) = (Arc::clone(&house), Arc::clone(&origins));
+            let (drain, crowd) = (drain.clone(), crowd.clone());
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let serve = move || {
                 secret::spare_buffers();
@@ -79,7 +109,8 @@ impl Proxy {
                     let upstream = Upstream::new(origins, deadlines.clone(), house.clock.clone());
                     tokio::spawn(upstream.sweep());
                     let corridor = Arc::new(Corridor::new(house, lane, upstream));
-                    let shared = Arc::new(Shared { corridor, drain, deadlines, max_head_bytes });
+                    let shared = Shared { corridor, drain, crowd, deadlines, max_head_bytes };
+                    let shared = Arc::new(shared);
                     match Accepted::new(socket, tls) {
                         Ok(listener) => worker(listener, shared).await,
                         Err(cause) => tracing::error!(%cause, "a proxy thread has no listener"),
@@ -114,13 +145,16 @@ impl Proxy {
 }
 
 async fn worker(listener: Accepted, shared: Arc<Shared>) {
-    let Shared { corridor, drain, .. } = &*shared;
+    let Shared { corridor, drain, crowd, .. } = &*shared;
     let mut stopping = pin!(drain.begun());
     let mut cuts = drain.cuts();
     loop {
         tokio::select! {
             peer = listener.accept() => {
-                tokio::spawn(visit::serve(peer, Arc::clone(&shared)));
+                // Whoever finds no place is hung up on: an answer would cost more than the place.
+                if let Ok(place) = crowd.enter(peer.peer.ip()) {
+                    tokio::spawn(visit::serve(peer, place, Arc::clone(&shared)));
+                }
             }
             // What was sent last, the real key in it, lies in a connection's buffer.
             now = drain.cut_after(cuts) => {

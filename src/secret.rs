@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 pub(crate) use self::kept::KeptBytes;
 pub use self::memory::{Locked, Protection, prepare, protection};
 pub(crate) use self::needle::{Needles, Sighting, begun_at};
-pub(crate) use self::wiping::{spare_buffers, spare_nothing, wiping_all};
+pub(crate) use self::wiping::{give_back, spare_buffers, spare_nothing, wiping_all};
 
 /// A secret of any length. Wiped when dropped; its capacity never grows, so no copy is left behind.
 ///

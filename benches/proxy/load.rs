@@ -96,7 +96,8 @@ pub(crate) fn idle_connections_kib(target: &Target, pid: u32) -> Outcome<f64> {
         ask(&mut stream, target, Some(&target.key))?;
         streams.push(stream);
     }
-    std::thread::sleep(Duration::from_secs(2));
+    // Longer than it takes a server to tidy up behind clients who fell silent.
+    std::thread::sleep(Duration::from_secs(8));
     let after = process::rss_kib(pid)?;
     drop(streams);
     Ok((after - before) / f64::from(IDLE_CONNECTIONS))

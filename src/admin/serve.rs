@@ -24,7 +24,7 @@ use tower::ServiceExt;
 
 use super::local::LocalSocket;
 use super::trace::Peer;
-use crate::net::{self, PeerStream};
+use crate::net::{self, Crowd, PeerStream};
 
 /// Where the admin face is reached.
 pub(crate) struct Doors {
@@ -34,6 +34,8 @@ pub(crate) struct Doors {
 
 /// Connections at once; the next one waits in the kernel's queue.
 const MOST_CONNECTIONS: usize = 1024;
+/// Of one address, this machine aside; whoever comes beyond it is hung up on.
+const MOST_OF_AN_ADDRESS: usize = 256;
 const HEAD_WITHIN: Duration = Duration::from_secs(10);
 /// How long calls in flight may take to finish after the signal to stop.
 const DRAIN_WITHIN: Duration = Duration::from_secs(25);
@@ -44,7 +46,8 @@ const ACCEPT_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// Runs until `shutdown`, then lets what is in flight finish, within bounds.
 pub(super) async fn serve(router: Router, doors: Doors, shutdown: impl Future<Output = ()>) {
     let (stop, stopping) = watch::channel(false);
-    let mut connections = Connections { router, stopping, tasks: JoinSet::new() };
+    let crowd = Crowd::new(MOST_CONNECTIONS, MOST_OF_AN_ADDRESS, &[]);
+    let mut connections = Connections { router, stopping, crowd, tasks: JoinSet::new() };
     let seats = Arc::new(Semaphore::new(MOST_CONNECTIONS));
     let mut shutdown = pin!(shutdown);
     loop {
@@ -94,14 +97,16 @@ async fn next(doors: &Doors, seats: &Arc<Semaphore>) -> io::Result<Arrived> {
 struct Connections {
     router: Router,
     stopping: watch::Receiver<bool>,
+    crowd: Crowd,
     tasks: JoinSet<()>,
 }
 
 impl Connections {
     fn take_network(&mut self, arrived: PeerStream, seat: OwnedSemaphorePermit) {
+        let Ok(place) = self.crowd.enter(arrived.peer.ip()) else { return };
         let (router, stopping) = (self.router.clone(), self.stopping.clone());
         self.tasks.spawn(async move {
-            let _seat = seat;
+            let _held = (seat, place);
             let peer = Peer::Address(arrived.peer);
             if let Some(stream) = arrived.open().await {
                 converse(stream, answer(router, peer), stopping).await;

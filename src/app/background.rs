@@ -3,12 +3,14 @@
 //! Must never keep the house from starting.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tracing::Instrument as _;
 
 use super::{Mode, Rooms};
 use crate::backup::{self, Schedule};
 use crate::config::Config;
+use crate::net::Crowd;
 use crate::{secret, telemetry};
 
 /// Weaker memory is no reason not to start, but one to say so.
@@ -17,6 +19,20 @@ pub(super) fn protect_memory(config: &Config) {
     match protection.remedy() {
         None => tracing::debug!("{}", protection.sentence()),
         Some(remedy) => tracing::warn!(remedy, "{}", protection.sentence()),
+    }
+}
+
+/// How often somebody looks whether silent clients have left much memory.
+const TIDIED_EVERY: Duration = Duration::from_secs(5);
+
+/// What clients leave behind goes back to the system.
+pub(super) async fn tidy(crowd: Crowd) {
+    loop {
+        tokio::time::sleep(TIDIED_EVERY).await;
+        if crowd.left_much_room() {
+            // It cannot fail; where the house is at its end, there is nothing to tidy.
+            let _done = tokio::task::spawn_blocking(secret::give_back).await;
+        }
     }
 }
 

@@ -46,6 +46,7 @@ impl Rooms {
             binding,
             max_head_bytes: settings.max_head_bytes,
             drain: self.drain.clone(),
+            crowd: self.crowd.clone(),
         };
         Ok(Proxy::start(parts)?)
     }
@@ -59,8 +60,10 @@ impl Rooms {
         let (metrics, ledger) = (self.metrics.clone(), self.ledger.clone());
         let limiter = Arc::clone(&self.limiter);
         let (vault, ways) = (Arc::clone(&self.vault), Arc::clone(&origins));
+        let crowd = self.crowd.clone();
         let figures = Arc::new(move || {
             told::ways(&metrics, &ways);
+            metrics.connections().set(crowd.open(), crowd.turned_away());
             let (taken, _made) = ledger.fill();
             metrics.seats_in_use(taken);
             metrics.in_flight(u64::try_from(limiter.in_flight()).unwrap_or(u64::MAX));

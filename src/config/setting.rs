@@ -103,6 +103,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         "10000",
         "calls at once; beyond it, and a short bounded queue, 503 overloaded",
     ),
+    setting(
+        "proxy.max_connections",
+        number(0, 10_000_000),
+        "0",
+        "of clients; 0: half of what the system grants descriptors for, 65536 at most",
+    ),
+    setting(
+        "proxy.max_connections_per_address",
+        number(0, 10_000_000),
+        "0",
+        "not of this machine or trusted_proxies; 0: an eighth of them, 256 at least",
+    ),
     setting("proxy.workers", number(0, 1_024), "0", "data-plane threads; 0: one a core"),
     setting(
         "admin.listen",

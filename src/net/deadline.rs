@@ -122,6 +122,11 @@ impl Patience {
         self.end_ns != u64::MAX && self.end_ns <= self.deadlines.0.clock.monotonic_ns()
     }
 
+    /// From now on it is as long as this, counted from where it was.
+    pub(crate) fn allow(&mut self, limit: Duration) {
+        self.limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
+    }
+
     /// Something moved: the time counts anew.
     pub(crate) fn renew(&mut self) {
         self.since_ns = None;

@@ -19,10 +19,16 @@ struct Inner {
     /// How often connections were cut.
     cuts: AtomicU64,
     followers: AtomicUsize,
-    wakers: Mutex<Vec<Option<Waker>>>,
+    ears: Mutex<Ears>,
     begun: Notify,
     cut: Notify,
     moved: Notify,
+}
+
+#[derive(Default)]
+struct Ears {
+    wakers: Vec<Option<Waker>>,
+    free: Vec<usize>,
 }
 
 /// One connection's ear; counts as long as it lives.
@@ -44,7 +50,7 @@ impl Drain {
     pub(crate) fn cut(&self) {
         self.0.cuts.fetch_add(1, Ordering::SeqCst);
         self.0.cut.notify_waiters();
-        for waker in self.wakers().iter().flatten() {
+        for waker in self.ears().wakers.iter().flatten() {
             waker.wake_by_ref();
         }
     }
@@ -70,7 +76,7 @@ impl Drain {
     pub(crate) fn begin(&self) {
         self.0.draining.store(true, Ordering::SeqCst);
         self.0.begun.notify_waiters();
-        for waker in self.wakers().iter_mut().filter_map(Option::take) {
+        for waker in self.ears().wakers.iter_mut().filter_map(Option::take) {
             waker.wake();
         }
     }
@@ -103,8 +109,8 @@ impl Drain {
         self.0.followers.load(Ordering::Acquire)
     }
 
-    fn wakers(&self) -> std::sync::MutexGuard<'_, Vec<Option<Waker>>> {
-        self.0.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn ears(&self) -> std::sync::MutexGuard<'_, Ears> {
+        self.0.ears.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -112,16 +118,8 @@ impl Follower {
     /// Has the signal come? If not, the task is woken when it does.
     pub(crate) fn is_draining(&mut self, context: &Context<'_>) -> bool {
         if self.place.is_none() {
-            let mut wakers = self.drain.wakers();
-            let free = wakers.iter().position(Option::is_none);
-            let place = free.unwrap_or_else(|| {
-                wakers.push(None);
-                wakers.len() - 1
-            });
-            if let Some(slot) = wakers.get_mut(place) {
-                *slot = Some(context.waker().clone());
-            }
-            self.place = Some(place);
+            let waker = context.waker().clone();
+            self.place = Some(self.drain.ears().take_place(waker));
         }
         self.drain.0.draining.load(Ordering::SeqCst)
     }
@@ -132,12 +130,30 @@ impl Follower {
     }
 }
 
+impl Ears {
+    fn take_place(&mut self, waker: Waker) -> usize {
+        let place = self.free.pop().unwrap_or_else(|| {
+            self.wakers.push(None);
+            self.wakers.len() - 1
+        });
+        if let Some(slot) = self.wakers.get_mut(place) {
+            *slot = Some(waker);
+        }
+        place
+    }
+
+    fn give_back(&mut self, place: usize) {
+        if let Some(slot) = self.wakers.get_mut(place) {
+            *slot = None;
+        }
+        self.free.push(place);
+    }
+}
+
 impl Drop for Follower {
     fn drop(&mut self) {
-        if let Some(place) = self.place
-            && let Some(slot) = self.drain.wakers().get_mut(place)
-        {
-            *slot = None;
+        if let Some(place) = self.place {
+            self.drain.ears().give_back(place);
         }
         self.drain.0.followers.fetch_sub(1, Ordering::AcqRel);
         self.drain.0.moved.notify_waiters();

@@ -6,8 +6,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
+use http::{HeaderName, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use crate::corridor::{Answer, AnswerBody};
@@ -16,7 +18,8 @@ use crate::net::Patience;
 /// What one connection shares with its answers.
 #[derive(Default)]
 pub(super) struct Progress {
-    asked: AtomicBool,
+    /// Somebody has called on it who may call.
+    known: AtomicBool,
     /// Calls whose answers have not gone.
     calls: AtomicUsize,
     /// Answers that wait for the client, not for their provider.
@@ -37,9 +40,29 @@ pub(super) struct Heeded {
     held: bool,
 }
 
+/// How long a connection may take for a head, ask for nothing at all, or leave lying what it is
+/// answered.
+pub(super) const MOVES_WITHIN: Duration = Duration::from_secs(30);
+/// The same while nobody knows who is there.
+pub(super) const STRANGER_MOVES_WITHIN: Duration = Duration::from_secs(10);
+
 impl Progress {
+    pub(super) fn new(is_known: bool) -> Self {
+        Self { known: AtomicBool::new(is_known), ..Self::default() }
+    }
+
+    /// An answer goes out; one that a stranger gets, too, tells nothing of who is there.
+    pub(super) fn answers(&self, answer: &Answer) {
+        if !self.is_known() && !is_for_strangers(answer) {
+            self.known.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(super) fn is_known(&self) -> bool {
+        self.known.load(Ordering::Relaxed)
+    }
+
     pub(super) fn asks(&self) {
-        self.asked.store(true, Ordering::Relaxed);
         self.calls.fetch_add(1, Ordering::Relaxed);
         self.moves.fetch_add(1, Ordering::Relaxed);
     }
@@ -61,16 +84,18 @@ impl Progress {
     pub(super) fn is_quiet(&self) -> bool {
         self.calls.load(Ordering::Relaxed) == 0
     }
-
-    /// It has not asked for anything yet.
-    pub(super) fn is_new(&self) -> bool {
-        !self.asked.load(Ordering::Relaxed)
-    }
 }
 
 impl Standstill {
     pub(super) fn of(patience: Patience) -> Self {
         Self { patience, moves: 0 }
+    }
+
+    /// Whoever is known may take longer.
+    pub(super) fn knows(&mut self, progress: &Progress) {
+        if progress.is_known() {
+            self.patience.allow(MOVES_WITHIN);
+        }
     }
 
     /// To be asked whenever the connection waits: did nothing move for too long, with the client
@@ -98,6 +123,23 @@ impl Standstill {
         }
     }
 }
+
+/// Is it a refusal of before anybody was known?
+fn is_for_strangers(answer: &Answer) -> bool {
+    answer.headers().contains_key(&ERROR) && STRANGERS.contains(&answer.status())
+}
+
+static ERROR: HeaderName = HeaderName::from_static("x-sealgate-error");
+const STRANGERS: [StatusCode; 8] = [
+    StatusCode::BAD_REQUEST,
+    StatusCode::UNAUTHORIZED,
+    StatusCode::FORBIDDEN,
+    StatusCode::METHOD_NOT_ALLOWED,
+    StatusCode::REQUEST_TIMEOUT,
+    StatusCode::PAYLOAD_TOO_LARGE,
+    StatusCode::URI_TOO_LONG,
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+];
 
 impl Heeded {
     /// From now on it is the client who is waited for, or is not.

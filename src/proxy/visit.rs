@@ -17,17 +17,16 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::line::{Line, Spoken};
 use super::own;
-use super::progress::{Heeded, Progress, Standstill};
+use super::progress::{Heeded, MOVES_WITHIN, Progress, STRANGER_MOVES_WITHIN, Standstill};
 use crate::corridor::{Corridor, Raw, dress, vary};
-use crate::net::{Deadlines, Drain, Follower, Patient, PeerStream};
+use crate::net::{Crowd, Deadlines, Drain, Follower, Patient, PeerStream, Place};
 
-/// How long a client may take for a head, ask for nothing at all, or leave lying what he is
-/// answered.
-const MOVES_WITHIN: Duration = Duration::from_secs(30);
 /// Nothing was asked for so long: the conversation is put aside, and the line stays.
 const QUIET_AFTER: Duration = Duration::from_secs(1);
-/// A line on which nothing was said for so long is closed.
+/// A connection on which nothing was said for so long is closed.
 const IDLE_WITHIN: Duration = Duration::from_secs(120);
+/// The same where few places are left.
+const IDLE_WHEN_TIGHT: Duration = Duration::from_secs(5);
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 const MOST_STREAMS: u32 = 256;
@@ -36,6 +35,7 @@ const MOST_STREAMS: u32 = 256;
 pub(super) struct Shared {
     pub(super) corridor: Arc<Corridor>,
     pub(super) drain: Drain,
+    pub(super) crowd: Crowd,
     pub(super) deadlines: Deadlines,
     pub(super) max_head_bytes: usize,
 }
@@ -47,6 +47,8 @@ struct Visit {
     follower: Follower,
     /// Of answers that nobody takes, and of heads that never end.
     standstill: Standstill,
+    is_known: bool,
+    _place: Place,
 }
 
 /// How a conversation ended.
@@ -55,19 +57,18 @@ enum End {
     Aside,
 }
 
-pub(super) async fn serve(peer: PeerStream, shared: Arc<Shared>) {
+pub(super) async fn serve(peer: PeerStream, place: Place, shared: Arc<Shared>) {
     let follower = shared.drain.follow();
     let (address, opening) = (peer.peer.ip(), Box::pin(peer.open()));
     let Some(stream) = opening.await else { return };
     let patience = |limit| shared.deadlines.patience(limit);
     let mut line = Line::new(Patient::new(stream, patience(MOVES_WITHIN)));
-    let standstill = Standstill::of(patience(MOVES_WITHIN));
-    let mut visit = Visit { shared, address, follower, standstill };
-    let mut silence = MOVES_WITHIN;
+    let standstill = Standstill::of(patience(STRANGER_MOVES_WITHIN));
+    let mut visit = Visit { shared, address, follower, standstill, is_known: false, _place: place };
     // The conversations are boxed: between two of them a connection is as small as can be.
     loop {
         let afresh = line.is_silent();
-        match visit.spoken(&mut line, silence).await {
+        match visit.spoken(&mut line).await {
             None => return,
             Some(Spoken::H2) => return Box::pin(visit.h2(line)).await,
             Some(Spoken::H1) => {
@@ -78,13 +79,13 @@ pub(super) async fn serve(peer: PeerStream, shared: Arc<Shared>) {
                 }
             }
         }
-        silence = IDLE_WITHIN;
     }
 }
 
 impl Visit {
     /// None where the client is gone, says nothing, or nobody is to be served any more.
-    async fn spoken(&mut self, line: &mut Line, silence: Duration) -> Option<Spoken> {
+    async fn spoken(&mut self, line: &mut Line) -> Option<Spoken> {
+        let silence = self.may_be_silent();
         let mut patience = self.shared.deadlines.patience(silence);
         let follower = &mut self.follower;
         std::future::poll_fn(|context| {
@@ -100,9 +101,19 @@ impl Visit {
         .await
     }
 
+    fn may_be_silent(&self) -> Duration {
+        if !self.is_known {
+            STRANGER_MOVES_WITHIN
+        } else if self.shared.crowd.is_tight() {
+            IDLE_WHEN_TIGHT
+        } else {
+            IDLE_WITHIN
+        }
+    }
+
     /// The line, where the conversation was put aside.
     async fn h1(&mut self, line: Line) -> Option<Line> {
-        let (progress, ties) = (Arc::new(Progress::default()), line.ties());
+        let (progress, ties) = (Arc::new(Progress::new(self.is_known)), line.ties());
         let service = answers(&self.shared.corridor, &progress, self.address);
         let mut builder = http1::Builder::new();
         builder.header_read_timeout(None).max_buf_size(self.shared.max_head_bytes.max(8192));
@@ -126,6 +137,7 @@ impl Visit {
                     Poll::Pending => {}
                 }
                 let idle = progress.is_quiet();
+                standstill.knows(&progress);
                 let pauses = idle && !told && !aside && quiet.is_over(&progress, true, context);
                 if pauses && ties.keep() {
                     aside = true;
@@ -138,9 +150,11 @@ impl Visit {
             }
         })
         .await;
+        self.is_known = progress.is_known();
         match end {
             End::Over => None,
             End::Aside => {
+                self.shared.crowd.leaves_room();
                 let parts = connection.into_parts();
                 let mut line = parts.io.into_inner();
                 line.put_back(parts.read_buf.into());
@@ -150,7 +164,7 @@ impl Visit {
     }
 
     async fn h2(&mut self, line: Line) {
-        let progress = Arc::new(Progress::default());
+        let progress = Arc::new(Progress::new(self.is_known));
         let service = answers(&self.shared.corridor, &progress, self.address);
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder
@@ -161,6 +175,7 @@ impl Visit {
             .max_header_list_size(u32::try_from(self.shared.max_head_bytes).unwrap_or(u32::MAX));
         let mut connection = builder.serve_connection(TokioIo::new(line), service);
         let mut told = false;
+        let mut idle = Standstill::of(self.shared.deadlines.patience(IDLE_WITHIN));
         let Self { follower, standstill, .. } = self;
         standstill.begin(true);
         std::future::poll_fn(|context| {
@@ -171,11 +186,21 @@ impl Visit {
             if follower.is_cut() {
                 return Poll::Ready(());
             }
-            let polled = Pin::new(&mut connection).poll(context).map(|_| ());
-            if polled.is_pending() && standstill.is_over(&progress, progress.is_new(), context) {
-                return Poll::Ready(());
+            loop {
+                if Pin::new(&mut connection).poll(context).is_ready() {
+                    return Poll::Ready(());
+                }
+                standstill.knows(&progress);
+                let (quiet, stranger) = (progress.is_quiet(), !progress.is_known());
+                if standstill.is_over(&progress, quiet && stranger, context) {
+                    return Poll::Ready(());
+                }
+                if told || !idle.is_over(&progress, quiet, context) {
+                    return Poll::Pending;
+                }
+                told = true;
+                Pin::new(&mut connection).graceful_shutdown();
             }
-            polled
         })
         .await;
     }
@@ -204,7 +229,11 @@ fn answers(
             let mut answer = match own::asked(&raw.parts, &corridor) {
                 // Boxed, so that calls to providers do not carry the room for it.
                 Some(asked) => Box::pin(own::answer(asked, raw, &corridor)).await,
-                None => corridor.answer(raw).await,
+                None => {
+                    let answer = corridor.answer(raw).await;
+                    progress.answers(&answer);
+                    answer
+                }
             };
             match page {
                 Some(origin) => dress(answer.headers_mut(), origin),

@@ -4,6 +4,7 @@
 //! caller.
 
 mod calls;
+mod connections;
 mod limits;
 mod upstream;
 
@@ -20,6 +21,7 @@ use prometheus_client::registry::{Registry, Unit};
 use tokio::runtime::RuntimeMetrics;
 
 use self::calls::Calls;
+pub(crate) use self::connections::Connections;
 pub(crate) use self::limits::Limits;
 pub(crate) use self::upstream::{Address, Upstream};
 use crate::clock::Clock;
@@ -61,6 +63,7 @@ struct Figures {
     sealed: AtomicBool,
     alerts: Mutex<Vec<(&'static str, u64)>>,
     limits: Limits,
+    connections: Connections,
     upstream: Upstream,
 }
 
@@ -101,6 +104,7 @@ impl Metrics {
             sealed: AtomicBool::new(false),
             alerts: Mutex::new(Vec::new()),
             limits: Limits::default(),
+            connections: Connections::default(),
             upstream: Upstream::default(),
         });
         let mut registry = Registry::with_prefix("sealgate");
@@ -163,6 +167,11 @@ impl Metrics {
     /// Of limits that nodes share.
     pub(crate) fn limits(&self) -> &Limits {
         &self.figures.limits
+    }
+
+    /// Of the proxy's clients, as they are now.
+    pub(crate) fn connections(&self) -> &Connections {
+        &self.figures.connections
     }
 
     /// Of the way out, as it is now.
@@ -259,6 +268,7 @@ impl Collector for Figures {
         let degraded = u64::from(self.ledger_degraded.load(Ordering::Relaxed));
         let help = "1 while records wait in the journal because the database does not take them.";
         gauge(&mut encoder, "ledger_degraded", help, degraded)?;
+        self.connections.encode(&mut encoder)?;
         self.limits.encode(&mut encoder)?;
         self.upstream.encode(&mut encoder)?;
         let sealed = u64::from(self.sealed.load(Ordering::Relaxed));

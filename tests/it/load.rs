@@ -2,7 +2,7 @@
 //! it holds (memory, descriptors, threads, calls under way) is read from outside.
 //! Short every day; `make proof` sets PROOF to 1000, and the mixed load lasts an hour then.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -16,6 +16,9 @@ const STREAMS: usize = 1_000;
 const EVENTS: u64 = 5;
 /// Both connections of a stream, with their TLS and buffers, in a build without optimisation.
 const MOST_KIB_A_STREAM: u64 = 96;
+const SILENT: u32 = 300;
+/// Of a connection that was used once and stays.
+const MOST_KIB_OF_A_SILENT_ONE: f64 = 12.0;
 const SOON: Duration = Duration::from_secs(30);
 const REAL_KEY: &str = "sk-emulated-real-key-0123456789";
 const BODY_BYTES: usize = 5 * 1024 * 1024;
@@ -217,6 +220,48 @@ async fn stream_all(site: &Site, provider: &str, round: usize) -> Holds {
         assert_eq!(stream.chunk().await.unwrap(), None);
     }
     holds
+}
+
+#[test]
+fn clients_that_fall_silent_leave_little_behind() {
+    let site = Site::open(&["polygon"], "");
+    let address = site.server.proxy.strip_prefix("http://").unwrap();
+    let key = &site.key;
+    let call = format!(
+        "GET /polygon/v3/reference/tickers/AAPL HTTP/1.1\r\nHost: {address}\r\nX-API-Key: {key}\r\n\r\n"
+    );
+    let start = Holds::now(&site.server);
+    let clients: Vec<std::net::TcpStream> = (0..SILENT)
+        .map(|_| {
+            let mut stream = std::net::TcpStream::connect(address).unwrap();
+            stream.write_all(call.as_bytes()).unwrap();
+            let mut first = [0; 12];
+            stream.read_exact(&mut first).unwrap();
+            assert_eq!(&first, b"HTTP/1.1 200");
+            // The rest of the answer; the end of its body is not looked for.
+            stream.set_read_timeout(Some(Duration::from_millis(30))).unwrap();
+            let mut rest = [0; 16 << 10];
+            while stream.read(&mut rest).is_ok_and(|count| count > 0) {}
+            stream
+        })
+        .collect();
+    let kib_each = || {
+        let grown_kib = Holds::now(&site.server).own_kib.saturating_sub(start.own_kib);
+        grown_kib as f64 / f64::from(SILENT)
+    };
+    let mut each = kib_each();
+    for _ in 0..60 {
+        if each <= MOST_KIB_OF_A_SILENT_ONE {
+            break;
+        }
+        pause(Duration::from_millis(500));
+        each = kib_each();
+    }
+    tell(format!("{SILENT} silent clients: {each:.1} KiB each"));
+    assert_eq!(site.figure("sealgate_client_connections"), u64::from(SILENT));
+    assert!(each <= MOST_KIB_OF_A_SILENT_ONE, "{each} KiB each");
+    drop(clients);
+    site.server.stop();
 }
 
 /// An hour where PROOF is 1000, less where it is less, and twenty seconds every day.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::house::{Client, House};
+use crate::house::{Client, House, Plan};
 
 /// Longer than a conversation stays without a call.
 const PAUSE: Duration = Duration::from_secs(3);
@@ -113,5 +113,87 @@ async fn whoever_reads_late_reads_everything() {
     // And asks again.
     stream.write_all(request.as_bytes()).await.unwrap();
     assert!(answer(&mut stream).await.is_some());
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn a_stranger_is_waited_for_less_long_than_somebody_known() {
+    let house = House::open().await;
+    let client = house.client().await;
+    let connect = || TcpStream::connect(house.proxy_address());
+    let (mut known, mut stranger, mut silent) =
+        (connect().await.unwrap(), connect().await.unwrap(), connect().await.unwrap());
+    let whole = request(&client, "GET", "/acme/x");
+    known.write_all(whole.as_bytes()).await.unwrap();
+    assert!(answer(&mut known).await.is_some());
+    stranger.write_all(b"GET /acme/x HTTP/1.1\r\nHost: gate.test\r\n\r\n").await.unwrap();
+    let mut head = [0; 12];
+    stranger.read_exact(&mut head).await.unwrap();
+    assert_eq!(&head, b"HTTP/1.1 401");
+    for _ in 0..5 {
+        pause(&house, PAUSE).await;
+    }
+    for (who, stream) in [("refused", &mut stranger), ("silent", &mut silent)] {
+        let mut rest = Vec::new();
+        let end = stream.read_to_end(&mut rest);
+        let end = tokio::time::timeout(Duration::from_secs(5), end).await;
+        assert!(end.is_ok(), "{who}: still open");
+    }
+    known.write_all(whole.as_bytes()).await.unwrap();
+    assert!(answer(&mut known).await.is_some());
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn whoever_finds_no_place_is_hung_up_on_and_told_in_the_figures() {
+    let settings = "proxy.max_connections = 2\n".to_owned();
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let client = house.client().await;
+    let whole = request(&client, "GET", "/acme/x");
+    let mut inside = Vec::new();
+    for _ in 0..2 {
+        let mut stream = TcpStream::connect(house.proxy_address()).await.unwrap();
+        stream.write_all(whole.as_bytes()).await.unwrap();
+        assert!(answer(&mut stream).await.is_some());
+        inside.push(stream);
+    }
+    let turned_away = || async {
+        let mut stream = TcpStream::connect(house.proxy_address()).await.unwrap();
+        let _sent = stream.write_all(whole.as_bytes()).await;
+        answer(&mut stream).await.is_none()
+    };
+    assert!(turned_away().await, "a third one was let in");
+    let figures = house.admin.get("/metrics").send().await.text();
+    assert!(figures.contains("sealgate_client_connections 2\n"), "{figures}");
+    let refused = "sealgate_client_connections_refused_total{full=\"total\"} 1\n";
+    assert!(figures.contains(refused), "{figures}");
+    inside.pop();
+    tokio::time::sleep(NOTICED).await;
+    assert!(!turned_away().await, "the place of one who left is free");
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn a_connection_of_http2_without_calls_is_closed() {
+    let house = House::open().await;
+    let client = house.client().await;
+    let stream = TcpStream::connect(house.proxy_address()).await.unwrap();
+    let (mut calls, connection) = h2::client::handshake(stream).await.unwrap();
+    let connection = tokio::spawn(connection);
+    let call = http::Request::get("http://gate.test/acme/x").header("X-API-Key", &client.key);
+    let (answer, _) = calls.send_request(call.body(()).unwrap(), true).unwrap();
+    let mut answer = answer.await.unwrap();
+    assert_eq!(answer.status(), 200);
+    while let Some(piece) = answer.body_mut().data().await {
+        let _given = answer.body_mut().flow_control().release_capacity(piece.unwrap().len());
+    }
+    drop(answer);
+    for _ in 0..5 {
+        pause(&house, PAUSE).await;
+    }
+    assert!(!connection.is_finished(), "closed while it is known and young");
+    pause(&house, Duration::from_secs(125)).await;
+    let end = tokio::time::timeout(Duration::from_secs(5), connection).await;
+    assert!(end.is_ok(), "silent for two minutes");
     house.leave().await;
 }
