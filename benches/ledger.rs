@@ -54,14 +54,24 @@ async fn measure() {
     let settings = Settings {
         folder: folder.path().join("journal"),
         retention_days: 90,
+        checkpoints: None,
         budget_bytes: 256 << 20,
     };
     let meter: ledger::Meter = Box::new(|tally| drop(std::hint::black_box(tally.clone())));
     let (node, installation) = ("bench".to_owned(), Uuid::from_u128(1));
     let own = clock.clone();
     let counting = Counting { window_ms: 3_600_000, time_zone: jiff::tz::TimeZone::UTC };
-    let opening =
-        Opening { settings, store, clock: own, installation, node, workers: 1, meter, counting };
+    let opening = Opening {
+        settings,
+        store,
+        clock: own,
+        installation,
+        node,
+        workers: 1,
+        meter,
+        counting,
+        post: None,
+    };
     let (ledger, lanes) = Ledger::open(opening).await.unwrap();
     let writer = tokio::spawn(ledger.writer());
     let lane = lanes.first().unwrap();
@@ -70,22 +80,15 @@ async fn measure() {
     for _ in 0..ROUNDS {
         rounds.push(round(lane, &ledger).await);
     }
-    let per = |pick: fn(&Round) -> f64| {
-        let mut values: Vec<f64> = rounds.iter().map(pick).collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied().unwrap_or_default()
-    };
     scale(&clock);
-    println!("ns of CPU a record, median of {ROUNDS} rounds of {RECORDS}:");
-    println!("  request thread: seat, five steps, close  {:6.0}", per(|round| round.request_ns));
-    println!("  writer: drain, chain, pack               {:6.0}", per(|round| round.writer_ns));
-    println!("  SQLite: blocks, commits                  {:6.0}", per(|round| round.database_ns));
+    print_rounds(&rounds);
 
     let before = process_ns();
     let verified = ledger.verify().await.unwrap();
     let verify_ns = (process_ns() - before) / verified.records as f64;
     assert!(verified.first_bad.is_none() && verified.records == u64::from(RECORDS) * 40);
     println!("  verify                                   {verify_ns:6.0}");
+    assert!(verify_ns < 60e9 / 1e6, "fewer than a million records verified in a minute");
     let before = process_ns();
     let nobody = Filter { actor_id: Some(Uuid::nil()), ..Filter::default() };
     let page = ledger.query(&nobody, 100, None).await.unwrap();
@@ -99,6 +102,18 @@ async fn measure() {
         "bytes a record in the database             {:6.0}",
         bytes as f64 / verified.records as f64
     );
+}
+
+fn print_rounds(rounds: &[Round]) {
+    let per = |pick: fn(&Round) -> f64| {
+        let mut values: Vec<f64> = rounds.iter().map(pick).collect();
+        values.sort_by(f64::total_cmp);
+        values.get(values.len() / 2).copied().unwrap_or_default()
+    };
+    println!("ns of CPU a record, median of {ROUNDS} rounds of {RECORDS}:");
+    println!("  request thread: seat, five steps, close  {:6.0}", per(|round| round.request_ns));
+    println!("  writer: drain, chain, pack               {:6.0}", per(|round| round.writer_ns));
+    println!("  SQLite: blocks, commits                  {:6.0}", per(|round| round.database_ns));
 }
 
 /// What this machine, as busy as it is now, needs for things whose cost is known.

@@ -18,6 +18,7 @@ mod setup;
 mod told;
 mod watch;
 mod ways;
+mod webhook;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -151,6 +152,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
         node: lock.node().to_owned(),
         workers,
         meter: told::meter(&metrics),
+        post: webhook::post(&config),
         counting: Counting {
             window_ms: config.limiter.window_ms(),
             time_zone: config.limiter.time_zone.clone(),

@@ -23,6 +23,7 @@ mod storage;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 pub use self::environment::Environment;
@@ -34,6 +35,7 @@ use self::ground::Ground;
 use self::layers::Layers;
 use self::raw::Raw;
 use crate::provider::Catalogue;
+use crate::secret::SecretBytes;
 use crate::{admin, backup, kms, ledger, limiter, net, proxy, store, telemetry, vault};
 
 /// The settings file in the current folder that is read where no other is named.
@@ -68,6 +70,8 @@ pub struct Config {
     /// Pages that may call the proxy with no key.
     pub(crate) pages: Vec<crate::corridor::PageSettings>,
     pub ledger: ledger::Settings,
+    /// To which the trail's checkpoints are posted.
+    pub(crate) checkpoint_webhook: Option<Arc<SecretBytes>>,
     pub backup: backup::Settings,
     /// Where `serve --sandbox` runs its stand-in provider; port 0: any.
     pub sandbox: SocketAddr,
@@ -182,7 +186,9 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
             folder: data_dir.join("journal"),
             retention_days: raw.audit.retention_days,
             budget_bytes: raw.audit.journal_bytes,
+            checkpoints: ground.optional_path(&raw.audit.checkpoint_file),
         },
+        checkpoint_webhook: storage::webhook(ground, raw.audit.checkpoint_webhook)?.map(Arc::new),
         backup: storage::backup(ground, &raw.backup, &data_dir)?,
         sandbox: raw.sandbox.listen,
         proxy,

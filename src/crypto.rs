@@ -25,7 +25,7 @@ pub(crate) use self::checksum::crc32;
 pub(crate) use self::digest::{Sha256, hmac_sha256, key_id, sha256};
 pub(crate) use self::random::{fill_random, random_bytes};
 pub(crate) use self::seal::{CryptoError, Parent, Prepared, is_envelope, open, prepare, seal};
-pub(crate) use self::sign::Signer;
+pub(crate) use self::sign::{Signer, is_signed};
 pub(crate) use self::stretch::{Effort, SALT_BYTES, stretch};
 
 /// What an envelope holds; part of its header and of its key's derivation.
@@ -72,5 +72,6 @@ pub(crate) mod label {
     pub(crate) const DATA_KEY_ID: &[u8] = b"sealgate/v1/data-key-id";
     pub(crate) const FINGERPRINT: &[u8] = b"sealgate/v1/fingerprint";
     pub(crate) const RECORD: &[u8] = b"sealgate/v1/record";
+    pub(crate) const CHECKPOINT: &[u8] = b"sealgate/v1/checkpoint";
     pub(crate) const DESTINATIONS: &[u8] = b"sealgate/v1/destinations";
 }

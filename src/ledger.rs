@@ -5,16 +5,22 @@
 //!
 //! `mapping` the files · `slot` the bytes of one record while it grows · `frame`, `view` written
 //! and read · `lane`, `seat` the hot path · `block` chain and packing · `writer`, `recovery` into
-//! the database · `query` and back.
+//! the database · `query` and back · `checkpoint`, `cover` what is signed, `push` carried out, `walk`,
+//! `verify` checked.
 
 mod block;
+mod checkpoint;
+mod cover;
 mod end;
 mod frame;
 mod journal;
 mod lane;
 mod look;
 mod mapping;
+mod merkle;
 mod open;
+mod proof;
+mod push;
 mod query;
 mod record;
 mod recovery;
@@ -25,7 +31,9 @@ mod sums;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod verify;
 mod view;
+mod walk;
 mod writer;
 
 use std::fmt;
@@ -41,6 +49,7 @@ use self::block::Link;
 use self::frame::{CLOSE_BYTES, STEP_BYTES};
 use self::journal::Journal;
 use self::lane::Shared;
+use self::proof::Proof;
 use self::sink::Sink;
 use self::sums::Sums;
 use self::writer::Writer;
@@ -48,13 +57,16 @@ use crate::clock::Clock;
 use crate::crypto::sha256;
 use crate::refusal::Reason;
 
+pub(crate) use self::checkpoint::public_key_text;
 pub(crate) use self::lane::Lane;
 pub(crate) use self::look::{examine, owner_of};
 pub(crate) use self::open::{Error, Opening};
-pub(crate) use self::query::{Cursor, Filter, verify_stored};
+pub(crate) use self::push::Post;
+pub(crate) use self::query::{Cursor, Filter};
 pub(crate) use self::record::{ActorKind, ActorRef, Begin, Kind, StoredRecord};
 pub(crate) use self::seat::{BytesIn, Record};
 pub(crate) use self::tally::{Counting, Meter};
+pub(crate) use self::verify::{Covered, verify_stored};
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -63,6 +75,8 @@ pub struct Settings {
     pub retention_days: u32,
     /// How much of the disk all segments together may take; beyond it calls are refused.
     pub budget_bytes: u64,
+    /// Where checkpoints are pushed: a file, or a folder for one by the node's name.
+    pub checkpoints: Option<PathBuf>,
 }
 
 /// No seat is free: the caller answers `audit_unavailable` and does nothing.
@@ -102,6 +116,7 @@ struct Inner {
     found: Vec<String>,
     sink: Sink,
     journal: Journal,
+    proof: Proof,
     /// The workers' lanes and, last, the house's own.
     lanes: Vec<Arc<Shared>>,
     house: Mutex<Lane>,

@@ -5,6 +5,7 @@
 
 mod archive;
 mod changes;
+mod checkpoints;
 mod client_key_ends;
 mod client_key_guard;
 mod client_key_hashes;
@@ -46,6 +47,7 @@ use std::sync::Arc;
 
 pub(crate) use self::archive::{ARCHIVED, Archived, Cell, Loading};
 pub(crate) use self::changes::{Changed, Ear, Told};
+pub(crate) use self::checkpoints::Checkpoint;
 pub(crate) use self::client_key_ends::EndingKey;
 pub(crate) use self::client_key_hashes::{KeyPreview, NextDigest};
 pub(crate) use self::client_key_imports::ImportedKey;
@@ -68,7 +70,7 @@ pub(crate) use self::master_passphrases::PassphraseRow;
 pub(crate) use self::monthly_calls::MonthlyCalls;
 pub(crate) use self::providers::{Judge, Judged, ProviderList, ProviderRow};
 pub(crate) use self::recent_calls::RecentCalls;
-pub(crate) use self::record_blocks::RecordBlock;
+pub(crate) use self::record_blocks::{Along, RecordBlock};
 pub(crate) use self::secret_versions::{Former, VersionRow, VersionState};
 pub(crate) use self::secrets::{Loaded, SecretRow, StoredSecret, Unreadable};
 pub(crate) use self::signing_keys::SigningKeyRow;

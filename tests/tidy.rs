@@ -131,7 +131,7 @@ mod law {
         ("clap_complete", In(COMMANDS)),
         ("indicatif", In(COMMANDS)),
         ("rpassword", In(COMMANDS)),
-        ("reqwest", In(&["kms", "cli"])),
+        ("reqwest", In(&["kms", "app", "cli"])),
         // tests
         ("tempfile", TestsAlone),
         ("brotli", TestsAlone),

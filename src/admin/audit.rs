@@ -18,7 +18,7 @@ use super::members::Members;
 use super::page;
 use super::records::{self, Records};
 use super::refused::Refused;
-use crate::ledger::{Filter, Kind};
+use crate::ledger::{self, Filter, Kind};
 
 pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new().routes(routes!(list))
@@ -83,6 +83,22 @@ struct Verification {
     /// How many records hold.
     records: u64,
     first_bad: Option<FirstBad>,
+    /// How far the records of each node are vouched for.
+    nodes: Vec<Covered>,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Covered {
+    node: String,
+    records: u64,
+    /// The last record that a signed checkpoint covers.
+    signed_through: u64,
+    /// The last one whose checkpoint a place outside the database has confirmed.
+    pushed_through: u64,
+    /// Records behind it: who owns machine and database could still alter them unseen.
+    not_yet_covered: u64,
+    /// The key that signs, to be kept elsewhere.
+    public_key: Option<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -94,7 +110,7 @@ struct FirstBad {
     reason: &'static str,
 }
 
-/// Recompute every node's chain and name the first bad record.
+/// Recompute every node's chain, check what was signed of it, and name the first bad record.
 #[utoipa::path(get, path = "/api/v1/admin/audit/verify", tag = "Audit",
     responses((status = 200, description = "What was found.", body = Verification)))]
 async fn verify(call: Call, uri: Uri) -> Result<Answer, Refused> {
@@ -107,5 +123,18 @@ async fn verify(call: Call, uri: Uri) -> Result<Answer, Refused> {
         id: bad.id.map(|id| id.to_string()),
         reason: bad.reason,
     });
-    Answer::ok(&Verification { ok: first_bad.is_none(), records: verified.records, first_bad })
+    let (ok, records) = (first_bad.is_none(), verified.records);
+    let nodes = verified.nodes.into_iter().map(covered).collect();
+    Answer::ok(&Verification { ok, records, first_bad, nodes })
+}
+
+fn covered(of: ledger::Covered) -> Covered {
+    Covered {
+        not_yet_covered: of.not_covered(),
+        node: of.node,
+        records: of.records,
+        signed_through: of.signed_through,
+        pushed_through: of.pushed_through,
+        public_key: of.public_key.as_ref().map(ledger::public_key_text),
+    }
 }

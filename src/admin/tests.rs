@@ -81,6 +81,7 @@ async fn face_with(requests_per_minute: u64) -> Face {
         settings: ledger::Settings {
             folder: folder.path().join("journal"),
             retention_days: 90,
+            checkpoints: None,
             budget_bytes: 16 * 1024 * 1024,
         },
         store: store.clone(),
@@ -90,6 +91,7 @@ async fn face_with(requests_per_minute: u64) -> Face {
         workers: 1,
         meter: Box::new(|_| {}),
         counting: ledger::Counting { window_ms: 3_600_000, time_zone: jiff::tz::TimeZone::UTC },
+        post: None,
     };
     let (ledger, _lanes) = Ledger::open(opening).await.unwrap();
     let writer = tokio::spawn(ledger.writer());

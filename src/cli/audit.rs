@@ -156,6 +156,24 @@ fn told(item: &Value) -> String {
     COLUMNS.iter().map(|(_, path)| super::output::cell(item, path)).collect::<Vec<_>>().join("  ")
 }
 
+/// What nobody outside this machine vouches for yet.
+fn uncovered(output: Output, report: &Value) -> Result<(), Failure> {
+    for node in report.get("nodes").and_then(Value::as_array).into_iter().flatten() {
+        let told = |member: &str| super::output::cell(node, member);
+        if node.get("not_yet_covered").and_then(Value::as_u64).is_some_and(|records| records > 0) {
+            output.remark(&format!(
+                "not yet covered by a checkpoint outside: {} of {} records of node {}, those \
+                 behind record {}",
+                told("not_yet_covered"),
+                told("records"),
+                told("node"),
+                told("pushed_through"),
+            ))?;
+        }
+    }
+    Ok(())
+}
+
 fn verdict(output: Output, report: &Value) -> Result<(), Failure> {
     let records = report.get("records").and_then(Value::as_u64).unwrap_or_default();
     let whole = report.get("ok").and_then(Value::as_bool) == Some(true);
@@ -163,7 +181,8 @@ fn verdict(output: Output, report: &Value) -> Result<(), Failure> {
         output.value(report)?;
     }
     if whole {
-        return output.remark(&format!("the trail is whole: {records} records"));
+        output.remark(&format!("the trail is whole: {records} records"))?;
+        return uncovered(output, report);
     }
     let bad = |member: &str| super::output::cell(report, &format!("first_bad.{member}"));
     Err(Failure::new(format!(

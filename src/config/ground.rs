@@ -28,6 +28,11 @@ impl Ground<'_> {
         self.base.join(text)
     }
 
+    /// One that need not be there. None where the setting is empty.
+    pub(super) fn optional_path(&self, text: &str) -> Option<PathBuf> {
+        (!text.is_empty()).then(|| self.path(text))
+    }
+
     /// A file that must be there. None where the setting is empty.
     pub(super) fn file(&self, key: &str, text: &str) -> Result<Option<PathBuf>, Fault> {
         if text.is_empty() {

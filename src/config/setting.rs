@@ -296,6 +296,18 @@ pub(super) const SETTINGS: &[Setting] = &[
         "the longest life of a token, and its life where none is asked for",
     ),
     setting(
+        "audit.checkpoint_file",
+        Kind::Path,
+        "\"\"",
+        "a file where the database's owner cannot write; signed proofs of the trail are added to it",
+    ),
+    setting(
+        "audit.checkpoint_webhook",
+        Kind::Secret,
+        "\"\"",
+        "a URL to which the same proofs are posted, as lines of JSON",
+    ),
+    setting(
         "audit.durability",
         Kind::Choice(&["journal", "strict"]),
         "\"journal\"",

@@ -2,7 +2,7 @@
 //! header is fixed but for the key's id. Nothing here reads a JWT: whoever signed one knows it by
 //! its digest. Must never sign under an algorithm that somebody else chose.
 
-use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair};
+use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -17,6 +17,15 @@ impl Signer {
     pub(crate) fn of_seed(seed: &Key) -> Result<Self, CryptoError> {
         let pair = Ed25519KeyPair::from_seed_unchecked(seed.expose());
         pair.map(Self).map_err(|_| CryptoError::Malformed)
+    }
+
+    /// The public half.
+    pub(crate) fn public_bytes(&self) -> [u8; 32] {
+        self.0.public_key().as_ref().try_into().unwrap_or_default()
+    }
+
+    pub(crate) fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.0.sign(message).as_ref().to_vec()
     }
 
     /// The public half, as a JSON Web Key writes it.
@@ -46,10 +55,13 @@ impl Signer {
     }
 }
 
+/// Did the holder of this key's other half sign the message?
+pub(crate) fn is_signed(public: &[u8; 32], message: &[u8], signature: &[u8]) -> bool {
+    UnparsedPublicKey::new(&ED25519, public).verify(message, signature).is_ok()
+}
+
 #[cfg(test)]
 mod tests {
-    use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
-
     use super::*;
     use crate::crypto::token;
 

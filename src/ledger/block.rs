@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::record::StoredRecord;
 use super::view::{Reader, View};
+use super::walk::Flaw;
 use crate::crypto::{Sha256, label};
 use crate::store::RecordBlock;
 
@@ -54,6 +55,8 @@ pub(super) struct Packer {
     first_time: i64,
     last_time: i64,
     body: Vec<u8>,
+    /// Of each record, for what is signed of them.
+    hashes: Vec<[u8; 32]>,
 }
 
 /// A body taken apart, nothing verified but its shape.
@@ -118,6 +121,7 @@ impl Packer {
             first_time: i64::MAX,
             last_time: i64::MIN,
             body: Vec::new(),
+            hashes: Vec::new(),
         }
     }
 
@@ -125,6 +129,7 @@ impl Packer {
     pub(super) fn restart(&mut self, link: Link) {
         (self.before, self.link) = (link, link);
         (self.first_time, self.last_time) = (i64::MAX, i64::MIN);
+        self.hashes.clear();
         self.body.clear();
         self.body.extend_from_slice(&MAGIC);
         self.body.extend_from_slice(&FORMAT);
@@ -153,6 +158,7 @@ impl Packer {
         self.first_time = self.first_time.min(time);
         self.last_time = self.last_time.max(time);
         self.link.add(self.body.get(length_at + 4..).unwrap_or_default());
+        self.hashes.push(self.link.hash);
         let mark = self.link.mark();
         self.body.extend_from_slice(&mark);
     }
@@ -167,6 +173,11 @@ impl Packer {
 
     pub(super) fn link(&self) -> Link {
         self.link
+    }
+
+    /// The chain's hashes at its records, in order.
+    pub(super) fn hashes(&self) -> &[[u8; 32]] {
+        &self.hashes
     }
 
     /// The block as the store takes it. `reclaim` gives its memory back for the next.
@@ -195,6 +206,7 @@ impl Packer {
     pub(super) fn shrink(&mut self) {
         if self.body.capacity() > IDLE_BODY_BYTES {
             self.body = Vec::new();
+            self.hashes = Vec::new();
         }
     }
 }
@@ -223,6 +235,13 @@ impl<'a> Unpacked<'a> {
     }
 }
 
+#[cfg(test)]
+impl Unpacked<'_> {
+    pub(super) fn frames_of(&self, place: usize) -> &[u8] {
+        self.items[place].frames
+    }
+}
+
 fn read_item<'a>(reader: &mut Reader<'a>) -> Option<Item<'a>> {
     let length = u32::from_le_bytes(reader.array()?);
     let bytes = reader.take(length as usize)?;
@@ -245,6 +264,17 @@ impl<'a> Item<'a> {
 /// Recomputes a block behind the link that the block before it left. The new end, or the first
 /// record that is bad.
 pub(super) fn verify(block: &RecordBlock, before: &Link) -> Result<Link, Bad> {
+    verify_each(block, before, &mut |_, _| Ok(()))
+}
+
+type Each<'a> = dyn FnMut(u64, &[u8; 32]) -> Result<(), Flaw> + 'a;
+
+/// The same, where `each` sees the number and the hash of every record and may object.
+pub(super) fn verify_each(
+    block: &RecordBlock,
+    before: &Link,
+    each: &mut Each<'_>,
+) -> Result<Link, Bad> {
     let bad = |sequence: u64, id, reason| Bad { node: block.node.clone(), sequence, id, reason };
     let expected = before.next_sequence;
     let unpacked = match Unpacked::read(&block.body) {
@@ -271,6 +301,10 @@ pub(super) fn verify(block: &RecordBlock, before: &Link) -> Result<Link, Bad> {
         let Some(view) = view.filter(|_| item.sequence == sequence) else {
             return Err(bad(sequence, id, "it is not a record of this place in the chain"));
         };
+        each(sequence, &link.hash).map_err(|flaw| {
+            let id = id.filter(|_| flaw.from == sequence);
+            bad(flaw.from, id, flaw.reason)
+        })?;
         first_time = first_time.min(view.started_at_ms);
         last_time = last_time.max(view.started_at_ms);
     }
@@ -284,7 +318,7 @@ pub(super) fn verify(block: &RecordBlock, before: &Link) -> Result<Link, Bad> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::prelude::*;
 
     use super::super::frame::{self, Birth, Closing};
@@ -327,6 +361,14 @@ mod tests {
         for number in 1..=records {
             packer.add(|body| body.extend(frames(number)), |_| 5_000 - number as i64);
         }
+        packer.finish()
+    }
+
+    /// A block of another node's records.
+    pub(crate) fn stranger(node: &str, first_sequence: u64) -> RecordBlock {
+        let mut packer = Packer::new(node);
+        packer.restart(Link { next_sequence: first_sequence, ..Link::genesis(node) });
+        packer.add(|body| body.extend(frames(900)), |_| 4_100);
         packer.finish()
     }
 

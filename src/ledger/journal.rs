@@ -17,6 +17,7 @@ use super::mapping::{self, Segment, SegmentError, Shape};
 use super::{Error, Settings};
 use crate::clock::Clock;
 use crate::crypto::{Sha256, crc32, label};
+use crate::store::Checkpoint;
 
 /// Slots of the workers' lanes and of the house's own, which also hold what a change altered.
 const WORKER_SLOT_BYTES: u32 = 1024;
@@ -29,6 +30,8 @@ const FIRST_WORKER_SEGMENTS: u32 = 2;
 const LEAST_SHIFT: u32 = 4;
 /// Stands in the journal's folder once the trail was found cut.
 const CUT_FILE: &str = "cut";
+/// The last checkpoint that was signed and stored, beside `head`.
+const CHECKPOINT_FILE: &str = "checkpoint";
 const HEAD_BYTES: usize = 32 + 8 + 32 + 4;
 
 /// How the segments of one lane are made.
@@ -112,6 +115,26 @@ impl Journal {
     /// How far the chain was stored when it was last noted; None if nothing legible stands there.
     pub(super) fn remembered(&self) -> Option<Link> {
         remembered(&self.head, &self.owner)
+    }
+
+    /// The same for what was signed of it.
+    pub(super) fn remember_checkpoint(&self, checkpoint: &Checkpoint) {
+        let (path, new) = (self.folder.join(CHECKPOINT_FILE), self.folder.join("checkpoint.new"));
+        let written = fs::write(&new, checkpoint.to_line()).and_then(|()| fs::rename(&new, &path));
+        if let Err(error) = written {
+            tracing::warn!(%error, "The last checkpoint could not be noted in the journal.");
+        }
+    }
+
+    /// None if nothing legible stands there.
+    pub(super) fn remembered_checkpoint(&self) -> Option<Checkpoint> {
+        let bytes = fs::read(self.folder.join(CHECKPOINT_FILE)).ok()?;
+        Checkpoint::of_json(&serde_json::from_slice(&bytes).ok()?)
+    }
+
+    /// How far the webhook has confirmed.
+    pub(super) fn pushed_file(&self) -> PathBuf {
+        self.folder.join("pushed")
     }
 
     /// The database had less of the chain than was stored. Stands until the journal is taken

@@ -13,6 +13,8 @@ use uuid::Uuid;
 
 use super::journal::Journal;
 use super::lane::Lane;
+use super::proof::Proof;
+use super::push::Post;
 use super::sink::Sink;
 use super::tally::{Counting, Meter};
 use super::writer::Writer;
@@ -32,6 +34,8 @@ pub(crate) struct Opening {
     pub(crate) workers: usize,
     pub(crate) meter: Meter,
     pub(crate) counting: Counting,
+    /// The webhook to which checkpoints are pushed.
+    pub(crate) post: Option<Post>,
 }
 
 /// Why there is no ledger.
@@ -39,6 +43,7 @@ pub(crate) struct Opening {
 pub(crate) enum Error {
     Folder { folder: PathBuf, error: io::Error },
     Budget { budget_bytes: u64, workers: u32 },
+    Key { path: PathBuf, error: io::Error },
     Unreadable { path: PathBuf },
     Foreign { path: PathBuf },
     NoRandomness,
@@ -49,11 +54,13 @@ impl Ledger {
     /// Stores what an earlier process left in the journal, then makes fresh lanes: one for each
     /// worker, in order.
     pub(crate) async fn open(opening: Opening) -> Result<(Self, Vec<Lane>), Error> {
-        let Opening { settings, store, clock, installation, node, workers, meter, counting } =
-            opening;
+        let Opening { settings, store, clock, installation, node, workers, .. } = opening;
+        let (meter, counting) = (opening.meter, opening.counting);
         let sink = Sink::new(store);
         let journal = Journal::new(&settings, installation, &node, workers)?;
         let recovered = recovery::run(&journal, &sink, &clock, (&node, &counting)).await?;
+        let proof = Proof::open(&settings, &journal, (&node, opening.post))?;
+        let (cover, doubts) = proof.resume(sink.store(), (&node, recovered.link), &clock).await?;
 
         let shared = journal.lanes(&clock)?;
         let mut lanes = Vec::with_capacity(shared.len());
@@ -63,7 +70,8 @@ impl Ledger {
         }
         let sums = lanes.iter().map(Lane::sums).collect();
         let house = lanes.pop().ok_or(Error::Budget { budget_bytes: 0, workers: 0 })?;
-        let writer = Writer::new((&node, recovered.link), &recovered.batch, (meter, counting));
+        let chain = (node.as_str(), recovered.link, cover);
+        let writer = Writer::new(chain, &recovered.batch, (meter, counting));
         let of_sentences = recovered.findings.iter().filter(|finding| finding["alert"].is_string());
         let found = of_sentences.filter_map(|finding| finding["finding"].as_str());
         let found = found.filter(|sentence| sentence.contains(' ')).map(str::to_owned).collect();
@@ -73,6 +81,7 @@ impl Ledger {
             found,
             sink,
             journal,
+            proof,
             lanes: shared,
             house: Mutex::new(house),
             sums,
@@ -84,7 +93,7 @@ impl Ledger {
             asked: AtomicU64::new(0),
             served: watch::Sender::new(Served::default()),
         };
-        for finding in recovered.findings {
+        for finding in recovered.findings.into_iter().chain(doubts) {
             inner.append_finding(finding);
         }
         Ok((Self(Arc::new(inner)), lanes))
@@ -110,6 +119,12 @@ impl fmt::Display for Error {
                 f,
                 "The journal's budget of {budget_bytes} bytes is too small for {workers} workers. \
                  Raise it, or take fewer workers."
+            ),
+            Self::Key { path, error } => write!(
+                f,
+                "The key in {} that signs the trail cannot be used: {error}. Make it readable for \
+                 this user, or bring it back from a copy.",
+                path.display()
             ),
             Self::Unreadable { path } => write!(
                 f,

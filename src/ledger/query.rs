@@ -1,21 +1,18 @@
-//! Reading the trail back: a search, newest first, and the verification of every node's chain. Must
-//! never show what does not decode as if it were a record: a search leaves it out, verification
-//! names it. Records that still wait in the journal are seen after `flush`.
+//! Reading the trail back: a search, newest first. Must never show what does not decode as if it
+//! were a record: a search leaves it out, verification names it. Records that still wait in the
+//! journal are seen after `flush`.
 
 use uuid::Uuid;
 
-use super::block::{self, Bad, Link, Unpacked};
-use super::end::UNREADABLE_ROW;
+use super::Ledger;
+use super::block::Unpacked;
 use super::record::{Kind, StoredRecord};
 use super::view::View;
-use super::{Ledger, lock};
 use crate::store::{self, RecordBlock};
 
 const BLOCKS_A_READ: u32 = 8;
 /// After so many blocks a search answers with what it has, and with a cursor to go on from.
 const MOST_BLOCKS_A_PAGE: usize = 256;
-
-const CUT_TAIL: &str = "the end of the trail is missing or was replaced";
 
 /// What a record must be like. None: anything.
 #[derive(Clone, Debug, Default)]
@@ -47,15 +44,6 @@ pub(crate) struct Cursor {
 pub(crate) struct Page {
     pub(crate) items: Vec<StoredRecord>,
     pub(crate) next: Option<Cursor>,
-}
-
-/// What a verification found.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Verified {
-    /// How many records hold, of all nodes.
-    pub(crate) records: u64,
-    /// The first bad one of the first node that has any.
-    pub(crate) first_bad: Option<Bad>,
 }
 
 impl Cursor {
@@ -156,74 +144,6 @@ impl Ledger {
             }
         }
     }
-
-    /// Recomputes every node's chain from its first record on.
-    pub(crate) async fn verify(&self) -> Result<Verified, store::Error> {
-        // Noted before anything is read: the database may only have more than this.
-        let head = *lock(&self.0.head);
-        let store = self.0.sink.store();
-        let mut nodes = store.record_nodes().await?;
-        if !nodes.contains(&self.0.node) {
-            nodes.push(self.0.node.clone());
-        }
-        let mut verified = Verified { records: 0, first_bad: None };
-        for node in &nodes {
-            let least = if *node == self.0.node { head } else { Link::genesis(node) };
-            let (records, bad) = verify_node(store, node, &least).await?;
-            verified.records += records;
-            verified.first_bad = verified.first_bad.or(bad);
-        }
-        // Found by an earlier start: what was stored since then hides it, and must not.
-        if let (None, Some(sequence)) = (&verified.first_bad, self.0.journal.cut()) {
-            let node = self.0.node.clone();
-            verified.first_bad = Some(Bad { node, sequence, id: None, reason: CUT_TAIL });
-        }
-        Ok(verified)
-    }
-}
-
-/// Every chain of a database that no ledger runs on. What was cut off its end only the journal
-/// knows.
-pub(crate) async fn verify_stored(store: &store::Store) -> Result<Verified, store::Error> {
-    let mut verified = Verified { records: 0, first_bad: None };
-    for node in &store.record_nodes().await? {
-        let (records, bad) = verify_node(store, node, &Link::genesis(node)).await?;
-        verified.records += records;
-        verified.first_bad = verified.first_bad.or(bad);
-    }
-    Ok(verified)
-}
-
-async fn verify_node(
-    store: &store::Store,
-    node: &str,
-    least: &Link,
-) -> Result<(u64, Option<Bad>), store::Error> {
-    let mut link = Link::genesis(node);
-    let verified = |link: &Link| link.next_sequence - 1;
-    loop {
-        let from = link.next_sequence;
-        let blocks = match store.record_blocks_from(node, from, BLOCKS_A_READ).await {
-            Ok(blocks) => blocks,
-            Err(store::Error::Contradiction { .. }) => {
-                return Ok((verified(&link), Some(Bad::here(node, &link, UNREADABLE_ROW))));
-            }
-            Err(error) => return Err(error),
-        };
-        if blocks.is_empty() {
-            break;
-        }
-        for block in &blocks {
-            match block::verify(block, &link) {
-                Ok(after) => link = after,
-                Err(bad) => return Ok((verified(&link), Some(bad))),
-            }
-        }
-    }
-    let is_cut = link.next_sequence < least.next_sequence
-        || (link.next_sequence == least.next_sequence && link.hash != least.hash);
-    let bad = is_cut.then(|| Bad::here(node, &link, CUT_TAIL));
-    Ok((verified(&link), bad))
 }
 
 /// Searches a block from its end; `left` of its records are to be looked at. Answers how many are

@@ -25,7 +25,7 @@ use super::tally::{Batch, Counting};
 use super::view::View;
 use crate::clock::Clock;
 use crate::crypto::{Sha256, label};
-use crate::store::{self, Counted, RecordBlock};
+use crate::store::{self, Along, Counted, RecordBlock};
 
 /// A million records: more than any journal holds.
 const MOST_BLOCKS_BACK: usize = 256;
@@ -273,7 +273,7 @@ async fn store(
         }
         let (stored, unstored) = rest.split_at_checked(packer.records()).unwrap_or((rest, &[]));
         let link = packer.link();
-        sink.append(&packer.finish(), None).await?;
+        sink.append(&packer.finish(), &Along::default()).await?;
         recovered.link = link;
         for one in stored {
             free(segments, one);

@@ -2,7 +2,7 @@
 //! A place of its own so that a test can let it fail before a commit, or after one, when nobody
 //! knows whether it happened.
 
-use crate::store::{Counted, Error, RecordBlock, Store};
+use crate::store::{Along, Error, RecordBlock, Store};
 
 pub(super) struct Sink {
     store: Store,
@@ -35,11 +35,7 @@ impl Sink {
         &self.store
     }
 
-    pub(super) async fn append(
-        &self,
-        block: &RecordBlock,
-        counted: Option<&Counted>,
-    ) -> Result<(), Error> {
+    pub(super) async fn append(&self, block: &RecordBlock, along: &Along<'_>) -> Result<(), Error> {
         #[cfg(test)]
         {
             let fault = self.faults.lock().unwrap().pop_front();
@@ -48,17 +44,17 @@ impl Sink {
                 None => {}
                 Some(Fault::BeforeCommit) => return Err(failed),
                 Some(Fault::AfterCommit) => {
-                    self.store.append_record_block(block, counted).await?;
+                    self.store.append_record_block(block, along).await?;
                     return Err(failed);
                 }
                 Some(Fault::Silence { committed }) => {
                     if committed {
-                        self.store.append_record_block(block, counted).await?;
+                        self.store.append_record_block(block, along).await?;
                     }
                     std::future::pending::<()>().await;
                 }
             }
         }
-        self.store.append_record_block(block, counted).await
+        self.store.append_record_block(block, along).await
     }
 }

@@ -2,6 +2,8 @@
 //! database does, what a full journal does, and what verification finds. Must never look at a
 //! record but through the ledger's own doors.
 
+mod proof;
+
 use std::collections::HashSet;
 use std::time::Duration;
 
@@ -9,14 +11,13 @@ use serde_json::json;
 use uuid::Uuid;
 
 use super::block::Bad;
-use super::query::Verified;
 use super::record::{Actor, End};
 use super::sink::Fault;
 use super::tally::Tally;
 use super::*;
 use crate::clock::Clock;
 use crate::refusal::Fault as Blame;
-use crate::store::{self, Store};
+use crate::store::{self, Along, Store};
 
 const INSTALLATION: Uuid = Uuid::from_u128(7);
 const KEY: Uuid = Uuid::from_u128(8);
@@ -49,6 +50,7 @@ impl House {
                 folder: self.folder.path().join("journal"),
                 retention_days: 90,
                 budget_bytes: self.budget_bytes,
+                checkpoints: None,
             },
             store: self.store.clone(),
             clock: self.clock.clone(),
@@ -57,6 +59,7 @@ impl House {
             workers: self.workers,
             meter: Box::new(|_| {}),
             counting: Counting { window_ms: 3_600_000, time_zone: jiff::tz::TimeZone::UTC },
+            post: None,
         }
     }
 
@@ -368,7 +371,7 @@ async fn lanes_and_writer_at_once_lose_nothing_and_repeat_nothing() {
     writer.await.unwrap();
     assert_eq!(ledger.fill().0, 0);
     let verified = ledger.verify().await.unwrap();
-    assert_eq!(verified, Verified { records: 4 * CALLS as u64, first_bad: None });
+    assert_eq!((verified.records, verified.first_bad), (4 * CALLS as u64, None));
     let page = ledger.query(&Filter::default(), usize::MAX, None).await.unwrap();
     let ids: HashSet<_> = page.items.iter().map(|record| record.id).collect();
     let requests: HashSet<_> = page.items.iter().map(|record| &record.request_id).collect();
@@ -392,7 +395,7 @@ async fn edits_gaps_and_strangers_in_the_database_are_found() {
         let folder = tempfile::tempdir().unwrap();
         let other = open_store(&folder.path().join("edited.db"), &house.clock).await;
         for block in blocks {
-            other.append_record_block(block, None).await.unwrap();
+            other.append_record_block(block, &Along::default()).await.unwrap();
         }
         let opening = Opening { store: other, ..house.opening("node-a") };
         let settings = Settings { folder: folder.path().join("journal"), ..opening.settings };
@@ -440,7 +443,7 @@ async fn a_tail_that_was_cut_while_nobody_ran_is_found_at_the_next_start() {
     drop((ledger, lanes));
     house.store = open_store(&house.folder.path().join("restored.db"), &house.clock).await;
     for block in &older {
-        house.store.append_record_block(block, None).await.unwrap();
+        house.store.append_record_block(block, &Along::default()).await.unwrap();
     }
     let (trail, bad) = house.judged_after_restart().await;
     assert_eq!(bad.map(|bad| bad.sequence), Some(2));

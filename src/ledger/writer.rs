@@ -1,7 +1,7 @@
 //! The one writer: takes closed records out of the lanes, chains and packs them, stores them in
-//! blocks, and gives their slots back. Looks by itself, often while there is much to do; nobody has
-//! to wake it. Must never give a slot back before its record is committed, and never store a record
-//! twice.
+//! blocks, signs what it stores, and gives the slots back. Looks by itself, often while there is
+//! much to do; nobody has to wake it. Must never give a slot back before its record is committed,
+//! and never store a record twice.
 //!
 //! A store that fails may have committed all the same. So after every failure the writer asks the
 //! database how the chain ends there before it packs again.
@@ -12,13 +12,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use super::block::{Link, Packer};
+use super::cover::Cover;
 use super::end::{self, End};
 use super::lane::Shared;
 use super::recovery;
 use super::tally::{Batch, Counting, Meter, Uses};
 use super::view::View;
-use super::{Inner, Served, lock};
-use crate::store::{self, Counted};
+use super::{Inner, Served, lock, push};
+use crate::store::{self, Along, Checkpoint, Counted};
 
 /// Between two looks: while calls come in by the thousand, and otherwise.
 const BUSY: Duration = Duration::from_millis(20);
@@ -29,6 +30,7 @@ const MOST_BACKOFF: Duration = Duration::from_secs(5);
 /// How often last uses are written: they are rows of their own, one for each key.
 const USES_EVERY: Duration = Duration::from_secs(2);
 const TRIES_WHEN_STOPPING: u32 = 3;
+const LAST_PUSH_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) struct Writer {
     meter: Meter,
@@ -36,6 +38,8 @@ pub(super) struct Writer {
     packer: Packer,
     /// The end of the chain as far as it is stored.
     link: Link,
+    /// What of it is not signed yet.
+    cover: Cover,
     /// Drained and not stored, in the order in which they closed.
     waiting: VecDeque<Waiting>,
     batch: Batch,
@@ -57,16 +61,18 @@ struct Waiting {
     slot: u32,
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 struct Attempt {
     after: Link,
     records: usize,
     with_uses: bool,
+    cover: Cover,
+    checkpoints: Vec<Checkpoint>,
 }
 
 impl Writer {
     pub(super) fn new(
-        (node, link): (&str, Link),
+        (node, link, cover): (&str, Link, Cover),
         recovered: &Batch,
         (mut meter, counting): (Meter, Counting),
     ) -> Self {
@@ -77,6 +83,7 @@ impl Writer {
             counting,
             packer: Packer::new(node),
             link,
+            cover,
             waiting: VecDeque::new(),
             due: Uses::default(),
             batch: Batch::new(span_ms),
@@ -91,7 +98,10 @@ impl Writer {
         tokio::select! {
             () = self.drain_until_stopped(&inner) => {}
             () = extend_lanes(&inner) => {}
+            () = push::run(&inner) => {}
         }
+        // The last of it, if the places are there; else the next start does it.
+        let _in_time = tokio::time::timeout(LAST_PUSH_WITHIN, push::once(&inner, true)).await;
     }
 
     async fn drain_until_stopped(&mut self, inner: &Inner) {
@@ -106,7 +116,8 @@ impl Writer {
             served = number;
             inner.settle_sums(now_ns(inner), stopping);
             let drained = self.drain(&inner.lanes);
-            let all_stored = self.store_waiting(inner).await;
+            let all_stored =
+                self.store_waiting(inner).await && self.sign_rest(inner, stopping).await;
             inner.served.send_replace(Served { number, all_stored });
             if stopping && (all_stored || self.failures >= TRIES_WHEN_STOPPING) {
                 return;
@@ -166,6 +177,47 @@ impl Writer {
         true
     }
 
+    /// What has waited long enough for its checkpoint, though no thousand came; all of it when the
+    /// house stops.
+    async fn sign_rest(&mut self, inner: &Inner, stopping: bool) -> bool {
+        let now_ms = inner.clock.unix_ms();
+        if self.cover.is_empty() || !(stopping || self.cover.is_due(now_ms)) {
+            return true;
+        }
+        match self.sign_now(inner, now_ms).await {
+            Ok(()) => self.succeeded(inner),
+            Err(error) => {
+                self.failed(inner, &error);
+                return false;
+            }
+        }
+        true
+    }
+
+    async fn sign_now(&mut self, inner: &Inner, now_ms: i64) -> Result<(), store::Error> {
+        let store = inner.sink.store();
+        let epoch = store.inventory_epoch().await?;
+        let mut cover = self.cover.clone();
+        let Some(checkpoint) = cover.close(&inner.proof.words(&inner.node, (epoch, now_ms))) else {
+            return Ok(());
+        };
+        store.add_checkpoint(&checkpoint).await?;
+        self.cover = cover;
+        inner.proof.stored(&inner.journal, std::slice::from_ref(&checkpoint));
+        Ok(())
+    }
+
+    /// What is signed together with the packed block, and what stays to be signed.
+    async fn signing(&mut self, inner: &Inner) -> Result<(Cover, Vec<Checkpoint>), store::Error> {
+        let ends = self.cover.ends_within(self.packer.records());
+        let epoch = if ends { inner.sink.store().inventory_epoch().await? } else { 0 };
+        let words = inner.proof.words(&inner.node, (epoch, inner.clock.unix_ms()));
+        let mut cover = self.cover.clone();
+        let add = |hash: &[u8; 32]| cover.add(hash, &words);
+        let checkpoints = self.packer.hashes().iter().filter_map(add).collect();
+        Ok((cover, checkpoints))
+    }
+
     fn uses_are_due(&self) -> bool {
         self.uses_waited >= USES_EVERY
     }
@@ -176,24 +228,28 @@ impl Writer {
     }
 
     async fn store_block(&mut self, inner: &Inner) -> Result<(), store::Error> {
-        if let Some(attempt) = self.attempt {
+        if let Some(after) = self.attempt.as_ref().map(|attempt| attempt.after) {
             let end = end::find(inner.sink.store(), &inner.node, Some(self.link)).await?;
-            self.attempt = None;
-            if end.link == attempt.after && end.broken.is_none() {
+            if let Some(attempt) = self.attempt.take()
+                && end.link == after
+                && end.broken.is_none()
+            {
                 self.stored(inner, attempt);
                 return Ok(());
             }
             self.go_on_from(inner, &end);
         }
         let records = self.pack(&inner.lanes);
-        let attempt =
-            Attempt { after: self.packer.link(), records, with_uses: self.uses_are_due() };
+        let (after, with_uses) = (self.packer.link(), self.uses_are_due());
+        let (cover, checkpoints) = self.signing(inner).await?;
+        let attempt = Attempt { after, records, with_uses, cover, checkpoints };
         let counted = attempt.with_uses.then(|| {
             let uses = self.due.with(&self.batch.uses);
             self.counted(inner, &uses, attempt.after)
         });
         let block = self.packer.finish();
-        let appended = inner.sink.append(&block, counted.as_ref()).await;
+        let along = Along { counted: counted.as_ref(), checkpoints: &attempt.checkpoints };
+        let appended = inner.sink.append(&block, &along).await;
         self.packer.reclaim(block);
         match appended {
             Ok(()) => self.stored(inner, attempt),
@@ -242,8 +298,10 @@ impl Writer {
     /// After the commit: only now the slots are free and the counts count.
     fn stored(&mut self, inner: &Inner, attempt: Attempt) {
         self.link = attempt.after;
+        self.cover = attempt.cover;
         *lock(&inner.head) = attempt.after;
         inner.journal.remember(&attempt.after);
+        inner.proof.stored(&inner.journal, &attempt.checkpoints);
         self.give_back(&inner.lanes, attempt.records);
         self.batch.report(&mut self.meter);
         match attempt.with_uses {
@@ -278,6 +336,7 @@ impl Writer {
                 "found_next_sequence": link.next_sequence,
             }));
             self.link = link;
+            self.cover = self.cover.moved(&link);
         }
     }
 

@@ -79,6 +79,7 @@ pub(crate) const ARCHIVED: &[Archived] = &[
     Archived { name: "symbols", key: &["id"], page: 500 },
     // A block may be a mebibyte.
     Archived { name: "record_blocks", key: &["node", "first_sequence"], page: 8 },
+    Archived { name: "record_checkpoints", key: &["node", "last_sequence"], page: 500 },
 ];
 
 /// Of this house and this moment alone: repeats of calls, turns, what opens the old master key, tokens and

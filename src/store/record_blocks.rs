@@ -2,6 +2,7 @@
 //! each row. Must never change or replace a block: a number that is taken is an
 //! error.
 
+use super::checkpoints::{self, Checkpoint};
 use super::columns::{Place, signed};
 use super::counted_records::{self, Counted};
 use super::dialect::{changing, reading};
@@ -17,6 +18,15 @@ pub(crate) struct RecordBlock {
     /// The hash of its last record.
     pub(crate) head_hash: [u8; 32],
     pub(crate) body: Vec<u8>,
+}
+
+/// What is stored together with a block.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Along<'a> {
+    /// What its calls leave on their client keys, if that is counted now.
+    pub(crate) counted: Option<&'a Counted>,
+    /// What was signed of it.
+    pub(crate) checkpoints: &'a [Checkpoint],
 }
 
 /// Blocks, newest first.
@@ -74,13 +84,12 @@ const BEFORE_OF_NODE: &str = select!(
 );
 
 impl Store {
-    /// The block and what its calls leave on their client keys, if that is counted now, in one
-    /// transaction: the point at which these records count as stored. `Error::Duplicate` if the
-    /// block is there already.
+    /// The block and what goes along with it, in one transaction: the point at which these records
+    /// count as stored. `Error::Duplicate` if the block is there already.
     pub(crate) async fn append_record_block(
         &self,
         block: &RecordBlock,
-        counted: Option<&Counted>,
+        along: &Along<'_>,
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         changing!(
@@ -94,9 +103,10 @@ impl Store {
                 .bind(block.head_hash.as_slice())
                 .bind(block.body.as_slice())
         )?;
-        if let Some(counted) = counted {
+        if let Some(counted) = along.counted {
             counted_records::count(&mut tx, &block.node, counted).await?;
         }
+        checkpoints::add(&mut tx, along.checkpoints).await?;
         Ok(tx.commit().await?)
     }
 

@@ -18,24 +18,28 @@ fn block(node: &str, first_sequence: u64, last_time: i64) -> RecordBlock {
     }
 }
 
+fn along(counted: &Counted) -> Along<'_> {
+    Along { counted: Some(counted), ..Along::default() }
+}
+
 async fn a_block_is_stored_once_with_its_touches(bed: Bed) {
     let key = stored(&bed.store, "busy", Role::User).await;
     let first = block("a", 0, 100);
     assert_eq!(bed.store.last_record_block("a", u64::MAX).await.unwrap(), None);
     bed.store
-        .append_record_block(&first, Some(&counted(10, vec![touch(key.id, 100, 10)])))
+        .append_record_block(&first, &along(&counted(10, vec![touch(key.id, 100, 10)])))
         .await
         .unwrap();
     let again = bed
         .store
-        .append_record_block(&first, Some(&counted(10, vec![touch(key.id, 100, 10)])))
+        .append_record_block(&first, &along(&counted(10, vec![touch(key.id, 100, 10)])))
         .await;
     assert_eq!(again.unwrap_err(), Error::Duplicate { table: String::from("record_blocks") });
     let count = bed.store.client_key(key.id).await.unwrap().unwrap().request_count;
     assert_eq!(count, 10, "the second time counted nothing");
 
-    bed.store.append_record_block(&block("a", 10, 90), None).await.unwrap();
-    bed.store.append_record_block(&block("b", 500, 110), None).await.unwrap();
+    bed.store.append_record_block(&block("a", 10, 90), &Along::default()).await.unwrap();
+    bed.store.append_record_block(&block("b", 500, 110), &Along::default()).await.unwrap();
     let last = bed.store.last_record_block("a", u64::MAX).await.unwrap();
     assert_eq!(last, Some(block("a", 10, 90)), "by number, not by time");
     assert_eq!(bed.store.record_nodes().await.unwrap(), ["a", "b"]);
@@ -46,7 +50,7 @@ async fn a_block_whose_touches_fail_is_not_stored(bed: Bed) {
     bed.tamper("ALTER TABLE client_keys RENAME COLUMN request_count TO elsewhere").await;
     let answer = bed
         .store
-        .append_record_block(&block("a", 0, 9), Some(&counted(10, vec![touch(key.id, 9, 1)])))
+        .append_record_block(&block("a", 0, 9), &along(&counted(10, vec![touch(key.id, 9, 1)])))
         .await;
     assert!(matches!(answer, Err(Error::Lacking { .. })), "{answer:?}");
     assert_eq!(bed.store.last_record_block("a", u64::MAX).await.unwrap(), None);
@@ -58,7 +62,7 @@ async fn of_one_block_stored_twice_at_once_one_counts(bed: Bed) {
     for _ in 0..6 {
         let (store, counted) = (bed.store.clone(), counted(10, vec![touch(key.id, 100, 10)]));
         appending.spawn(async move {
-            store.append_record_block(&block("a", 0, 100), Some(&counted)).await
+            store.append_record_block(&block("a", 0, 100), &along(&counted)).await
         });
     }
     let answers = appending.join_all().await;
@@ -68,7 +72,7 @@ async fn of_one_block_stored_twice_at_once_one_counts(bed: Bed) {
 
 async fn verification_reads_a_node_from_a_number_on(bed: Bed) {
     for (node, number) in [("a", 20), ("a", 0), ("b", 10), ("a", 10)] {
-        bed.store.append_record_block(&block(node, number, 50), None).await.unwrap();
+        bed.store.append_record_block(&block(node, number, 50), &Along::default()).await.unwrap();
     }
     let numbers = async |from, limit| {
         let blocks = bed.store.record_blocks_from("a", from, limit).await.unwrap();
@@ -82,7 +86,7 @@ async fn verification_reads_a_node_from_a_number_on(bed: Bed) {
 async fn pages_go_back_in_time_and_skip_no_twin(bed: Bed) {
     let blocks = [("a", 0, 10), ("b", 0, 20), ("a", 10, 20), ("c", 0, 20), ("a", 20, 30)];
     for (node, number, time) in blocks {
-        bed.store.append_record_block(&block(node, number, time), None).await.unwrap();
+        bed.store.append_record_block(&block(node, number, time), &Along::default()).await.unwrap();
     }
     let page = async |node, before, limit| {
         let page = bed.store.record_blocks_before(node, before, limit).await.unwrap();
@@ -101,7 +105,7 @@ async fn pages_go_back_in_time_and_skip_no_twin(bed: Bed) {
 }
 
 async fn a_block_that_contradicts_the_model_is_named(bed: Bed) {
-    bed.store.append_record_block(&block("a", 7, 10), None).await.unwrap();
+    bed.store.append_record_block(&block("a", 7, 10), &Along::default()).await.unwrap();
     bed.tamper("UPDATE record_blocks SET records = -3").await;
     let expected = Error::Contradiction {
         table: "record_blocks",

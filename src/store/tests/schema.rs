@@ -48,6 +48,7 @@ async fn both_dialects_give_the_same_schema() {
         "providers",
         "recent_calls",
         "record_blocks",
+        "record_checkpoints",
         "secret_versions",
         "secrets",
         "signing_keys",

@@ -1,0 +1,90 @@
+//! Checkpoints of the trail, carried to a webhook: a POST of lines of JSON, confirmed by any 2xx.
+//! The address that is connected to is judged as one of a provider is, whatever its name says. Must
+//! never let the URL into a message: it may hold a token.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use reqwest::dns::{Addrs, Name, Resolve, Resolving};
+use reqwest::{Client, Url, redirect};
+
+use crate::config::Config;
+use crate::ledger::Post;
+use crate::net;
+
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+const ANSWER_WITHIN: Duration = Duration::from_secs(20);
+const PRIVATE: &str = "its address is loopback, private or link-local; set \
+                       egress.allow_private_networks if that is meant";
+
+/// None where no webhook is set.
+pub(super) fn post(config: &Config) -> Option<Post> {
+    let url = config.checkpoint_webhook.as_ref()?;
+    let allow_private = config.egress.allow_private_networks;
+    let url = Arc::new(url.expose_str().and_then(|url| Url::parse(url).ok()));
+    let client = client(config, allow_private);
+    Some(Arc::new(move |lines: String| {
+        let (url, client) = (Arc::clone(&url), client.clone());
+        Box::pin(async move {
+            let url = url.as_ref().as_ref().ok_or("its URL cannot be read")?;
+            if !allow_private && literal(url).is_some_and(net::is_private) {
+                return Err(PRIVATE.to_owned());
+            }
+            let sending = client?.post(url.clone());
+            let sending = sending.header("Content-Type", "application/x-ndjson").body(lines);
+            let answer = sending.send().await.map_err(|fault| cause(fault.without_url()))?;
+            match answer.status() {
+                status if status.is_success() => Ok(()),
+                status => Err(format!("it answered {}", status.as_u16())),
+            }
+        })
+    }))
+}
+
+fn literal(url: &Url) -> Option<IpAddr> {
+    url.host_str()?.trim_matches(['[', ']']).parse().ok()
+}
+
+fn client(config: &Config, allow_private: bool) -> Result<Client, String> {
+    let mut builder = Client::builder()
+        .no_proxy()
+        .redirect(redirect::Policy::none())
+        .user_agent(concat!("sealgate/", env!("CARGO_PKG_VERSION")))
+        .dns_resolver(Arc::new(Guarded { allow_private }))
+        .connect_timeout(CONNECT_WITHIN)
+        .timeout(ANSWER_WITHIN);
+    if let Some(path) = &config.egress.ca_file {
+        let pem = std::fs::read(path).map_err(|error| error.to_string())?;
+        let trusted = reqwest::Certificate::from_pem_bundle(&pem).map_err(cause)?;
+        builder = builder.tls_certs_merge(trusted);
+    }
+    builder.build().map_err(cause)
+}
+
+fn cause(fault: reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = &fault;
+    while let Some(deeper) = cause.source() {
+        cause = deeper;
+    }
+    cause.to_string()
+}
+
+struct Guarded {
+    allow_private: bool,
+}
+
+impl Resolve for Guarded {
+    fn resolve(&self, name: Name) -> Resolving {
+        let allow_private = self.allow_private;
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            let usable = |at: &SocketAddr| allow_private || !net::is_private(at.ip());
+            let usable: Vec<SocketAddr> = found.filter(usable).collect();
+            if usable.is_empty() {
+                return Err(PRIVATE.into());
+            }
+            Ok(Box::new(usable.into_iter()) as Addrs)
+        })
+    }
+}

@@ -1,0 +1,205 @@
+//! Is the trail as it was written? Walks every node's chain from its first record, beside what was
+//! signed of it and what of that lies outside, and names the first bad record. Must never call a
+//! record covered whose checkpoint no place outside has.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::block::{self, Bad, Link};
+use super::end::UNREADABLE_ROW;
+use super::walk::{CUT_TAIL, Vouchers, Walk};
+use super::{Ledger, lock, push};
+use crate::store::{self, Checkpoint, Store};
+
+const BLOCKS_A_READ: u32 = 8;
+const CHECKPOINTS_A_READ: u32 = 1_000;
+const REMOVED: &str = "a checkpoint that vouches for it was taken out of the database";
+
+/// What a verification found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Verified {
+    /// How many records hold, of all nodes.
+    pub(crate) records: u64,
+    /// The first bad one of the first node that has any.
+    pub(crate) first_bad: Option<Bad>,
+    pub(crate) nodes: Vec<Covered>,
+}
+
+/// How far a node's records are vouched for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Covered {
+    pub(crate) node: String,
+    pub(crate) records: u64,
+    /// The last record that a checkpoint covers; 0: none.
+    pub(crate) signed_through: u64,
+    /// The last one whose checkpoint lies outside; 0: none.
+    pub(crate) pushed_through: u64,
+    /// The key that has signed, if any has.
+    pub(crate) public_key: Option<[u8; 32]>,
+}
+
+impl Covered {
+    /// Records that somebody who owns this machine could still have altered.
+    pub(crate) fn not_covered(&self) -> u64 {
+        self.records.saturating_sub(self.pushed_through)
+    }
+}
+
+/// What is known of a node beside its rows.
+struct Known {
+    least: Link,
+    outside: Vec<Checkpoint>,
+    /// Of a node whose own key is at hand: the key, and its newest checkpoint.
+    own: Option<([u8; 32], Option<Checkpoint>)>,
+}
+
+impl Ledger {
+    /// Recomputes every node's chain from its first record on.
+    pub(crate) async fn verify(&self) -> Result<Verified, store::Error> {
+        // Noted before anything is read: the database may only have more than this.
+        let head = *lock(&self.0.head);
+        let newest = lock(&self.0.proof.last).clone();
+        let mut outside = self.outside();
+        let store = self.0.sink.store();
+        let mut nodes = nodes(store).await?;
+        nodes.insert(self.0.node.clone());
+        let mut verified = Verified { records: 0, first_bad: None, nodes: Vec::new() };
+        for node in &nodes {
+            let is_own = *node == self.0.node;
+            let known = Known {
+                least: if is_own { head } else { Link::genesis(node) },
+                outside: outside.remove(node).unwrap_or_default(),
+                own: is_own.then(|| (self.0.proof.signing.public_key(), newest.clone())),
+            };
+            let (mut covered, bad) = verify_node(store, node, known).await?;
+            if is_own {
+                covered.pushed_through = covered.pushed_through.max(self.0.proof.pushed_through());
+            }
+            verified.take(covered, bad);
+        }
+        // Found by an earlier start: what was stored since then hides it, and must not.
+        if let (None, Some(sequence)) = (&verified.first_bad, self.0.journal.cut()) {
+            let node = self.0.node.clone();
+            verified.first_bad = Some(Bad { node, sequence, id: None, reason: CUT_TAIL });
+        }
+        Ok(verified)
+    }
+
+    fn outside(&self) -> HashMap<String, Vec<Checkpoint>> {
+        let mut all: HashMap<String, Vec<Checkpoint>> = HashMap::new();
+        for path in self.0.proof.files() {
+            match push::read_lines(path) {
+                Ok(held) => held.into_iter().for_each(|(node, held)| {
+                    all.entry(node).or_default().extend(held);
+                }),
+                Err(error) => tracing::warn!(%error, "The checkpoints outside cannot be read."),
+            }
+        }
+        all
+    }
+}
+
+impl Verified {
+    fn take(&mut self, covered: Covered, bad: Option<Bad>) {
+        self.records += covered.records;
+        self.nodes.push(covered);
+        self.first_bad = self.first_bad.take().or(bad);
+    }
+}
+
+/// Every chain of a database that no ledger runs on. What was cut off its end only the journal
+/// knows, and the places outside.
+pub(crate) async fn verify_stored(store: &Store) -> Result<Verified, store::Error> {
+    let mut verified = Verified { records: 0, first_bad: None, nodes: Vec::new() };
+    for node in &nodes(store).await? {
+        let known = Known { least: Link::genesis(node), outside: Vec::new(), own: None };
+        let (covered, bad) = verify_node(store, node, known).await?;
+        verified.take(covered, bad);
+    }
+    Ok(verified)
+}
+
+async fn nodes(store: &Store) -> Result<BTreeSet<String>, store::Error> {
+    let (of_records, of_checkpoints) =
+        (store.record_nodes().await?, store.checkpoint_nodes().await?);
+    Ok(of_records.into_iter().chain(of_checkpoints).collect())
+}
+
+/// None: a row among them cannot be read.
+async fn signed(store: &Store, node: &str) -> Result<Option<Vec<Checkpoint>>, store::Error> {
+    let mut all: Vec<Checkpoint> = Vec::new();
+    loop {
+        let after = all.last().map_or(0, |last| last.last);
+        match store.checkpoints_after(node, after, CHECKPOINTS_A_READ).await {
+            Ok(page) if page.is_empty() => return Ok(Some(all)),
+            Ok(page) => all.extend(page),
+            Err(store::Error::Contradiction { .. }) => return Ok(None),
+            Err(fault) => return Err(fault),
+        }
+    }
+}
+
+async fn verify_node(
+    store: &Store,
+    node: &str,
+    known: Known,
+) -> Result<(Covered, Option<Bad>), store::Error> {
+    const UNREADABLE: &str = "a row of the table record_checkpoints says what cannot be";
+    let Known { least, outside, own } = known;
+    let mut covered = Covered {
+        node: node.to_owned(),
+        records: 0,
+        signed_through: 0,
+        pushed_through: outside.iter().map(|one| one.last).max().unwrap_or(0),
+        public_key: own.as_ref().map(|(key, _)| *key),
+    };
+    let mut link = Link::genesis(node);
+    let Some(signed) = signed(store, node).await? else {
+        return Ok((covered, Some(Bad::here(node, &link, UNREADABLE))));
+    };
+    let first = signed.first();
+    covered.public_key = covered.public_key.or_else(|| first.map(|first| first.public_key));
+    let newest = own.as_ref().and_then(|(_, newest)| newest.as_ref());
+    let removed = newest.filter(|newest| !signed.contains(newest)).map(|newest| newest.first);
+    let keys = covered.public_key.into_iter().collect();
+    let mut walk = Walk::new(Vouchers { signed, outside, keys }, link.next_sequence);
+    let bad = walk_through(store, (node, &mut link), &mut walk).await?;
+    let holding = |bad: &Bad| (bad.sequence - 1).min(link.next_sequence - 1);
+    covered.records = bad.as_ref().map_or(link.next_sequence - 1, holding);
+    covered.signed_through = walk.signed_through();
+    let is_cut = link.next_sequence < least.next_sequence
+        || (link.next_sequence == least.next_sequence && link.hash != least.hash);
+    let cut = if is_cut { Some(CUT_TAIL) } else { walk.end() };
+    let bad = bad.or_else(|| cut.map(|reason| Bad::here(node, &link, reason))).or_else(|| {
+        let sequence = removed?;
+        Some(Bad { node: node.to_owned(), sequence, id: None, reason: REMOVED })
+    });
+    covered.pushed_through = covered.pushed_through.min(covered.records);
+    Ok((covered, bad))
+}
+
+/// Moves the link as far as the records hold.
+async fn walk_through(
+    store: &Store,
+    (node, link): (&str, &mut Link),
+    walk: &mut Walk,
+) -> Result<Option<Bad>, store::Error> {
+    loop {
+        let blocks = match store.record_blocks_from(node, link.next_sequence, BLOCKS_A_READ).await {
+            Ok(blocks) => blocks,
+            Err(store::Error::Contradiction { .. }) => {
+                return Ok(Some(Bad::here(node, link, UNREADABLE_ROW)));
+            }
+            Err(error) => return Err(error),
+        };
+        if blocks.is_empty() {
+            return Ok(None);
+        }
+        for block in &blocks {
+            let mut each = |sequence, hash: &[u8; 32]| walk.step(sequence, hash);
+            match block::verify_each(block, link, &mut each) {
+                Ok(after) => *link = after,
+                Err(bad) => return Ok(Some(bad)),
+            }
+        }
+    }
+}
