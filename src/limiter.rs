@@ -7,6 +7,7 @@ mod asked;
 mod berths;
 mod line;
 mod places;
+mod presence;
 mod refusing;
 mod shared;
 mod sharing;
@@ -22,6 +23,7 @@ use jiff::tz::TimeZone;
 use self::asked::{Asked, Within};
 use self::berths::{Berths, Stand};
 use self::places::Places;
+use self::presence::Presence;
 use self::shared::Shared;
 pub(crate) use self::shared::{
     Bell, Parts as SharedParts, Settings as SharedSettings, Tidings, is_url, look_at,
@@ -67,6 +69,8 @@ pub(crate) struct Limiter {
     berths: Berths,
     /// Where nodes share the limits, windows and months are counted there, and nowhere else.
     shared: Option<Arc<Shared>>,
+    /// What the nodes know of each other through the database.
+    presence: tokio::sync::Mutex<Option<Presence>>,
 }
 
 /// The right to make one counted call now; gives its places among the calls under way back on drop.
@@ -118,7 +122,8 @@ impl Limiter {
         max_in_flight: usize,
     ) -> Self {
         let (slots, places) = (Slots::default(), Places::new(max_in_flight));
-        Self { settings, clock, store, slots, places, berths: Berths::default(), shared: None }
+        let (berths, presence) = (Berths::default(), tokio::sync::Mutex::default());
+        Self { settings, clock, store, slots, places, berths, shared: None, presence }
     }
 
     /// Counts the call, or says when the next one would be admitted. None where it must wait: as
@@ -194,15 +199,14 @@ impl Limiter {
         let Some(quota) = asked.limits.monthly else {
             return Ok(Some(Left { window, month: None }));
         };
-        let period = self.period(client, now.unix_ms);
-        let used = match slot.and_then(|slot| slot.month(now.unix_ms)) {
-            Some((used, _)) => used,
-            None => self.store.monthly_calls(client.id, period.start_ms).await?,
+        let (used, period) = match slot.and_then(|slot| slot.month(now.unix_ms)) {
+            Some(month) => month,
+            None => {
+                let (period, used) = self.month_used(client, now.unix_ms).await?;
+                (used, period)
+            }
         };
-        let reset_unix_seconds = period.end_ms.div_euclid(1000);
-        let remaining = quota.saturating_sub(used);
-        let month = Figures { quota, used, remaining, reset_unix_seconds };
-        Ok(Some(Left { window, month: Some(month) }))
+        Ok(Some(Left { window, month: Some(of_month(quota, used, &period)) }))
     }
 
     /// What is left to a client key, wherever it calls from.
@@ -217,15 +221,18 @@ impl Limiter {
     /// What this node admitted before it was started, as far as it is in a window still.
     pub(crate) async fn remember(&self, node: &str) -> Result<(), store::Error> {
         if let Some(shared) = &self.shared {
-            return self.remember_shared(shared).await;
+            return self.remember_shared(shared, node).await;
         }
         let quota = self.settings.window(0, false);
         let mut behind = None;
+        let trail_ms = self.store.newest_record().await?;
         loop {
             let page = self.store.recent_calls(node, behind.as_ref(), ROWS_AT_ONCE).await?;
             let now = self.clock.now();
-            // What somebody has made up of the future counts for nobody.
-            for row in page.rows.iter().filter(|row| !row.is_to_come(now.unix_ms)) {
+            // What somebody has made up of the future counts for nobody. What the trail knows of
+            // was made before the clock was set back, and counts as if it had just been.
+            let latest_ms = now.unix_ms.max(trail_ms);
+            for row in page.rows.iter().filter(|row| !row.is_to_come(latest_ms)) {
                 // As if each had come at the end of its span: never too early.
                 let age_ms = now.unix_ms.saturating_sub(row.end_at.saturating_sub(1));
                 let age_ns = u64::try_from(age_ms).unwrap_or(0).saturating_mul(1_000_000);
@@ -258,8 +265,7 @@ impl Limiter {
         {
             return Ok(());
         }
-        let period = self.period(client, now_ms);
-        let used = self.store.monthly_calls(client.id, period.start_ms).await.map_err(|fault| {
+        let (period, used) = self.month_used(client, now_ms).await.map_err(|fault| {
             tracing::error!(%fault, "a monthly quota could not be looked up");
             Refusal::new(Reason::Overloaded, NO_MONTH)
         })?;
@@ -304,10 +310,12 @@ impl Limiter {
         let (inner, outer) = asked.kinds();
         let inner = inner.unwrap_or((outer, *limits));
         match said {
-            Said::Counted(count) => Ok(Some(figures(limits, &count, now))),
+            Said::Counted(count) => {
+                Ok(Some(self.nearer(asked, figures(limits, &count, now), now.unix_ms)))
+            }
             Said::CountedTwice(own, around) => {
-                let own = figures(&inner.1, &own, now);
-                Ok(Some(own.tighter(figures(limits, &around, now))))
+                let own = figures(&inner.1, &own, now).tighter(figures(limits, &around, now));
+                Ok(Some(self.nearer(asked, own, now.unix_ms)))
             }
             Said::MonthUnknown | Said::Gone | Said::OuterGone => Ok(None),
             Said::Over(over) => Err(self.refusal(inner, over, now)),
@@ -315,8 +323,36 @@ impl Limiter {
         }
     }
 
-    fn period(&self, client: &Client, now_ms: i64) -> Period {
-        Period::of(client.id, now_ms, &self.settings.time_zone)
+    /// The month's figures where less is left of it than of the window.
+    fn nearer(&self, asked: &Asked<'_>, window: Figures, now_ms: i64) -> Figures {
+        let Some(quota) = asked.limits.monthly else { return window };
+        let slot = self.slots.held_by(asked.client);
+        match slot.and_then(|slot| slot.month(now_ms)) {
+            Some((used, period)) => window.tighter(of_month(quota, used, &period)),
+            None => window,
+        }
+    }
+
+    /// The month in which a client key is, and what it had used of it when that was last written
+    /// down. A clock that was set back opens none anew: the later month goes on.
+    async fn month_used(
+        &self,
+        client: &Client,
+        now_ms: i64,
+    ) -> Result<(Period, u64), store::Error> {
+        let zone = &self.settings.time_zone;
+        let period = Period::of(client.id, now_ms, zone);
+        let Some(month) = self.store.monthly_calls(client.id).await? else {
+            return Ok((period, 0));
+        };
+        if month.start == period.start_ms {
+            return Ok((period, month.calls));
+        }
+        // A time that the trail does not know of is somebody's invention.
+        if month.start > period.start_ms && month.start <= self.store.newest_record().await? {
+            return Ok((Period::of(client.id, month.start, zone), month.calls));
+        }
+        Ok((period, 0))
     }
 }
 
@@ -331,6 +367,11 @@ impl Figures {
     fn tighter(self, other: Self) -> Self {
         if other.remaining < self.remaining { other } else { self }
     }
+}
+
+fn of_month(quota: u64, used: u64, period: &Period) -> Figures {
+    let reset_unix_seconds = period.end_ms.div_euclid(1000);
+    Figures { quota, used, remaining: quota.saturating_sub(used), reset_unix_seconds }
 }
 
 fn figures(limits: &Limits, count: &Count, now: Moment) -> Figures {

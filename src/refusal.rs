@@ -89,6 +89,21 @@ pub(crate) struct Exceeded {
 }
 
 impl Exceeded {
+    /// Its three times say the same: the body's, the header's of the reset, and the wait.
+    pub(crate) fn at(
+        limit: LimitKind,
+        (quota, used): (u64, u64),
+        (free_at_ms, now_ms): (i64, i64),
+    ) -> Self {
+        let mut exceeded = Self { limit, quota, used, free_at_ms, retry_after_seconds: 1 };
+        if limit != LimitKind::Concurrency {
+            exceeded.free_at_ms = exceeded.reset_unix_seconds().saturating_mul(1000);
+            let wait_ms = u64::try_from(exceeded.free_at_ms.saturating_sub(now_ms)).unwrap_or(0);
+            exceeded.retry_after_seconds = wait_ms.div_ceil(1000).max(1);
+        }
+        exceeded
+    }
+
     /// None where no time can be named.
     pub(crate) fn reset_at_ms(&self) -> Option<i64> {
         match self.limit {

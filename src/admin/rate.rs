@@ -40,18 +40,14 @@ impl Rate {
         let count = self.count(key);
         let wait_ms = count.free_in_ns.div_ceil(1_000_000);
         let wait = i64::try_from(wait_ms).unwrap_or(i64::MAX);
-        let reset_at_ms = self.clock.unix_ms().saturating_add(wait);
+        let now_ms = self.clock.unix_ms();
+        let reset_at_ms = now_ms.saturating_add(wait);
         let left = Left { quota: self.quota.calls, used: count.used, reset_at_ms };
         if count.admitted {
             return (left, Ok(()));
         }
-        let exceeded = Exceeded {
-            limit: LimitKind::Client,
-            quota: left.quota,
-            used: left.used,
-            free_at_ms: reset_at_ms,
-            retry_after_seconds: wait_ms.div_ceil(1000).max(1),
-        };
+        let times = (reset_at_ms, now_ms);
+        let exceeded = Exceeded::at(LimitKind::Client, (left.quota, left.used), times);
         (left, Err(Refusal::rate_limited(exceeded, exceeded.sentence("requests per minute"))))
     }
 

@@ -87,7 +87,7 @@ impl Rooms {
             limiter: Arc::clone(&self.limiter),
             backups: config.backup.clone(),
             figures,
-            readiness: told::readiness(asked, origins),
+            readiness: told::readiness(asked, (origins, Arc::clone(&self.limiter))),
         }
     }
 }

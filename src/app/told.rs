@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::admin::{Part, Readiness};
 use crate::ledger::{Kind, Ledger, Meter};
+use crate::limiter::Limiter;
 use crate::net::Seen;
 use crate::store::Store;
 use crate::telemetry::{Address, Metrics};
@@ -15,14 +16,14 @@ use crate::vault::Warden;
 /// Asked whenever somebody wants to know whether the house can serve.
 pub(super) fn readiness(
     (store, warden, ledger): (Store, Arc<Warden>, Ledger),
-    origins: Arc<Origins>,
+    (origins, limiter): (Arc<Origins>, Arc<Limiter>),
 ) -> Readiness {
     Arc::new(move || {
         let (store, warden, ledger) = (store.clone(), Arc::clone(&warden), ledger.clone());
-        let providers = providers(&origins);
+        let (providers, limits) = (providers(&origins), limits(&limiter));
         Box::pin(async move {
             let mut parts = parts(&store, &warden, &ledger).await;
-            parts.push(providers);
+            parts.extend([providers, limits]);
             parts
         })
     })
@@ -57,6 +58,15 @@ fn providers(origins: &Origins) -> Part {
         format!("Left alone for a while, in part or as a whole, because calls failed: {names}.")
     });
     Part { name: "providers", ready: true, detail }
+}
+
+/// The keeper writes to Redis four times a second, as every call does. The house is ready all the
+/// same: each node has its share of the quotas.
+fn limits(limiter: &Limiter) -> Part {
+    let detail = limiter.degraded().map(|why| {
+        format!("Limits are not shared, each node spends its share of the quotas. Redis: {why}.")
+    });
+    Part { name: "limits", ready: true, detail }
 }
 
 /// The figures of the way out.

@@ -118,6 +118,14 @@ pub(super) fn sharing_bell(ledger: &Ledger, metrics: &Metrics) -> SharingBell {
             );
             ledger.found(serde_json::json!({"alert": ALERT, "finding": finding}));
         }
+        Tidings::Lost => {
+            metrics.alert_raised(ALERT);
+            let finding = "the file limits.alone in the data folder, which said what this node \
+                           let in while Redis was away, was lost or is damaged: it is counted up \
+                           from the trail, and a damaged one is kept beside it as \
+                           limits.damaged; see the disk";
+            ledger.found(serde_json::json!({"alert": ALERT, "finding": finding}));
+        }
         Tidings::Back => {
             let finding = "Redis is back: limits are shared again";
             ledger.noted(serde_json::json!({"alert": ALERT, "resolved": finding}));

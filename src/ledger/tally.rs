@@ -211,7 +211,7 @@ impl Uses {
                 calls: *calls,
             };
             counted.recent.extend(held.counted.iter().map(recent));
-            counted.monthly.extend(held.to_months(*id, &counting.time_zone));
+            counted.monthly.extend(held.to_months(*id, (&counting.time_zone, now_ms)));
         }
         counted
     }
@@ -235,7 +235,8 @@ impl Use {
         }
     }
 
-    fn to_months(&self, client_id: Uuid, zone: &TimeZone) -> Vec<MonthlyCalls> {
+    fn to_months(&self, client_id: Uuid, (zone, now_ms): (&TimeZone, i64)) -> Vec<MonthlyCalls> {
+        let running = Period::of(client_id, now_ms, zone);
         let mut months: Vec<(Period, MonthlyCalls)> = Vec::new();
         for (end_at, calls) in &self.counted {
             let at = end_at - 1;
@@ -244,8 +245,9 @@ impl Use {
                 Some((_, held)) => held.calls += calls,
                 None => {
                     let month = Period::of(client_id, at, zone);
-                    let start = month.start_ms;
-                    months.push((month, MonthlyCalls { client_id, start, calls: *calls }));
+                    let (start, is_running) = (month.start_ms, month.start_ms >= running.start_ms);
+                    let counted = MonthlyCalls { client_id, start, calls: *calls, is_running };
+                    months.push((month, counted));
                 }
             }
         }

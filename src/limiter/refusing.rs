@@ -28,9 +28,7 @@ impl Limiter {
                 (LimitKind::Monthly, limits.monthly.unwrap_or_default(), used, until_ms)
             }
         };
-        let wait_ms = u64::try_from(free_at_ms.saturating_sub(now.unix_ms)).unwrap_or(0);
-        let retry_after_seconds = wait_ms.div_ceil(1000).max(1);
-        let exceeded = Exceeded { limit, quota, used, free_at_ms, retry_after_seconds };
+        let exceeded = Exceeded::at(limit, (quota, used), (free_at_ms, now.unix_ms));
         Refusal::rate_limited(exceeded, self.sentence(&exceeded))
     }
 

@@ -8,15 +8,20 @@ mod asking;
 mod bucket;
 mod diary;
 mod fault;
+mod judging;
 mod keeper;
 mod learning;
 mod link;
 mod look;
 mod mirror;
+mod owner;
+mod pace;
+mod standing;
 mod tally;
 #[cfg(test)]
 mod tests;
 mod time;
+mod wait;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,8 +39,11 @@ use self::link::{Link, Scripts};
 pub(crate) use self::look::look_at;
 use self::mirror::{Held, Mirror, Mirrors};
 pub(super) use self::mirror::{Seen, Verdict};
+pub(super) use self::standing::Standing;
+pub(super) use self::tally::Tally;
 use self::time::Time;
 use crate::clock::Clock;
+use crate::quota::Period;
 use crate::secret::SecretBytes;
 use crate::telemetry::Metrics;
 
@@ -43,13 +51,6 @@ use crate::telemetry::Metrics;
 const RECALLED_WITHIN_MS: i64 = 30_000;
 /// In the data folder.
 const DIARY: &str = "limits.alone";
-/// Answers that ask to be asked again: more of them than this make no sense.
-const MOST_ROUNDS: usize = 5;
-/// Room that is kept for a node which may be away is free soon, where that node is back already.
-const ASK_AGAIN_AFTER: Duration = Duration::from_millis(5);
-const MOST_KEPT_ROUNDS: usize = 8;
-const MOST_LEASE_ROUNDS: usize = 20;
-
 #[derive(Clone)]
 pub(crate) struct Settings {
     /// May hold a password.
@@ -78,6 +79,8 @@ pub(crate) enum Tidings {
     Healed {
         key: String,
     },
+    /// What this node let in by itself stood in a file that was lost, or is damaged.
+    Lost,
 }
 
 pub(crate) type Bell = Box<dyn Fn(Tidings) + Send + Sync>;
@@ -126,6 +129,30 @@ pub(super) struct Shared {
     time: Time,
     nodes: AtomicU64,
     names: Mutex<Vec<String>>,
+    /// Nodes whose share is kept though they are not here.
+    kept: Mutex<Vec<String>>,
+    /// How many there were when Redis was last there.
+    absent: AtomicU64,
+    /// Of what Redis remembers; another one where it has lost its memory.
+    era: Mutex<String>,
+    /// Redis was told what this node let in by itself.
+    is_settled: AtomicBool,
+    /// This node has just come: nothing is let in yet.
+    is_held: watch::Sender<bool>,
+    /// For whoever tells the other nodes.
+    stirred: Notify,
+    /// Of which more is known than Redis was told.
+    behind: Mutex<Vec<Arc<Mirror>>>,
+    lost: Lost,
+}
+
+/// What is missing of the file in which a former process noted what it let in by itself.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lost {
+    is_missing: bool,
+    is_damaged: bool,
+    /// When it began, if that can be read; 0: it cannot.
+    since_ms: i64,
 }
 
 /// Why there is no verdict yet.
@@ -173,12 +200,25 @@ impl Shared {
             news: Mutex::default(),
             leased: Mutex::default(),
             names: Mutex::default(),
+            kept: Mutex::default(),
+            absent: AtomicU64::new(0),
+            era: Mutex::default(),
+            is_settled: AtomicBool::new(false),
+            is_held: watch::Sender::new(false),
+            stirred: Notify::new(),
+            behind: Mutex::default(),
+            lost: Lost {
+                is_missing: found.began.is_none() && !found.is_ended,
+                is_damaged: found.is_damaged,
+                since_ms: found.began.map_or(0, |began| began.unix_ms),
+            },
         };
         // Later than this Redis may have been back meanwhile, and the others with it: then what
         // the database knows of them counts, and not what was known here.
         let now_ms = shared.time.clock.unix_ms();
         let is_fresh = (now_ms - found.last_ms).abs() <= RECALLED_WITHIN_MS;
-        shared.recalled_ms = found.began.filter(|_| is_fresh).map(|began| began.unix_ms);
+        let is_whole = is_fresh && found.is_noted && !found.is_damaged;
+        shared.recalled_ms = found.began.filter(|_| is_whole).map(|began| began.unix_ms);
         shared.recall(&found);
         Arc::new(shared)
     }
@@ -196,15 +236,18 @@ impl Shared {
         }
     }
 
-    /// Calls of before this node was started, as the database knows them. Whichever node asks first
-    /// tells them to a Redis that does not know the window.
-    pub(super) fn remember(&self, bucket: &Bucket, age_us: u64, calls: u64) {
-        let now_us = self.time.now_us();
-        let mirror = self.mirrors.of(bucket);
-        let part = bucket.span.part(now_us.saturating_sub(age_us));
-        let mut held = mirror.held();
-        held.known.add(part, calls);
-        held.version = held.version.max(1);
+    /// The part of a window in which calls of so long ago are counted.
+    pub(super) fn part_ago(&self, bucket: &Bucket, age_us: u64) -> u64 {
+        bucket.span.part(self.time.now_us().saturating_sub(age_us))
+    }
+
+    /// Calls of before this node was started. Whichever node asks first tells them to a Redis that
+    /// does not know the window.
+    #[cfg(test)]
+    fn remember(&self, bucket: &Bucket, age_us: u64, calls: u64) {
+        let mut tally = Tally::default();
+        tally.add(self.part_ago(bucket, age_us), calls);
+        self.learn_database(bucket, &tally);
     }
 
     /// What was used of a month, as the database knows it.
@@ -229,6 +272,22 @@ impl Shared {
         })
     }
 
+    /// The month of this client key that is known here.
+    pub(super) fn month_of(&self, client: uuid::Uuid) -> Option<Period> {
+        match self.mirrors.find(&Bucket::name_of_month(client))?.held().span {
+            Span::Month(period) => Some(period),
+            Span::Window { .. } => None,
+        }
+    }
+
+    /// None while Redis counts.
+    pub(super) fn fault(&self) -> Option<Why> {
+        match self.link.load().is_some() {
+            true => None,
+            false => Some(lock(&self.last_fault).unwrap_or(Why::Unreachable)),
+        }
+    }
+
     /// How many nodes there were, as far as anybody remembers.
     pub(super) fn suppose_nodes(&self, nodes: u64) {
         self.nodes.fetch_max(nodes, Ordering::AcqRel);
@@ -236,80 +295,6 @@ impl Shared {
 
     pub(super) fn sweep(&self) {
         self.mirrors.sweep(self.time.now_us());
-    }
-
-    async fn judge(self: &Arc<Self>, buckets: &[Bucket], mut how: How) -> Verdict {
-        if buckets.is_empty() {
-            return Verdict::Counted(Vec::new());
-        }
-        let (mut rounds, mut kept_rounds, mut lease_rounds) = (0, 0, 0);
-        loop {
-            let mirrors: Vec<_> = buckets.iter().map(|bucket| self.mirrors.of(bucket)).collect();
-            let Some(link) = self.link().await else {
-                match self.alone(buckets, &mirrors, how != How::Look) {
-                    Some(verdict) => return verdict,
-                    None => continue,
-                }
-            };
-            rounds += 1;
-            match self.ask(&link, buckets, &mirrors, how).await {
-                Ok(verdict) => return verdict,
-                Err(Snag::Again) if rounds < MOST_ROUNDS => {}
-                Err(Snag::Kept(verdict)) if kept_rounds == MOST_KEPT_ROUNDS => return verdict,
-                Err(Snag::Kept(_)) => {
-                    (rounds, kept_rounds) = (0, kept_rounds + 1);
-                    tokio::time::sleep(ASK_AGAIN_AFTER).await;
-                }
-                Err(Snag::Leased(mirror)) => {
-                    (rounds, lease_rounds) = (0, lease_rounds + 1);
-                    if lease_rounds == MOST_LEASE_ROUNDS {
-                        how = How::CountNow;
-                    }
-                    let answered = mirror.leased.notified();
-                    let _late = tokio::time::timeout(ASK_AGAIN_AFTER, answered).await;
-                }
-                Err(Snag::Again) => self.end(&link, Why::Odd),
-                Err(Snag::Broken(why)) => self.end(&link, why),
-            }
-        }
-    }
-
-    /// The link to Redis. Where it ended a moment ago, the next one is waited for.
-    async fn link(&self) -> Option<Arc<Link>> {
-        let link = self.link.load_full();
-        if link.is_some() || !*self.is_between.borrow() {
-            return link;
-        }
-        let mut between = self.is_between.subscribe();
-        let settled = between.wait_for(|is_between| !is_between);
-        let _late = tokio::time::timeout(self.between(), settled).await;
-        self.link.load_full()
-    }
-
-    /// How long a new link may take, where Redis ended the last one. One that is not there says so
-    /// at once.
-    fn between(&self) -> Duration {
-        self.settings.timeout * 4
-    }
-
-    /// Nobody asks through this link any more.
-    fn end(&self, link: &Link, why: Why) {
-        let held = self.link.load();
-        let is_it = held.as_ref().is_some_and(|held| held.id == link.id);
-        if !is_it {
-            return;
-        }
-        let former = self.link.compare_and_swap(&*held, None);
-        if former.as_ref().is_none_or(|former| former.id != link.id) {
-            return;
-        }
-        *lock(&self.last_fault) = Some(why);
-        // A connection that ended may be made anew at once; one that is slow may not.
-        if matches!(why, Why::Unreachable | Why::Forgot) {
-            self.is_between.send_replace(true);
-        }
-        self.metrics.limits().away(why.label());
-        self.ended.notify_one();
     }
 
     fn key(&self, name: &str) -> String {

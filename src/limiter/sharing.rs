@@ -2,10 +2,14 @@
 //! months are asked of the shared ones.
 //! Must never count a call there that this node refuses itself.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
+use uuid::Uuid;
+
 use super::asked::Asked;
-use super::shared::{Bucket, Seen, Shared, Verdict};
+use super::presence::Presence;
+use super::shared::{Bucket, Seen, Shared, Tally, Verdict};
 use super::{Admission, Figures, Left, Limiter, ROWS_AT_ONCE, SharedParts, Turn, figures};
 use crate::clock::Moment;
 use crate::policy::Permit;
@@ -24,21 +28,29 @@ impl Limiter {
     pub(crate) async fn begin(&self) {
         if let Some(shared) = &self.shared {
             shared.begin().await;
+            self.arrive(shared).await;
         }
     }
 
     /// Keeps what is shared; never ends where something is.
     pub(crate) async fn keep(self: Arc<Self>) {
         if let Some(shared) = self.shared.clone() {
-            shared.keep().await;
+            let attending = Arc::clone(&self).attend(Arc::clone(&shared));
+            tokio::join!(shared.keep(), attending);
         }
     }
 
     /// Nobody need wait for this node any more.
     pub(crate) async fn leave(&self) {
         if let Some(shared) = &self.shared {
-            shared.leave().await;
+            let has_told_all = shared.leave().await;
+            self.depart(has_told_all).await;
         }
+    }
+
+    /// Why the limits are not shared at this moment, though they should be.
+    pub(crate) fn degraded(&self) -> Option<&'static str> {
+        self.shared.as_ref()?.fault().map(super::shared::Why::sentence)
     }
 
     pub(super) async fn admit_shared(
@@ -50,16 +62,25 @@ impl Limiter {
         let stand = self.stand_in_turn(permit).await?;
         let now = self.clock.now();
         let (count, turn) = self.turn(asked, now)?;
+        // What is looked up before may be too little.
+        let _too_early = shared.may_spend().await;
         let buckets = self.buckets(shared, asked, now).await.map_err(|fault| {
             tracing::error!(%fault, "a monthly quota could not be looked up");
             Refusal::new(Reason::Overloaded, super::NO_MONTH)
         })?;
         match shared.admit(&buckets).await {
             Verdict::Counted(seen) => {
-                let figures = tightest(asked, &seen, &count, now);
+                let window = tightest(asked, &seen, &count, now);
+                let figures = match self.month_shared(shared, asked, &seen, now) {
+                    Some(month) => window.tighter(month),
+                    None => window,
+                };
                 Ok(Admission { figures: Some(figures), _turn: turn, _stand: stand })
             }
-            Verdict::Over(place, seen) => Err(self.over(asked, (place, seen), now)),
+            Verdict::Over(place, seen) => {
+                let until_ms = self.running_month(shared, asked, now).end_ms;
+                Err(self.over(asked, (place, seen), (now, until_ms)))
+            }
         }
     }
 
@@ -73,38 +94,67 @@ impl Limiter {
         let seen = shared.look(&buckets).await;
         let slot = self.slots.held_by(asked.client);
         let count = super::look(slot.as_deref(), &asked.limits, now);
-        let month = asked.limits.monthly.map(|quota| Figures {
-            quota,
-            used: seen.last().map_or(0, |seen| seen.used),
-            remaining: seen.last().map_or(quota, |seen| seen.left),
-            reset_unix_seconds: self.period(asked.client, now.unix_ms).end_ms.div_euclid(1000),
-        });
+        let month = self.month_shared(shared, asked, &seen, now);
         Ok(Left { window: tightest(asked, &seen, &count, now), month })
     }
 
     /// What all nodes admitted before this one was started, as far as the database knows it: for
     /// the case that Redis does not.
-    pub(super) async fn remember_shared(&self, shared: &Arc<Shared>) -> Result<(), store::Error> {
-        let quota = self.settings.window(0, false);
+    pub(super) async fn remember_shared(
+        &self,
+        shared: &Arc<Shared>,
+        node: &str,
+    ) -> Result<(), store::Error> {
+        let former = self.store.nodes().await?.into_iter().find(|row| row.node == node);
+        let alone_since = former.as_ref().map_or(0, |row| row.alone_since);
+        let lost_since_ms = shared.has_lost(alone_since);
+        if lost_since_ms.is_some() {
+            shared.tell_lost();
+        }
+        let nodes = self.remember_others(shared, (node, lost_since_ms)).await?;
+        if shared.alone_since_ms().is_none() {
+            shared.suppose_nodes(nodes);
+        }
+        let presence = Presence::new(node, former.as_ref(), shared.alone_since_ms().is_some());
+        self.presence.lock().await.replace(presence);
+        Ok(())
+    }
+
+    /// What the database knows of all nodes; how many there are. What this one let in by itself
+    /// since that time, and cannot read any more, is its own to tell.
+    pub(super) async fn remember_others(
+        &self,
+        shared: &Arc<Shared>,
+        (own, lost_since_ms): (&str, Option<i64>),
+    ) -> Result<u64, store::Error> {
         let nodes = self.store.counting_nodes().await?;
+        let rows = self.store.nodes().await?;
+        let alone_of = |node: &str| {
+            let row = rows.iter().find(|row| row.node == node);
+            row.map(|row| row.alone_since).filter(|since| *since > 0)
+        };
         // What the others admitted since Redis went away they admitted of their own shares.
         let alone_since_ms = shared.alone_since_ms().unwrap_or(i64::MAX);
-        let span_ms = self.settings.window_ms() / 60;
+        let trail_ms = self.store.newest_record().await?;
+        let (mut known, mut alone, mut heard) = (HashMap::new(), HashMap::new(), HashMap::new());
         for node in &nodes {
             let mut behind = None;
             loop {
                 let page = self.store.recent_calls(node, behind.as_ref(), ROWS_AT_ONCE).await?;
-                let now_ms = self.clock.unix_ms();
-                let counts = |row: &&store::RecentCalls| {
-                    !row.is_to_come(now_ms) && row.end_at.saturating_sub(span_ms) <= alone_since_ms
-                };
-                for row in page.rows.iter().filter(counts) {
-                    let age_ms = now_ms.saturating_sub(row.end_at.saturating_sub(1));
-                    let age_us = u64::try_from(age_ms).unwrap_or(0).saturating_mul(1000);
-                    let bucket = Bucket::window(row.client_id, None, quota);
-                    if !shared.is_recalled(&bucket) {
-                        shared.remember(&bucket, age_us, row.calls);
-                    }
+                let latest_ms = self.clock.unix_ms().max(trail_ms);
+                for row in page.rows.iter().filter(|row| !row.is_to_come(latest_ms)) {
+                    let is_own = node == own;
+                    let is_lost = is_own && lost_since_ms.is_some_and(|ms| row.end_at > ms);
+                    let began_ms = self.begins_at(row);
+                    let into = match alone_of(node).is_some_and(|since| began_ms > since) {
+                        _ if is_lost => &mut alone,
+                        _ if began_ms > alone_since_ms => continue,
+                        // It stands in this node's own folder.
+                        true if is_own => continue,
+                        true => &mut heard,
+                        false => &mut known,
+                    };
+                    self.sort_in(shared, into, row);
                 }
                 behind = page.last;
                 if behind.is_none() {
@@ -112,10 +162,35 @@ impl Limiter {
                 }
             }
         }
-        if shared.alone_since_ms().is_none() {
-            shared.suppose_nodes(u64::try_from(nodes.len()).unwrap_or(0));
+        for (bucket, tally) in known.values().filter(|(bucket, _)| !shared.is_recalled(bucket)) {
+            shared.learn_database(bucket, tally);
         }
-        Ok(())
+        alone.values().for_each(|(bucket, tally)| shared.count_up(bucket, tally));
+        let heard = heard.values().filter(|_| !shared.standing().is_up);
+        heard.for_each(|(bucket, tally)| shared.hear_of(bucket, tally));
+        Ok(u64::try_from(nodes.len()).unwrap_or(0))
+    }
+
+    fn begins_at(&self, row: &store::RecentCalls) -> i64 {
+        row.end_at.saturating_sub(self.settings.window_ms() / 60)
+    }
+
+    /// As if each had come at the end of its span, but not so near to it that two clocks disagree
+    /// about the part.
+    fn sort_in(
+        &self,
+        shared: &Shared,
+        into: &mut HashMap<Uuid, (Bucket, Tally)>,
+        row: &store::RecentCalls,
+    ) {
+        let guard_ms = (self.settings.window_ms() / 240).clamp(1, 50);
+        let age_ms = self.clock.unix_ms().saturating_sub(row.end_at.saturating_sub(guard_ms));
+        let age_us = u64::try_from(age_ms).unwrap_or(0).saturating_mul(1000);
+        let (bucket, tally) = into.entry(row.client_id).or_insert_with(|| {
+            let quota = self.settings.window(0, false);
+            (Bucket::window(row.client_id, None, quota), Tally::default())
+        });
+        tally.add(shared.part_ago(bucket, age_us), row.calls);
     }
 
     /// Calls at once; and what an unlimited key has used of this node.
@@ -142,19 +217,42 @@ impl Limiter {
         asked: &Asked<'_>,
         now: Moment,
     ) -> Result<Vec<Bucket>, store::Error> {
-        let monthly = asked.limits.monthly;
-        let period = monthly.map(|_| self.period(asked.client, now.unix_ms));
-        if let (Some(quota), Some(period)) = (monthly, period) {
-            let month = Bucket::month(asked.client.id, period, quota);
-            if !shared.knows(&month) {
-                let used = self.store.monthly_calls(asked.client.id, period.start_ms).await?;
-                shared.remember_month(&month, used);
-            }
+        let Some(quota) = asked.limits.monthly else { return Ok(Bucket::all(asked, None)) };
+        let mut period = self.running_month(shared, asked, now);
+        if !shared.knows(&Bucket::month(asked.client.id, period, quota)) {
+            let (stored, used) = self.month_used(asked.client, now.unix_ms).await?;
+            period = stored;
+            shared.remember_month(&Bucket::month(asked.client.id, period, quota), used);
         }
-        Ok(Bucket::all(asked, period))
+        Ok(Bucket::all(asked, Some(period)))
     }
 
-    fn over(&self, asked: &Asked<'_>, (place, seen): (usize, Seen), now: Moment) -> Refusal {
+    /// A later one that is known goes on where the clock was set back.
+    fn running_month(&self, shared: &Shared, asked: &Asked<'_>, now: Moment) -> Period {
+        let period = Period::of(asked.client.id, now.unix_ms, &self.settings.time_zone);
+        let known = shared.month_of(asked.client.id);
+        known.filter(|known| known.start_ms > period.start_ms).unwrap_or(period)
+    }
+
+    fn month_shared(
+        &self,
+        shared: &Shared,
+        asked: &Asked<'_>,
+        seen: &[Seen],
+        now: Moment,
+    ) -> Option<Figures> {
+        let (quota, seen) = (asked.limits.monthly?, seen.last()?);
+        let end_ms = self.running_month(shared, asked, now).end_ms;
+        let reset_unix_seconds = end_ms.div_euclid(1000);
+        Some(Figures { quota, used: seen.used, remaining: seen.left, reset_unix_seconds })
+    }
+
+    fn over(
+        &self,
+        asked: &Asked<'_>,
+        (place, seen): (usize, Seen),
+        (now, until_ms): (Moment, i64),
+    ) -> Refusal {
         let count = Count { admitted: false, used: seen.used, free_in_ns: seen.free_in_ns };
         let (inner, outer) = asked.kinds();
         let windows = [
@@ -164,7 +262,6 @@ impl Limiter {
         match windows.into_iter().flatten().nth(place) {
             Some(window) => self.refusal(window, Over::Window(count), now),
             None => {
-                let Period { end_ms: until_ms, .. } = self.period(asked.client, now.unix_ms);
                 let over = Over::Month { used: seen.used, until_ms };
                 self.refusal((LimitKind::Client, asked.limits), over, now)
             }

@@ -92,6 +92,7 @@ pub(super) const LEFT_OUT: &[&str] = &[
     "idempotency",
     "leases",
     "master_passphrases",
+    "nodes",
     "signing_keys",
 ];
 

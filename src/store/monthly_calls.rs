@@ -14,30 +14,49 @@ pub(crate) struct MonthlyCalls {
     pub(crate) client_id: Uuid,
     pub(crate) start: i64,
     pub(crate) calls: u64,
+    /// It is no older than the month of the moment at which this is added. Where a later one is
+    /// stored, a clock was set back: then these calls are of that one.
+    pub(crate) is_running: bool,
+}
+
+/// What is stored of a client key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct StoredMonth {
+    pub(crate) start: i64,
+    pub(crate) calls: u64,
 }
 
 const ADD: &str = "INSERT INTO monthly_calls (client_id, start, calls) VALUES ($1, $2, $3)
     ON CONFLICT (client_id) DO UPDATE SET
         calls = excluded.calls
-            + CASE WHEN monthly_calls.start = excluded.start
+            + CASE WHEN monthly_calls.start >= excluded.start
                 AND monthly_calls.calls BETWEEN 0 AND 1000000000000000
                 THEN monthly_calls.calls ELSE 0 END,
-        start = excluded.start
-    WHERE monthly_calls.start <= excluded.start";
-const CALLS: &str = "SELECT calls FROM monthly_calls WHERE client_id = $1 AND start = $2";
+        start = CASE WHEN monthly_calls.start > excluded.start
+            THEN monthly_calls.start ELSE excluded.start END
+    WHERE monthly_calls.start <= excluded.start
+        OR ($4 = 1 AND monthly_calls.start <= (SELECT MAX(last_time) FROM record_blocks))";
+const CALLS: &str = "SELECT start, calls FROM monthly_calls WHERE client_id = $1";
 const IMPOSSIBLE: &str = "SELECT client_id FROM monthly_calls
     WHERE calls NOT BETWEEN 0 AND 1000000000000000 ORDER BY client_id LIMIT 100";
 /// More than anybody makes in a month, and so few that no sum of them overflows.
 const MOST: u64 = 1_000_000_000_000_000;
 
 impl Store {
-    /// What a client key has used of the month that began then.
-    pub(crate) async fn monthly_calls(&self, client_id: Uuid, start: i64) -> Result<u64, Error> {
-        let calls: Option<i64> = reading!(self, db => {
-            sqlx::query_scalar(CALLS).bind(client_id.to_string()).bind(start).fetch_optional(db)
+    /// The last month in which a client key was used. What cannot be counts for nothing.
+    pub(crate) async fn monthly_calls(
+        &self,
+        client_id: Uuid,
+    ) -> Result<Option<StoredMonth>, Error> {
+        let row: Option<(i64, i64)> = reading!(self, db => {
+            sqlx::query_as(CALLS).bind(client_id.to_string()).fetch_optional(db)
         })?;
         let possible = |calls: &u64| *calls <= MOST;
-        Ok(calls.and_then(|calls| u64::try_from(calls).ok()).filter(possible).unwrap_or(0))
+        let read = |(start, calls)| StoredMonth {
+            start,
+            calls: u64::try_from(calls).ok().filter(possible).unwrap_or(0),
+        };
+        Ok(row.map(read))
     }
 
     /// A line for each row that says what cannot be.
@@ -65,6 +84,7 @@ pub(super) async fn add(tx: &mut Tx, calls: &[MonthlyCalls]) -> Result<(), Error
                 .bind(one.client_id.to_string())
                 .bind(one.start)
                 .bind(signed(one.calls.min(MOST)))
+                .bind(i64::from(one.is_running))
         )?;
     }
     Ok(())

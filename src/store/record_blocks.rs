@@ -186,6 +186,14 @@ impl Store {
         raw.into_iter().map(from_raw).collect()
     }
 
+    /// When the newest record was made, of whichever node; 0 where there is none. A clock may have
+    /// been set back since.
+    pub(crate) async fn newest_record(&self) -> Result<i64, Error> {
+        const NEWEST: &str = "SELECT MAX(last_time) FROM record_blocks";
+        let newest: Option<i64> = reading!(self, db => sqlx::query_scalar(NEWEST).fetch_one(db))?;
+        Ok(newest.unwrap_or(0))
+    }
+
     /// The nodes that have left records, by name.
     pub(crate) async fn record_nodes(&self) -> Result<Vec<String>, Error> {
         const NODES: &str = "SELECT DISTINCT node FROM record_blocks ORDER BY node";

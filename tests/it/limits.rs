@@ -390,3 +390,78 @@ async fn an_operator_sees_what_is_left_to_a_key_on_both_faces_and_uses_nothing_b
     assert_eq!((&one["admin"]["used"], &one["admin"]["remaining"]), (&json!(0), most));
     house.leave().await;
 }
+
+const INTEGRITY: &str = "/api/v1/admin/integrity";
+
+/// The clock of a machine that was wrong until somebody set it right, or the other way round.
+async fn a_clock_that_is_set_back_opens_nothing_anew(kind: Kind) {
+    let mut house = House::planned(Plan { database: kind, ..Plan::default() }).await;
+    let client = house.client_with(json!({"limit": 10, "monthly_quota": 8})).await;
+    for _ in 0..6 {
+        assert_eq!(client.get("/acme/x").send().await.status, 200);
+    }
+    let days = |days: i64| days * 86_400_000;
+    for back in [days(2), days(40)] {
+        house.clock.jump_wall(-back);
+        house.restart().await;
+        let client = house.holder(&client);
+        let told = client.get("/api/v1/me").send().await.json()["limits"].clone();
+        let used = told["used"].as_u64().unwrap();
+        assert!(used >= 6, "{back}: {told}");
+        assert_eq!(told["month"]["used"], used, "{back}: {told}");
+        assert_eq!(client.get("/acme/x").send().await.status, 200, "{back}");
+        let findings = house.admin.get(INTEGRITY).send().await.json()["findings"].clone();
+        assert_eq!(findings, json!([]), "{back}");
+    }
+    house.restart().await;
+    let client = house.holder(&client);
+    // Six and one after each jump: the eighth was the month's last.
+    month(&client.get("/acme/x").send().await);
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_opens_nothing_anew_on_sqlite() {
+    a_clock_that_is_set_back_opens_nothing_anew(Kind::Sqlite).await;
+}
+
+#[tokio::test]
+async fn a_clock_that_is_set_back_opens_nothing_anew_on_postgres() {
+    a_clock_that_is_set_back_opens_nothing_anew(Kind::Postgres).await;
+}
+
+#[tokio::test]
+async fn a_refusal_between_two_seconds_is_as_long_as_its_reset_says() {
+    let house = House::open().await;
+    let client = house.client_with(json!({"limit": 1})).await;
+    assert_eq!(client.get("/acme/x").send().await.status, 200);
+    for _ in 0..10 {
+        house.clock.advance(Duration::from_millis(700));
+        house.clock.jump_wall(-590);
+        let over = client.get("/acme/x").send().await;
+        let reset_ms = told(&over, "X-Sealgate-")[3].unwrap() * 1000;
+        let wait = (reset_ms - house.clock.unix_ms() + 999) / 1000;
+        assert_eq!(over.header("retry-after"), Some(wait.to_string().as_str()));
+        let body = over.is_refusal(429, "rate_limited");
+        assert_eq!(body["reset_at"], sealgate::clock::rfc3339(reset_ms));
+    }
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn what_is_nearer_of_window_and_month_stands_in_the_headers() {
+    let house = House::open().await;
+    let client = house.client_with(json!({"limit": 10, "monthly_quota": 3})).await;
+    for used in 1..=3 {
+        let answer = client.get("/acme/x").send().await;
+        let [limit, remaining, counted, reset] = told(&answer, "X-Sealgate-");
+        assert_eq!((limit, remaining, counted), (Some(3), Some(3 - used), Some(used)));
+        let end = sealgate::clock::parse_rfc3339("2026-02-15T00:00:00Z").unwrap() / 1000;
+        assert_eq!(reset, Some(end));
+    }
+    month(&client.get("/acme/x").send().await);
+    let wide = house.client_with(json!({"limit": 2, "monthly_quota": 30})).await;
+    let answer = wide.get("/acme/x").send().await;
+    assert_eq!(told(&answer, "X-Sealgate-")[..2], [Some(2), Some(1)]);
+    house.leave().await;
+}

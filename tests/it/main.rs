@@ -43,8 +43,9 @@ mod memory;
 #[cfg(test)]
 mod mended;
 #[cfg(test)]
-mod papers;
+mod nodes;
 #[cfg(test)]
+mod papers;
 mod pauses;
 #[cfg(test)]
 mod placements;

@@ -298,3 +298,32 @@ async fn mend_under_load(redis: &mut Redis, relay: &Relay, how: &str) {
         _ => redis.mend(how).await,
     }
 }
+
+/// Just in time, again and again: each call waits once at most, and soon none does.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_is_slow_but_in_time_holds_nobody_for_long() {
+    let redis = Redis::start().await;
+    let relay = Relay::to(([127, 0, 0, 1], redis.port).into()).await;
+    let settings =
+        format!("limits.backend = \"redis\"\nlimits.redis_url = \"redis://{}\"\n", relay.address);
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let clock = Clock::system();
+    for (slow_ms, limit) in [(450, 100), (450, 20_000), (250, 100)] {
+        let client = house.client_with(json!({"limit": limit, "monthly_quota": 30_000})).await;
+        until_figure(&house, "sealgate_limiter_redis_up 1").await;
+        assert_eq!(client.get("/acme/x").send().await.status, 200);
+        relay.slow_down(Duration::from_millis(slow_ms));
+        let mut waits = Vec::new();
+        for _ in 0..40 {
+            let began = clock.monotonic_ns();
+            assert_eq!(client.get("/acme/x").send().await.status, 200);
+            waits.push(Duration::from_nanos(clock.monotonic_ns() - began));
+        }
+        assert!(waits.iter().all(|wait| wait.as_millis() < 700), "{slow_ms} {limit}: {waits:?}");
+        let held = waits.iter().filter(|wait| wait.as_millis() >= 150).count();
+        assert!(held <= 4, "{slow_ms} {limit}: {waits:?}");
+        assert!(figure(&house, "sealgate_limiter_redis_up 0").await);
+        relay.slow_down(Duration::ZERO);
+    }
+    house.leave().await;
+}

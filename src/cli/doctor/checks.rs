@@ -227,6 +227,15 @@ async fn database(config: &Config, clock: &Clock) -> Check {
 
 async fn redis(shared: &limiter::SharedSettings, config: &Config, clock: &Clock) -> Check {
     const NAME: &str = "redis";
+    let lost = config.data_dir.join("limits.damaged");
+    if lost.exists() {
+        let lost = lost.display();
+        let detail = format!(
+            "what this node let in while Redis was away was noted in a file that was lost or \
+             damaged, and was counted up from the trail; see {lost}"
+        );
+        return Check::red(NAME, detail, format!("look at the disk, then remove {lost}"));
+    }
     let look = match limiter::look_at(shared, installation(config, clock).await).await {
         Ok(look) => look,
         Err(why) => {

@@ -1,6 +1,7 @@
 -- Counts one call in every window that it must pass, or in none. KEYS: the state, then the windows. ARGV: until when
--- anybody waits for the answer, then six values for each window: length of a part, month, time to live, quota, calls
--- wanted (0: only look), version that the caller has seen.
+-- anybody waits for the answer, then eight values for each window: length of a part, month, time to live, quota, calls
+-- wanted (0: only look), version that the caller has seen, the newest part in which it knows of a call, and which node
+-- owns the quota while nobody answers here, where it is too small to be shared.
 -- Answers {what, now, window, then used, oldest, at, running, version, granted of each}: what is 0 counted, 1 nobody
 -- keeps the state, 2 the time has jumped, 3 too late, 4 the caller knows more of a window, 5 a window is full.
 local state = agreed()
@@ -10,14 +11,21 @@ local gap = now - state.last
 if gap > 3000000 or gap < -3000000 then return { 2, 0, 0 } end
 if now > tonumber(ARGV[1]) then return { 3, now, 0 } end
 local all, here = state.all, state.here
+local function is_here(node, time)
+  local said = redis.pcall('HGET', string.sub(KEYS[1], 1, -6) .. 'nodes', node)
+  local seen, settled = string.match(type(said) == 'string' and said or '', '^(%d+):([01])$')
+  return settled == '1' and time - tonumber(seen) < 1500000
+end
 local found, wants = {}, false
 for i = 2, #KEYS do
-  local from = 2 + (i - 2) * 6
-  local b = look(KEYS[i], from, now)
+  local from = 2 + (i - 2) * 8
+  local b = look(KEYS[i], from, now, tonumber(ARGV[from + 5]), tonumber(ARGV[from + 6]))
   if tonumber(ARGV[from + 5]) > b.version then return { 4, now, i - 2 } end
   local quota, want = tonumber(ARGV[from + 3]), tonumber(ARGV[from + 4])
   -- What nodes that are away may be spending by themselves stays theirs.
-  local room = quota - b.past - b.running - (all - here) * math.floor(quota / all)
+  local kept = (all - here) * math.floor(quota / all)
+  if quota < all and here < all and not is_here(ARGV[from + 7], now) then kept = quota end
+  local room = quota - b.past - b.running - kept
   b.granted = math.min(want, room)
   if want > 0 and b.granted < 1 then
     return { 5, now, i - 2, b.past + b.running, b.oldest, b.at, b.running, b.version, 0 }

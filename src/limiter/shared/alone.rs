@@ -8,7 +8,7 @@ use std::sync::{Arc, MutexGuard};
 use super::bucket::Bucket;
 use super::diary::{Began, Found, What};
 use super::learning::span_of;
-use super::mirror::{Held, Mirror, Seen, Verdict};
+use super::mirror::{Held, Mirror, Part, Seen, Verdict};
 use super::{Shared, Span, lock};
 use crate::quota::Period;
 
@@ -22,7 +22,8 @@ impl Shared {
         mirrors: &[Arc<Mirror>],
         counts: bool,
     ) -> Option<Verdict> {
-        let (now_us, nodes) = (self.time.now_us(), self.nodes.load(Ordering::Acquire).max(1));
+        let now_us = self.time.now_us();
+        let parts: Vec<Part> = buckets.iter().map(|bucket| self.part_of(bucket)).collect();
         // Always in this order: no window stands both before and behind another.
         let mut all: Vec<MutexGuard<'_, Held>> = mirrors.iter().map(|one| one.held()).collect();
         // Under the locks: what is counted now is told by whoever takes them next.
@@ -30,11 +31,12 @@ impl Shared {
             return None;
         }
         let mut seen = Vec::with_capacity(buckets.len());
-        for (place, (bucket, held)) in buckets.iter().zip(&mut all).enumerate() {
-            let (has_room, one) = held.look_alone(bucket, nodes, now_us);
+        let each = buckets.iter().zip(&parts).zip(&mut all);
+        for (place, ((bucket, part), held)) in each.enumerate() {
+            let (has_room, one) = held.look_alone(bucket, *part, now_us);
             if !has_room && counts {
                 self.metrics.limits().alone();
-                let free_in_ns = held.free_alone_in_ns(bucket, nodes, now_us);
+                let free_in_ns = held.free_alone_in_ns(bucket, *part, now_us);
                 return Some(Verdict::Over(place, Seen { free_in_ns, ..one }));
             }
             seen.push(one);
@@ -45,13 +47,27 @@ impl Shared {
         if !self.list(mirrors, &mut all) {
             return None;
         }
-        let each = buckets.iter().zip(&mut all);
-        let seen = each.map(|(bucket, held)| held.count_alone(bucket, nodes, now_us)).collect();
+        let each = buckets.iter().zip(&parts).zip(&mut all);
+        let seen =
+            each.map(|((bucket, part), held)| held.count_alone(bucket, *part, now_us)).collect();
         // Before the call is answered, and under the locks: in the order in which it was counted.
         let each = mirrors.iter().zip(&mut all);
         self.diary.note(|| self.began(), each.map(|(mirror, held)| (&**mirror, &mut **held)));
         self.metrics.limits().alone();
         Some(Verdict::Counted(seen))
+    }
+
+    fn part_of(&self, bucket: &Bucket) -> Part {
+        let nodes = self.nodes.load(Ordering::Acquire).max(1);
+        if bucket.quota >= nodes {
+            // Those that were away before Redis was have spent their share, as far as is known.
+            let kept = self.absent.load(Ordering::Acquire).saturating_mul(bucket.quota / nodes);
+            return Part::Share { of: nodes, kept };
+        }
+        match self.owner_of(bucket).is_some_and(|owner| owner == self.node) {
+            true => Part::Share { of: 1, kept: 0 },
+            false => Part::Nothing,
+        }
     }
 
     /// What all nodes have counted when Redis went away, for windows in which nobody calls until
@@ -63,6 +79,7 @@ impl Shared {
             }
             tokio::task::yield_now().await;
         }
+        self.diary.noted();
     }
 
     /// False where Redis is back.
@@ -77,7 +94,7 @@ impl Shared {
         true
     }
 
-    fn began(&self) -> Began {
+    pub(super) fn began(&self) -> Began {
         let (unix_ms, now_us) = (self.time.clock.unix_ms(), self.time.now_us());
         Began { unix_ms, now_us, nodes: self.nodes.load(Ordering::Acquire).max(1) }
     }
@@ -149,7 +166,7 @@ impl Shared {
 }
 
 /// Of which only the beginning was written down; whoever asks next says its end.
-fn month(start: u64) -> Span {
+pub(super) fn month(start: u64) -> Span {
     const LONGEST_MS: i64 = 31 * 86_400_000;
     let start_ms = i64::try_from(start).unwrap_or(0);
     Span::Month(Period { start_ms, end_ms: start_ms.saturating_add(LONGEST_MS) })

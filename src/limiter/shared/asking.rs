@@ -4,13 +4,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use super::bucket::Bucket;
 use super::fault::Why;
 use super::link::{self, Answer, Link, NoAnswer, Reply};
 use super::mirror::{Mirror, Seen, Verdict};
+use super::pace::Trip;
 use super::tally::Cell;
-use super::{How, Shared, Snag, lock};
+use super::{How, Shared, Snag, lock, wait as hand};
 
 /// A call that is being asked for; what it took of leases goes back unless it was counted.
 struct Asking<'a> {
@@ -28,7 +30,7 @@ impl Shared {
         link: &Link,
         buckets: &[Bucket],
         mirrors: &[Arc<Mirror>],
-        how: How,
+        (how, wait): (How, Duration),
     ) -> Result<Verdict, Snag> {
         let counts = how != How::Look;
         let now_us = self.time.now_us();
@@ -53,7 +55,10 @@ impl Shared {
             asking.wanted.push((place, is_lease));
             let ttl_ms = bucket.span.ttl_ms(self.time.clock.unix_ms());
             let (part_us, part) = (bucket.span.part_us(), bucket.span.part(now_us));
-            arguments.push((bucket, [part_us, part, ttl_ms, bucket.quota, want, held.version]));
+            let (version, newest) = (held.version, held.newest());
+            drop(held);
+            let values = [part_us, part, ttl_ms, bucket.quota, want, version, newest];
+            arguments.push((bucket, values, self.owner_of(bucket)));
         }
         if arguments.is_empty() {
             asking.is_counted = true;
@@ -61,15 +66,15 @@ impl Shared {
         }
         let mut call = self.scripts.admit(arguments.len() + 1);
         call.arg(self.key("state"));
-        arguments.iter().for_each(|(bucket, _)| {
+        arguments.iter().for_each(|(bucket, _, _)| {
             call.arg(self.key(&bucket.name));
         });
-        call.arg(self.time.late_us(Link::longest(self.settings.timeout)));
-        arguments.iter().for_each(|(_, values)| {
-            call.arg(&values[..]);
+        call.arg(self.time.late_us(Link::longest(wait)));
+        arguments.iter().for_each(|(_, values, owner)| {
+            call.arg(&values[..]).arg(owner.as_deref().unwrap_or_default());
         });
-        let begun_ns = self.time.clock.monotonic_ns();
-        let reply = match link.count(call, self.settings.timeout).await {
+        let sent_ns = hand::now_ns();
+        let reply = match link.count(call, wait).await {
             Ok(reply) => reply,
             Err(NoAnswer::Fault(why)) => return Err(Snag::Broken(why)),
             Err(NoAnswer::Yet(answer)) => {
@@ -78,9 +83,13 @@ impl Shared {
                 return Err(Snag::Broken(Why::Slow));
             }
         };
-        let ended_ns = self.time.clock.monotonic_ns();
-        self.metrics.limits().answered(ended_ns.saturating_sub(begun_ns));
-        self.understood(link, (buckets, asking), &reply).await
+        let came_ns = hand::now_ns();
+        self.metrics.limits().answered(came_ns.saturating_sub(sent_ns));
+        let said = self.understood(link, (buckets, asking), (&reply, wait)).await;
+        if let Some(heard_us) = reply.now_us() {
+            self.took(link, Trip { sent_ns, came_ns, heard_us });
+        }
+        said
     }
 
     /// What Redis counted for a call that did not wait for it any more is used by nobody.
@@ -100,15 +109,11 @@ impl Shared {
         self: &Arc<Self>,
         link: &Link,
         (buckets, mut asking): (&[Bucket], Asking<'_>),
-        reply: &Reply,
+        (reply, wait): (&Reply, Duration),
     ) -> Result<Verdict, Snag> {
         let mirrors = asking.mirrors;
-        if let Reply::Counted { now_us, .. }
-        | Reply::Over { now_us, .. }
-        | Reply::Late { now_us }
-        | Reply::Behind { now_us, .. } = reply
-        {
-            self.time.synchronise(*now_us, matches!(reply, Reply::Late { .. }));
+        if let Some(now_us) = reply.now_us() {
+            self.time.synchronise(now_us, matches!(reply, Reply::Late { .. }));
         }
         match reply {
             Reply::Counted { now_us, windows } => {
@@ -130,8 +135,10 @@ impl Shared {
                 for ((place, _), window) in asking.wanted.iter().zip(windows) {
                     if let (Some(seen), Some(bucket)) = (seen.get_mut(*place), buckets.get(*place))
                     {
-                        // Of a lease this call alone.
-                        seen.used = window.used.saturating_sub(window.granted.saturating_sub(1));
+                        // Of a lease what was spent of it.
+                        let mirror = mirrors.get(*place);
+                        let spare = mirror.map_or(0, |mirror| mirror.held().spare());
+                        seen.used = window.used.saturating_sub(spare);
                         seen.left = bucket.quota.saturating_sub(seen.used);
                         seen.free_in_ns = free_in_ns(bucket, window.oldest, *now_us);
                     }
@@ -152,7 +159,7 @@ impl Shared {
             Reply::Behind { place, .. } => {
                 let (place, _) = *asking.wanted.get(*place).ok_or(Snag::Broken(Why::Odd))?;
                 let mirror = mirrors.get(place).ok_or(Snag::Broken(Why::Odd))?;
-                self.tell_all_of(link, mirror).await.map_err(Snag::Broken)?;
+                self.tell_all_of(link, mirror, wait).await.map_err(Snag::Broken)?;
                 Err(Snag::Again)
             }
             Reply::Forgotten => Err(Snag::Broken(Why::Forgot)),

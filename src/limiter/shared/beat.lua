@@ -1,7 +1,8 @@
 -- A node says that it is there, and learns who else is. KEYS: the state, the nodes, the index of windows. ARGV: the
 -- node, whether it has told all that it let in by itself (1 or 0), the time as it knows it ('' where it does not), the
--- number of nodes in the settings, after how long a silent node is not here and is forgotten, and the nodes that it
--- remembers. Answers {now, all, here, whether the state was lost, names}.
+-- number of nodes in the settings, after how long a silent node is not here and is forgotten, a name for what is
+-- remembered from here on where nothing is, how many nodes that are away keep their share, these, and the nodes that it
+-- remembers. Answers {now, all, here, whether the state was lost, names, the name of what is remembered}.
 local SKEW = 3000000
 local function of_type(key, type)
   local found = redis.call('TYPE', key).ok
@@ -20,8 +21,16 @@ end
 local now = real + shift
 of_type(KEYS[2], 'hash')
 of_type(KEYS[3], 'zset')
+local kept = tonumber(ARGV[8])
+for i = 9, 8 + kept do
+  local said = redis.call('HGET', KEYS[2], ARGV[i])
+  local seen = whole(said and string.match(said, '^(%d+):[01]$'))
+  if not seen or now - seen > tonumber(ARGV[5]) or now - seen < -SKEW then
+    redis.call('HSET', KEYS[2], ARGV[i], text(now) .. ':0')
+  end
+end
 if is_new then
-  for i = 7, #ARGV do redis.call('HSETNX', KEYS[2], ARGV[i], text(now) .. ':0') end
+  for i = 9 + kept, #ARGV do redis.call('HSETNX', KEYS[2], ARGV[i], text(now) .. ':0') end
 end
 redis.call('HSET', KEYS[2], ARGV[1], text(now) .. ':' .. ARGV[2])
 local all, here, names = 0, 0, {}
@@ -43,8 +52,13 @@ for i = 1, #nodes, 2 do
 end
 all = math.max(all, tonumber(ARGV[4]))
 redis.call('HSET', KEYS[1], 'shift', text(shift), 'last', text(now), 'all', all, 'here', here)
+local era = redis.call('HGET', KEYS[1], 'era')
+if is_new or not era or #era > 200 then
+  era = ARGV[7]
+  redis.call('HSET', KEYS[1], 'era', era)
+end
 redis.call('ZREMRANGEBYSCORE', KEYS[3], '-inf', text(now / 1000000))
 for _, key in ipairs(KEYS) do redis.call('PEXPIRE', key, 86400000) end
 -- The others have something to say as well.
 if is_new then redis.call('PUBLISH', string.sub(KEYS[1], 1, -6) .. 'feed', '!') end
-return { now, all, here, is_new and 1 or 0, table.concat(names, ' ') }
+return { now, all, here, is_new and 1 or 0, table.concat(names, ' '), era }

@@ -42,7 +42,11 @@ impl Bucket {
     }
 
     pub(in super::super) fn month(client: Uuid, period: Period, quota: u64) -> Self {
-        Self { name: format!("m:{}", client.simple()).into(), span: Span::Month(period), quota }
+        Self { name: Self::name_of_month(client), span: Span::Month(period), quota }
+    }
+
+    pub(super) fn name_of_month(client: Uuid) -> Box<str> {
+        format!("m:{}", client.simple()).into()
     }
 
     /// The inner window first, then that of the key or page, then its month. What is unlimited is

@@ -76,6 +76,7 @@ end
 
 -- The running part becomes past, and what has left the window is taken off.
 local function go_on_to(b, number)
+  local left = b.at
   if b.sub == 0 then
     redis.call('DEL', b.key)
     b.at, b.past, b.running, b.oldest = number, 0, 0, number
@@ -89,7 +90,8 @@ local function go_on_to(b, number)
       redis.call('HDEL', b.key, all[i])
     elseif part then
       local calls = whole(all[i + 1])
-      if not calls then
+      -- No past part is newer than the one that ran.
+      if not calls or part > left then
         heal(b.key)
         return fresh(b, number)
       end
@@ -102,8 +104,9 @@ local function go_on_to(b, number)
   expire(b)
 end
 
--- `from`: where in ARGV the length of a part (0: a month), the number of the month and the time to live stand.
-local function look(key, from, now)
+-- `from`: where in ARGV the length of a part (0: a month), the number of the month and the time to live stand. The
+-- caller has seen this `version`, and then or before a call in part `newest`: the running part is no older.
+local function look(key, from, now, version, newest)
   local sub, number = tonumber(ARGV[from]), tonumber(ARGV[from + 1])
   -- Beyond this no part can be: nodes' clocks differ by less, and so does a time that was put right.
   local latest = math.max(number, math.floor(now / 1000) + DAY)
@@ -118,6 +121,12 @@ local function look(key, from, now)
     oldest = whole(read[4]), version = whole(read[5]) }
   if not (b.at and b.past and b.running and b.oldest and b.version and b.at <= latest) then
     if read[1] or read[2] or read[3] or read[4] or read[5] then heal(key) end
+    fresh(b, number)
+  end
+  local is_behind = b.version >= version and b.at < newest and newest <= number
+  -- It would have expired before it is so old.
+  if is_behind or (sub > 0 and b.at < number - 70) then
+    heal(key)
     fresh(b, number)
   end
   if sub > 0 then b.oldest = math.max(math.min(b.oldest, b.at), b.at - 60) end

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::mirror::{Held, Mirror};
@@ -16,6 +16,12 @@ use super::tally::Cell;
 
 /// Beyond this the file is written anew, with the last word on each part alone.
 const REWRITE_ABOVE: u64 = 8 << 20;
+/// All before it was told.
+const ENDED: &str = "E";
+/// All that was known is written.
+const NOTED: &str = "n";
+/// Ending of the name under which a damaged one is set aside.
+pub(super) const DAMAGED: &str = "damaged";
 
 /// When Redis went away, as far as this node knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +46,12 @@ pub(super) struct Found {
     pub(super) began: Option<Began>,
     /// When the former process was last there.
     pub(super) last_ms: i64,
+    /// What was known of all windows stands there, and not of some alone.
+    pub(super) is_noted: bool,
+    /// All was told when it ended.
+    pub(super) is_ended: bool,
+    /// A line of it is not as it was written.
+    pub(super) is_damaged: bool,
     /// The last word on each part of each window.
     pub(super) cells: BTreeMap<(Box<str>, What, u64), u64>,
 }
@@ -59,15 +71,18 @@ struct Book {
 impl Diary {
     /// What cannot be read is a fault that is told, and no reason to stay closed.
     pub(super) fn open(path: PathBuf) -> (Self, Found) {
-        let found = match std::fs::read_to_string(&path) {
-            Ok(text) => Found::read(&text),
+        let found = match std::fs::read(&path) {
+            Ok(bytes) => Found::read(&String::from_utf8_lossy(&bytes)),
             Err(fault) if fault.kind() == std::io::ErrorKind::NotFound => Found::default(),
             Err(fault) => {
                 tracing::error!(%fault, path = %path.display(), "{}", UNREADABLE);
                 Found::default()
             }
         };
-        let book = Book {
+        if found.is_damaged {
+            set_aside(&path);
+        }
+        let mut book = Book {
             path,
             file: None,
             bytes: 0,
@@ -75,6 +90,11 @@ impl Diary {
             volume: 1,
             is_begun: found.began.is_some(),
         };
+        if found.is_damaged
+            && let Err(fault) = book.replace(&found.write())
+        {
+            tracing::error!(%fault, path = %book.path.display(), "{}", UNREADABLE);
+        }
         (Self(Mutex::new(book)), found)
     }
 
@@ -89,7 +109,7 @@ impl Diary {
         if !book.is_begun {
             book.is_begun = true;
             let Began { unix_ms, now_us, nodes } = began();
-            text.push_str(&format!("T {unix_ms} {now_us} {nodes}\n"));
+            line(&mut text, format!("T {unix_ms} {now_us} {nodes}"));
         }
         for (mirror, held) in windows {
             if held.noted_in != book.volume {
@@ -103,11 +123,38 @@ impl Diary {
         book.write(&text);
     }
 
+    /// One part of a window that is not its newest.
+    pub(super) fn note_part(
+        &self,
+        began: impl FnOnce() -> Began,
+        (mirror, held): (&Mirror, &mut Held),
+        part: u64,
+    ) {
+        self.note(began, std::iter::once((mirror, &mut *held)));
+        let mut text = String::new();
+        let cells: Vec<Cell> =
+            held.alone.cells().iter().filter(|cell| cell.part == part).copied().collect();
+        lines(&mut text, 'a', &mirror.name, &cells);
+        self.book().write(&text);
+    }
+
     /// This process is there still, and so is the time without Redis.
     pub(super) fn tick(&self, unix_ms: i64) {
         let mut book = self.book();
         if book.is_begun {
-            book.write(&format!("t {unix_ms}\n"));
+            let mut text = String::new();
+            line(&mut text, format!("t {unix_ms}"));
+            book.write(&text);
+        }
+    }
+
+    /// What was known of every window has been noted.
+    pub(super) fn noted(&self) {
+        let mut book = self.book();
+        if book.is_begun {
+            let mut text = String::new();
+            line(&mut text, String::from(NOTED));
+            book.write(&text);
         }
     }
 
@@ -115,7 +162,8 @@ impl Diary {
     pub(super) fn renew(&self, began: Began, found: &Found) {
         let alone = found.cells.iter().filter(|((_, what, _), _)| *what == What::Alone);
         let cells = alone.map(|(key, calls)| (key.clone(), *calls)).collect();
-        let text = Found { began: Some(began), last_ms: began.unix_ms, cells }.write();
+        let last_ms = began.unix_ms;
+        let text = Found { began: Some(began), last_ms, cells, ..Found::default() }.write();
         let mut book = self.book();
         if let Err(fault) = book.replace(&text) {
             tracing::error!(%fault, path = %book.path.display(), "{}", UNREADABLE);
@@ -135,6 +183,14 @@ impl Diary {
         book.write(&text);
     }
 
+    /// It should be there, and is not: for `doctor`.
+    pub(super) fn is_missed(&self) {
+        let place = self.book().path.with_extension(DAMAGED);
+        if let Err(fault) = private().append(true).open(&place) {
+            tracing::error!(%fault, path = %place.display(), "a lost file cannot be noted");
+        }
+    }
+
     /// Windows of which this volume says something.
     pub(super) fn has_noted(&self, held: &Held) -> bool {
         held.noted_in == self.book().volume
@@ -146,14 +202,12 @@ impl Diary {
         if !book.is_begun || !is_still() {
             return;
         }
-        let removed = std::fs::remove_file(&book.path);
-        if let Err(fault) = removed
-            && fault.kind() != std::io::ErrorKind::NotFound
-        {
+        let mut text = String::new();
+        line(&mut text, String::from(ENDED));
+        if let Err(fault) = book.replace(&text) {
             tracing::error!(%fault, path = %book.path.display(), "{}", UNREADABLE);
             return;
         }
-        (book.file, book.bytes, book.rewrite_above) = (None, 0, REWRITE_ABOVE);
         book.volume += 1;
         book.is_begun = false;
     }
@@ -227,22 +281,59 @@ fn private() -> OpenOptions {
 
 fn lines(text: &mut String, what: char, name: &str, cells: &[Cell]) {
     for Cell { part, calls } in cells {
-        text.push_str(&format!("{what} {name} {part} {calls}\n"));
+        line(text, format!("{what} {name} {part} {calls}"));
+    }
+}
+
+/// With its sum, by which a line that was damaged is known.
+fn line(text: &mut String, line: String) {
+    text.push_str(&line);
+    text.push_str(&format!(" #{:08x}\n", sum(&line)));
+}
+
+/// FNV-1a: against accidents, not against whoever may write here.
+fn sum(line: &str) -> u32 {
+    line.bytes().fold(0x811c_9dc5, |sum, byte| (sum ^ u32::from(byte)).wrapping_mul(0x0100_0193))
+}
+
+/// As it was written. None where it is not.
+fn unsummed(line: &str) -> Option<&str> {
+    let (line, told) = line.rsplit_once(" #")?;
+    (u32::from_str_radix(told, 16) == Ok(sum(line))).then_some(line)
+}
+
+/// Kept as evidence, and for `doctor`.
+fn set_aside(path: &Path) {
+    if let Err(fault) = std::fs::copy(path, path.with_extension(DAMAGED)) {
+        tracing::error!(%fault, path = %path.display(), "a damaged file cannot be set aside");
     }
 }
 
 impl Found {
     /// A line that was cut off by a kill, or that makes no sense, is none.
-    fn read(text: &str) -> Self {
+    pub(super) fn read(text: &str) -> Self {
         let mut found = Self::default();
         let whole = text.rfind('\n').map_or("", |end| text.get(..end).unwrap_or(""));
         for line in whole.lines() {
+            let Some(line) = unsummed(line) else {
+                found.is_damaged = true;
+                continue;
+            };
             let mut words = line.split(' ');
             let what = match words.next() {
+                Some(ENDED) => {
+                    found = Self { is_ended: true, ..Self::default() };
+                    continue;
+                }
                 Some("T") => {
                     // The first one: what was let in since has not been told.
                     found.began = found.began.or_else(|| began(&mut words));
+                    found.is_ended = false;
                     found.last_ms = found.last_ms.max(found.began.map_or(0, |it| it.unix_ms));
+                    continue;
+                }
+                Some(NOTED) => {
+                    found.is_noted = true;
                     continue;
                 }
                 Some("t") => {
@@ -263,10 +354,14 @@ impl Found {
         found
     }
 
-    fn write(&self) -> String {
+    pub(super) fn write(&self) -> String {
         let mut text = String::new();
         if let Some(Began { unix_ms, now_us, nodes }) = self.began {
-            text.push_str(&format!("T {unix_ms} {now_us} {nodes}\nt {}\n", self.last_ms));
+            line(&mut text, format!("T {unix_ms} {now_us} {nodes}"));
+            line(&mut text, format!("t {}", self.last_ms));
+        }
+        if self.is_noted {
+            line(&mut text, String::from(NOTED));
         }
         for ((name, what, part), calls) in &self.cells {
             let what = match what {
@@ -289,15 +384,27 @@ fn began<'a>(words: &mut impl Iterator<Item = &'a str>) -> Option<Began> {
 mod tests {
     use super::*;
 
+    fn summed(said: &str) -> String {
+        let mut text = String::new();
+        said.lines().for_each(|one| line(&mut text, one.to_owned()));
+        text
+    }
+
     #[test]
     fn the_last_word_on_a_part_counts_and_a_line_that_was_cut_off_does_not() {
-        let text = "T 1000 2000000 3\nk w60:ab 7 40\na w60:ab 8 1\na w60:ab 8 2\nT 9 9 9\nodd\nt 1500\n\
-                    a w60:ab 9 1\na w60:ab 9";
-        let found = Found::read(text);
+        let said = "T 1000 2000000 3\nk w60:ab 7 40\na w60:ab 8 1\na w60:ab 8 2\nT 9 9 9\nodd\nt 1500\n\
+                    a w60:ab 9 1";
+        let text = summed(said) + "a w60:ab 9";
+        let found = Found::read(&text);
         assert_eq!(found.began, Some(Began { unix_ms: 1000, now_us: 2_000_000, nodes: 3 }));
-        let written = "T 1000 2000000 3\nt 1500\nk w60:ab 7 40\na w60:ab 8 2\na w60:ab 9 1\n";
+        let written = summed("T 1000 2000000 3\nt 1500\nk w60:ab 7 40\na w60:ab 8 2\na w60:ab 9 1");
         assert_eq!(found.write(), written);
-        assert_eq!(Found::read(written), found);
+        assert_eq!(Found::read(&written), found);
+        let told = Found::read(&(written.clone() + &summed("E")));
+        assert!(told.is_ended && told.cells.is_empty() && told.began.is_none());
+        for damaged in [written.replace("8 2", "8 1"), written.replace(" #", " ")] {
+            assert!(Found::read(&damaged).is_damaged, "{damaged}");
+        }
         assert_eq!(Found::read("a w60:ab 9 1").cells.len(), 0);
     }
 }

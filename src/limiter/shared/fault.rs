@@ -69,8 +69,9 @@ impl Why {
                  limits.redis_ca_file, and the scheme and host of limits.redis_url"
             }
             Self::Slow => {
-                "it does not answer within limits.redis_timeout_ms; see its load, this machine's, \
-                 and with rediss:// that its port speaks TLS"
+                "it does not answer within limits.redis_timeout_ms, or again and again not within \
+                 a quarter of it; see its load, this machine's, the network, and with rediss:// \
+                 that its port speaks TLS"
             }
             Self::Full => "it has no memory left; raise its maxmemory",
             Self::ReadOnly => {

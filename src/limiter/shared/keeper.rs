@@ -9,7 +9,8 @@ use std::time::Duration;
 use super::fault::Why;
 use super::link::{Link, Reply};
 use super::mirror::Mirror;
-use super::{Shared, Tidings, lock};
+use super::pace::{self, Trip};
+use super::{Shared, Tidings, lock, wait as hand};
 
 const BEAT_EVERY: Duration = Duration::from_millis(250);
 /// A node that is silent for so long may be cut off, and spending its share by itself.
@@ -28,8 +29,9 @@ const IDLE_AFTER_US: u64 = 1_000_000;
 /// Answers in a row, each in time, before a Redis that was slow is trusted again.
 const PROBES: usize = 3;
 
-/// Of a beat: when, how many nodes, how many of them have told all, whether the state was lost.
-type Beat = (u64, u64, u64, u8, String);
+/// Of a beat: when, how many nodes, how many of them have told all, whether the state was lost, who
+/// they are, and which memory this is.
+type Beat = (u64, u64, u64, u8, String, String);
 
 impl Shared {
     /// The first attempt, before the doors open.
@@ -48,15 +50,15 @@ impl Shared {
                 let pause = FIRST_PAUSE.saturating_mul(1 << row.min(2)).min(LONGEST_PAUSE);
                 tokio::time::sleep(pause).await;
                 self.diary.tick(self.time.clock.unix_ms());
-                row = match self.connect(PATIENCE).await {
-                    Err(Why::Slow) => row + 1,
-                    Ok(()) | Err(_) => row,
-                };
+                if let Err(why) = self.connect(PATIENCE).await {
+                    *lock(&self.last_fault) = Some(why);
+                    row += u32::from(why == Why::Slow);
+                }
                 continue;
             };
-            let begun_ns = self.time.clock.monotonic_ns();
+            let begun_ns = hand::now_ns();
             let why = self.stay(&link).await;
-            if self.time.clock.monotonic_ns().saturating_sub(begun_ns) > GOOD_AFTER_NS {
+            if hand::now_ns().saturating_sub(begun_ns) > GOOD_AFTER_NS {
                 row = 0;
             }
             if !*self.is_between.borrow() {
@@ -71,16 +73,19 @@ impl Shared {
         }
     }
 
-    /// Says good-bye: nobody waits for this node's share.
-    pub(in super::super) async fn leave(&self) {
-        let Some(link) = self.link.load_full() else { return };
+    /// Says good-bye: nobody waits for this node's share. False where it had something to tell and
+    /// could not.
+    pub(in super::super) async fn leave(&self) -> bool {
+        let Some(link) = self.link.load_full() else { return false };
         self.end_leases(|_| true);
-        if self.tell_news(&link, self.take_news()).await.is_ok() {
+        let has_told_all = self.tell_news(&link, self.take_news()).await.is_ok();
+        if has_told_all {
             let mut gone = redis::cmd("HDEL");
             gone.arg(self.key("nodes")).arg(&self.node);
             let _said: Result<u64, Why> = link.ask(&gone, PATIENCE).await;
         }
         self.link.store(None);
+        has_told_all
     }
 
     /// As long as the link holds; why it ended.
@@ -120,7 +125,8 @@ impl Shared {
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let link = Link::open(self, id, wait).await?;
         for _ in 0..PROBES {
-            let _pong: String = link.ask(&redis::cmd("PING"), self.settings.timeout).await?;
+            let wait = pace::slow(self.settings.timeout);
+            let _pong: String = link.ask(&redis::cmd("PING"), wait).await?;
         }
         self.scripts.load(&link, PATIENCE).await?;
         self.beat(&link, false, PATIENCE).await?;
@@ -142,6 +148,9 @@ impl Shared {
             return Err(why);
         }
         self.diary.end(|| self.is_whole(&link));
+        self.forget_heard();
+        self.is_settled.store(true, Ordering::Release);
+        self.stirred.notify_one();
         self.metrics.limits().back();
         self.is_between.send_replace(false);
         if self.is_said_away.swap(false, Ordering::AcqRel) {
@@ -157,6 +166,7 @@ impl Shared {
     }
 
     fn is_away(&self, why: Why) {
+        *lock(&self.last_fault) = Some(why);
         self.is_between.send_replace(false);
         if !self.is_said_away.swap(true, Ordering::AcqRel) {
             (self.bell)(Tidings::Away(why));
@@ -169,10 +179,20 @@ impl Shared {
         call.key(self.key("state")).key(self.key("nodes")).key(self.key("active"));
         call.arg(&self.node).arg(u8::from(has_told_all)).arg(time).arg(self.settings.nodes);
         call.arg(SILENT_AFTER_US).arg(FORGOTTEN_AFTER_US);
+        // No two beats of all nodes say the same.
+        call.arg(format!("{}.{}", self.node, hand::now_ns() ^ self.time.now_us()));
+        let kept = lock(&self.kept).clone();
+        call.arg(kept.len());
+        for name in &kept {
+            call.arg(name);
+        }
         for name in lock(&self.names).iter() {
             call.arg(name);
         }
-        let (now_us, all, _here, _is_new, names): Beat = link.run(&call, wait).await?;
+        let sent_ns = hand::now_ns();
+        let (now_us, all, _here, _is_new, names, era): Beat = link.run(&call, wait).await?;
+        self.took(link, Trip { sent_ns, came_ns: hand::now_ns(), heard_us: now_us });
+        *lock(&self.era) = era;
         self.time.synchronise(now_us, true);
         self.nodes.store(all.max(1), Ordering::Release);
         *lock(&self.names) = names.split(' ').map(str::to_owned).collect();
@@ -233,10 +253,11 @@ impl Shared {
         let more = alone.cells().iter().map(|cell| (cell.part, signed(cell.calls)));
         let less = unused.cells().iter().map(|cell| (cell.part, -signed(cell.calls)));
         let pairs: Vec<(u64, i64)> = more.chain(less).collect();
-        let is_behind = !pairs.is_empty() && !self.tell(link, mirror, "add", &pairs).await?;
+        let is_behind =
+            !pairs.is_empty() && !self.tell(link, mirror, ("add", PATIENCE), &pairs).await?;
         if is_behind {
-            self.tell_all_of(link, mirror).await?;
-            if !self.tell(link, mirror, "add", &pairs).await? {
+            self.tell_all_of(link, mirror, PATIENCE).await?;
+            if !self.tell(link, mirror, ("add", PATIENCE), &pairs).await? {
                 return Err(Why::Odd);
             }
         }
@@ -253,12 +274,17 @@ impl Shared {
     }
 
     /// Everything that this node knows of a window that Redis has lost, or a part of it.
-    pub(super) async fn tell_all_of(&self, link: &Link, mirror: &Mirror) -> Result<(), Why> {
+    pub(super) async fn tell_all_of(
+        &self,
+        link: &Link,
+        mirror: &Mirror,
+        wait: Duration,
+    ) -> Result<(), Why> {
         let pairs: Vec<(u64, i64)> = {
             let held = mirror.held();
             held.known.cells().iter().map(|cell| (cell.part, signed(cell.calls))).collect()
         };
-        self.tell(link, mirror, "most", &pairs).await.map(|_| ())
+        self.tell(link, mirror, ("most", wait), &pairs).await.map(|_| ())
     }
 
     /// False where Redis has lost a part of this window, which must be told first.
@@ -266,7 +292,7 @@ impl Shared {
         &self,
         link: &Link,
         mirror: &Mirror,
-        how: &str,
+        (how, wait): (&str, Duration),
         pairs: &[(u64, i64)],
     ) -> Result<bool, Why> {
         let now_us = self.time.now_us();
@@ -276,12 +302,12 @@ impl Shared {
         };
         let mut call = self.scripts.tell.prepare_invoke();
         call.key(self.key("state")).key(self.key(&mirror.name));
-        call.arg(self.time.late_us(PATIENCE)).arg(span.part_us()).arg(span.part(now_us));
+        call.arg(self.time.late_us(wait)).arg(span.part_us()).arg(span.part(now_us));
         call.arg(span.ttl_ms(self.time.clock.unix_ms())).arg(version).arg(how);
         for (part, calls) in pairs {
             call.arg(*part).arg(*calls);
         }
-        match link.invoke(&call, PATIENCE).await? {
+        match link.invoke(&call, wait).await? {
             Reply::Counted { .. } => Ok(true),
             Reply::Behind { .. } => Ok(false),
             Reply::Late { now_us } => {

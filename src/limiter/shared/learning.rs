@@ -121,6 +121,12 @@ impl Shared {
         told.part <= latest && told.calls <= MOST && told.version <= MOST
     }
 
+    pub(in super::super) fn tell_lost(&self) {
+        self.diary.is_missed();
+        self.metrics.limits().lost();
+        (self.bell)(Tidings::Lost);
+    }
+
     /// A script found what it did not write. Said now and then: whoever writes there may do it
     /// often.
     fn was_healed(&self, name: &str) {

@@ -4,7 +4,6 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
@@ -15,6 +14,7 @@ use redis::{
 };
 
 use super::fault::Why;
+use super::pace::Pace;
 use super::{Settings, Shared};
 
 pub(super) struct Scripts {
@@ -27,8 +27,7 @@ pub(super) struct Link {
     /// No two links of a process have the same.
     pub(super) id: u64,
     pub(super) connection: MultiplexedConnection,
-    /// Answers so far.
-    answers: AtomicU64,
+    pub(super) pace: Pace,
 }
 
 /// An answer is waited for in so many steps, and for so many of them at most. A step is half of the
@@ -148,33 +147,37 @@ impl Link {
         let mut connection = connect(&shared.settings, settings, wait).await?;
         let subscribed = connection.subscribe(shared.key("feed"));
         in_time(wait, subscribed).await?;
-        Ok(Self { id, connection, answers: AtomicU64::new(0) })
+        Ok(Self { id, connection, pace: Pace::default() })
     }
 
-    /// As long as answers come in, those behind them are waited for: many callers at once are no
-    /// sign that Redis is away.
+    /// As long as answers to calls that were heard in time come in, those behind them are waited
+    /// for: many callers at once, or a busy machine, are no sign that Redis is away.
     pub(super) async fn count(&self, command: Cmd, wait: Duration) -> Result<Reply, NoAnswer> {
         let mut connection = self.connection.clone();
         let mut answer: Answer =
             Box::pin(async move { command.query_async::<Vec<i64>>(&mut connection).await });
-        let (mut stalled, mut before) = (0, self.answers.load(Ordering::Relaxed));
+        let (mut stalled, mut before) = (0, self.pace.answers());
         for _ in 0..MOST_STEPS {
             match tokio::time::timeout(wait / STALLED_STEPS, &mut answer).await {
                 Ok(Ok(numbers)) => {
-                    self.answers.fetch_add(1, Ordering::Relaxed);
                     return Reply::read(&numbers).ok_or(NoAnswer::Fault(Why::Odd));
                 }
                 Ok(Err(error)) => return Err(NoAnswer::Fault(Why::of(&error))),
                 Err(_) => {}
             }
-            let now = self.answers.load(Ordering::Relaxed);
-            stalled = if now == before { stalled + 1 } else { 0 };
-            before = now;
+            stalled = if self.is_brisk(&mut before) { 0 } else { stalled + 1 };
             if stalled >= STALLED_STEPS {
                 break;
             }
         }
         Err(NoAnswer::Yet(answer))
+    }
+
+    /// Answers have come in since, and to calls that it heard in time.
+    pub(super) fn is_brisk(&self, before: &mut u64) -> bool {
+        let answers = self.pace.answers();
+        let is_moving = std::mem::replace(before, answers) != answers;
+        is_moving && !self.pace.is_slow()
     }
 
     /// Until when an answer of `count` may be of use.
@@ -266,6 +269,19 @@ impl Reply {
             4 => Some(Self::Behind { now_us, place }),
             5 => Some(Self::Over { now_us, place, window: Window::read(&mut numbers)? }),
             _ => None,
+        }
+    }
+}
+
+impl Reply {
+    /// The time as Redis has it.
+    pub(super) fn now_us(&self) -> Option<u64> {
+        match self {
+            Self::Counted { now_us, .. }
+            | Self::Over { now_us, .. }
+            | Self::Late { now_us }
+            | Self::Behind { now_us, .. } => Some(*now_us),
+            Self::Forgotten => None,
         }
     }
 }

@@ -1,20 +1,22 @@
-//! What `doctor` sees of Redis: whether it answers, what it does when its memory is full, which
-//! nodes count there, and which keys somebody else had written.
-//! Must never change anything there.
+//! What `doctor` sees of Redis: whether it takes what is written, and soon enough; what it does
+//! when its memory is full; which nodes count there, and which keys somebody else had written.
+//! Must never change anything there but a key of its own, which expires at once.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use redis::AsyncConnectionConfig;
+use redis::aio::MultiplexedConnection;
 use uuid::Uuid;
 
 use super::fault::Why;
 use super::learning::printable;
 use super::link::{connect, in_time};
-use super::{Settings, prefix};
+use super::{Settings, pace, prefix};
 
 const WAIT: Duration = Duration::from_secs(3);
 const MOST_NAMES: usize = 10;
+const TRIES: usize = 3;
 
 /// What was seen.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,11 +29,31 @@ pub(crate) struct Look {
     pub(crate) healed: Vec<String>,
 }
 
+/// As slow as it would be given up for, again and again, or refused: as the nodes find it.
+async fn write(
+    connection: &mut MultiplexedConnection,
+    settings: &Settings,
+    of: Option<Uuid>,
+) -> Result<(), Why> {
+    let key = format!("{}probe", prefix(of.unwrap_or_default()));
+    let mut set = redis::cmd("SET");
+    set.arg(key).arg(1).arg("PX").arg(1000);
+    let bar = pace::slow(settings.timeout);
+    for _ in 0..TRIES {
+        let tried = tokio::time::timeout(bar, set.query_async::<String>(connection)).await;
+        match tried {
+            Ok(Ok(_)) => return Ok(()),
+            Ok(Err(error)) => return Err(Why::of(&error)),
+            Err(_late) => {}
+        }
+    }
+    Err(Why::Slow)
+}
+
 /// None: an installation that nobody knows, of which nothing is looked for.
 pub(crate) async fn look_at(settings: &Settings, of: Option<Uuid>) -> Result<Look, Why> {
     let mut connection = connect(settings, AsyncConnectionConfig::new(), WAIT).await?;
-    let pong = redis::cmd("PING");
-    let _pong: String = in_time(WAIT, pong.query_async(&mut connection)).await?;
+    write(&mut connection, settings, of).await?;
     let mut info = redis::cmd("INFO");
     info.arg("memory");
     let memory: String = in_time(WAIT, info.query_async(&mut connection)).await.unwrap_or_default();

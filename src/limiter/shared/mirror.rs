@@ -24,6 +24,8 @@ pub(super) struct Held {
     pub(super) version: u64,
     /// Let in by this node alone, and not told yet.
     pub(super) alone: Tally,
+    /// Let in by others alone, as they said when this node came; they tell it themselves.
+    pub(super) heard: Tally,
     /// Of former leases, not told yet: counted in Redis and used by nobody.
     pub(super) unused: Tally,
     pub(super) lease: Lease,
@@ -45,6 +47,15 @@ pub(super) struct Lease {
     /// Somebody asks for more at this moment.
     pub(super) is_asked_for: bool,
     pub(super) used_at_us: u64,
+}
+
+/// What of a window is this node's while Redis is away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// As much as each of so many nodes has, after what is kept for those that were away before.
+    Share { of: u64, kept: u64 },
+    /// The quota is too small for shares, and another node serves it.
+    Nothing,
 }
 
 /// What a window says, either way.
@@ -118,6 +129,7 @@ impl Mirror {
             known: Tally::default(),
             version: 0,
             alone: Tally::default(),
+            heard: Tally::default(),
             unused: Tally::default(),
             lease: Lease::default(),
             noted_in: 0,
@@ -153,38 +165,49 @@ impl Held {
         let oldest = self.span.oldest(now_us);
         self.known.forget_before(oldest);
         self.alone.forget_before(oldest);
+        self.heard.forget_before(oldest);
         self.unused.forget_before(oldest);
     }
 
     /// A time that is a moment behind what is known already is that one.
     fn moment(&self, now_us: u64) -> u64 {
-        let newest = self.known.cells().last().map_or(0, |cell| cell.part);
-        now_us.max(newest.saturating_mul(self.span.part_us()))
+        now_us.max(self.newest().saturating_mul(self.span.part_us()))
     }
 
     /// What a call would find that this node judges alone: each of so many nodes may let in an
     /// equal share of what was left when Redis went away. So each call weighs as much as there are
     /// nodes.
-    pub(super) fn look_alone(&mut self, bucket: &Bucket, nodes: u64, now_us: u64) -> (bool, Seen) {
+    pub(super) fn look_alone(&mut self, bucket: &Bucket, part: Part, now_us: u64) -> (bool, Seen) {
         self.span = bucket.span;
         self.forget(now_us);
-        let left = bucket.quota.saturating_sub(self.weight(nodes)) / nodes.max(1);
-        let used = self.known.used().saturating_add(self.alone.used());
-        let oldest = [self.known.oldest(), self.alone.oldest()].into_iter().flatten().min();
+        let left = match part {
+            Part::Share { of, kept } => {
+                bucket.quota.saturating_sub(self.weight(of)).saturating_sub(kept) / of.max(1)
+            }
+            Part::Nothing => 0,
+        };
+        let all = [&self.known, &self.alone, &self.heard];
+        let used = all.iter().fold(0_u64, |sum, tally| sum.saturating_add(tally.used()));
+        let oldest = all.iter().filter_map(|tally| tally.oldest()).min();
         let free_in_ns = oldest.map_or(0, |oldest| bucket.span.free_in_ns(oldest, now_us));
         (left > 0, Seen { used, left, free_in_ns })
     }
 
-    pub(super) fn count_alone(&mut self, bucket: &Bucket, nodes: u64, now_us: u64) -> Seen {
+    pub(super) fn count_alone(&mut self, bucket: &Bucket, part: Part, now_us: u64) -> Seen {
         self.alone.add(bucket.span.part(now_us), 1);
-        self.look_alone(bucket, nodes, now_us).1
+        self.look_alone(bucket, part, now_us).1
     }
 
-    /// Until enough has left the window for this node's next call. A quota that is smaller than
-    /// the number of nodes has room when Redis is back, which nobody can foretell.
-    pub(super) fn free_alone_in_ns(&self, bucket: &Bucket, nodes: u64, now_us: u64) -> u64 {
-        const NOBODY_KNOWS_NS: u64 = 1_000_000_000;
-        let known = self.known.cells().iter().map(|cell| (cell.part, cell.calls));
+    /// Until enough has left the window for this node's next call. Where another node serves it,
+    /// until all that it may have let in has left: then it surely has room.
+    pub(super) fn free_alone_in_ns(&self, bucket: &Bucket, part: Part, now_us: u64) -> u64 {
+        let whole_ns = bucket.span.free_in_ns(bucket.span.part(now_us), now_us);
+        let (nodes, kept) = match part {
+            Part::Share { of, kept } => (of, kept),
+            Part::Nothing => return whole_ns,
+        };
+        let known = self.known.cells().iter().chain(self.heard.cells());
+        let known = known.map(|cell| (cell.part, cell.calls));
         let alone = self.alone.cells().iter();
         let alone = alone.map(|cell| (cell.part, cell.calls.saturating_mul(nodes)));
         let mut parts: Vec<(u64, u64)> = known.chain(alone).collect();
@@ -192,15 +215,16 @@ impl Held {
         let mut weight = self.weight(nodes);
         for (part, calls) in parts {
             weight = weight.saturating_sub(calls);
-            if weight.saturating_add(nodes) <= bucket.quota {
+            if weight.saturating_add(nodes).saturating_add(kept) <= bucket.quota {
                 return bucket.span.free_in_ns(part, now_us);
             }
         }
-        NOBODY_KNOWS_NS
+        whole_ns
     }
 
     fn weight(&self, nodes: u64) -> u64 {
-        self.known.used().saturating_add(self.alone.used().saturating_mul(nodes))
+        let of_others = self.known.used().saturating_add(self.heard.used());
+        of_others.saturating_add(self.alone.used().saturating_mul(nodes))
     }
 
     /// A call out of the lease, if there is one of the running part.
@@ -248,10 +272,20 @@ impl Held {
     /// What is in the window of calls, for what is told without asking.
     pub(super) fn seen(&mut self, bucket: &Bucket, now_us: u64) -> Seen {
         self.forget(now_us);
-        let used = self.known.used().saturating_sub(self.lease.left);
+        let used = self.known.used().saturating_sub(self.spare());
         let oldest = self.known.oldest();
         let free_in_ns = oldest.map_or(0, |oldest| bucket.span.free_in_ns(oldest, now_us));
         Seen { used, left: bucket.quota.saturating_sub(used), free_in_ns }
+    }
+
+    /// Counted in Redis for this node, and used by nobody so far.
+    pub(super) fn spare(&self) -> u64 {
+        self.lease.left.saturating_add(self.unused.used())
+    }
+
+    /// The newest part with a call in it that Redis has told of; 0 where there is none.
+    pub(super) fn newest(&self) -> u64 {
+        self.known.cells().last().map_or(0, |cell| cell.part)
     }
 
     pub(super) fn has_news(&self) -> bool {

@@ -4,14 +4,14 @@
 
 /// A part and the calls that were counted in it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Cell {
+pub(in super::super) struct Cell {
     pub(super) part: u64,
     pub(super) calls: u64,
 }
 
 /// Oldest first, none without calls.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally(Vec<Cell>);
+pub(in super::super) struct Tally(Vec<Cell>);
 
 impl Tally {
     /// Parts before this one have left the window.
@@ -35,7 +35,7 @@ impl Tally {
         &self.0
     }
 
-    pub(super) fn add(&mut self, part: u64, calls: u64) {
+    pub(in super::super) fn add(&mut self, part: u64, calls: u64) {
         self.put(part, |held| held.saturating_add(calls));
     }
 

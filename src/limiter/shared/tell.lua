@@ -5,7 +5,7 @@ local state = agreed()
 if not state then return { 1, 0, 0 } end
 local now = clock(state)
 if now > tonumber(ARGV[1]) then return { 3, now, 0 } end
-local b = look(KEYS[2], 2, now)
+local b = look(KEYS[2], 2, now, 0, 0)
 local adds = ARGV[6] == 'add'
 -- What was lost comes first.
 if adds and tonumber(ARGV[5]) > b.version then return { 4, now, 0 } end

@@ -214,7 +214,8 @@ async fn a_call_is_counted_in_all_its_windows_or_in_none() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_window_slides_and_takes_constant_room_and_its_key_expires() {
     let server = Server::start();
-    let nodes = [Node::start(&server, "north").await, Node::start(&server, "south").await];
+    let [north, south] = ["north", "south"].map(|name| Node::planned(server.url(), name, (500, 0)));
+    let nodes = [north.await, south.await];
     let bucket = window(Uuid::now_v7(), 20, 2);
     let clock = Clock::system();
     let mut admitted: Vec<u64> = Vec::new();
@@ -297,4 +298,15 @@ async fn a_node_that_leaves_is_waited_for_by_nobody() {
     nodes[0].until_all_are_here(2).await;
     let bucket = hourly(10);
     assert_eq!(burst(&nodes[..2], &bucket, 40).await.iter().sum::<usize>(), 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_leased_and_not_spent_is_not_told_as_used() {
+    let server = Server::start();
+    let node = Node::planned(server.url(), "north", (500, 0)).await;
+    let bucket = hourly(20_000);
+    for used in 1..=5 {
+        assert!(node.admits(&bucket).await);
+        assert_eq!(node.used(&bucket).await, used);
+    }
 }

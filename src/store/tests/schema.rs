@@ -44,6 +44,7 @@ async fn both_dialects_give_the_same_schema() {
         "leases",
         "master_passphrases",
         "monthly_calls",
+        "nodes",
         "provider_list",
         "providers",
         "recent_calls",

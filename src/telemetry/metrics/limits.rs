@@ -22,6 +22,7 @@ pub(crate) struct Limits {
     faults: Mutex<Vec<(&'static str, u64)>>,
     alone: AtomicU64,
     healed: AtomicU64,
+    lost: AtomicU64,
     answers: Histogram,
 }
 
@@ -33,6 +34,7 @@ impl Default for Limits {
             faults: Mutex::default(),
             alone: AtomicU64::new(0),
             healed: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
             answers: Histogram::new(BOUNDS),
         }
     }
@@ -69,6 +71,11 @@ impl Limits {
         self.healed.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// What was noted of calls without Redis was lost, or damaged.
+    pub(crate) fn lost(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+
     pub(crate) fn answered(&self, duration_ns: u64) {
         self.answers.observe(super::seconds(duration_ns));
     }
@@ -87,6 +94,8 @@ impl Limits {
         counter(encoder, "limiter_local_calls", help, self.alone.load(Ordering::Relaxed))?;
         let help = "Keys in Redis that somebody else had written, and that were thrown away.";
         counter(encoder, "limiter_healed_keys", help, self.healed.load(Ordering::Relaxed))?;
+        let help = "Times that this node's note of its calls without Redis was lost or damaged.";
+        counter(encoder, "limiter_lost_notes", help, self.lost.load(Ordering::Relaxed))?;
         let help = "How long Redis took to count a call.";
         let unit = Some(&Unit::Seconds);
         let name = "limiter_redis_duration";

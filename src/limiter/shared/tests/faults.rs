@@ -48,7 +48,7 @@ async fn uses(node: &Node, bucket: &Bucket, calls: u64) {
 async fn while_redis_is_away_each_node_lets_in_its_share_of_what_was_left_and_tells_it_later() {
     for (how, why) in LABELS {
         let mut server = Server::start();
-        let nodes = Node::three(&server).await;
+        let nodes = Node::three_that_wait(&server, 250).await;
         let (fresh, used, full) = (hourly(100), hourly(100), hourly(100));
         assert_eq!(burst(&nodes[..1], &used, 70).await, [70]);
         assert_eq!(burst(&nodes[1..2], &full, 100).await, [100]);
@@ -58,6 +58,7 @@ async fn while_redis_is_away_each_node_lets_in_its_share_of_what_was_left_and_te
         assert_eq!(burst(&nodes, &used, 300).await, [10, 10, 10], "{how}");
         assert_eq!(burst(&nodes, &full, 300).await, [0, 0, 0], "{how}");
         for node in &nodes {
+            until(|| !lock(&node.tidings).is_empty()).await;
             let heard = lock(&node.tidings).clone();
             assert_eq!(heard, [Tidings::Away(why)], "{how}");
         }
@@ -98,10 +99,38 @@ async fn alone_a_node_says_what_it_would_let_in_still_and_when() {
     // When the seventy leave, not the ten.
     let free_in = Duration::from_nanos(seen.free_in_ns);
     assert!((50..=59).contains(&free_in.as_secs()), "{free_in:?}");
-    let tiny = hourly(2);
-    let Verdict::Over(0, seen) = nodes[0].shared.admit(&[tiny]).await else { panic!("no share") };
-    assert_eq!((seen.used, seen.left, seen.free_in_ns), (0, 0, 1_000_000_000));
     server.resume();
+}
+
+/// Whoever asks one of the others is told of a time at which it is surely right to come back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_quota_smaller_than_the_number_of_nodes_is_served_by_one_of_them() {
+    let mut server = Server::start();
+    let nodes = Node::three_that_wait(&server, 500).await;
+    let part = hourly(2);
+    assert_eq!(burst(&nodes, &part, 1).await.iter().sum::<usize>(), 1);
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    server.kill();
+    let mut owners = [0; 3];
+    for _ in 0..20 {
+        let tiny = window(Uuid::now_v7(), 2, 60);
+        let admitted = burst(&nodes, &tiny, 30).await;
+        assert_eq!(admitted.iter().sum::<usize>(), 2, "{admitted:?}");
+        let owner = admitted.iter().position(|calls| *calls > 0).unwrap();
+        assert_eq!(admitted[owner], 2, "{admitted:?}");
+        owners[owner] += 1;
+        for node in &nodes {
+            let said = node.shared.admit(std::slice::from_ref(&tiny)).await;
+            let Verdict::Over(0, seen) = said else { panic!("it is used up") };
+            let free_in = Duration::from_nanos(seen.free_in_ns);
+            assert!((59..=62).contains(&free_in.as_secs()), "{free_in:?}");
+        }
+    }
+    assert!(owners.iter().all(|windows| *windows > 0), "each has some: {owners:?}");
+    assert_eq!(burst(&nodes, &part, 30).await.iter().sum::<usize>(), 1);
+    server.boot(&[]);
+    all_are_up(&nodes).await;
+    assert_eq!(burst(&nodes, &part, 30).await.iter().sum::<usize>(), 0);
 }
 
 /// Whatever ends it: what it let in by itself is in its folder.
@@ -137,7 +166,7 @@ async fn a_node_that_is_killed_while_redis_is_away_spends_its_share_once_and_tel
         uses(&nodes[0], &fresh, 90).await;
         uses(&nodes[0], &used, 50).await;
         uses(&nodes[0], &idle, 70).await;
-        until(|| !diary.exists()).await;
+        until(|| std::fs::read_to_string(&diary).unwrap().starts_with("E ")).await;
         assert_eq!(burst(&nodes, &used, 90).await.iter().sum::<usize>(), 40, "{how}");
         assert_eq!(burst(&nodes, &fresh, 30).await.iter().sum::<usize>(), 0, "{how}");
         // What was told once is not told again.
@@ -163,14 +192,10 @@ async fn a_node_that_was_down_for_long_counts_what_the_database_says_of_the_othe
     let diary = third.folder.path().join("limits.alone");
     let text = std::fs::read_to_string(&diary).unwrap();
     let former = Clock::system().unix_ms() - 60_000;
-    let aged = text.lines().filter(|line| !line.starts_with("t ")).map(|line| {
-        let mut words: Vec<String> = line.split(' ').map(str::to_owned).collect();
-        if words[0] == "T" {
-            words[1] = former.to_string();
-        }
-        words.join(" ") + "\n"
-    });
-    std::fs::write(&diary, aged.collect::<String>()).unwrap();
+    let mut found = diary::Found::read(&text);
+    found.began.as_mut().unwrap().unix_ms = former;
+    found.last_ms = former;
+    std::fs::write(&diary, found.write()).unwrap();
     let third = third.kill_and_start(&server).await;
     assert!(!third.shared.is_recalled(&bucket) && third.shared.alone_since_ms().is_none());
     // All that the database knows; fifteen is what its own five weigh.
@@ -344,7 +369,8 @@ async fn no_order_of_calls_and_faults_passes_the_quota() {
 /// What was known of it when Redis went away is in the folder of this node.
 async fn is_noted(node: &Node, bucket: &Bucket) {
     let (diary, line) = (node.folder.path().join("limits.alone"), format!("k {} ", bucket.name));
-    until(|| std::fs::read_to_string(&diary).is_ok_and(|text| text.contains(&line))).await;
+    let is_there = |text: String| text.contains(&line) && text.contains("\nn #");
+    until(|| std::fs::read_to_string(&diary).is_ok_and(is_there)).await;
 }
 
 async fn kill_one(

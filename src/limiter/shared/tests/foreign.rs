@@ -5,7 +5,7 @@ use super::faults::all_are_up;
 use super::*;
 
 /// What somebody may do to a key: the command, with `KEY` where the key stands.
-const WINDOWS: [&[&str]; 12] = [
+const WINDOWS: [&[&str]; 15] = [
     &["SET", "KEY", "hello"],
     &["DEL", "KEY", ";", "LPUSH", "KEY", "x"],
     &["HSET", "KEY", "running", "-50"],
@@ -15,6 +15,9 @@ const WINDOWS: [&[&str]; 12] = [
     &["HSET", "KEY", "running", "nan", "past", "inf"],
     &["HSET", "KEY", "running", "0.5"],
     &["HSET", "KEY", "at", "99999999999"],
+    &["HSET", "KEY", "at", "1"],
+    &["HINCRBY", "KEY", "at", "-61"],
+    &["HINCRBY", "KEY", "at", "500"],
     &["HSET", "KEY", "version", "-1", "running", "0"],
     &["HDEL", "KEY", "running"],
     &["HSET", "KEY", "oldest", "99999999999"],
@@ -49,7 +52,7 @@ fn healed(node: &Node) -> Vec<String> {
         .into_iter()
         .filter_map(|tidings| match tidings {
             Tidings::Healed { key } => Some(key),
-            Tidings::Away(_) | Tidings::Back => None,
+            Tidings::Away(_) | Tidings::Back | Tidings::Lost => None,
         })
         .collect()
 }
@@ -86,7 +89,7 @@ async fn a_month_of_a_time_to_come_locks_nobody_out() {
     assert!(node.admits(&month).await);
     let key = format!("{}{}", node.shared.prefix, month.name);
     for command in
-        [&["HSET", "KEY", "at", "4102444800000", "running", "3"][..], &["SET", "KEY", "x"]]
+        [&["HSET", "KEY", "at", "4102444800000", "running", "3"][..], &["HSET", "KEY", "at", "1"]]
     {
         meddle(&server, &node.shared.prefix, &key, command);
         assert!(node.admits(&month).await, "{command:?}");
