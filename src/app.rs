@@ -15,6 +15,7 @@ mod proof;
 mod rescue;
 mod sandbox;
 mod setup;
+mod space;
 mod told;
 mod watch;
 mod ways;
@@ -33,6 +34,7 @@ pub(crate) use self::proof::{
 };
 pub use self::rescue::{Opener, Rescue, Restored, prove, restore};
 pub use self::setup::{AskPassphrase, Setup, Step};
+pub(crate) use self::space::{Room, Space, folders, look as look_at_room};
 use self::ways::Ways;
 pub(crate) use self::ways::reach;
 use crate::admin::{Admin, Doors, LocalSocket};
@@ -41,6 +43,7 @@ use crate::catalogue::InForce;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::emulator::Emulator;
+use crate::kms;
 use crate::ledger::{self, Counting, Lane, Ledger, Opening};
 use crate::limiter::Limiter;
 use crate::net::{self, Accepted, Binding, Crowd, Drain};
@@ -50,7 +53,7 @@ use crate::roster::Roster;
 use crate::secret::SecretBytes;
 use crate::store::Store;
 use crate::telemetry::{self, Metrics};
-use crate::vault::{Vault, Warden};
+use crate::vault::{self, Vault, Warden};
 
 /// Which doors to open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +130,7 @@ async fn ground(
     let roster = Arc::new(roster.with_tokens_of(config.most_token_seconds));
     let base = (&store, &clock, &*roster);
     let (installation, setup) = setup::run(config, base, ask).await?;
+    sweep_keys(config, &store).await;
     let ground = Ground { clock, store, metrics, roster, installation, setup };
     Ok((ground, lock))
 }
@@ -191,6 +195,16 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     let tending = keys::tend(&rooms.vault, asked, lock.node(), config.vault.clone());
     let emulator = sandbox::open(sandbox, &rooms).await?;
     rooms.open_doors(config, mode, (lanes, emulator, lock, [writer, tending], setup)).await
+}
+
+/// What interrupted writes have left beside the master key; nothing while a row that may name it
+/// cannot be read.
+async fn sweep_keys(config: &Config, store: &Store) {
+    let all_legible = store.keks().await.is_ok_and(|keks| keks.contradictions.is_empty());
+    match vault::named_masters(store).await {
+        Ok(named) if all_legible => kms::sweep(&config.kms, &named),
+        Ok(_) | Err(_) => tracing::warn!("what rotations have left was not looked at"),
+    }
 }
 
 /// Every keeper of the house.

@@ -66,6 +66,8 @@ pub(crate) mod label {
     pub(crate) const CLIENT_KEY_ROW: &[u8] = b"sealgate/v1/client-key-row";
     pub(crate) const CLIENT_TOKEN_ROW: &[u8] = b"sealgate/v1/client-token-row";
     pub(crate) const PROVIDER_LIST: &[u8] = b"sealgate/v1/provider-list";
+    /// Of a job on the key hierarchy.
+    pub(crate) const KEY_JOB_ROW: &[u8] = b"sealgate/v1/key-job-row";
     pub(crate) const KEPT_ANSWER: &[u8] = b"sealgate/v1/kept-answer";
     pub(crate) const CLIENT_KEY_SEALS: &[u8] = b"sealgate/v1/client-key-seals";
     pub(crate) const PASSPHRASE_ID: &[u8] = b"sealgate/v1/passphrase-id";

@@ -19,7 +19,9 @@ pub(crate) use self::fault::KmsError;
 use self::local::LocalKey;
 pub(crate) use self::masters::Masters;
 pub(crate) use self::passphrase::demand_strength;
-pub(crate) use self::rotation::{Place, Staging, Target, gather, settle, stage, stray, unstage};
+pub(crate) use self::rotation::{
+    Place, Staging, Target, gather, settle, stage, stray, sweep, unstage,
+};
 pub(crate) use self::settings::{AwsSettings, Settings, Source, TransitSettings};
 use self::transit::Transit;
 use crate::clock::Clock;

@@ -193,7 +193,7 @@ impl Roster {
         self.ends.note(&row, row.updated_at);
         let changed = self.store.update_client_key_guarding_last_admin(&row).await;
         let has_changed = matches!(changed, Ok(true));
-        self.forget(row.id, &if has_changed { Now::Changed(&new) } else { Now::Same });
+        self.forget(row.id, &if has_changed { Now::Changed(&new) } else { unchanged(&changed) });
         if changed? { Ok(row) } else { Err(RosterError::NotFound) }
     }
 
@@ -217,7 +217,7 @@ impl Roster {
         let rotated = self.store.rotate_client_key(id, next).await;
         // Without an overlap, whoever came in with the old key is out.
         let at_once = overlap_seconds == 0 && matches!(rotated, Ok(true));
-        self.forget(id, &if at_once { Now::Gone } else { Now::Same });
+        self.forget(id, &if at_once { Now::Gone } else { unchanged(&rotated) });
         self.table.forget_digests([&minted.digest]);
         if !rotated? {
             return Ok(None);
@@ -230,7 +230,8 @@ impl Roster {
     /// there is none.
     pub(crate) async fn stop(&self, id: Uuid) -> Result<bool, RosterError> {
         let stopped = self.store.stop_client_key(id).await;
-        self.forget(id, &if matches!(stopped, Ok(true)) { Now::Gone } else { Now::Same });
+        let is_stopped = matches!(stopped, Ok(true));
+        self.forget(id, &if is_stopped { Now::Gone } else { unchanged(&stopped) });
         Ok(stopped?)
     }
 
@@ -246,7 +247,7 @@ impl Roster {
     pub(crate) async fn delete(&self, id: Uuid) -> Result<bool, RosterError> {
         let deleted = self.store.delete_client_key_guarding_last_admin(id).await;
         let is_gone = matches!(deleted, Ok(true));
-        self.forget(id, &if is_gone { Now::Gone } else { Now::Same });
+        self.forget(id, &if is_gone { Now::Gone } else { unchanged(&deleted) });
         Ok(deleted?)
     }
 
@@ -373,6 +374,15 @@ impl Roster {
     /// A request came without any credential: counted like the other failures.
     pub(crate) fn missing(&self) {
         self.metrics.authentication_failed(AuthFailure::Missing);
+    }
+}
+
+/// What becomes of a client key whose change was not made: where the database said that it was, and
+/// something else stands, nobody is served by it any more.
+fn unchanged(outcome: &Result<bool, store::Error>) -> Now<'static> {
+    match outcome {
+        Err(store::Error::Contradiction { table: "client_keys", .. }) => Now::Gone,
+        Ok(_) | Err(_) => Now::Same,
     }
 }
 

@@ -4,6 +4,7 @@
 //! Must never show a password, and must never put a value into the text of a statement.
 
 mod archive;
+mod cells;
 mod changes;
 mod checkpoints;
 mod client_key_ends;
@@ -26,6 +27,7 @@ mod keks;
 mod key_jobs;
 mod key_moves;
 mod leases;
+mod lenient;
 mod master_passphrases;
 mod migrate;
 mod monthly_calls;

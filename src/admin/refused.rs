@@ -38,8 +38,12 @@ impl Refused {
         if let Some(named) = of_store {
             return named;
         }
-        let cause = Some(cause.to_string());
-        Self(Arc::new(Inner { refusal: Refusal::internal(), cause }))
+        let cause = cause.to_string();
+        if is_full(&cause) {
+            let detail = format!("{cause}: the disk is full; free space there, then try again.");
+            return Self::because(Refusal::new(Reason::AuditUnavailable, detail), cause);
+        }
+        Self(Arc::new(Inner { refusal: Refusal::internal(), cause: Some(cause) }))
     }
 
     /// The database's answer where it is no answer. A row that contradicts the model is named, with
@@ -54,13 +58,21 @@ impl Refused {
     fn named(fault: &store::Error) -> Option<Self> {
         match fault {
             // Somebody has edited a client key; the sentence names the remedy.
-            store::Error::Contradiction { table: "client_keys", column: "seal", .. }
+            store::Error::Contradiction {
+                table: "client_keys" | "key_jobs",
+                column: "seal",
+                ..
+            }
             | store::Error::Orphaned
             | store::Error::Miscounted { .. } => Some(Self::conflict(fault.to_string())),
             store::Error::Contradiction { .. }
             | store::Error::Damaged { .. }
             | store::Error::Lacking { .. } => {
                 Some(Self::because(Refusal::new(Reason::Internal, fault.to_string()), fault))
+            }
+            store::Error::Full { .. } => {
+                let refusal = Refusal::new(Reason::AuditUnavailable, fault.to_string());
+                Some(Self::because(refusal, fault))
             }
             store::Error::Open { .. }
             | store::Error::Newer { .. }
@@ -117,6 +129,11 @@ impl Refused {
     }
 }
 
+/// As the system says it, whoever passed it on.
+fn is_full(cause: &str) -> bool {
+    ["No space left on device", "Disk quota exceeded"].iter().any(|said| cause.contains(said))
+}
+
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
         Self(Arc::new(Inner { refusal, cause: None }))
@@ -143,6 +160,22 @@ mod tests {
         for status in [400, 404, 405, 408, 413, 414, 415, 422, 431, 500] {
             let refused = Refused::of_status(StatusCode::from_u16(status).unwrap());
             assert_eq!(refused.refusal().reason.status(), status);
+        }
+    }
+
+    #[test]
+    fn a_full_disk_is_a_503_that_names_it() {
+        let io = std::io::Error::from_raw_os_error(28);
+        let full = store::Error::Full { place: String::from("/srv/sealgate.db") };
+        for (refused, named) in [
+            (Refused::internal(io), "No space left on device"),
+            (Refused::internal(full.clone()), "/srv/sealgate.db"),
+            (Refused::internal(VaultError::Store(full.clone())), "/srv/sealgate.db"),
+            (Refused::of_store(&full), "/srv/sealgate.db"),
+        ] {
+            assert_eq!(refused.refusal().reason.status(), 503);
+            let detail = &refused.refusal().detail;
+            assert!(detail.contains(named) && detail.contains("free space there"), "{detail}");
         }
     }
 

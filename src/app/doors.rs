@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::ways::Ways;
-use super::{Rooms, StartError, told};
+use super::{Rooms, StartError, space, told};
 use crate::config::Config;
 use crate::ledger::Lane;
 use crate::net::Binding;
@@ -87,7 +87,11 @@ impl Rooms {
             limiter: Arc::clone(&self.limiter),
             backups: config.backup.clone(),
             figures,
-            readiness: told::readiness(asked, (origins, Arc::clone(&self.limiter))),
+            readiness: told::readiness(
+                asked,
+                (origins, Arc::clone(&self.limiter)),
+                space::folders(config),
+            ),
         }
     }
 }

@@ -27,6 +27,7 @@ impl DataLock {
         };
         DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
         let path = folder.join("lock");
+        [&path, &folder.join("node"), &folder.join("node.new")].into_iter().try_for_each(plain)?;
         let file =
             OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
         let file = file.map_err(failed)?;
@@ -78,6 +79,18 @@ impl DataLock {
     }
 }
 
+/// Not there, or a file: opening a pipe waits for ever for its other end.
+fn plain(path: impl AsRef<Path>) -> Result<(), StartError> {
+    match std::fs::metadata(path.as_ref()) {
+        Ok(metadata) if !metadata.is_file() => Err(StartError::Room(format!(
+            "{} is no plain file: somebody put it there in the place of one of Sealgate's; find out \
+             who writes into the folder, move it away, and start again",
+            path.as_ref().display()
+        ))),
+        Ok(_) | Err(_) => Ok(()),
+    }
+}
+
 /// Beside the file, because SQLite loses its own locks when anybody else here closes the file. None
 /// where there is no folder for it: then the database cannot be opened either, which has its line.
 fn hold(database: &Path) -> Result<Option<File>, StartError> {
@@ -85,6 +98,7 @@ fn hold(database: &Path) -> Result<Option<File>, StartError> {
     let database = std::fs::canonicalize(database).unwrap_or_else(|_| database.to_owned());
     let mut path = database.clone().into_os_string();
     path.push(".lock");
+    plain(&path)?;
     let opened = OpenOptions::new().create(true).truncate(false).write(true).mode(0o600).open(path);
     let Ok(file) = opened else { return Ok(None) };
     match file.try_lock() {
@@ -151,6 +165,24 @@ fn is_name(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_file_in_the_place_of_one_is_named_and_waited_for_by_nobody() {
+        for name in ["lock", "node", "node.new", "house.db.lock"] {
+            for is_pipe in [true, false] {
+                let folder = tempfile::tempdir().unwrap();
+                let path = folder.path().join(name);
+                match is_pipe {
+                    true => nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap(),
+                    false => std::fs::create_dir(&path).unwrap(),
+                }
+                let target = Target::Sqlite(folder.path().join("house.db"));
+                std::fs::write(folder.path().join("house.db"), "").unwrap();
+                let fault = DataLock::take(folder.path(), &target).err().unwrap().to_string();
+                assert!(fault.contains(name) && fault.contains("no plain file"), "{fault}");
+            }
+        }
+    }
 
     #[test]
     fn one_database_file_has_one_process_whatever_its_data_folder() {

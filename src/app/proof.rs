@@ -43,6 +43,7 @@ async fn prove(
     clock: &Clock,
 ) -> Result<(usize, usize), StartError> {
     let Some(installation) = setup::standing(config, store).await? else { return Ok((0, 0)) };
+    setup::demand_own_id(config, (store, clock), installation.id).await?;
     let ground = kms::Ground { store, clock, installation: installation.id };
     let masters = match kms::gather(&config.master_place(), &ground, None).await {
         Ok(masters) => Arc::new(masters),

@@ -56,6 +56,9 @@ pub(super) async fn run(
     let mut steps = Vec::new();
     let mut step = |what: String, stood: bool| steps.push(Step { what, stood });
     let known = standing(config, store).await?;
+    if let Some(known) = &known {
+        demand_own_id(config, (store, clock), known.id).await?;
+    }
     step(format!("database: {}", store.describe()), known.is_some());
 
     // A new master key beside an old database would close every secret in it for good.
@@ -121,7 +124,13 @@ pub(super) async fn standing(
     config: &Config,
     store: &Store,
 ) -> Result<Option<Installation>, StartError> {
-    let known = store.installation().await?;
+    let known = match store.installation().await {
+        Err(fault @ crate::store::Error::Contradiction { .. }) => {
+            let Some(id) = Anchors::whose(&config.data_dir) else { return Err(fault.into()) };
+            return Err(StartError::Room(edited_id("something that is no id", id)));
+        }
+        known => known?,
+    };
     if known.is_some() {
         return Ok(known);
     }
@@ -142,6 +151,41 @@ pub(super) async fn standing(
          right one back with `sealgate backup restore`, or, for a new installation, name an empty \
          database and an empty data_dir"
     )))
+}
+
+/// Everything sealed is bound to the installation's id. Where the data folder knows another one,
+/// and what is sealed opens under that alone, somebody has edited the row. What cannot be tried
+/// now is found, under another name, by whoever opens the rows.
+pub(super) async fn demand_own_id(
+    config: &Config,
+    (store, clock): (&Store, &Clock),
+    found: Uuid,
+) -> Result<(), StartError> {
+    let Some(known) = Anchors::whose(&config.data_dir).filter(|known| *known != found) else {
+        return Ok(());
+    };
+    if config.needs_typing() {
+        return Ok(());
+    }
+    let opened = async |installation: Uuid| {
+        let ground = kms::Ground { store, clock, installation };
+        let masters = kms::gather(&config.master_place(), &ground, None).await.ok()?;
+        let (_, opened) = Vault::prove(store, Arc::new(masters), installation).await.ok()?;
+        Some(opened)
+    };
+    match (opened(found).await.unwrap_or(0), opened(known).await.unwrap_or(0)) {
+        (0, 1..) => Err(StartError::Room(edited_id(&found.to_string(), known))),
+        _ => Ok(()),
+    }
+}
+
+fn edited_id(found: &str, known: Uuid) -> String {
+    format!(
+        "the table installation says {found}, but this data folder belongs to the installation \
+         {known}, to which everything sealed is bound: somebody edited the row; nothing was \
+         written. Put it back on the database itself (UPDATE installation SET id = '{known}'), or \
+         restore a backup; if the database is another one on purpose, name another data_dir"
+    )
 }
 
 /// Its beginning is noted in the data folder, where the database's owner cannot write: without that

@@ -2,8 +2,10 @@
 //! what the ledger's writer has counted. Must never take a label of
 //! a figure from a stranger.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::space::{self, Room};
 use crate::admin::{Part, Readiness};
 use crate::ledger::{Kind, Ledger, Meter};
 use crate::limiter::Limiter;
@@ -17,13 +19,15 @@ use crate::vault::Warden;
 pub(super) fn readiness(
     (store, warden, ledger): (Store, Arc<Warden>, Ledger),
     (origins, limiter): (Arc<Origins>, Arc<Limiter>),
+    folders: Vec<PathBuf>,
 ) -> Readiness {
     Arc::new(move || {
         let (store, warden, ledger) = (store.clone(), Arc::clone(&warden), ledger.clone());
         let (providers, limits) = (providers(&origins), limits(&limiter));
+        let disk = disk(&folders);
         Box::pin(async move {
             let mut parts = parts(&store, &warden, &ledger).await;
-            parts.extend([providers, limits]);
+            parts.extend([providers, limits, disk]);
             parts
         })
     })
@@ -45,6 +49,18 @@ async fn parts(store: &Store, warden: &Warden, ledger: &Ledger) -> Vec<Part> {
             "Records wait in the journal because the database does not take them.",
         ),
     ]
+}
+
+/// Ready while there is room at all; said where it becomes little.
+fn disk(folders: &[PathBuf]) -> Part {
+    let found = space::look(folders);
+    let told: Vec<&str> = found
+        .iter()
+        .filter(|space| space.room != Room::Enough)
+        .map(|space| space.sentence.as_str())
+        .collect();
+    let ready = found.iter().all(|space| space.room != Room::Gone);
+    Part { name: "disk", ready, detail: (!told.is_empty()).then(|| told.join("; ")) }
 }
 
 /// Which providers are left alone, in part or as a whole. The house is ready all the same: it is

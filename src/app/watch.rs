@@ -59,7 +59,7 @@ pub(super) fn hooks(
 
 /// What the start has mended stands until somebody has looked.
 pub(super) fn tell_start(
-    vault: &Vault,
+    vault: &Arc<Vault>,
     ledger: &Ledger,
     metrics: &Metrics,
     renamed: Option<String>,
@@ -72,8 +72,18 @@ pub(super) fn tell_start(
         vault.doubt_until_seen(finding);
     }
     // What stands further back is found while the house begins to serve.
-    let (ledger, metrics) = (ledger.clone(), metrics.clone());
+    let (ledger, metrics, vault) = (ledger.clone(), metrics.clone(), Arc::clone(vault));
     tokio::spawn(async move {
+        match vault.spoilt().await {
+            Ok(findings) => {
+                for finding in findings {
+                    tracing::error!(finding, "integrity");
+                    metrics.alert_raised("integrity");
+                    ledger.found(serde_json::json!({"alert": "integrity", "finding": finding}));
+                }
+            }
+            Err(fault) => tracing::error!(%fault, "the cells of the rows could not be looked at"),
+        }
         match ledger.examine().await {
             Ok(findings) => {
                 for finding in findings {

@@ -62,6 +62,11 @@ pub(super) fn stage(path: &Path, is_named: &dyn Fn(&MasterId) -> bool) -> Result
     Ok(Staged { key: load(&staged)?, present, fresh: true })
 }
 
+/// What interrupted writes have left goes.
+pub(super) fn sweep(path: &Path, is_named: &dyn Fn(&MasterId) -> bool) {
+    leftover::sweep(path, is_named);
+}
+
 /// What lies where a new key goes, and is none that the database names.
 pub(super) fn stray(path: &Path, is_named: &dyn Fn(&MasterId) -> bool) -> Option<PathBuf> {
     let staged = named(path, "new");
@@ -177,8 +182,11 @@ fn write_new(path: &Path) -> Result<(), Failed> {
     let beside = named(path, &format!("{}{}", leftover::PART, uuid::Uuid::now_v7().simple()));
     let mut file =
         std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    file.write_all(key.expose())?;
-    file.sync_all()?;
+    if let Err(cause) = file.write_all(key.expose()).and_then(|()| file.sync_all()) {
+        // A full disk, perhaps: nothing of it stays. What cannot go is swept by the next start.
+        let _gone = std::fs::remove_file(&beside);
+        return Err(cause.into());
+    }
     failpoint::pass(failpoint::place::MASTER_WRITTEN);
     // A hard link fails if the name exists: two starts at once cannot both win.
     let linked = std::fs::hard_link(&beside, path);

@@ -80,6 +80,14 @@ pub(crate) fn stray(settings: &Settings, known: &[MasterId]) -> Option<PathBuf> 
     }
 }
 
+/// What interrupted writes have left beside the master key goes, but for what one of these needs.
+pub(crate) fn sweep(settings: &Settings, known: &[MasterId]) {
+    match settings {
+        Settings::File { path } => file::sweep(path, &|id| known.contains(id)),
+        Settings::Passphrase { .. } | Settings::AwsKms(_) | Settings::VaultTransit(_) => {}
+    }
+}
+
 /// The master key itself, and those of its kind that a rotation has left beside it.
 async fn all_of(
     settings: &Settings,

@@ -52,6 +52,8 @@ pub(super) struct Journal {
     workers: u32,
     /// Holds the end of the chain, where the database's owner cannot write.
     head: fs::File,
+    /// Where what stood in the place of `head` lies, and was none.
+    put_aside: Option<PathBuf>,
 }
 
 /// What an earlier process left.
@@ -85,18 +87,13 @@ impl Journal {
             .ok_or(Error::Budget { budget_bytes: settings.budget_bytes, workers })?;
         let left_bytes = AtomicU64::new(settings.budget_bytes);
         let path = folder.join("head");
+        let owner = owner(installation, node);
+        let put_aside = put_damaged_aside(&path)
+            .map_err(|error| Error::Folder { folder: path.clone(), error })?;
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let head = options.open(&path).map_err(|error| Error::Folder { folder: path, error })?;
-        Ok(Self {
-            folder,
-            owner: owner(installation, node),
-            left_bytes,
-            worker,
-            house,
-            workers,
-            head,
-        })
+        Ok(Self { folder, owner, left_bytes, worker, house, workers, head, put_aside })
     }
 
     /// Notes how far the chain is stored. A note that cannot be written is only one proof less.
@@ -168,13 +165,19 @@ impl Journal {
         }
         paths.sort();
         let mut left = LeftBehind { segments: Vec::new(), findings: Vec::new() };
+        left.findings.extend(self.put_aside.iter().map(
+            |beside| serde_json::json!({"alert": "integrity", "finding": damaged_head(beside)}),
+        ));
+        // The file that says whose journal this is stood, and said: ours. A part of it that says
+        // something else was edited.
+        let is_ours = self.remembered().is_some();
         for path in paths {
             match Segment::open(&path, &self.owner) {
                 Ok(segment) => left.segments.push((path, segment)),
                 Err(SegmentError::Io(error)) => return Err(Error::Folder { folder: path, error }),
                 Err(SegmentError::Unreadable) => return Err(Error::Unreadable { path }),
-                Err(SegmentError::Foreign) => return Err(Error::Foreign { path }),
-                Err(SegmentError::Damaged) => {
+                Err(SegmentError::Foreign) if !is_ours => return Err(Error::Foreign { path }),
+                Err(SegmentError::Damaged | SegmentError::Foreign) => {
                     let beside = aside(&path);
                     fs::rename(&path, &beside).map_err(broken)?;
                     left.findings.push(serde_json::json!({
@@ -243,15 +246,34 @@ impl Journal {
     }
 }
 
+/// What is no file, or is one and says nothing that any node wrote: kept as evidence. Another
+/// house's is left where it is.
+fn put_damaged_aside(path: &Path) -> io::Result<Option<PathBuf>> {
+    let Ok(metadata) = fs::symlink_metadata(path) else { return Ok(None) };
+    let is_legible = || fs::File::open(path).is_ok_and(|head| legible(&head).is_some());
+    if metadata.is_file() && (metadata.len() == 0 || is_legible()) {
+        return Ok(None);
+    }
+    let beside = aside(path);
+    fs::rename(path, &beside)?;
+    tracing::error!(aside = %beside.display(), "integrity: the journal's head was put aside");
+    Ok(Some(beside))
+}
+
 fn remembered(head: &fs::File, owner: &[u8; 32]) -> Option<Link> {
+    legible(head).filter(|(found, _)| found == owner).map(|(_, link)| link)
+}
+
+/// Whose it is, and what it says.
+fn legible(head: &fs::File) -> Option<([u8; 32], Link)> {
     let mut bytes = [0; HEAD_BYTES];
     head.read_exact_at(&mut bytes, 0).ok()?;
     let (summed, sum) = bytes.split_last_chunk::<4>()?;
     let (found, rest) = summed.split_first_chunk::<32>()?;
     let (next_sequence, rest) = rest.split_first_chunk::<8>()?;
     let hash = *rest.first_chunk::<32>()?;
-    let holds = found == owner && crc32(0, summed).to_le_bytes() == *sum;
-    holds.then_some(Link { next_sequence: u64::from_le_bytes(*next_sequence), hash })
+    let link = Link { next_sequence: u64::from_le_bytes(*next_sequence), hash };
+    (crc32(0, summed).to_le_bytes() == *sum).then_some((*found, link))
 }
 
 fn cut(folder: &Path) -> Option<u64> {
@@ -274,6 +296,15 @@ fn aside(path: &Path) -> PathBuf {
     PathBuf::from(beside)
 }
 
+fn damaged_head(path: &Path) -> String {
+    format!(
+        "{} said where this node's trail ends, and somebody changed it: the trail goes on from \
+         what the database and the journal's other files say; run `sealgate audit verify`, keep \
+         the file as evidence, and say with `sealgate secret accept` that you have seen it",
+        path.display()
+    )
+}
+
 fn damaged(path: &Path) -> String {
     format!(
         "{} was a part of the journal, and somebody emptied, cut or changed it: what was in it \
@@ -285,14 +316,16 @@ fn damaged(path: &Path) -> String {
 
 /// Does the journal remember the end of this node's chain?
 pub(super) fn is_of(settings: &Settings, installation: Uuid, node: &str) -> bool {
-    let head = fs::File::open(settings.folder.join("head")).ok();
+    let path = settings.folder.join("head");
+    let head = path.is_file().then(|| fs::File::open(&path).ok()).flatten();
     head.is_some_and(|head| remembered(&head, &owner(installation, node)).is_some())
 }
 
 /// What stands in the folder of a house that does not run.
 pub(super) fn look(settings: &Settings, installation: Uuid, node: &str) -> Seen {
     let owner = owner(installation, node);
-    let head = fs::File::open(settings.folder.join("head")).ok();
+    let path = settings.folder.join("head");
+    let head = path.is_file().then(|| fs::File::open(&path).ok()).flatten();
     let mut seen = Seen {
         remembered: head.and_then(|head| remembered(&head, &owner)),
         cut: cut(&settings.folder),

@@ -36,6 +36,7 @@ impl From<store::Error> for RosterError {
             | store::Error::LeaseLost
             | store::Error::Worn
             | store::Error::Unreachable { .. }
+            | store::Error::Full { .. }
             | store::Error::Failed { .. }) => Self::Store(other),
         }
     }

@@ -3,7 +3,8 @@
 //! stands there already.
 
 use super::columns::{Place, signed};
-use super::dialect::{Tx, changing, reading};
+use super::dialect::{Tx, changing, reading, row, rows};
+use super::lenient::Unread;
 use super::{Error, Store};
 
 /// A node's word for its records from `first` to `last`.
@@ -68,8 +69,7 @@ impl Store {
     }
 
     pub(crate) async fn last_checkpoint(&self, node: &str) -> Result<Option<Checkpoint>, Error> {
-        let raw: Option<RawCheckpoint> =
-            reading!(self, db => sqlx::query_as(LAST).bind(node).fetch_optional(db))?;
+        let raw = row!(self, "record_checkpoints", sqlx::query(LAST).bind(node))?;
         raw.map(from_raw).transpose()
     }
 
@@ -80,19 +80,18 @@ impl Store {
         last_sequence: u64,
         limit: u32,
     ) -> Result<Vec<Checkpoint>, Error> {
-        let raw: Vec<RawCheckpoint> = reading!(self, db => {
-            sqlx::query_as(AFTER)
-                .bind(node)
-                .bind(signed(last_sequence))
-                .bind(i64::from(limit))
-                .fetch_all(db)
-        })?;
-        raw.into_iter().map(from_raw).collect()
+        let raw: Vec<Result<RawCheckpoint, Unread>> = rows!(
+            self,
+            "record_checkpoints",
+            sqlx::query(AFTER).bind(node).bind(signed(last_sequence)).bind(i64::from(limit))
+        );
+        raw.into_iter().map(|raw| from_raw(raw?)).collect()
     }
 
     /// The nodes that have signed anything, by name.
     pub(crate) async fn checkpoint_nodes(&self) -> Result<Vec<String>, Error> {
-        Ok(reading!(self, db => sqlx::query_scalar(NODES).fetch_all(db))?)
+        let nodes: Vec<Result<(String,), Unread>> = rows!(self, "nodes", sqlx::query(NODES));
+        Ok(nodes.into_iter().filter_map(|row| row.ok().map(|(node,)| node)).collect())
     }
 
     /// How often the lists of what the vault holds were written, of all categories.

@@ -5,7 +5,8 @@
 use uuid::Uuid;
 
 use super::columns::Place;
-use super::dialect::{changing, reading};
+use super::dialect::{changing, rows};
+use super::lenient::Unread;
 use super::{Error, Store};
 
 /// A client key whose end is near, or past.
@@ -39,9 +40,10 @@ const CLAIM: &str = "UPDATE client_keys SET expiry_warned = $1
 impl Store {
     /// The active client keys that end until then, soonest first, without those that were put away.
     pub(crate) async fn ending_client_keys(&self, until_ms: i64) -> Result<Vec<EndingKey>, Error> {
-        let raw: Vec<RawEnding> =
-            reading!(self, db => sqlx::query_as(ENDING).bind(until_ms).fetch_all(db))?;
-        raw.into_iter().map(from_raw).collect()
+        let raw = rows!(self, "client_keys", sqlx::query(ENDING).bind(until_ms));
+        // One that cannot be read is no credential, and is named as that.
+        let read = |raw: Result<RawEnding, Unread>| from_raw(raw.ok()?).ok();
+        Ok(raw.into_iter().filter_map(read).collect())
     }
 
     /// When the client keys end that do so in this time.
@@ -50,11 +52,11 @@ impl Store {
         from_ms: i64,
         until_ms: i64,
     ) -> Result<Vec<(i64, Uuid)>, Error> {
-        let raw: Vec<(i64, String)> = reading!(self, db => {
-            sqlx::query_as(ENDS).bind(from_ms).bind(until_ms).fetch_all(db)
-        })?;
+        let raw: Vec<Result<(i64, String), Unread>> =
+            rows!(self, "client_keys", sqlx::query(ENDS).bind(from_ms).bind(until_ms));
         // One without an id is in nobody's hands.
-        Ok(raw.into_iter().filter_map(|(at, id)| Some((at, Uuid::parse_str(&id).ok()?))).collect())
+        let end = |(at, id): (i64, String)| Some((at, Uuid::parse_str(&id).ok()?));
+        Ok(raw.into_iter().flatten().filter_map(end).collect())
     }
 
     /// True for the one who is to give this warning.

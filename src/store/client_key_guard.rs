@@ -5,7 +5,7 @@
 use super::Error;
 use super::client_key_row::ClientKeyRow;
 use super::client_keys::{BY_ID, RawClientKey, from_raw};
-use super::dialect::{Lock, Tx, within};
+use super::dialect::{Lock, Tx, rows_within, within};
 use crate::client::Role;
 
 // A list of networks or origins that holds nobody is as good as no key.
@@ -50,8 +50,8 @@ impl Guard {
         id: &str,
         new: Option<&ClientKeyRow>,
     ) -> Result<(), Error> {
-        let raw: Option<RawClientKey> =
-            within!(tx, db => sqlx::query_as(BY_ID).bind(id).fetch_optional(db))?;
+        let raw = rows_within!(&mut *tx, "client_keys", sqlx::query(BY_ID).bind(id));
+        let raw: Option<RawClientKey> = raw.into_iter().next().and_then(Result::ok);
         // One that cannot be read administers nothing.
         let Some(old) = raw.and_then(|raw| from_raw(raw).ok()).filter(is_able) else {
             return Ok(());

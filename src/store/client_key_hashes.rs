@@ -7,7 +7,8 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::changes::{self, Changed};
-use super::dialect::{Tx, changing, reading};
+use super::dialect::{Tx, changing, reading, rows};
+use super::lenient::Unread;
 use super::{Error, Store};
 
 /// What may be shown of one digest of a key.
@@ -57,18 +58,17 @@ const LOCK_KEY: &str = "UPDATE client_keys SET updated_at = $1 WHERE id = $2";
 impl Store {
     pub(crate) async fn client_key_previews(&self, id: Uuid) -> Result<Vec<KeyPreview>, Error> {
         let id = id.to_string();
-        let raw: Vec<RawPreview> =
-            reading!(self, db => sqlx::query_as(PREVIEWS).bind(id).fetch_all(db))?;
-        Ok(raw.into_iter().map(from_raw).collect())
+        let raw = rows!(self, "client_key_hashes", sqlx::query(PREVIEWS).bind(id));
+        let raw: Vec<Result<RawPreview, Unread>> = raw;
+        Ok(raw.into_iter().flatten().map(from_raw).collect())
     }
 
     /// What proves this key at present.
     pub(crate) async fn client_key_digests(&self, id: Uuid) -> Result<Vec<[u8; 32]>, Error> {
         let (id, now_ms) = (id.to_string(), self.clock.unix_ms());
-        let raw: Vec<Vec<u8>> = reading!(self, db => {
-            sqlx::query_scalar(LIVE).bind(id).bind(now_ms).fetch_all(db)
-        })?;
-        Ok(raw.into_iter().filter_map(|digest| digest.try_into().ok()).collect())
+        let raw: Vec<Result<(Vec<u8>,), Unread>> =
+            rows!(self, "client_key_hashes", sqlx::query(LIVE).bind(id).bind(now_ms));
+        Ok(raw.into_iter().flatten().filter_map(|(digest,)| digest.try_into().ok()).collect())
     }
 
     /// A new digest for the same key; the present one lives on until its end, an older one is gone,
@@ -101,7 +101,23 @@ impl Store {
         self.seal_row(&mut tx, &text).await?;
         changes::tell(&mut tx, Changed::ClientKey(id)).await?;
         tx.commit().await?;
+        self.demand_rotated(id, next).await?;
         Ok(true)
+    }
+
+    /// A trigger may have kept a former digest going.
+    async fn demand_rotated(&self, id: Uuid, next: NextDigest<'_>) -> Result<(), Error> {
+        const OTHERS: &str = "SELECT COUNT(*) FROM client_key_hashes WHERE client_key_id = $1
+            AND key_hash <> $2 AND (valid_until IS NULL OR valid_until > $3)";
+        let id = id.to_string();
+        let others: i64 = reading!(self, db => {
+            sqlx::query_scalar(OTHERS)
+                .bind(id.as_str())
+                .bind(next.digest.as_slice())
+                .bind(next.former_valid_until)
+                .fetch_one(db)
+        })?;
+        if others > 0 { Err(self.ignored(&id)) } else { Ok(()) }
     }
 
     /// By the id of their key, for the page of keys that begins below an id.
@@ -110,11 +126,13 @@ impl Store {
         below: &str,
         limit: u32,
     ) -> Result<HashMap<String, Vec<KeyPreview>>, Error> {
-        let raw: Vec<RawPreview> = reading!(self, db => {
-            sqlx::query_as(PAGE_PREVIEWS).bind(below).bind(i64::from(limit)).fetch_all(db)
-        })?;
+        let raw: Vec<Result<RawPreview, Unread>> = rows!(
+            self,
+            "client_key_hashes",
+            sqlx::query(PAGE_PREVIEWS).bind(below).bind(i64::from(limit))
+        );
         let mut previews: HashMap<String, Vec<KeyPreview>> = HashMap::new();
-        for mut row in raw {
+        for mut row in raw.into_iter().flatten() {
             let id = std::mem::take(&mut row.client_key_id);
             previews.entry(id).or_default().push(from_raw(row));
         }

@@ -12,7 +12,8 @@ use super::client_key_row::ClientKeyRow;
 use super::client_key_standing::{RowFault, unread};
 use super::client_keys::{RawClientKey, from_raw, key_columns};
 use super::columns::Place;
-use super::dialect::{Tx, changing, reading, within};
+use super::dialect::{Tx, changing, rows, rows_within};
+use super::lenient::Unread;
 use super::{Error, InventoryRow, Store, inventories};
 use crate::crypto::{Aad, hmac_sha256, label};
 use crate::secret::{self, Key};
@@ -69,8 +70,9 @@ const IDS: &str = "SELECT id FROM client_keys ORDER BY id";
 const UNFIT: &str = "somebody has edited it, or the digests beside it; look at the client key, then \
                      `sealgate client accept` it as it stands, or delete it";
 const UNREADABLE: &str = "`sealgate client delete` it and make another, or restore a backup";
-const IGNORED: &str = "the database ignored the change, by a trigger perhaps; this node refuses a key that was to \
-                       end; `sealgate doctor` names triggers: drop them, then say it again";
+const IGNORED: &str = "the database ignored the change, by a trigger perhaps; this node refuses the client key \
+                       until a change of it stands; `sealgate doctor` names triggers: drop them, \
+                       then say it again";
 const TRACK: &str = "the key itself passes; set the column to 0 (request_count) or NULL \
                      (last_used_at)";
 const LOST: &str =
@@ -93,8 +95,7 @@ impl Store {
         digest: &[u8; 32],
     ) -> Result<Option<(ClientKeyRow, Option<i64>)>, Error> {
         let query = digest.as_slice();
-        let parts: Vec<RawPart> =
-            reading!(self, db => sqlx::query_as(BY_DIGEST).bind(query).fetch_all(db))?;
+        let parts = legible(rows!(self, "client_keys", sqlx::query(BY_DIGEST).bind(query)))?;
         judge(&self.row_key(), &parts)?;
         self.demand_going(&parts)?;
         if let Some((id, column)) = lost_track(&parts) {
@@ -108,8 +109,7 @@ impl Store {
     /// The same, by its id.
     pub(crate) async fn fitting_client_key(&self, id: Uuid) -> Result<Option<ClientKeyRow>, Error> {
         let query = id.to_string();
-        let parts: Vec<RawPart> =
-            reading!(self, db => sqlx::query_as(BY_ID).bind(query).fetch_all(db))?;
+        let parts = legible(rows!(self, "client_keys", sqlx::query(BY_ID).bind(query)))?;
         judge(&self.row_key(), &parts)?;
         self.demand_going(&parts)?;
         parts.into_iter().next().map(|part| from_raw(part.key)).transpose()
@@ -134,9 +134,14 @@ impl Store {
         inventories::begin(&mut tx, list).await?;
         let wrapped = self.count_list_in(&mut tx, list.kek_id).await?;
         if let Some(key) = as_they_stand {
-            let ids: Vec<String> = within!(&mut tx, db => sqlx::query_scalar(IDS).fetch_all(db))?;
-            for id in ids {
-                seal(&mut tx, key, &id).await?;
+            let ids: Vec<Result<(String,), Unread>> =
+                rows_within!(&mut tx, "client_keys", sqlx::query(IDS));
+            for (id,) in ids.into_iter().flatten() {
+                match seal(&mut tx, key, &id).await {
+                    // It is none, and is named as that.
+                    Ok(_) | Err(Error::Contradiction { .. }) => {}
+                    Err(fault) => return Err(fault),
+                }
             }
         }
         self.commit_counted(tx, wrapped).await
@@ -144,11 +149,24 @@ impl Store {
 
     /// A line for each client key that does not fit, by this key.
     pub(crate) async fn unfit_client_keys(&self, key: &RowKey) -> Result<Vec<String>, Error> {
-        let ids: Vec<String> = reading!(self, db => sqlx::query_scalar(IDS).fetch_all(db))?;
+        let ids: Vec<Result<(String,), Unread>> = rows!(self, "client_keys", sqlx::query(IDS));
         let mut lines = Vec::new();
         for id in ids {
-            let parts: Vec<RawPart> =
-                reading!(self, db => sqlx::query_as(BY_ID).bind(id.as_str()).fetch_all(db))?;
+            let id = match id {
+                Ok((id,)) => id,
+                Err(unread) => {
+                    lines.push(unread.fault.to_string());
+                    continue;
+                }
+            };
+            let parts = rows!(self, "client_keys", sqlx::query(BY_ID).bind(id.as_str()));
+            let parts = match legible(parts) {
+                Ok(parts) => parts,
+                Err(fault) => {
+                    lines.push(format!("{fault} Or `sealgate client delete` it."));
+                    continue;
+                }
+            };
             if let Err(fault) = judge(key, &parts) {
                 lines.push(fault.to_string());
             } else if let Some((id, column)) = lost_track(&parts) {
@@ -167,12 +185,10 @@ impl Store {
         Ok(lines)
     }
 
-    /// The database was told to change or delete it, and what stands is something else. One that
-    /// was to end is not looked up again at this node.
-    pub(super) fn ignored(&self, id: &str, was_to_end: bool) -> Error {
-        if was_to_end {
-            self.seals.1.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
-        }
+    /// The database was told to change or delete it, and what stands is something else: it is not
+    /// looked up again at this node until a change of it stands.
+    pub(super) fn ignored(&self, id: &str) -> Error {
+        self.seals.1.lock().unwrap_or_else(PoisonError::into_inner).insert(id.to_owned());
         Place { table: "client_keys", row: id }.contradiction("active", IGNORED)
     }
 
@@ -212,7 +228,12 @@ impl Store {
 }
 
 async fn parts_of(tx: &mut Tx, id: &str) -> Result<Vec<RawPart>, Error> {
-    Ok(within!(tx, db => sqlx::query_as(BY_ID).bind(id).fetch_all(db))?)
+    legible(rows_within!(tx, "client_keys", sqlx::query(BY_ID).bind(id)))
+}
+
+/// All of one client key, or what cannot be read of it.
+fn legible(parts: Vec<Result<RawPart, Unread>>) -> Result<Vec<RawPart>, Error> {
+    Ok(parts.into_iter().collect::<Result<_, _>>()?)
 }
 
 async fn seal(tx: &mut Tx, key: &Key, id: &str) -> Result<bool, Error> {

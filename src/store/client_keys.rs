@@ -9,7 +9,7 @@ use super::client_key_guard::{ACTIVE_ADMINS, Guard};
 use super::client_key_hashes::{self, KeyPreview};
 use super::client_key_row::ClientKeyRow;
 use super::columns::{Place, optional_signed, pairs_json, signed, texts_json};
-use super::dialect::{Tx, changing, reading, within};
+use super::dialect::{Tx, changing, reading, row, row_within, within};
 use super::{Error, Store};
 use crate::client::{Role, Tier};
 use crate::clock;
@@ -130,7 +130,7 @@ impl Store {
 
     pub(crate) async fn client_key(&self, id: Uuid) -> Result<Option<ClientKeyRow>, Error> {
         let query = id.to_string();
-        let raw = reading!(self, db => sqlx::query_as(BY_ID).bind(query).fetch_optional(db))?;
+        let raw = row!(self, "client_keys", sqlx::query(BY_ID).bind(query))?;
         raw.map(from_raw).transpose()
     }
 
@@ -160,7 +160,7 @@ impl Store {
         // A trigger may undo what was set, and say that it was done.
         let stood = stands(&mut tx, &id).await?;
         if was_there && stood.is_none_or(|stands| !says_the_same(&stands, key)) {
-            return Err(self.ignored(&id, !key.active));
+            return Err(self.ignored(&id));
         }
         guard.refuse_last(&mut tx).await?;
         if key.expires_at.is_some() {
@@ -168,6 +168,9 @@ impl Store {
         }
         changes::tell(&mut tx, Changed::ClientKey(key.id)).await?;
         tx.commit().await?;
+        if was_there && !key.active {
+            self.demand_ended(&id).await?;
+        }
         self.obeyed(&id);
         Ok(changed)
     }
@@ -191,13 +194,24 @@ impl Store {
         let guard = Guard::begin(&mut tx, now_ms).await?;
         guard.refuse_narrowing_last(&mut tx, &id.to_string(), None).await?;
         let deleted = delete(&mut tx, id).await?;
-        if stands(&mut tx, &id.to_string()).await?.is_some() {
-            return Err(self.ignored(&id.to_string(), true));
+        const LEFT: &str = "SELECT COUNT(*) FROM client_keys WHERE id = $1";
+        let left: i64 =
+            within!(&mut tx, db => sqlx::query_scalar(LEFT).bind(id.to_string()).fetch_one(db))?;
+        if left > 0 {
+            return Err(self.ignored(&id.to_string()));
         }
         guard.refuse_last(&mut tx).await?;
         changes::tell(&mut tx, Changed::ClientKey(id)).await?;
         tx.commit().await?;
+        self.demand_ended(&id.to_string()).await?;
         Ok(deleted)
+    }
+
+    /// Once more, behind the commit: a trigger may wait for that.
+    pub(super) async fn demand_ended(&self, id: &str) -> Result<(), Error> {
+        const GOING: &str = "SELECT COUNT(*) FROM client_keys WHERE id = $1 AND active <> 0";
+        let going: i64 = reading!(self, db => sqlx::query_scalar(GOING).bind(id).fetch_one(db))?;
+        if going > 0 { Err(self.ignored(id)) } else { Ok(()) }
     }
 
     /// Active and not expired.
@@ -288,7 +302,7 @@ async fn update(tx: &mut Tx, key: &ClientKeyRow) -> Result<bool, Error> {
 }
 
 pub(super) async fn stands(tx: &mut Tx, id: &str) -> Result<Option<RawClientKey>, Error> {
-    Ok(within!(tx, db => sqlx::query_as(BY_ID).bind(id).fetch_optional(db))?)
+    row_within!(tx, "client_keys", sqlx::query(BY_ID).bind(id))
 }
 
 /// In all that an admin sets and that decides anything.

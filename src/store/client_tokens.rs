@@ -6,7 +6,8 @@ use uuid::Uuid;
 
 use super::client_key_row::ClientKeyRow;
 use super::columns::{Place, texts_json};
-use super::dialect::{Tx, changing, reading, within};
+use super::dialect::{Tx, changing, row, row_within, rows, rows_within};
+use super::lenient::Unread;
 use super::{Error, RowKey, Store};
 use crate::client::Tier;
 use crate::crypto::{Aad, hmac_sha256, label};
@@ -105,22 +106,20 @@ impl Store {
         proof: &[u8; 32],
     ) -> Result<Option<i64>, Error> {
         let id = id.to_string();
-        Ok(reading!(self, db => {
-            sqlx::query_scalar(PROOF_END)
-                .bind(i64::MAX)
-                .bind(proof.as_slice())
-                .bind(id.as_str())
-                .fetch_optional(db)
-        })?)
+        let end: Option<(i64,)> = row!(
+            self,
+            "client_key_hashes",
+            sqlx::query(PROOF_END).bind(i64::MAX).bind(proof.as_slice()).bind(id.as_str())
+        )?;
+        Ok(end.map(|(end,)| end))
     }
 
     /// Of the tokens of a client key that have not ended.
     pub(crate) async fn client_token_digests(&self, id: Uuid) -> Result<Vec<[u8; 32]>, Error> {
         let (id, now_ms) = (id.to_string(), self.clock.unix_ms());
-        let raw: Vec<Vec<u8>> = reading!(self, db => {
-            sqlx::query_scalar(LIVE).bind(id).bind(now_ms).fetch_all(db)
-        })?;
-        Ok(raw.into_iter().filter_map(|digest| digest.try_into().ok()).collect())
+        let raw: Vec<Result<(Vec<u8>,), Unread>> =
+            rows!(self, "client_tokens", sqlx::query(LIVE).bind(id).bind(now_ms));
+        Ok(raw.into_iter().flatten().filter_map(|(digest,)| digest.try_into().ok()).collect())
     }
 
     /// The token of a digest, and its client key as it is now. `Error::Contradiction` if one of
@@ -131,7 +130,7 @@ impl Store {
     ) -> Result<Option<(ClientTokenRow, ClientKeyRow)>, Error> {
         let query = digest.as_slice();
         let raw: Option<RawToken> =
-            reading!(self, db => sqlx::query_as(BY_DIGEST).bind(query).fetch_optional(db))?;
+            row!(self, "client_tokens", sqlx::query(BY_DIGEST).bind(query))?;
         let Some(raw) = raw else { return Ok(None) };
         let seal = raw.seal.clone();
         let token = from_raw(raw)?;
@@ -148,11 +147,12 @@ impl Store {
         key: &str,
         until_ms: i64,
     ) -> Result<(), Error> {
-        let later: Vec<RawToken> =
-            within!(tx, db => sqlx::query_as(LATER).bind(key).bind(until_ms).fetch_all(db))?;
-        for raw in later {
+        let later: Vec<Result<RawToken, Unread>> =
+            rows_within!(&mut *tx, "client_tokens", sqlx::query(LATER).bind(key).bind(until_ms));
+        // What cannot be read is no token.
+        for raw in later.into_iter().flatten() {
             let (hash, seal) = (raw.token_hash.clone(), raw.seal.clone());
-            let mut token = from_raw(raw)?;
+            let Ok(mut token) = from_raw(raw) else { continue };
             let fits = self.judge_token(&hash, &token, seal.as_deref()).is_ok();
             token.expires_at = until_ms;
             let seal = if fits { self.seal_of_token(&hash, &token) } else { None };
@@ -221,13 +221,12 @@ fn made(key: &Key, digest: &[u8], token: &ClientTokenRow) -> [u8; 32] {
 }
 
 async fn proof_end(tx: &mut Tx, key: &str, proof: &[u8; 32]) -> Result<Option<i64>, Error> {
-    Ok(within!(tx, db => {
-        sqlx::query_scalar(PROOF_END)
-            .bind(i64::MAX)
-            .bind(proof.as_slice())
-            .bind(key)
-            .fetch_optional(db)
-    })?)
+    let end: Option<(i64,)> = row_within!(
+        tx,
+        "client_key_hashes",
+        sqlx::query(PROOF_END).bind(i64::MAX).bind(proof.as_slice()).bind(key)
+    )?;
+    Ok(end.map(|(end,)| end))
 }
 
 fn from_raw(raw: RawToken) -> Result<ClientTokenRow, Error> {

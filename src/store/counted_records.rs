@@ -4,7 +4,7 @@
 
 use super::client_keys::{self, Touch};
 use super::columns::{Place, signed};
-use super::dialect::{Tx, changing, reading};
+use super::dialect::{Tx, changing, row};
 use super::monthly_calls::{self, MonthlyCalls};
 use super::recent_calls::{self, RecentCalls};
 use super::{Error, Store};
@@ -36,10 +36,9 @@ impl Store {
 
     /// The first record of a node that is not counted. None where none ever was.
     pub(crate) async fn counted_records(&self, node: &str) -> Result<Option<u64>, Error> {
-        let next: Option<i64> =
-            reading!(self, db => sqlx::query_scalar(NEXT).bind(node).fetch_optional(db))?;
+        let next: Option<(i64,)> = row!(self, "counted_records", sqlx::query(NEXT).bind(node))?;
         let place = Place { table: "counted_records", row: node };
-        next.map(|next| place.count("next_sequence", next)).transpose()
+        next.map(|(next,)| place.count("next_sequence", next)).transpose()
     }
 }
 

@@ -92,6 +92,67 @@ macro_rules! within {
     };
 }
 
+/// Every row of a reading statement by itself: what cannot be read is an error of that row alone.
+macro_rules! rows {
+    ($store:expr, $table:literal, $query:expr) => {
+        match &$store.pools {
+            $crate::store::dialect::Pools::Sqlite { readers, .. } => {
+                $crate::store::lenient::all($table, &$query.fetch_all(readers).await?)
+            }
+            $crate::store::dialect::Pools::Postgres(pool) => {
+                $crate::store::lenient::all($table, &$query.fetch_all(pool).await?)
+            }
+        }
+    };
+}
+
+/// The same inside a transaction.
+macro_rules! rows_within {
+    ($tx:expr, $table:literal, $query:expr) => {
+        match $tx {
+            $crate::store::dialect::Tx::Sqlite(tx) => {
+                $crate::store::lenient::all($table, &$query.fetch_all(&mut **tx).await?)
+            }
+            $crate::store::dialect::Tx::Postgres(tx) => {
+                $crate::store::lenient::all($table, &$query.fetch_all(&mut **tx).await?)
+            }
+        }
+    };
+}
+
+/// The first row of a reading statement, if there is one; `Error::Contradiction` where it cannot be
+/// read.
+macro_rules! row {
+    ($store:expr, $table:literal, $query:expr) => {
+        match &$store.pools {
+            $crate::store::dialect::Pools::Sqlite { readers, .. } => {
+                let found = $query.fetch_optional(readers).await?;
+                $crate::store::lenient::one($table, found.as_ref())
+            }
+            $crate::store::dialect::Pools::Postgres(pool) => {
+                let found = $query.fetch_optional(pool).await?;
+                $crate::store::lenient::one($table, found.as_ref())
+            }
+        }
+    };
+}
+
+/// The same inside a transaction.
+macro_rules! row_within {
+    ($tx:expr, $table:literal, $query:expr) => {
+        match $tx {
+            $crate::store::dialect::Tx::Sqlite(tx) => {
+                let found = $query.fetch_optional(&mut **tx).await?;
+                $crate::store::lenient::one($table, found.as_ref())
+            }
+            $crate::store::dialect::Tx::Postgres(tx) => {
+                let found = $query.fetch_optional(&mut **tx).await?;
+                $crate::store::lenient::one($table, found.as_ref())
+            }
+        }
+    };
+}
+
 /// One writing statement inside a transaction; yields the number of rows that it changed.
 macro_rules! changing {
     ($tx:expr, $query:expr) => {
@@ -106,4 +167,4 @@ macro_rules! changing {
     };
 }
 
-pub(super) use {changing, reading, within};
+pub(super) use {changing, reading, row, row_within, rows, rows_within, within};

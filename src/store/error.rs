@@ -3,6 +3,8 @@
 //! secret.
 
 use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::{PoisonError, RwLock};
 
 use sqlx::error::ErrorKind;
 
@@ -34,6 +36,8 @@ pub(crate) enum Error {
     Worn,
     /// The database does not answer now; the same call may succeed later.
     Unreachable { fault: String },
+    /// There is no room for the change on the database's disk.
+    Full { place: String },
     /// The database refused the statement.
     Failed { fault: String },
 }
@@ -62,6 +66,7 @@ impl Error {
             | Self::LeaseLost
             | Self::Miscounted { .. }
             | Self::Worn
+            | Self::Full { .. }
             | Self::Unreachable { .. } => false,
         }
     }
@@ -119,16 +124,28 @@ impl fmt::Display for Error {
                 "The category's key-encryption key has wrapped 2^31 data keys and wraps no more. \
                  Run `sealgate kek rotate`, then `sealgate kek rewrap`.",
             ),
-            Self::Unreachable { fault } => write!(
-                f,
-                "The database does not answer: {fault}. Check that it runs and can be reached; the \
-                 call can be repeated."
-            ),
+            Self::Unreachable { fault } => unreachable(f, fault),
+            Self::Full { place } => full(f, place),
             Self::Failed { fault } => {
                 write!(f, "The database refused a statement: {fault}. `sealgate doctor` checks it.")
             }
         }
     }
+}
+
+fn full(f: &mut fmt::Formatter<'_>, place: &str) -> fmt::Result {
+    write!(
+        f,
+        "The disk is full at {place}: free space there, then repeat the call. Nothing of it was kept."
+    )
+}
+
+fn unreachable(f: &mut fmt::Formatter<'_>, fault: &str) -> fmt::Result {
+    write!(
+        f,
+        "The database does not answer: {fault}. Check that it runs and can be reached; the call can \
+         be repeated."
+    )
 }
 
 fn contradiction(
@@ -161,12 +178,16 @@ impl From<sqlx::Error> for Error {
             if is_lacking(refused) {
                 return Self::Lacking { fault: refused.message().to_owned() };
             }
+            if refused.code().as_deref() == Some("53100") {
+                return Self::Full { place: String::from("PostgreSQL's data folder") };
+            }
             return match sqlite_code(&error) {
+                Some(SqliteCode::Full) => Self::Full { place: place() },
                 Some(SqliteCode::Busy) => Self::Unreachable {
                     fault: String::from("another process holds the file's write lock"),
                 },
                 Some(SqliteCode::Damaged) => Self::Damaged { fault: refused.message().to_owned() },
-                Some(SqliteCode::ReadOnly | SqliteCode::CannotOpen | SqliteCode::Full) | None => {
+                Some(SqliteCode::ReadOnly | SqliteCode::CannotOpen) | None => {
                     Self::Failed { fault: refused.message().to_owned() }
                 }
             };
@@ -193,11 +214,27 @@ pub(super) enum SqliteCode {
     CannotOpen,
 }
 
+/// Where this process's database lies; the driver's errors do not say it.
+static PLACE: RwLock<Option<PathBuf>> = RwLock::new(None);
+
+pub(super) fn lies_at(path: &Path) {
+    *PLACE.write().unwrap_or_else(PoisonError::into_inner) = Some(path.to_owned());
+}
+
+fn place() -> String {
+    let place = PLACE.read().unwrap_or_else(PoisonError::into_inner);
+    place.as_ref().map_or_else(|| String::from("the database"), |path| path.display().to_string())
+}
+
 /// None if the error is not SQLite's, or has no remedy of its own.
 pub(super) fn sqlite_code(error: &sqlx::Error) -> Option<SqliteCode> {
     let refused = error.as_database_error()?;
     refused.try_downcast_ref::<sqlx::sqlite::SqliteError>()?;
     let extended: i32 = refused.code()?.parse().ok()?;
+    // What it maps beside the file could not be made longer.
+    if extended == 4874 {
+        return Some(SqliteCode::Full);
+    }
     match extended & 0xff {
         5 | 6 => Some(SqliteCode::Busy),
         8 => Some(SqliteCode::ReadOnly),

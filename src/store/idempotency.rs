@@ -5,7 +5,7 @@
 
 use super::client_key_seals::RowKey;
 use super::columns::Place;
-use super::dialect::{changing, within};
+use super::dialect::{changing, row_within};
 use super::{Error, Store};
 use crate::crypto::{Aad, hmac_sha256, label};
 use crate::secret::{self, Key};
@@ -82,13 +82,14 @@ impl Store {
             tx.commit().await?;
             return Ok(Claim::New);
         }
-        let raw: Option<RawClaim> = within!(&mut tx, db => {
-            sqlx::query_as(SELECT)
-                .bind(call.actor)
-                .bind(call.route)
-                .bind(call.key)
-                .fetch_optional(db)
-        })?;
+        let raw: Option<RawClaim> = match row_within!(
+            &mut tx,
+            "idempotency",
+            sqlx::query(SELECT).bind(call.actor).bind(call.route).bind(call.key)
+        ) {
+            Err(Error::Contradiction { .. }) => return Ok(Claim::Edited),
+            read => read?,
+        };
         // Released between the two statements: whoever asks again will get it.
         let Some(raw) = raw else { return Ok(Claim::Running) };
         if raw.status.is_some() {
@@ -121,13 +122,12 @@ impl Store {
         let mut tx = self.begin().await?;
         const DIGEST: &str = "SELECT body_digest FROM idempotency
             WHERE actor = $1 AND route = $2 AND idempotency_key = $3";
-        let digest: Option<Vec<u8>> = within!(&mut tx, db => {
-            sqlx::query_scalar(DIGEST)
-                .bind(call.actor)
-                .bind(call.route)
-                .bind(call.key)
-                .fetch_optional(db)
-        })?;
+        let digest: Option<(Vec<u8>,)> = row_within!(
+            &mut tx,
+            "idempotency",
+            sqlx::query(DIGEST).bind(call.actor).bind(call.route).bind(call.key)
+        )?;
+        let digest = digest.map(|(digest,)| digest);
         let answer = match (&*self.row_key(), digest) {
             (RowKey::Here(key), Some(digest)) => {
                 let seal = sealed(key, call, (&digest, i64::from(status), answer));

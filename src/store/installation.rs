@@ -5,7 +5,8 @@
 use uuid::Uuid;
 
 use super::columns::Place;
-use super::dialect::{changing, reading, within};
+use super::dialect::{changing, reading, row, row_within};
+use super::lenient::Cell;
 use super::{Error, Store};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,14 +18,14 @@ pub(crate) struct Installation {
 #[derive(sqlx::FromRow)]
 struct RawInstallation {
     id: String,
-    created_at: i64,
+    created_at: Cell<i64>,
 }
 
 const SELECT: &str = "SELECT id, created_at FROM installation";
 
 impl Store {
     pub(crate) async fn installation(&self) -> Result<Option<Installation>, Error> {
-        let raw = reading!(self, db => sqlx::query_as(SELECT).fetch_optional(db))?;
+        let raw = row!(self, "installation", sqlx::query(SELECT))?;
         raw.map(from_raw).transpose()
     }
 
@@ -42,13 +43,13 @@ impl Store {
             VALUES (1, $1, $2) ON CONFLICT (singleton) DO NOTHING";
         let mut tx = self.begin().await?;
         changing!(&mut tx, sqlx::query(INSERT).bind(id.to_string()).bind(self.clock.unix_ms()))?;
-        let raw = within!(&mut tx, db => sqlx::query_as(SELECT).fetch_one(db))?;
+        let raw = row_within!(&mut tx, "installation", sqlx::query(SELECT))?;
         tx.commit().await?;
-        from_raw(raw)
+        raw.ok_or_else(|| sqlx::Error::RowNotFound.into()).and_then(from_raw)
     }
 }
 
 fn from_raw(raw: RawInstallation) -> Result<Installation, Error> {
     let place = Place { table: "installation", row: &raw.id };
-    Ok(Installation { id: place.id("id", &raw.id)?, created_at: raw.created_at })
+    Ok(Installation { id: place.id("id", &raw.id)?, created_at: raw.created_at.or(0) })
 }

@@ -5,7 +5,10 @@
 use uuid::Uuid;
 
 use super::columns::{Place, signed};
-use super::dialect::{Tx, changing, reading};
+#[cfg(test)]
+use super::dialect::row;
+use super::dialect::{Tx, changing, rows};
+use super::lenient::Unread;
 use super::secrets::Loaded;
 use super::{Error, Store};
 
@@ -23,7 +26,8 @@ pub(crate) struct InventoryRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Listed {
     pub(crate) category: String,
-    /// Its epoch as the column holds it; whoever replaces the row names it.
+    /// Its epoch as the column holds it; whoever replaces the row names it. One that is no number
+    /// is the highest.
     pub(crate) mark: i64,
     pub(crate) row: Result<InventoryRow, Error>,
 }
@@ -41,18 +45,18 @@ const ONE: &str = "SELECT category, epoch, kek_id, sealed FROM inventories WHERE
 const INSERT: &str = "INSERT INTO inventories (category, epoch, kek_id, sealed)
     VALUES ($1, $2, $3, $4) ON CONFLICT (category) DO NOTHING";
 const UPDATE: &str = "UPDATE inventories SET epoch = $1, kek_id = $2, sealed = $3
-    WHERE category = $4 AND epoch = $5";
+    WHERE category = $4 AND (epoch = $5 OR ($5 = 9223372036854775807 AND epoch > $5))";
 
 impl Store {
     pub(crate) async fn inventories(&self) -> Result<Loaded<InventoryRow>, Error> {
-        let raw: Vec<RawInventory> = reading!(self, db => sqlx::query_as(ALL).fetch_all(db))?;
-        Ok(Loaded::collect(raw.into_iter().map(from_raw)))
+        let raw = rows!(self, "inventories", sqlx::query(ALL));
+        let read = |raw: Result<RawInventory, Unread>| from_raw(raw?);
+        Ok(Loaded::collect(raw.into_iter().map(read)))
     }
 
     #[cfg(test)]
     pub(crate) async fn inventory(&self, category: &str) -> Result<Option<InventoryRow>, Error> {
-        let raw: Option<RawInventory> =
-            reading!(self, db => sqlx::query_as(ONE).bind(category).fetch_optional(db))?;
+        let raw = row!(self, "inventories", sqlx::query(ONE).bind(category))?;
         raw.map(from_raw).transpose()
     }
 
@@ -66,19 +70,17 @@ impl Store {
 
     /// Every row, those included that contradict the model.
     pub(crate) async fn lists(&self) -> Result<Vec<Listed>, Error> {
-        let raw: Vec<RawInventory> = reading!(self, db => sqlx::query_as(ALL).fetch_all(db))?;
-        Ok(raw.into_iter().map(listed).collect())
+        Ok(rows!(self, "inventories", sqlx::query(ALL)).into_iter().map(listed).collect())
     }
 
     pub(crate) async fn list_of(&self, category: &str) -> Result<Option<Listed>, Error> {
-        let raw: Option<RawInventory> =
-            reading!(self, db => sqlx::query_as(ONE).bind(category).fetch_optional(db))?;
-        Ok(raw.map(listed))
+        let raw = rows!(self, "inventories", sqlx::query(ONE).bind(category));
+        Ok(raw.into_iter().next().map(listed))
     }
 
     /// One of a category that has neither a key nor a secret.
     pub(crate) async fn drop_stray_inventory(&self, category: &str) -> Result<(), Error> {
-        const DROP: &str = "DELETE FROM inventories WHERE category = $1
+        const DROP: &str = "DELETE FROM inventories WHERE CAST(category AS TEXT) = $1
             AND NOT EXISTS (SELECT 1 FROM keks WHERE category = $1)
             AND NOT EXISTS (SELECT 1 FROM secrets WHERE category = $1)";
         let mut tx = self.begin().await?;
@@ -143,8 +145,15 @@ async fn update(tx: &mut Tx, next: &InventoryRow, former: i64) -> Result<u64, Er
     )?)
 }
 
-fn listed(raw: RawInventory) -> Listed {
-    Listed { category: raw.category.clone(), mark: raw.epoch, row: from_raw(raw) }
+fn listed(raw: Result<RawInventory, Unread>) -> Listed {
+    match raw {
+        Ok(raw) => Listed { category: raw.category.clone(), mark: raw.epoch, row: from_raw(raw) },
+        Err(unread) => Listed {
+            category: unread.text(0),
+            mark: unread.text(1).parse().unwrap_or(i64::MAX),
+            row: Err(unread.fault),
+        },
+    }
 }
 
 fn from_raw(raw: RawInventory) -> Result<InventoryRow, Error> {

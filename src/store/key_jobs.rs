@@ -5,9 +5,11 @@
 use uuid::Uuid;
 
 use super::columns::{Place, signed, words};
-use super::dialect::{Tx, changing, reading};
+use super::dialect::{Tx, changing, row};
 use super::leases::SKEW_MS;
-use super::{Error, Store};
+use super::{Error, RowKey, Store};
+use crate::crypto::{Aad, hmac_sha256, label};
+use crate::secret::{self, Key};
 
 words! {
     JobKind {
@@ -75,21 +77,22 @@ struct RawJob {
     created_at: i64,
     created_by: String,
     finished_at: Option<i64>,
+    seal: Option<Vec<u8>>,
 }
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, kind, state, holder, lease_until, total, done, after_id, detail, outcome,
-            created_at, created_by, finished_at FROM key_jobs ",
+            created_at, created_by, finished_at, seal FROM key_jobs ",
             $rest
         )
     };
 }
 
 const INSERT: &str = "INSERT INTO key_jobs (id, kind, state, running, holder, lease_until, total,
-    done, after_id, detail, outcome, created_at, created_by, finished_at)
-    VALUES ($1, $2, 'running', 1, NULL, 0, $3, 0, NULL, $4, NULL, $5, $6, NULL)";
+    done, after_id, detail, outcome, created_at, created_by, finished_at, seal)
+    VALUES ($1, $2, 'running', 1, NULL, 0, $3, 0, NULL, $4, NULL, $5, $6, NULL, $7)";
 const CLAIM: &str = "UPDATE key_jobs SET holder = $1, lease_until = $2
     WHERE id = $3 AND running = 1
         AND (holder IS NULL OR holder = $1 OR lease_until < $4 OR lease_until > $5)";
@@ -98,12 +101,14 @@ const STEP: &str = "UPDATE key_jobs SET done = done + 1, after_id = $1, lease_un
 const COUNTED: &str =
     "UPDATE key_jobs SET total = $1 WHERE id = $2 AND holder = $3 AND running = 1";
 const FINISH: &str =
-    "UPDATE key_jobs SET state = $1, running = NULL, outcome = $2, finished_at = $3
+    "UPDATE key_jobs SET state = $1, running = NULL, outcome = $2, finished_at = $3, seal = NULL
     WHERE id = $4 AND holder = $5 AND running = 1";
 
+const STRANGE: &str = "the house did not begin this job, or an earlier program did: nobody works on it; end it with \
+     `sealgate kek cancel`, and begin it again if it is meant";
 // Whatever the row says: it may have been edited.
 const CANCEL: &str = "UPDATE key_jobs SET state = 'failed', running = NULL, outcome = $1,
-    finished_at = $2 WHERE running IS NOT NULL OR state = 'running'";
+    finished_at = $2, seal = NULL WHERE running IS NOT NULL OR state = 'running'";
 
 impl Store {
     /// `Error::Duplicate` while another one runs, on whichever node.
@@ -118,20 +123,26 @@ impl Store {
                 .bind(job.detail.as_deref())
                 .bind(job.created_at)
                 .bind(job.created_by.as_str())
+                .bind(self.seal_of_job(job))
         )?;
         Ok(tx.commit().await?)
     }
 
+    /// `Error::Contradiction` if the house did not begin it.
     pub(crate) async fn running_job(&self) -> Result<Option<JobRow>, Error> {
         const RUNNING: &str = select!("WHERE running = 1");
-        let raw: Option<RawJob> = reading!(self, db => sqlx::query_as(RUNNING).fetch_optional(db))?;
-        raw.map(from_raw).transpose()
+        let raw: Option<RawJob> = row!(self, "key_jobs", sqlx::query(RUNNING))?;
+        let Some(raw) = raw else { return Ok(None) };
+        let seal = raw.seal.clone();
+        let job = from_raw(raw)?;
+        self.judge_job(&job, seal.as_deref())?;
+        Ok(Some(job))
     }
 
     /// The running one, else the one that began last.
     pub(crate) async fn latest_job(&self) -> Result<Option<JobRow>, Error> {
         const LATEST: &str = select!("ORDER BY id DESC LIMIT 1");
-        let raw: Option<RawJob> = reading!(self, db => sqlx::query_as(LATEST).fetch_optional(db))?;
+        let raw = row!(self, "key_jobs", sqlx::query(LATEST))?;
         raw.map(from_raw).transpose()
     }
 
@@ -139,15 +150,13 @@ impl Store {
     pub(crate) async fn latest_job_of(&self, kind: JobKind) -> Result<Option<JobRow>, Error> {
         const LATEST: &str = select!("WHERE kind = $1 ORDER BY id DESC LIMIT 1");
         let kind = kind.as_str();
-        let raw: Option<RawJob> =
-            reading!(self, db => sqlx::query_as(LATEST).bind(kind).fetch_optional(db))?;
+        let raw = row!(self, "key_jobs", sqlx::query(LATEST).bind(kind))?;
         raw.map(from_raw).transpose()
     }
 
     pub(crate) async fn job(&self, id: Uuid) -> Result<Option<JobRow>, Error> {
         const BY_ID: &str = select!("WHERE id = $1");
-        let raw: Option<RawJob> =
-            reading!(self, db => sqlx::query_as(BY_ID).bind(id.to_string()).fetch_optional(db))?;
+        let raw = row!(self, "key_jobs", sqlx::query(BY_ID).bind(id.to_string()))?;
         raw.map(from_raw).transpose()
     }
 
@@ -213,6 +222,32 @@ impl Store {
 }
 
 impl Store {
+    /// None while the vault is sealed: such a job is worked on by nobody.
+    fn seal_of_job(&self, job: &JobRow) -> Option<Vec<u8>> {
+        match &*self.row_key() {
+            RowKey::Here(key) => Some(made(key, job).to_vec()),
+            RowKey::Absent | RowKey::Lost => None,
+        }
+    }
+
+    /// Is the key at hand by which rows are judged?
+    pub(crate) fn can_judge(&self) -> bool {
+        !matches!(*self.row_key(), RowKey::Absent)
+    }
+
+    fn judge_job(&self, job: &JobRow, seal: Option<&[u8]>) -> Result<(), Error> {
+        let fits = match &*self.row_key() {
+            RowKey::Absent => true,
+            RowKey::Lost => false,
+            RowKey::Here(key) => seal.is_some_and(|seal| secret::same(seal, &made(key, job))),
+        };
+        let id = job.id.to_string();
+        match fits {
+            true => Ok(()),
+            false => Err(Place { table: "key_jobs", row: &id }.contradiction("seal", STRANGE)),
+        }
+    }
+
     /// False if none was running.
     pub(crate) async fn cancel_job(&self, outcome: &str) -> Result<bool, Error> {
         let now_ms = self.clock.unix_ms();
@@ -234,6 +269,22 @@ pub(super) async fn step(tx: &mut Tx, step: &JobStep<'_>) -> Result<(), Error> {
             .bind(step.holder)
     )?;
     if held == 0 { Err(Error::LeaseLost) } else { Ok(()) }
+}
+
+/// Over what the house began it with. Once it has ended, it has none: nobody begins it again by
+/// calling it running.
+fn made(key: &Key, job: &JobRow) -> [u8; 32] {
+    let detail = match &job.detail {
+        None => vec![0],
+        Some(detail) => [&[1], detail.as_bytes()].concat(),
+    };
+    let said = Aad::new("key-job")
+        .with(job.id.as_bytes())
+        .with(job.kind.as_str().as_bytes())
+        .with(&detail)
+        .with(&job.created_at.to_be_bytes())
+        .with(job.created_by.as_bytes());
+    hmac_sha256(key, &[label::KEY_JOB_ROW, said.as_bytes()])
 }
 
 fn from_raw(raw: RawJob) -> Result<JobRow, Error> {

@@ -5,10 +5,11 @@
 
 use uuid::Uuid;
 
-use super::dialect::{Tx, changing, reading};
+use super::dialect::{Tx, changing, reading, rows};
 use super::inventories::{self, InventoryRow};
 use super::keks::MasterId;
 use super::key_jobs::{self, JobStep};
+use super::lenient::Unread;
 use super::secrets::{Loaded, RawSecret, from_raw, select};
 use super::wraps::Wrapped;
 use super::{Error, SecretRow, Store, VersionRow};
@@ -62,10 +63,9 @@ impl Store {
             ORDER BY id LIMIT $2"
         );
         let (after, limit) = (after.to_string(), i64::from(limit));
-        let raw: Vec<RawSecret> = reading!(self, db => {
-            sqlx::query_as(OLD).bind(after.as_str()).bind(limit).fetch_all(db)
-        })?;
-        Ok(Loaded::collect(raw.into_iter().map(from_raw)))
+        let raw = rows!(self, "secrets", sqlx::query(OLD).bind(after.as_str()).bind(limit));
+        let read = |raw: Result<RawSecret, Unread>| from_raw(raw?);
+        Ok(Loaded::collect(raw.into_iter().map(read)))
     }
 
     pub(crate) async fn count_secrets_on_old_keks(&self) -> Result<u64, Error> {
@@ -81,15 +81,14 @@ impl Store {
     ) -> Result<Vec<Uuid>, Error> {
         const IDS: &str = "SELECT id FROM secrets WHERE id > $1 AND id <= $2 ORDER BY id LIMIT $3";
         let (after, last, limit) = (after.to_string(), last.to_string(), i64::from(limit));
-        let ids: Vec<String> = reading!(self, db => {
-            sqlx::query_scalar(IDS)
-                .bind(after.as_str())
-                .bind(last.as_str())
-                .bind(limit)
-                .fetch_all(db)
-        })?;
+        let ids = rows!(
+            self,
+            "secrets",
+            sqlx::query(IDS).bind(after.as_str()).bind(last.as_str()).bind(limit)
+        );
         // What is no id is found and named by whoever reads the whole row.
-        Ok(ids.iter().filter_map(|id| Uuid::try_parse(id).ok()).collect())
+        let id = |row: Result<(String,), Unread>| Uuid::try_parse(&row.ok()?.0).ok();
+        Ok(ids.into_iter().filter_map(id).collect())
     }
 
     pub(crate) async fn count_secrets_up_to(&self, last: Uuid) -> Result<u64, Error> {
@@ -101,9 +100,11 @@ impl Store {
 
     /// How many secrets hang on each key-encryption key.
     pub(crate) async fn secrets_by_kek(&self) -> Result<Vec<(Uuid, u64)>, Error> {
-        let raw: Vec<(String, i64)> = reading!(self, db => sqlx::query_as(BY_KEK).fetch_all(db))?;
-        let row =
-            |(id, count): (String, i64)| Some((Uuid::try_parse(&id).ok()?, count.unsigned_abs()));
+        let raw = rows!(self, "secrets", sqlx::query(BY_KEK));
+        let row = |row: Result<(String, i64), Unread>| {
+            let (id, count) = row.ok()?;
+            Some((Uuid::try_parse(&id).ok()?, count.unsigned_abs()))
+        };
         Ok(raw.into_iter().filter_map(row).collect())
     }
 

@@ -3,7 +3,8 @@
 //! A time that is still to come is nobody's doing, and holds nobody off.
 //! Must never give one turn to two.
 
-use super::dialect::{changing, reading};
+use super::dialect::{changing, row, rows};
+use super::lenient::Unread;
 use super::{Error, Store};
 
 /// What is done by turns.
@@ -103,8 +104,12 @@ impl Store {
     /// When it was last done, on whichever node.
     pub(crate) async fn last_turn(&self, turn: Turn) -> Result<Option<i64>, Error> {
         let name = turn.as_str();
-        let done: Option<i64> =
-            reading!(self, db => sqlx::query_scalar(LAST).bind(name).fetch_optional(db))?;
+        let done: Option<(i64,)> = match row!(self, "leases", sqlx::query(LAST).bind(name)) {
+            // As if it had never been.
+            Err(Error::Contradiction { .. }) => None,
+            read => read?,
+        };
+        let done = done.map(|(done,)| done);
         let latest = self.clock.unix_ms().saturating_add(SKEW_MS);
         Ok(done.filter(|done| (1..=latest).contains(done)))
     }
@@ -112,9 +117,9 @@ impl Store {
     /// Turns that are held, or were done, at a time that is still to come.
     pub(crate) async fn turn_faults(&self) -> Result<Vec<String>, Error> {
         let latest = self.latest_turn();
-        let names: Vec<String> =
-            reading!(self, db => sqlx::query_scalar(TO_COME).bind(latest).fetch_all(db))?;
-        let sentence = |name: String| {
+        let names = rows!(self, "leases", sqlx::query(TO_COME).bind(latest));
+        let sentence = |row: Result<(String,), Unread>| {
+            let name = row.map_or_else(|unread| unread.text(0), |(name,)| name);
             let name: String = name.chars().take(100).collect();
             format!(
                 "the row {name:?} of the table leases says of a time that is still to come: somebody \

@@ -3,7 +3,8 @@
 //! nor a master key in clear.
 
 use super::columns::Place;
-use super::dialect::{changing, reading};
+use super::dialect::{changing, rows};
+use super::lenient::Unread;
 use super::secrets::Loaded;
 use super::{Error, Store};
 
@@ -86,8 +87,9 @@ impl Store {
 
     /// The newest first.
     pub(crate) async fn master_passphrases(&self) -> Result<Loaded<PassphraseRow>, Error> {
-        let raw: Vec<RawPassphrase> = reading!(self, db => sqlx::query_as(ALL).fetch_all(db))?;
-        Ok(Loaded::collect(raw.into_iter().map(from_raw)))
+        let raw = rows!(self, "master_passphrases", sqlx::query(ALL));
+        let read = |raw: Result<RawPassphrase, Unread>| from_raw(raw?);
+        Ok(Loaded::collect(raw.into_iter().map(read)))
     }
 
     /// False if there is none of that id. What it wrapped does not open any more.

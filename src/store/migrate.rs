@@ -53,10 +53,34 @@ fn explain(error: MigrateError, place: &str, found: Option<i64>, migrator: &Migr
     {
         return Error::Newer { place, found, known };
     }
-    if let MigrateError::VersionMissing(number) | MigrateError::VersionMismatch(number) = error {
+    if let MigrateError::VersionMissing(number) = error {
         return refused(
             format!("its schema step {number} is not the one that this program has"),
             "Start the program that made the database, or restore a backup.",
+        );
+    }
+    if let MigrateError::VersionMismatch(number) = error {
+        let ours = migrator.iter().find(|step| step.version == number);
+        let sum: String = ours.map_or_else(String::new, |step| {
+            step.checksum.iter().map(|byte| format!("{byte:02x}")).collect()
+        });
+        return refused(
+            format!(
+                "its schema step {number} is not the one that this program has, by the checksum in \
+                 the table _sqlx_migrations, where this program has {sum}"
+            ),
+            "Start the program that made the database; if that is this one, somebody edited the \
+             row: write that checksum there again, in hexadecimal, or restore a backup.",
+        );
+    }
+    if let MigrateError::Dirty(number) = error {
+        return refused(
+            format!(
+                "its schema step {number} is called unfinished (success in the table \
+                 _sqlx_migrations), which no program leaves: a step and its row are one transaction"
+            ),
+            "Somebody edited the row: set success to 1 (true on PostgreSQL) again for that version, \
+             or restore a backup.",
         );
     }
     if let MigrateError::ExecuteMigration(cause, number) = &error

@@ -5,7 +5,8 @@
 use uuid::Uuid;
 
 use super::columns::signed;
-use super::dialect::{Tx, changing, reading};
+use super::dialect::{Tx, changing, row, rows};
+use super::lenient::Unread;
 use super::{Error, Store};
 
 /// Calls of a month that began at `start`, to be added.
@@ -48,9 +49,11 @@ impl Store {
         &self,
         client_id: Uuid,
     ) -> Result<Option<StoredMonth>, Error> {
-        let row: Option<(i64, i64)> = reading!(self, db => {
-            sqlx::query_as(CALLS).bind(client_id.to_string()).fetch_optional(db)
-        })?;
+        let row: Option<(i64, i64)> =
+            match row!(self, "monthly_calls", sqlx::query(CALLS).bind(client_id.to_string())) {
+                Err(Error::Contradiction { .. }) => None,
+                read => read?,
+            };
         let possible = |calls: &u64| *calls <= MOST;
         let read = |(start, calls)| StoredMonth {
             start,
@@ -61,8 +64,9 @@ impl Store {
 
     /// A line for each row that says what cannot be.
     pub(crate) async fn impossible_months(&self) -> Result<Vec<String>, Error> {
-        let ids: Vec<String> = reading!(self, db => sqlx::query_scalar(IMPOSSIBLE).fetch_all(db))?;
-        let sentence = |id: String| {
+        let ids = rows!(self, "monthly_calls", sqlx::query(IMPOSSIBLE));
+        let sentence = |row: Result<(String,), Unread>| {
+            let id = row.map_or_else(|unread| unread.text(0), |(id,)| id);
             let id: String = id.chars().take(100).collect();
             format!(
                 "the table monthly_calls says of client key {id:?} what cannot be: somebody edited \

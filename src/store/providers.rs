@@ -9,7 +9,8 @@ use std::sync::Arc;
 use super::changes::{self, Changed};
 use super::client_key_seals::RowKey;
 use super::columns::Place;
-use super::dialect::{Tx, changing, within};
+use super::dialect::{Tx, changing, rows_within};
+use super::lenient::Unread;
 use super::{Error, Store};
 use crate::crypto::{Aad, hmac_sha256, label};
 use crate::secret::{self, Key};
@@ -140,17 +141,27 @@ impl Store {
     }
 }
 
+/// Those that can be read.
 async fn rows(tx: &mut Tx) -> Result<Vec<RawProvider>, Error> {
-    Ok(within!(tx, db => sqlx::query_as(ALL).fetch_all(db))?)
+    Ok(standing(tx).await?.into_iter().filter_map(Result::ok).collect())
+}
+
+async fn standing(tx: &mut Tx) -> Result<Vec<Result<RawProvider, Unread>>, Error> {
+    Ok(rows_within!(tx, "providers", sqlx::query(ALL)))
 }
 
 async fn judged(tx: &mut Tx, judge: &Judge) -> Result<Judged, Error> {
-    let (rows, basis) = (rows(tx).await?, basis(tx, judge).await?);
+    let (rows, basis) = (standing(tx).await?, basis(tx, judge).await?);
+    let (rows, unread): (Vec<_>, Vec<_>) = rows.into_iter().partition(Result::is_ok);
+    let rows: Vec<RawProvider> = rows.into_iter().flatten().collect();
+    let unread: Vec<Unread> = unread.into_iter().filter_map(Result::err).collect();
     let plain = |row: RawProvider| ProviderRow { id: row.id, members: row.members };
     let (list, entries, what) = match basis {
         Basis::Unjudged | Basis::Never => {
             let rows = rows.into_iter().map(plain).collect();
-            return Ok(Judged { rows, ..Judged::default() });
+            let mut judged = Judged { rows, ..Judged::default() };
+            judged.leave_out(unread);
+            return Ok(judged);
         }
         Basis::Listed(list, entries, what) => (Some(list), entries, what),
         Basis::Lost(what) => (None, Entries::new(), Some(what)),
@@ -166,7 +177,8 @@ async fn judged(tx: &mut Tx, judge: &Judge) -> Result<Judged, Error> {
              somebody writes it again with `sealgate provider add`, or removes it"
         ),
     }));
-    let there: BTreeSet<String> = rows.iter().map(|row| row.id.clone()).collect();
+    let mut there: BTreeSet<String> = rows.iter().map(|row| row.id.clone()).collect();
+    there.extend(unread.iter().map(|unread| unread.text(0)));
     for row in rows {
         let fault = match entries.get(&row.id) {
             Some(listed) if fits(&judge.key, listed, &row) => {
@@ -181,10 +193,17 @@ async fn judged(tx: &mut Tx, judge: &Judge) -> Result<Judged, Error> {
     for id in entries.into_keys().filter(|id| !there.contains(id)) {
         judged.doubt(id, "was deleted outside Sealgate");
     }
+    judged.leave_out(unread);
     Ok(judged)
 }
 
 impl Judged {
+    fn leave_out(&mut self, unread: Vec<Unread>) {
+        for row in unread {
+            self.doubt(row.text(0), "cannot be read: it was edited outside Sealgate");
+        }
+    }
+
     fn doubt(&mut self, id: String, fault: &str) {
         let shown: String = id.chars().take(200).collect();
         self.faults.push(format!(
@@ -197,7 +216,9 @@ impl Judged {
 }
 
 async fn basis(tx: &mut Tx, judge: &Judge) -> Result<Basis, Error> {
-    let stored: Option<ProviderList> = within!(tx, db => sqlx::query_as(LIST).fetch_optional(db))?;
+    let list = rows_within!(&mut *tx, "provider_list", sqlx::query(LIST)).into_iter().next();
+    let was_there = list.is_some();
+    let stored: Option<ProviderList> = list.and_then(Result::ok);
     let key = match &*judge.key {
         RowKey::Absent => return Ok(Basis::Unjudged),
         RowKey::Lost if rows(tx).await?.is_empty() => return Ok(Basis::Unjudged),
@@ -205,7 +226,6 @@ async fn basis(tx: &mut Tx, judge: &Judge) -> Result<Basis, Error> {
         RowKey::Here(key) => key,
     };
     let kept = judge.kept.clone().and_then(|kept| opened(key, kept));
-    let was_there = stored.is_some();
     let stored = stored.and_then(|stored| opened(key, stored));
     Ok(match (stored, kept) {
         (Some((list, _)), Some((kept, entries))) if list.epoch < kept.epoch => {

@@ -5,7 +5,8 @@
 use uuid::Uuid;
 
 use super::columns::{Place, signed};
-use super::dialect::{Tx, changing, reading};
+use super::dialect::{Tx, changing, rows};
+use super::lenient::Unread;
 use super::{Error, Store};
 
 /// Calls of a short span that ends at `end_at`.
@@ -56,8 +57,8 @@ const NODES: &str = "SELECT DISTINCT node FROM recent_calls ORDER BY node";
 impl Store {
     /// The nodes that have rows here.
     pub(crate) async fn counting_nodes(&self) -> Result<Vec<String>, Error> {
-        let nodes: Vec<String> = reading!(self, db => sqlx::query_scalar(NODES).fetch_all(db))?;
-        Ok(nodes)
+        let nodes: Vec<Result<(String,), Unread>> = rows!(self, "nodes", sqlx::query(NODES));
+        Ok(nodes.into_iter().filter_map(|row| row.ok().map(|(node,)| node)).collect())
     }
 
     /// The next rows of a node behind the one that is given, oldest first.
@@ -67,17 +68,21 @@ impl Store {
         behind: Option<&(i64, String)>,
         limit: u32,
     ) -> Result<RecentPage, Error> {
+        let behind_of = behind;
         let (end_at, behind) = behind.map_or((i64::MIN, ""), |(end_at, id)| (*end_at, id));
-        let raw: Vec<RawCalls> = reading!(self, db => {
-            sqlx::query_as(PAGE)
-                .bind(node)
-                .bind(end_at)
-                .bind(behind)
-                .bind(i64::from(limit))
-                .fetch_all(db)
-        })?;
-        let last = raw.last().map(|raw| (raw.end_at, raw.client_id.clone()));
-        let read = |raw: RawCalls| -> Result<RecentCalls, Error> {
+        let raw: Vec<Result<RawCalls, Unread>> = rows!(
+            self,
+            "recent_calls",
+            sqlx::query(PAGE).bind(node).bind(end_at).bind(behind).bind(i64::from(limit))
+        );
+        let last = raw.last().and_then(|raw| match raw {
+            Ok(raw) => Some((raw.end_at, raw.client_id.clone())),
+            Err(unread) => Some((unread.text(0).parse().ok()?, unread.text(1))),
+        });
+        // Behind a row whose place cannot be told, nothing more is asked for.
+        let last = last.filter(|last| behind_of != Some(last));
+        let read = |raw: Result<RawCalls, Unread>| -> Result<RecentCalls, Error> {
+            let raw = raw?;
             let place = Place { table: "recent_calls", row: &raw.client_id };
             Ok(RecentCalls {
                 end_at: raw.end_at,

@@ -5,7 +5,8 @@
 use super::checkpoints::{self, Checkpoint};
 use super::columns::{Place, signed};
 use super::counted_records::{self, Counted};
-use super::dialect::{changing, reading};
+use super::dialect::{changing, row, rows};
+use super::lenient::Unread;
 use super::{Error, Store};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,7 +67,8 @@ const LAST: &str =
 const LAST_NUMBER: &str = "SELECT MAX(first_sequence) FROM record_blocks
     WHERE node = $1 AND first_sequence < $2";
 const BACK: &str = "SELECT MIN(first_sequence) FROM (SELECT first_sequence FROM record_blocks
-    WHERE node = $1 ORDER BY first_sequence DESC LIMIT $2) AS page";
+    WHERE node = $1 AND first_sequence < 9223372036854775807
+    ORDER BY first_sequence DESC LIMIT $2) AS page";
 const FROM: &str =
     select!("WHERE node = $1 AND first_sequence >= $2 ORDER BY first_sequence LIMIT $3");
 // Down to the time of the last of `limit` blocks, so that blocks of one time are never torn apart.
@@ -117,18 +119,16 @@ impl Store {
         below: u64,
     ) -> Result<Option<RecordBlock>, Error> {
         let below = signed(below);
-        let raw: Option<RawBlock> =
-            reading!(self, db => sqlx::query_as(LAST).bind(node).bind(below).fetch_optional(db))?;
+        let raw = row!(self, "record_blocks", sqlx::query(LAST).bind(node).bind(below))?;
         raw.map(from_raw).transpose()
     }
 
     /// Where it begins, whatever else its row says.
     pub(crate) async fn last_sequence(&self, node: &str, below: u64) -> Result<Option<u64>, Error> {
         let below = signed(below);
-        let last: Option<i64> = reading!(self, db => {
-            sqlx::query_scalar(LAST_NUMBER).bind(node).bind(below).fetch_one(db)
-        })?;
-        Ok(last.map(|last| u64::try_from(last).unwrap_or(0)))
+        let last: Option<(Option<i64>,)> =
+            row!(self, "record_blocks", sqlx::query(LAST_NUMBER).bind(node).bind(below))?;
+        Ok(last.and_then(|(last,)| last).map(|last| u64::try_from(last).unwrap_or(0)))
     }
 
     /// Where the last few begin.
@@ -138,9 +138,9 @@ impl Store {
         blocks: u32,
     ) -> Result<Option<u64>, Error> {
         let blocks = i64::from(blocks);
-        let first: Option<i64> =
-            reading!(self, db => sqlx::query_scalar(BACK).bind(node).bind(blocks).fetch_one(db))?;
-        Ok(first.map(|first| u64::try_from(first).unwrap_or(0)))
+        let first: Option<(Option<i64>,)> =
+            row!(self, "record_blocks", sqlx::query(BACK).bind(node).bind(blocks))?;
+        Ok(first.and_then(|(first,)| first).map(|first| u64::try_from(first).unwrap_or(0)))
     }
 
     /// Newest first: the blocks whose last record is older than `before_time` (None: all). The next
@@ -156,16 +156,21 @@ impl Store {
     ) -> Result<BlockPage, Error> {
         let before = before_time.unwrap_or(i64::MAX);
         let limit = i64::from(limit);
-        let raw: Vec<RawBlock> = match node {
-            None => reading!(self, db => {
-                sqlx::query_as(BEFORE).bind(before).bind(limit).fetch_all(db)
-            })?,
-            Some(node) => reading!(self, db => {
-                sqlx::query_as(BEFORE_OF_NODE).bind(before).bind(limit).bind(node).fetch_all(db)
-            })?,
+        let raw: Vec<Result<RawBlock, Unread>> = match node {
+            None => rows!(self, "record_blocks", sqlx::query(BEFORE).bind(before).bind(limit)),
+            Some(node) => {
+                rows!(
+                    self,
+                    "record_blocks",
+                    sqlx::query(BEFORE_OF_NODE).bind(before).bind(limit).bind(node)
+                )
+            }
         };
-        let before = raw.last().map(|last| last.last_time);
-        let blocks = raw.into_iter().filter_map(|raw| from_raw(raw).ok()).collect();
+        let before = raw.last().and_then(|last| match last {
+            Ok(last) => Some(last.last_time),
+            Err(unread) => unread.text(4).parse().ok(),
+        });
+        let blocks = raw.into_iter().filter_map(|raw| from_raw(raw.ok()?).ok()).collect();
         Ok(BlockPage { blocks, before })
     }
 
@@ -176,28 +181,31 @@ impl Store {
         first_sequence: u64,
         limit: u32,
     ) -> Result<Vec<RecordBlock>, Error> {
-        let raw: Vec<RawBlock> = reading!(self, db => {
-            sqlx::query_as(FROM)
-                .bind(node)
-                .bind(signed(first_sequence))
-                .bind(i64::from(limit))
-                .fetch_all(db)
-        })?;
-        raw.into_iter().map(from_raw).collect()
+        let raw: Vec<Result<RawBlock, Unread>> = rows!(
+            self,
+            "record_blocks",
+            sqlx::query(FROM).bind(node).bind(signed(first_sequence)).bind(i64::from(limit))
+        );
+        raw.into_iter().map(|raw| from_raw(raw?)).collect()
     }
 
     /// When the newest record was made, of whichever node; 0 where there is none. A clock may have
     /// been set back since.
     pub(crate) async fn newest_record(&self) -> Result<i64, Error> {
         const NEWEST: &str = "SELECT MAX(last_time) FROM record_blocks";
-        let newest: Option<i64> = reading!(self, db => sqlx::query_scalar(NEWEST).fetch_one(db))?;
+        let newest: Option<(Option<i64>,)> = match row!(self, "nodes", sqlx::query(NEWEST)) {
+            Err(Error::Contradiction { .. }) => None,
+            read => read?,
+        };
+        let newest = newest.and_then(|(newest,)| newest);
         Ok(newest.unwrap_or(0))
     }
 
     /// The nodes that have left records, by name.
     pub(crate) async fn record_nodes(&self) -> Result<Vec<String>, Error> {
         const NODES: &str = "SELECT DISTINCT node FROM record_blocks ORDER BY node";
-        Ok(reading!(self, db => sqlx::query_scalar(NODES).fetch_all(db))?)
+        let nodes: Vec<Result<(String,), Unread>> = rows!(self, "nodes", sqlx::query(NODES));
+        Ok(nodes.into_iter().filter_map(|row| row.ok().map(|(node,)| node)).collect())
     }
 }
 

@@ -9,7 +9,8 @@ use uuid::Uuid;
 #[cfg(test)]
 use super::columns::ABOVE_ALL_IDS;
 use super::columns::{Place, pairs_json};
-use super::dialect::{Tx, changing, reading};
+use super::dialect::{Tx, changing, row, rows};
+use super::lenient::Unread;
 use super::secret_versions::{self, RawVersion, VersionRow};
 use super::{Error, InventoryRow, Store, inventories};
 
@@ -136,7 +137,7 @@ const INSERT: &str = "INSERT INTO secrets (id, provider, name, category, owner, 
 const UPDATE: &str = "UPDATE secrets SET name = $1, owner = $2, labels = $3, expires_at = $4,
     active = $5, updated_at = $6 WHERE id = $7";
 const WIPE: &str = "UPDATE secrets SET data_key = $1 WHERE id = $2";
-const DELETE: &str = "DELETE FROM secrets WHERE id = $1";
+const DELETE: &str = "DELETE FROM secrets WHERE id = $1 OR CAST(id AS TEXT) = $1";
 
 impl Store {
     /// The secret and its first version; also counts the wrap of its data key.
@@ -176,8 +177,7 @@ impl Store {
     pub(crate) async fn secret(&self, id: Uuid) -> Result<Option<StoredSecret>, Error> {
         const BY_ID: &str = select!("WHERE id = $1");
         let id = id.to_string();
-        let raw: Option<RawSecret> =
-            reading!(self, db => sqlx::query_as(BY_ID).bind(id).fetch_optional(db))?;
+        let raw = row!(self, "secrets", sqlx::query(BY_ID).bind(id.as_str()))?;
         self.with_its_versions(raw).await
     }
 
@@ -187,9 +187,7 @@ impl Store {
         name: &str,
     ) -> Result<Option<StoredSecret>, Error> {
         const BY_NAME: &str = select!("WHERE provider = $1 AND name = $2");
-        let raw: Option<RawSecret> = reading!(self, db => {
-            sqlx::query_as(BY_NAME).bind(provider).bind(name).fetch_optional(db)
-        })?;
+        let raw = row!(self, "secrets", sqlx::query(BY_NAME).bind(provider).bind(name))?;
         self.with_its_versions(raw).await
     }
 
@@ -197,8 +195,8 @@ impl Store {
     pub(crate) async fn secrets(&self) -> Result<Loaded<StoredSecret, Box<Unreadable>>, Error> {
         const ALL: &str = select!("ORDER BY id");
         const VERSIONS: &str = select_versions!("");
-        let raw: Vec<RawSecret> = reading!(self, db => sqlx::query_as(ALL).fetch_all(db))?;
-        let versions = reading!(self, db => sqlx::query_as(VERSIONS).fetch_all(db))?;
+        let raw = rows!(self, "secrets", sqlx::query(ALL));
+        let versions = rows!(self, "secret_versions", sqlx::query(VERSIONS));
         Ok(Loaded::collect(join(raw, versions)))
     }
 
@@ -216,10 +214,9 @@ impl Store {
         let below = after.map_or_else(|| ABOVE_ALL_IDS.to_owned(), |id| id.to_string());
         let below = below.as_str();
         let limit = i64::from(limit);
-        let raw: Vec<RawSecret> =
-            reading!(self, db => sqlx::query_as(PAGE).bind(below).bind(limit).fetch_all(db))?;
+        let raw = rows!(self, "secrets", sqlx::query(PAGE).bind(below).bind(limit));
         let versions =
-            reading!(self, db => sqlx::query_as(VERSIONS).bind(below).bind(limit).fetch_all(db))?;
+            rows!(self, "secret_versions", sqlx::query(VERSIONS).bind(below).bind(limit));
         join(raw, versions).map(|read| read.map_err(|unread| unread.fault)).collect()
     }
 
@@ -272,8 +269,8 @@ impl Store {
         const VERSIONS: &str = select_versions!("WHERE secret_id = $1");
         let Some(raw) = raw else { return Ok(None) };
         let id = raw.id.as_str();
-        let versions = reading!(self, db => sqlx::query_as(VERSIONS).bind(id).fetch_all(db))?;
-        join(vec![raw], versions).next().transpose().map_err(|unread| unread.fault)
+        let versions = rows!(self, "secret_versions", sqlx::query(VERSIONS).bind(id));
+        join(vec![Ok(raw)], versions).next().transpose().map_err(|unread| unread.fault)
     }
 }
 
@@ -288,17 +285,21 @@ pub(super) async fn noted(tx: &mut Tx, inventory: Option<&InventoryRow>) -> Resu
 /// Each secret with its versions. Versions of a secret that is not among them are left aside: it
 /// was deleted between the two statements.
 fn join(
-    secrets: Vec<RawSecret>,
-    versions: Vec<RawVersion>,
+    secrets: Vec<Result<RawSecret, Unread>>,
+    versions: Vec<Result<RawVersion, Unread>>,
 ) -> impl Iterator<Item = Result<StoredSecret, Box<Unreadable>>> {
-    let mut by_secret: HashMap<String, Vec<RawVersion>> = HashMap::new();
+    let mut by_secret: HashMap<String, Vec<Result<RawVersion, Error>>> = HashMap::new();
     for version in versions {
-        by_secret.entry(version.secret_id.clone()).or_default().push(version);
+        let of = version.as_ref().map_or_else(|unread| unread.text(0), |raw| raw.secret_id.clone());
+        by_secret.entry(of).or_default().push(version.map_err(Error::from));
     }
-    secrets.into_iter().map(move |raw| {
+    secrets.into_iter().map(move |read| {
+        let raw = read.map_err(unread_secret)?;
         let versions = by_secret.remove(&raw.id).unwrap_or_default();
-        let versions =
-            versions.into_iter().map(secret_versions::from_raw).collect::<Result<_, _>>();
+        let versions = versions
+            .into_iter()
+            .map(|raw| raw.and_then(secret_versions::from_raw))
+            .collect::<Result<_, _>>();
         let unread = |fault| {
             Box::new(Unreadable {
                 row: raw.id.clone(),
@@ -311,6 +312,18 @@ fn join(
         };
         let versions = versions.map_err(unread)?;
         Ok(StoredSecret { secret: from_raw(raw.clone()).map_err(unread)?, versions })
+    })
+}
+
+/// By the places that the statements give the columns.
+fn unread_secret(unread: Unread) -> Box<Unreadable> {
+    Box::new(Unreadable {
+        row: unread.text(0),
+        provider: unread.text(1),
+        name: unread.text(2),
+        kek_id: unread.text(8),
+        data_key: unread.bytes(9),
+        fault: unread.fault,
     })
 }
 

@@ -5,7 +5,8 @@
 use uuid::Uuid;
 
 use super::columns::Place;
-use super::dialect::{changing, reading};
+use super::dialect::{changing, rows};
+use super::lenient::Unread;
 use super::secrets::Loaded;
 use super::{Error, Store};
 
@@ -35,8 +36,9 @@ const DROP: &str = "DELETE FROM signing_keys WHERE number = $1";
 impl Store {
     /// The earliest first.
     pub(crate) async fn signing_keys(&self) -> Result<Loaded<SigningKeyRow>, Error> {
-        let raw: Vec<RawSigningKey> = reading!(self, db => sqlx::query_as(ALL).fetch_all(db))?;
-        Ok(Loaded::collect(raw.into_iter().map(from_raw)))
+        let raw = rows!(self, "signing_keys", sqlx::query(ALL));
+        let read = |raw: Result<RawSigningKey, Unread>| from_raw(raw?);
+        Ok(Loaded::collect(raw.into_iter().map(read)))
     }
 
     /// `Error::Duplicate` if another node was faster, `Error::Stale` if the key-encryption key is

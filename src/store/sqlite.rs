@@ -12,7 +12,7 @@ use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, S
 use sqlx::{Connection, SqliteConnection, SqlitePool};
 
 use super::dialect::Pools;
-use super::error::{SqliteCode, sqlite_code};
+use super::error::{SqliteCode, lies_at, sqlite_code};
 use super::{Error, migrate};
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,6 +32,7 @@ pub(super) async fn open(path: &Path, schema: Option<i64>) -> Result<(Pools, Str
     let refused =
         |(fault, remedy): (String, _)| Error::Open { place: place.clone(), fault, remedy };
     prepare_file(path).map_err(refused)?;
+    lies_at(path);
 
     let options = SqliteConnectOptions::new()
         .filename(path)

@@ -3,7 +3,10 @@
 //! is inactive.
 
 use super::columns::{Place, words};
-use super::dialect::{changing, reading};
+#[cfg(test)]
+use super::dialect::row;
+use super::dialect::{changing, rows};
+use super::lenient::Unread;
 use super::{Error, Store};
 
 words! {
@@ -81,8 +84,8 @@ impl Store {
     #[cfg(test)]
     pub(crate) async fn symbols(&self) -> Result<Vec<SymbolRow>, Error> {
         const ALL: &str = select!("ORDER BY symbol");
-        let raw: Vec<RawSymbol> = reading!(self, db => sqlx::query_as(ALL).fetch_all(db))?;
-        raw.into_iter().map(from_raw).collect()
+        let raw = rows!(self, "symbols", sqlx::query(ALL));
+        raw.into_iter().map(|raw: Result<RawSymbol, Unread>| from_raw(raw?)).collect()
     }
 
     /// By symbol, from the one that follows `after`.
@@ -93,20 +96,34 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<SymbolRow>, Error> {
         const PAGE: &str = select!("WHERE symbol > $1 AND active >= $2 ORDER BY symbol LIMIT $3");
-        let raw: Vec<RawSymbol> = reading!(self, db => {
-            sqlx::query_as(PAGE)
+        let raw = rows!(
+            self,
+            "symbols",
+            sqlx::query(PAGE)
                 .bind(after.unwrap_or_default())
                 .bind(i64::from(active_only))
                 .bind(i64::from(limit))
-                .fetch_all(db)
-        })?;
-        raw.into_iter().map(from_raw).collect()
+        );
+        // One that cannot be read hides no other; `doctor` names it.
+        let read = |raw: Result<RawSymbol, Unread>| from_raw(raw.ok()?).ok();
+        Ok(raw.into_iter().filter_map(read).collect())
+    }
+
+    /// A line for each row that says what cannot be.
+    pub(crate) async fn symbol_faults(&self) -> Result<Vec<String>, Error> {
+        const ALL: &str = select!("ORDER BY symbol");
+        let raw = rows!(self, "symbols", sqlx::query(ALL));
+        let fault = |raw: Result<RawSymbol, Unread>| {
+            let fault = raw.map_err(Error::from).and_then(from_raw).err()?;
+            Some(format!("{fault} It is in no list until then."))
+        };
+        Ok(raw.into_iter().filter_map(fault).collect())
     }
 
     #[cfg(test)]
     pub(crate) async fn symbol(&self, symbol: &str) -> Result<Option<SymbolRow>, Error> {
         const BY_SYMBOL: &str = select!("WHERE symbol = $1");
-        let raw = reading!(self, db => sqlx::query_as(BY_SYMBOL).bind(symbol).fetch_optional(db))?;
+        let raw = row!(self, "symbols", sqlx::query(BY_SYMBOL).bind(symbol))?;
         raw.map(from_raw).transpose()
     }
 }

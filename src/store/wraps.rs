@@ -7,7 +7,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use uuid::Uuid;
 
-use super::dialect::{Tx, changing, within};
+use super::dialect::{Tx, changing, row_within};
+use super::lenient::Cell;
 use super::{Error, KekRow, Store};
 use crate::crypto::{hmac_sha256, label};
 use crate::secret::{self, Key};
@@ -90,8 +91,9 @@ impl Store {
         if changing!(tx, sqlx::query(HOLD).bind(id.as_str()))? == 0 {
             return Err(Error::Stale);
         }
-        let (wraps, seal): (i64, Option<Vec<u8>>) =
-            within!(tx, db => sqlx::query_as(READ).bind(id.as_str()).fetch_one(db))?;
+        let row = row_within!(&mut *tx, "keks", sqlx::query(READ).bind(id.as_str()))?;
+        let (wraps, seal): (Cell<i64>, Cell<Option<Vec<u8>>>) = row.ok_or(Error::Stale)?;
+        let (wraps, seal) = (wraps.or(-1), seal.or(Some(Vec::new())));
         let meter = self.meter(kek_id);
         judge(&meter, kek_id, (wraps, seal.as_deref()))?;
         if u64::try_from(wraps).is_ok_and(|wraps| wraps >= MOST_WRAPS) {

@@ -94,6 +94,12 @@ impl Anchors {
         Self { path: Some(path), installation, state: Mutex::new(state), is_whole, is_new }
     }
 
+    /// Whose lists are kept in this folder, by the file alone.
+    pub(crate) fn whose(folder: &Path) -> Option<Uuid> {
+        let text = read_file(&folder.join(FILE)).ok()?;
+        text.lines().next()?.strip_prefix(HEAD)?.trim().parse().ok()
+    }
+
     /// Has a house ever served from this folder?
     pub(crate) fn tell_of_a_house(folder: &Path) -> bool {
         folder.join(FILE).exists() || folder.join(JOURNAL).exists()
@@ -246,7 +252,7 @@ fn one_line(text: &str) -> String {
 }
 
 fn load(path: &Path, installation: Uuid) -> Result<Held, Unread> {
-    let text = match std::fs::read_to_string(path) {
+    let text = match read_file(path) {
         Ok(text) => text,
         Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Err(Unread::Missing),
         Err(cause) => return Err(Unread::Damaged(format!("cannot be read ({cause})"))),
@@ -282,6 +288,14 @@ fn load(path: &Path, installation: Uuid) -> Result<Held, Unread> {
         }
     }
     Err(damaged())
+}
+
+/// Of a file alone: whoever waits for what a pipe brings waits for ever.
+fn read_file(path: &Path) -> io::Result<String> {
+    match std::fs::metadata(path)?.is_file() {
+        true => std::fs::read_to_string(path),
+        false => Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no plain file")),
+    }
 }
 
 fn damaged() -> Unread {
@@ -358,8 +372,9 @@ fn text(installation: Uuid, held: &Held) -> String {
 /// Killed at any moment, the former file stands or the new one.
 fn write(path: &Path, text: &str) -> io::Result<()> {
     let beside = path.with_extension("new");
-    let mut file =
-        OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&beside)?;
+    // Whatever stands there; where it cannot go, the next line says why.
+    let _gone = std::fs::remove_file(&beside);
+    let mut file = OpenOptions::new().create_new(true).write(true).mode(0o600).open(&beside)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     std::fs::rename(&beside, path)?;

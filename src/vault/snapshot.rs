@@ -32,6 +32,10 @@ const IN_DOUBT: &str = "A secret of this provider, or of its category, was chang
      `sealgate doctor` says what to do; calls that name a secret are served.";
 const NONE_STORED: &str =
     "No secret is stored for this provider; add one with `sealgate secret add`.";
+const DISABLED: &str = "The secret that the call names is disabled; enable it with `sealgate secret set`, or name \
+     another one.";
+const NO_VERSION: &str = "No version of this secret is in service; restore a backup, or destroy the secret and enter \
+     the provider's key again.";
 const NONE_ACTIVE: &str =
     "No secret of this provider is active; enable one with `sealgate secret set`.";
 
@@ -145,7 +149,7 @@ impl Snapshot {
             }
         };
         if !entry.active {
-            return no_secret(NONE_ACTIVE);
+            return no_secret(DISABLED);
         }
         match entry.state {
             Usable::Yes { .. } => Ok(Selected(Arc::clone(entry))),
@@ -300,7 +304,7 @@ fn entry(keyring: &Keyring, catalogue: &Catalogue, stored: &StoredSecret) -> Ent
         judged_for: catalogue.get(&secret.provider).cloned(),
         state: match (version, catalogue.get(&secret.provider)) {
             (Some(version), Some(provider)) => usable(keyring, provider, stored, version),
-            (None, _) => Usable::No(NONE_ACTIVE),
+            (None, _) => Usable::No(NO_VERSION),
             (_, None) => Usable::No("The provider of this secret is not configured."),
         },
     }

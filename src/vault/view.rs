@@ -149,6 +149,7 @@ impl From<store::Error> for VaultError {
             | store::Error::LastAdmin
             | store::Error::LeaseLost
             | store::Error::Unreachable { .. }
+            | store::Error::Full { .. }
             | store::Error::Failed { .. }) => Self::Store(other),
         }
     }

@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use serde_json::{Value, json};
 
-use crate::house::{Ground, House};
+use crate::house::{Database, Ground, House, on_both};
 
 const SECRETS: &str = "/api/v1/admin/secrets";
 const INTEGRITY: &str = "/api/v1/admin/integrity";
@@ -294,6 +294,96 @@ async fn a_trigger_that_undoes_a_revocation_is_named_and_nobody_is_told_that_it_
     let detail = refused.is_refusal(409, "conflict")["detail"].to_string();
     assert!(detail.contains("ignored the change"), "{detail}");
     house.leave().await;
+}
+
+on_both! {
+    async fn a_client_key_whose_end_the_database_undid_is_refused_by_this_node(house: House) {
+        for (number, what) in ["put", "delete", "narrow"].into_iter().enumerate() {
+            let client = house.client().await;
+            // It is known here, and would be served without a look at the database.
+            assert_eq!(client.get("/acme/x").send().await.status, 200);
+            undo_changes(&house, number).await;
+            let path = format!("/api/v1/admin/api-keys/{}", client.id);
+            let answer = match what {
+                "put" => house.admin.put(&path).json(&json!({"active": false})).send().await,
+                "delete" => house.admin.delete(&path).send().await,
+                _ => {
+                    let less = json!({"scopes": ["quill:GET:/**"]});
+                    house.admin.put(&path).json(&less).send().await
+                }
+            };
+            let detail = answer.is_refusal(409, "conflict")["detail"].to_string();
+            assert!(detail.contains("ignored the change"), "{what}: {detail}");
+            for _ in 0..3 {
+                let got = client.get("/acme/x").send().await;
+                assert_eq!(got.status, 401, "{what}: {}", got.text());
+            }
+            obey(&house).await;
+            assert_eq!(house.admin.delete(&path).send().await.status, 204, "{what}");
+        }
+        house.leave().await;
+    }
+}
+
+/// From now on the database says that it changed client keys, and does not.
+async fn undo_changes(house: &House, number: usize) {
+    match &house.database {
+        Database::Sqlite(_) => {
+            for what in ["UPDATE", "DELETE"] {
+                let sql = format!(
+                    "CREATE TRIGGER undo_{what} BEFORE {what} ON client_keys
+                     BEGIN SELECT RAISE(IGNORE); END"
+                );
+                house.database.tamper(&sql).await;
+            }
+        }
+        // The last one undoes it at the commit alone.
+        Database::Postgres { .. } if number == 0 => {
+            house
+                .database
+                .tamper(
+                    "CREATE FUNCTION undo() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                 UPDATE client_keys SET active = 1 WHERE id = OLD.id AND active = 0;
+                 RETURN NULL; END $$",
+                )
+                .await;
+            house
+                .database
+                .tamper(
+                    "CREATE CONSTRAINT TRIGGER undo_change AFTER UPDATE ON client_keys
+                 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION undo()",
+                )
+                .await;
+        }
+        Database::Postgres { .. } => {
+            house
+                .database
+                .tamper(
+                    "CREATE OR REPLACE FUNCTION undo() RETURNS trigger LANGUAGE plpgsql AS
+                 $$ BEGIN RETURN NULL; END $$",
+                )
+                .await;
+            house
+                .database
+                .tamper(
+                    "CREATE TRIGGER undo_change BEFORE UPDATE OR DELETE ON client_keys
+                 FOR EACH ROW EXECUTE FUNCTION undo()",
+                )
+                .await;
+        }
+    }
+}
+
+async fn obey(house: &House) {
+    match &house.database {
+        Database::Sqlite(_) => {
+            house.database.tamper("DROP TRIGGER undo_UPDATE").await;
+            house.database.tamper("DROP TRIGGER undo_DELETE").await;
+        }
+        Database::Postgres { .. } => {
+            house.database.tamper("DROP TRIGGER undo_change ON client_keys").await;
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

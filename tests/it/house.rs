@@ -133,6 +133,20 @@ impl House {
         self.running = Some(running);
     }
 
+    /// Ends the house; what it left may be changed until it is started again.
+    pub(crate) async fn shut(&mut self) {
+        self.running.take().expect("it runs").stop().await;
+    }
+
+    /// After `shut`: opens it on what stands, or says why not.
+    pub(crate) async fn try_start(&mut self) -> Result<(), String> {
+        let running = try_boot(self.path(), &self.clock, false).await?;
+        let key = self.keys.lock().unwrap_or_else(PoisonError::into_inner)[0].clone();
+        self.admin = Admin::new(running.admin_address().unwrap(), &key, self.scribe.clone());
+        self.running = Some(running);
+        Ok(())
+    }
+
     /// An operator on this machine, for when no key is any good.
     pub(crate) fn local(&self) -> Admin {
         Admin::local(&self.path().join("data/sealgate.sock"), self.scribe.clone())
@@ -277,9 +291,14 @@ fn master_key(more: &str) -> &'static str {
 }
 
 async fn boot(folder: &Path, clock: &Clock, sandbox: bool) -> Running {
+    try_boot(folder, clock, sandbox).await.unwrap()
+}
+
+async fn try_boot(folder: &Path, clock: &Clock, sandbox: bool) -> Result<Running, String> {
     let environment = Environment::of(folder, &[]);
     let loaded = config::load(None, &environment).unwrap();
-    app::start(loaded.config, clock.clone(), Mode::Serve { sandbox }).await.unwrap()
+    let started = app::start(loaded.config, clock.clone(), Mode::Serve { sandbox }).await;
+    started.map_err(|fault| fault.to_string())
 }
 
 /// Every file below a folder, but for pages that nobody wrote yet.

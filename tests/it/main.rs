@@ -13,6 +13,8 @@ mod bad_input;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
+mod cells;
+#[cfg(test)]
 mod clients;
 #[cfg(test)]
 mod crash;
@@ -24,6 +26,8 @@ mod destinations;
 mod edited;
 #[cfg(test)]
 mod forged;
+#[cfg(test)]
+mod full;
 #[cfg(test)]
 mod house;
 #[cfg(test)]

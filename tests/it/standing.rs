@@ -2,7 +2,9 @@
 
 use std::os::unix::fs::PermissionsExt;
 
-use crate::house::{Database, Ground, Outpost, Speaks, one_line};
+use sqlx::Connection as _;
+
+use crate::house::{Database, Ground, House, Outpost, Speaks, one_line};
 
 #[test]
 fn init_twice_changes_nothing_and_tells_no_key_again() {
@@ -313,4 +315,79 @@ async fn a_house_whose_installation_was_deleted_is_not_begun_anew() {
         let told = told_of(&ground, "master key").unwrap();
         assert!(told.contains("`sealgate backup restore`"), "{told}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_head_of_the_journal_that_somebody_edited_is_put_aside_and_told() {
+    let mut house = House::open().await;
+    let client = house.client().await;
+    let path = house.path().join("data/journal/head");
+    for at in (0..76).step_by(12) {
+        for is_pipe in [false, true] {
+            house.shut().await;
+            let mut bytes = std::fs::read(&path).unwrap();
+            let end = bytes.len().min(at + 8);
+            bytes[at..end].iter_mut().for_each(|byte| *byte = !*byte);
+            std::fs::remove_file(&path).unwrap();
+            match is_pipe {
+                true => std::fs::create_dir(&path).unwrap(),
+                false => std::fs::write(&path, &bytes).unwrap(),
+            }
+            house.try_start().await.unwrap_or_else(|fault| panic!("{at}: {fault}"));
+            let beside = path.with_extension("damaged");
+            assert!(beside.exists(), "{at}");
+            assert_eq!(house.holder(&client).get("/acme/x").send().await.status, 200, "{at}");
+            let told = house.admin.get("/api/v1/admin/integrity").send().await.text();
+            assert!(told.contains("head.damaged"), "{at}: {told}");
+            let accept = house.admin.post("/api/v1/admin/integrity/accept");
+            assert_eq!(accept.send().await.status, 200);
+            match beside.is_dir() {
+                true => std::fs::remove_dir(&beside).unwrap(),
+                false => std::fs::remove_file(&beside).unwrap(),
+            }
+        }
+    }
+    house.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edited_installation_or_step_of_the_schema_is_told_with_what_to_do_and_comes_back() {
+    let mut house = House::open().await;
+    let client = house.client().await;
+    let id = id_of(&house).await;
+    for edited in ["0198c0de-7a11-7c0d-8e5a-5ea19a7e0001", "nothing", ""] {
+        house.shut().await;
+        house.database.tamper(&format!("UPDATE installation SET id = '{edited}'")).await;
+        let told = house.try_start().await.unwrap_err();
+        let remedy = format!("UPDATE installation SET id = '{id}'");
+        assert!(told.contains(&remedy), "{edited}: {told}");
+        house.database.tamper(&remedy).await;
+        house.try_start().await.unwrap();
+        assert_eq!(house.holder(&client).get("/acme/x").send().await.status, 200);
+    }
+    for (set, back) in [("success = 0", "success = 1"), ("checksum = x'00'", "")] {
+        house.shut().await;
+        let step = "_sqlx_migrations";
+        house.database.tamper(&format!("UPDATE {step} SET {set} WHERE version = 3")).await;
+        let told = house.try_start().await.unwrap_err();
+        assert!(told.contains("schema step 3") && told.contains(step), "{told}");
+        assert!(told.contains("Somebody edited") || told.contains("somebody edited"), "{told}");
+        let back = match back {
+            "" => {
+                let (_, sum) = told.split_once("this program has ").unwrap();
+                format!("checksum = x'{}'", &sum[..96])
+            }
+            back => back.to_owned(),
+        };
+        house.database.tamper(&format!("UPDATE {step} SET {back} WHERE version = 3")).await;
+        house.try_start().await.unwrap();
+    }
+    house.leave().await;
+}
+
+async fn id_of(house: &House) -> String {
+    let Database::Sqlite(path) = &house.database else { panic!("an embedded database is wanted") };
+    let url = format!("sqlite://{}", path.display());
+    let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+    sqlx::query_scalar("SELECT id FROM installation").fetch_one(&mut connection).await.unwrap()
 }

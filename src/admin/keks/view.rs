@@ -60,7 +60,7 @@ impl Generation {
             wraps: kek.wraps,
             secrets: kek.secrets,
             master_kind: kek.master.kind.as_str(),
-            age_days: (now_ms - kek.created_at_ms).max(0) / DAY_MS,
+            age_days: now_ms.saturating_sub(kek.created_at_ms).max(0) / DAY_MS,
             created_at: rfc3339(kek.created_at_ms),
         }
     }

@@ -72,6 +72,7 @@ pub(super) async fn all(config: &Config, clock: &Clock) -> Vec<Check> {
         port("proxy port", "proxy.listen", config.proxy.listen, running),
         port("admin port", "admin.listen", config.admin.listen, running),
     ];
+    checks.extend(app::look_at_room(&app::folders(config)).into_iter().map(room));
     checks.extend(master::stray(config, clock).await);
     if let Some(shared) = &config.limiter.shared {
         checks.push(redis(shared, config, clock).await);
@@ -184,6 +185,17 @@ fn data_folder(folder: &Path) -> Check {
             let detail = format!("{place} cannot be written: {}", errno.desc());
             Check::red(NAME, detail, "give the folder to the user that the server runs as")
         }
+    }
+}
+
+fn room(found: app::Space) -> Check {
+    const NAME: &str = "free space";
+    const REMEDY: &str = "free space on that disk: older backups may go elsewhere, audit.retention_days \
+                          may be less";
+    match found.room {
+        app::Room::Enough => Check::green(NAME, found.sentence),
+        app::Room::Little => Check::note(NAME, found.sentence, REMEDY),
+        app::Room::Gone => Check::red(NAME, found.sentence, REMEDY),
     }
 }
 

@@ -79,14 +79,15 @@ async fn a_newer_database_is_refused_and_left_alone(bed: Bed) {
 async fn a_step_that_was_edited_is_refused(bed: Bed) {
     bed.tamper("UPDATE _sqlx_migrations SET checksum = '\\x00' WHERE version = 1").await;
     let Err(error) = bed.reopen().await else { panic!("it opened") };
-    let place = bed.store.describe();
-    assert_eq!(
-        error.to_string(),
-        format!(
-            "{place} cannot be opened: its schema step 1 is not the one that this program has. \
-             Start the program that made the database, or restore a backup."
-        )
+    let told = error.to_string();
+    let begin = format!(
+        "{} cannot be opened: its schema step 1 is not the one that this program has, by the \
+         checksum in the table _sqlx_migrations, where this program has ",
+        bed.store.describe()
     );
+    let sum = told.strip_prefix(&begin).unwrap_or_else(|| panic!("{told}"));
+    assert!(sum[..96].bytes().all(|byte| byte.is_ascii_hexdigit()), "{told}");
+    assert!(told.contains("somebody edited the row"), "{told}");
 }
 
 async fn it_answers_and_is_whole_until_it_is_closed(bed: Bed) {
@@ -308,4 +309,27 @@ async fn after_a_disk_was_full_for_a_moment_it_is_written_again() {
     let mut tx = writer.begin_with("BEGIN IMMEDIATE").await.unwrap();
     sqlx::query("INSERT INTO filler VALUES (zeroblob(10000))").execute(&mut *tx).await.unwrap();
     tx.commit().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_full_disk_is_told_with_its_place_and_the_change_is_not_kept() {
+    let bed = Bed::sqlite().await;
+    let Pools::Sqlite { writer, .. } = &bed.store.pools else { panic!("not SQLite") };
+    let pages: i64 = sqlx::query_scalar("PRAGMA page_count").fetch_one(writer).await.unwrap();
+    let limit = AssertSqlSafe(format!("PRAGMA max_page_count = {pages}"));
+    sqlx::query(limit).execute(writer).await.unwrap();
+    let mut fault = None;
+    for number in 0..2000 {
+        let symbol = format!("S{number}");
+        let seeded = bed.store.seed_symbols(&[(&symbol, AssetClass::Stock)]).await;
+        if let Err(full) = seeded {
+            fault = Some(full);
+            break;
+        }
+    }
+    let fault = fault.unwrap();
+    assert!(matches!(fault, Error::Full { .. }), "{fault:?}");
+    assert!(fault.to_string().contains("free space there"), "{fault}");
+    sqlx::query("PRAGMA max_page_count = 1000000").execute(writer).await.unwrap();
+    bed.store.seed_symbols(&[("LATER", AssetClass::Stock)]).await.unwrap();
 }

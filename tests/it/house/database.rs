@@ -79,6 +79,22 @@ impl Database {
         }
     }
 
+    /// The same; how many rows it changed.
+    pub(crate) async fn tamper_counting(&self, sql: &str) -> u64 {
+        let sql = AssertSqlSafe(sql.to_owned());
+        match self {
+            Self::Sqlite(path) => {
+                let url = format!("sqlite://{}", path.display());
+                let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+                sqlx::query(sql).execute(&mut connection).await.unwrap().rows_affected()
+            }
+            Self::Postgres { server, name } => {
+                let mut connection = connect(&url(server, name)).await;
+                sqlx::query(sql).execute(&mut connection).await.unwrap().rows_affected()
+            }
+        }
+    }
+
     /// PostgreSQL lets nobody in any more, and shows out whoever is there.
     pub(crate) async fn go_away(&self) {
         self.allow_connections(false).await;
