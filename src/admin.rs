@@ -10,6 +10,7 @@ mod call;
 mod caller;
 mod change;
 mod describe;
+mod export;
 mod frame;
 mod guard;
 mod house;
@@ -36,6 +37,7 @@ mod symbols;
 #[cfg(test)]
 mod tests;
 mod trace;
+mod usage;
 mod words;
 
 use std::future::Future;
@@ -58,6 +60,7 @@ use crate::roster::Roster;
 use crate::store::Store;
 use crate::vault::{Vault, Warden};
 
+pub(crate) use self::export::shown;
 pub(crate) use self::local::{LocalError, LocalSocket};
 pub(crate) use self::open::{Figures, Part, Readiness};
 pub(crate) use self::providers::Refresh;

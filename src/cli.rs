@@ -28,6 +28,7 @@ mod seal;
 mod secret;
 mod serve;
 mod token;
+mod usage;
 mod words;
 
 use std::path::PathBuf;
@@ -89,6 +90,8 @@ enum Command {
     /// The trail of every request and change
     #[command(subcommand)]
     Audit(audit::Command),
+    /// What calls added up to, by minute, hour or day
+    Usage(usage::Usage),
     /// Encrypted snapshots of everything: make, prove, bring back
     #[command(subcommand)]
     Backup(backup::Command),
@@ -185,6 +188,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::MasterKey(command) => command.run(&ground),
         Command::Provider(command) => command.run(&ground),
         Command::Audit(command) => command.run(&ground),
+        Command::Usage(usage) => usage.run(&ground),
         Command::Backup(command) => command.run(&ground),
         Command::Seal(seal) => seal.run(&ground),
         Command::Unseal(unseal) => unseal.run(&ground),

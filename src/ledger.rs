@@ -5,25 +5,28 @@
 //!
 //! `mapping` the files · `slot` the bytes of one record while it grows · `frame`, `view` written
 //! and read · `lane`, `seat` the hot path · `block` chain and packing · `writer`, `recovery` into
-//! the database · `query` and back · `checkpoint`, `cover` what is signed, `push` carried out, `walk`,
-//! `verify` checked.
+//! the database · `query` and back · `checkpoint`, `cover` what is signed, `push` carried out,
+//! `walk`, `verify` checked · `export`, `offline` for others.
 
 mod block;
 mod checkpoint;
 mod cover;
 mod end;
+mod export;
 mod frame;
 mod journal;
 mod lane;
 mod look;
 mod mapping;
 mod merkle;
+mod offline;
 mod open;
 mod proof;
 mod push;
 mod query;
 mod record;
 mod recovery;
+mod rollup;
 mod seat;
 mod sink;
 mod slot;
@@ -57,11 +60,13 @@ use crate::clock::Clock;
 use crate::crypto::sha256;
 use crate::refusal::Reason;
 
-pub(crate) use self::checkpoint::public_key_text;
+pub(crate) use self::checkpoint::{hex, public_key_of, public_key_text, signature_text};
+pub(crate) use self::export::{Export, Exported};
 pub(crate) use self::lane::Lane;
 pub(crate) use self::look::{examine, owner_of};
+pub(crate) use self::offline::{Offline, proven_line};
 pub(crate) use self::open::{Error, Opening};
-pub(crate) use self::push::Post;
+pub(crate) use self::push::{Post, read_lines};
 pub(crate) use self::query::{Cursor, Filter};
 pub(crate) use self::record::{ActorKind, ActorRef, Begin, Kind, StoredRecord};
 pub(crate) use self::seat::{BytesIn, Record};
@@ -128,6 +133,8 @@ struct Inner {
     degraded: Mutex<Option<String>>,
     writer: Mutex<Option<Box<Writer>>>,
     stopping: AtomicBool,
+    /// Somebody wants all that is stored to be signed now.
+    sign_asked: AtomicBool,
     wake: Notify,
     /// Numbers of the flushes that were asked for, and of the last one that the writer went
     /// through.

@@ -19,6 +19,7 @@ mod client_tokens;
 mod columns;
 mod counted_records;
 mod dialect;
+mod durations;
 mod error;
 mod idempotency;
 mod installation;
@@ -44,6 +45,7 @@ mod sqlite;
 mod symbols;
 #[cfg(test)]
 mod tests;
+mod usage_rollups;
 mod wraps;
 
 use std::sync::Arc;
@@ -79,6 +81,7 @@ pub(crate) use self::secret_versions::{Former, VersionRow, VersionState};
 pub(crate) use self::secrets::{Loaded, SecretRow, StoredSecret, Unreadable};
 pub(crate) use self::signing_keys::SigningKeyRow;
 pub(crate) use self::symbols::{AssetClass, SymbolRow};
+pub(crate) use self::usage_rollups::{Bucket, Dimension, UsageKey, UsageSum};
 pub(crate) use self::wraps::MOST_WRAPS;
 use crate::clock::Clock;
 

@@ -54,7 +54,7 @@ async fn list(call: Call, uri: Uri) -> Result<Answer, Refused> {
     records::search(&call, &filter, limit, cursor.as_ref()).await
 }
 
-fn filter(query: &mut Members) -> Filter {
+pub(super) fn filter(query: &mut Members) -> Filter {
     let status = query.whole("status", 100, 599).value();
     Filter {
         kind: query.word("kind", &Kind::ALL, Kind::as_str).value(),

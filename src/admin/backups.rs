@@ -245,7 +245,7 @@ impl Backup {
     }
 }
 
-type Piece = Result<Bytes, std::io::Error>;
+pub(super) type Piece = Result<Bytes, std::io::Error>;
 
 /// The writing end: a slow reader slows the backup down, and fills no memory.
 struct Pieces {
@@ -273,7 +273,7 @@ impl Write for Pieces {
 }
 
 /// The reading end, as a body.
-struct Streamed(mpsc::Receiver<Piece>);
+pub(super) struct Streamed(pub(super) mpsc::Receiver<Piece>);
 
 impl http_body::Body for Streamed {
     type Data = Bytes;

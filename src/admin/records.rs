@@ -77,7 +77,7 @@ pub(super) struct Records {
 const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 impl Record {
-    fn of(record: StoredRecord) -> Self {
+    pub(super) fn of(record: StoredRecord) -> Self {
         Self {
             id: record.id.to_string(),
             kind: record.kind.as_str(),

@@ -19,7 +19,8 @@ use super::guard::{Needs, WhileSealed, guard};
 use super::house::House;
 use super::refused::Refused;
 use super::{
-    audit, backups, describe, keks, keys, open, pages, policy, providers, sealing, secrets, symbols,
+    audit, backups, describe, export, keks, keys, open, pages, policy, providers, sealing, secrets,
+    symbols, usage,
 };
 use crate::client::Right;
 
@@ -55,12 +56,13 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
                 secrets::reading(),
                 providers::reading(),
                 symbols::reading(),
+                usage::reading(),
             ],
         ),
         (
             Right::ReadUsageTrail,
             WhileSealed::Answers,
-            vec![keys::reading_trail(), audit::reading()],
+            vec![keys::reading_trail(), audit::reading(), export::reading()],
         ),
         (Right::VerifyTrail, WhileSealed::Answers, vec![audit::verifying()]),
         (Right::ExplainPolicy, WhileSealed::Refuses, vec![policy::explaining()]),

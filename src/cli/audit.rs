@@ -2,6 +2,10 @@
 //! bodies, no headers and no queries, because the trail has
 //! none.
 
+mod export;
+mod offline;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, Subcommand};
@@ -55,9 +59,20 @@ pub(super) enum Command {
     },
     /// Prove that no record was changed, removed or inserted; exit 1 where one was
     Verify {
+        /// An export, verified without any server
+        #[arg(long, value_name = "FILE", requires = "public_key")]
+        offline: Option<PathBuf>,
+        /// The key that signs, of each node; only with --offline
+        #[arg(long, value_name = "KEY", requires = "offline")]
+        public_key: Vec<String>,
+        /// Checkpoints that were pushed elsewhere: an older export is found by them
+        #[arg(long, value_name = "FILE", requires = "offline")]
+        checkpoints: Option<PathBuf>,
         #[command(flatten)]
         reach: Reach,
     },
+    /// The trail as lines of JSON, with what proves it, or as CSV
+    Export(export::Export),
 }
 
 #[derive(Args)]
@@ -98,7 +113,14 @@ impl Command {
                 let found = link::with(ground, &reach, async |link| link.get(&path).await)?;
                 ground.output(reach.print).list(&found, COLUMNS)
             }
-            Self::Verify { reach } => {
+            Self::Export(export) => export.run(ground),
+            Self::Verify { offline: Some(file), public_key, checkpoints, reach } => {
+                let checkpoints = checkpoints.as_deref();
+                let evidence =
+                    offline::Evidence { export: &file, public_keys: &public_key, checkpoints };
+                verdict(ground.output(reach.print), &offline::report(&evidence)?)
+            }
+            Self::Verify { reach, .. } => {
                 let progress = Progress::of("the trail is verified");
                 let path = format!("{TRAIL}/verify");
                 let report = link::with(ground, &reach, async |link| link.get(&path).await)?;

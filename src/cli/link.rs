@@ -259,6 +259,33 @@ impl Link {
         }
     }
 
+    /// An answer of lines, as it comes; yields its bytes. One that breaks off is a failure.
+    pub(super) async fn stream(&self, path: &str, out: &mut dyn Write) -> Result<u64, Failure> {
+        let url = self
+            .base
+            .join(path.trim_start_matches('/'))
+            .map_err(|_| Failure::new(format!("{path:?} is no path")))?;
+        let broken = |error: reqwest::Error| {
+            Failure::new(format!("{} broke off: {}; try again", self.place(), causes(&error)))
+        };
+        let mut answer =
+            self.client.get(url).timeout(DOWNLOAD_PATIENCE).send().await.map_err(broken)?;
+        let status = answer.status();
+        if !status.is_success() {
+            let bytes = answer.bytes().await.map_err(broken)?;
+            let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+            return Err(Failure::answered(status.as_u16(), &body));
+        }
+        let mut bytes = 0;
+        while let Some(piece) = answer.chunk().await.map_err(broken)? {
+            out.write_all(&piece)
+                .map_err(|error| Failure::new(format!("cannot write: {error}")))?;
+            bytes += u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        }
+        out.flush().map_err(|error| Failure::new(format!("cannot write: {error}")))?;
+        Ok(bytes)
+    }
+
     /// Shows how far the server is, for as long as it is asked; what it does not say is not shown.
     async fn watch(&self, path: &str, id: Option<String>, transfer: &Transfer) -> Infallible {
         loop {

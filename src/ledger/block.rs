@@ -70,10 +70,10 @@ pub(super) struct Unpacked<'a> {
 #[derive(Clone, Copy)]
 pub(super) struct Item<'a> {
     /// What the chain hashes.
-    bytes: &'a [u8],
+    pub(super) bytes: &'a [u8],
     mark: [u8; MARK_BYTES],
     pub(super) sequence: u64,
-    frames: &'a [u8],
+    pub(super) frames: &'a [u8],
 }
 
 impl Bad {
@@ -99,7 +99,7 @@ impl Link {
         Self { next_sequence, hash: block.head_hash }
     }
 
-    fn add(&mut self, item: &[u8]) {
+    pub(super) fn add(&mut self, item: &[u8]) {
         let mut hash = Sha256::new(label::RECORD);
         hash.update(&self.hash);
         hash.update(item);

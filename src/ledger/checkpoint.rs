@@ -48,6 +48,10 @@ impl Signing {
         self.0.public_bytes()
     }
 
+    pub(super) fn sign_bytes(&self, bytes: &[u8]) -> Vec<u8> {
+        self.0.sign(bytes)
+    }
+
     /// The same checkpoint with this node's signature.
     pub(super) fn sign(&self, mut unsigned: Checkpoint) -> Checkpoint {
         unsigned.public_key = self.public_key();
@@ -148,7 +152,15 @@ pub(crate) fn public_key_of(text: &str) -> Option<[u8; 32]> {
     URL_SAFE_NO_PAD.decode(text).ok()?.try_into().ok()
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
+pub(crate) fn signature_text(signature: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(signature)
+}
+
+pub(super) fn signature_of(text: &str) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
+}
+
+pub(crate) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -89,6 +89,7 @@ impl Ledger {
             degraded: Mutex::new(None),
             writer: Mutex::new(Some(Box::new(writer))),
             stopping: AtomicBool::new(false),
+            sign_asked: AtomicBool::new(false),
             wake: Notify::new(),
             asked: AtomicU64::new(0),
             served: watch::Sender::new(Served::default()),

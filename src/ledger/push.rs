@@ -198,7 +198,7 @@ fn append(path: &Path, lines: &[u8]) -> io::Result<u64> {
 }
 
 /// What a file of checkpoints holds, by node. What is no checkpoint vouches for nothing.
-pub(super) fn read_lines(path: &Path) -> io::Result<HashMap<String, Vec<Checkpoint>>> {
+pub(crate) fn read_lines(path: &Path) -> io::Result<HashMap<String, Vec<Checkpoint>>> {
     let bytes = match fs::read(path) {
         Ok(bytes) => bytes,
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),

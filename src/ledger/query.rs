@@ -88,7 +88,20 @@ impl Cursor {
 }
 
 impl Filter {
-    fn admits(&self, view: &View<'_>) -> bool {
+    /// Does it want everything?
+    pub(crate) fn is_whole(&self) -> bool {
+        let Self { kind, actor_id, provider, secret_id, status, from_ms, to_ms, request_id } = self;
+        kind.is_none()
+            && actor_id.is_none()
+            && provider.is_none()
+            && secret_id.is_none()
+            && status.is_none()
+            && from_ms.is_none()
+            && to_ms.is_none()
+            && request_id.is_none()
+    }
+
+    pub(super) fn admits(&self, view: &View<'_>) -> bool {
         let is = |wanted: &Option<String>, bytes: &[u8]| {
             wanted.as_ref().is_none_or(|wanted| wanted.as_bytes() == bytes)
         };

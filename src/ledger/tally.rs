@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use super::record::{ActorKind, Kind};
+use super::rollup::Rollup;
 use super::sums;
 use super::view::View;
 use crate::quota::Period;
@@ -50,7 +51,10 @@ pub(crate) struct Counting {
 
 /// What calls leave on their client keys.
 #[derive(Clone, Default)]
-pub(super) struct Uses(HashMap<Uuid, Use>);
+pub(super) struct Uses {
+    keys: HashMap<Uuid, Use>,
+    rollup: Rollup,
+}
 
 #[derive(Clone)]
 struct Use {
@@ -79,7 +83,7 @@ impl Batch {
             tally.durations_ns.clear();
             (tally.upstream_ns, tally.bytes_in, tally.bytes_out) = (0, 0, 0);
         }
-        self.uses.0.clear();
+        self.uses.clear();
     }
 
     pub(super) fn add(&mut self, view: &View<'_>) {
@@ -89,6 +93,7 @@ impl Batch {
             tally.bytes_in += closing.bytes_in;
             tally.bytes_out += closing.bytes_out;
         }
+        self.uses.rollup.add(view);
         match view.actor_kind {
             ActorKind::Key | ActorKind::Token => self.uses.add(view, self.span_ms),
             ActorKind::Operator | ActorKind::Guest | ActorKind::Local | ActorKind::House => {}
@@ -133,7 +138,7 @@ impl Uses {
         let Some(id) = view.actor_id else {
             return;
         };
-        let entry = self.0.entry(id).or_insert_with(|| Use {
+        let entry = self.keys.entry(id).or_insert_with(|| Use {
             calls: 0,
             counted: Vec::new(),
             last_ms: i64::MIN,
@@ -159,8 +164,9 @@ impl Uses {
 
     /// Adds another's counts to these.
     pub(super) fn merge(&mut self, others: &Self) {
-        for (id, other) in &others.0 {
-            let held = self.0.entry(*id).or_insert_with(|| Use {
+        self.rollup.merge(&others.rollup);
+        for (id, other) in &others.keys {
+            let held = self.keys.entry(*id).or_insert_with(|| Use {
                 calls: 0,
                 counted: Vec::new(),
                 ..other.clone()
@@ -185,11 +191,12 @@ impl Uses {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.keys.is_empty() && self.rollup.is_empty()
     }
 
     pub(super) fn clear(&mut self) {
-        self.0.clear();
+        self.keys.clear();
+        self.rollup.clear();
     }
 
     /// As it is stored, with the records up to `next_sequence`.
@@ -201,9 +208,10 @@ impl Uses {
         let mut counted = Counted {
             next_sequence,
             forget_before: now_ms.saturating_sub(counting.window_ms + counting.span_ms()),
+            usage: self.rollup.to_rows(),
             ..Counted::default()
         };
-        for (id, held) in &self.0 {
+        for (id, held) in &self.keys {
             counted.touches.push(held.to_touch(*id));
             let recent = |(end_at, calls): &(i64, u64)| RecentCalls {
                 end_at: *end_at,

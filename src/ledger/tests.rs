@@ -2,7 +2,9 @@
 //! database does, what a full journal does, and what verification finds. Must never look at a
 //! record but through the ledger's own doors.
 
+mod export;
 mod proof;
+mod usage;
 
 use std::collections::HashSet;
 use std::time::Duration;

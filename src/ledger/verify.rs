@@ -118,14 +118,17 @@ pub(crate) async fn verify_stored(store: &Store) -> Result<Verified, store::Erro
     Ok(verified)
 }
 
-async fn nodes(store: &Store) -> Result<BTreeSet<String>, store::Error> {
+pub(super) async fn nodes(store: &Store) -> Result<BTreeSet<String>, store::Error> {
     let (of_records, of_checkpoints) =
         (store.record_nodes().await?, store.checkpoint_nodes().await?);
     Ok(of_records.into_iter().chain(of_checkpoints).collect())
 }
 
 /// None: a row among them cannot be read.
-async fn signed(store: &Store, node: &str) -> Result<Option<Vec<Checkpoint>>, store::Error> {
+pub(super) async fn signed(
+    store: &Store,
+    node: &str,
+) -> Result<Option<Vec<Checkpoint>>, store::Error> {
     let mut all: Vec<Checkpoint> = Vec::new();
     loop {
         let after = all.last().map_or(0, |last| last.last);

@@ -27,9 +27,10 @@ const QUIET: Duration = Duration::from_millis(100);
 /// So many records in one look are "many".
 const MANY: usize = 512;
 const MOST_BACKOFF: Duration = Duration::from_secs(5);
-/// How often last uses are written: they are rows of their own, one for each key.
+/// How often last uses and sums of usage are written: they are rows of their own.
 const USES_EVERY: Duration = Duration::from_secs(2);
 const TRIES_WHEN_STOPPING: u32 = 3;
+const FORGET_EVERY_MS: i64 = 3_600_000;
 const LAST_PUSH_WITHIN: Duration = Duration::from_secs(2);
 
 pub(super) struct Writer {
@@ -45,6 +46,8 @@ pub(super) struct Writer {
     batch: Batch,
     /// Uses of records that are stored, themselves not yet.
     due: Uses,
+    /// The hour in which old sums of usage were last thrown away.
+    forgot_in: Option<i64>,
     /// How long the writer has slept since uses were stored.
     uses_waited: Duration,
     /// A block that was given to the database and not confirmed.
@@ -87,6 +90,7 @@ impl Writer {
             waiting: VecDeque::new(),
             due: Uses::default(),
             batch: Batch::new(span_ms),
+            forgot_in: None,
             uses_waited: USES_EVERY,
             attempt: None,
             failures: 0,
@@ -114,7 +118,7 @@ impl Writer {
                 self.uses_waited = USES_EVERY;
             }
             served = number;
-            inner.settle_sums(now_ns(inner), stopping);
+            inner.settle_sums(inner.clock.monotonic_ns(), stopping);
             let drained = self.drain(&inner.lanes);
             let all_stored =
                 self.store_waiting(inner).await && self.sign_rest(inner, stopping).await;
@@ -166,7 +170,7 @@ impl Writer {
             self.succeeded(inner);
         }
         if self.uses_are_due() && !self.due.is_empty() {
-            let counted = self.counted(inner, &self.due, self.link);
+            let counted = self.counted(inner, &self.due.clone(), self.link);
             if let Err(error) = inner.sink.store().count_records(&inner.node, &counted).await {
                 self.failed(inner, &error);
                 return false;
@@ -181,7 +185,8 @@ impl Writer {
     /// house stops.
     async fn sign_rest(&mut self, inner: &Inner, stopping: bool) -> bool {
         let now_ms = inner.clock.unix_ms();
-        if self.cover.is_empty() || !(stopping || self.cover.is_due(now_ms)) {
+        let is_asked = inner.sign_asked.swap(false, Ordering::AcqRel);
+        if self.cover.is_empty() || !(stopping || is_asked || self.cover.is_due(now_ms)) {
             return true;
         }
         match self.sign_now(inner, now_ms).await {
@@ -243,10 +248,8 @@ impl Writer {
         let (after, with_uses) = (self.packer.link(), self.uses_are_due());
         let (cover, checkpoints) = self.signing(inner).await?;
         let attempt = Attempt { after, records, with_uses, cover, checkpoints };
-        let counted = attempt.with_uses.then(|| {
-            let uses = self.due.with(&self.batch.uses);
-            self.counted(inner, &uses, attempt.after)
-        });
+        let uses = attempt.with_uses.then(|| self.due.with(&self.batch.uses));
+        let counted = uses.map(|uses| self.counted(inner, &uses, attempt.after));
         let block = self.packer.finish();
         let along = Along { counted: counted.as_ref(), checkpoints: &attempt.checkpoints };
         let appended = inner.sink.append(&block, &along).await;
@@ -261,9 +264,13 @@ impl Writer {
         Ok(())
     }
 
-    fn counted(&self, inner: &Inner, uses: &Uses, through: Link) -> Counted {
-        let now_ms = inner.lanes.first().map_or(0, |lane| lane.clock.unix_ms());
-        uses.to_counted(&self.counting, (through.next_sequence, now_ms))
+    fn counted(&mut self, inner: &Inner, uses: &Uses, through: Link) -> Counted {
+        let now_ms = inner.clock.unix_ms();
+        let mut counted = uses.to_counted(&self.counting, (through.next_sequence, now_ms));
+        let hour = now_ms / FORGET_EVERY_MS;
+        counted.forget_usage_at = (self.forgot_in != Some(hour)).then_some(now_ms);
+        self.forgot_in = Some(hour);
+        counted
     }
 
     /// Fills one block from what waits. Stores nothing and frees nothing.
@@ -357,10 +364,6 @@ impl Writer {
             tracing::info!("The database takes records again.");
         }
     }
-}
-
-fn now_ns(inner: &Inner) -> u64 {
-    inner.lanes.first().map_or(0, |lane| lane.clock.monotonic_ns())
 }
 
 /// Makes segments ahead of need, beside the draining: a database that hangs must not keep the

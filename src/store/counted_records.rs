@@ -7,6 +7,7 @@ use super::columns::{Place, signed};
 use super::dialect::{Tx, changing, row};
 use super::monthly_calls::{self, MonthlyCalls};
 use super::recent_calls::{self, RecentCalls};
+use super::usage_rollups::{self, UsageKey, UsageSum};
 use super::{Error, Store};
 
 /// What records leave on client keys.
@@ -15,10 +16,14 @@ pub(crate) struct Counted {
     pub(crate) touches: Vec<Touch>,
     pub(crate) monthly: Vec<MonthlyCalls>,
     pub(crate) recent: Vec<RecentCalls>,
+    /// In one order everywhere.
+    pub(crate) usage: Vec<(UsageKey, UsageSum)>,
     /// The node's next record that is not among them.
     pub(crate) next_sequence: u64,
     /// What ended before this is in no window any more.
     pub(crate) forget_before: i64,
+    /// Sums of usage that are too old by this moment go. None: it is not the time for that.
+    pub(crate) forget_usage_at: Option<i64>,
 }
 
 const MOVE: &str = "INSERT INTO counted_records (node, next_sequence) VALUES ($1, $2)
@@ -52,5 +57,9 @@ pub(super) async fn count(tx: &mut Tx, node: &str, counted: &Counted) -> Result<
     client_keys::touch(tx, &counted.touches).await?;
     monthly_calls::add(tx, &counted.monthly).await?;
     recent_calls::add(tx, node, &counted.recent).await?;
+    usage_rollups::add(tx, node, &counted.usage).await?;
+    if let Some(now_ms) = counted.forget_usage_at {
+        usage_rollups::forget(tx, node, now_ms).await?;
+    }
     recent_calls::forget(tx, node, counted.forget_before).await
 }

@@ -105,15 +105,15 @@ fn judged(trail: &Trail) -> Option<u64> {
 }
 
 /// Small numbers in an order that nobody chose, the same at every run.
-struct Dice(u64);
+pub(super) struct Dice(pub(super) u64);
 
 impl Dice {
-    fn below(&mut self, most: u64) -> u64 {
+    pub(super) fn below(&mut self, most: u64) -> u64 {
         self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888);
         (self.0 >> 33) % most
     }
 
-    fn place(&mut self, length: usize) -> usize {
+    pub(super) fn place(&mut self, length: usize) -> usize {
         usize::try_from(self.below(length as u64)).unwrap()
     }
 }
@@ -236,7 +236,7 @@ fn older_copy(trail: &mut Trail, all: &[Vec<u8>], dice: &mut Dice, careful: bool
 }
 
 #[expect(clippy::disallowed_methods, reason = "a proof is as long as whoever runs it wants")]
-fn rounds() -> u64 {
+pub(super) fn rounds() -> u64 {
     std::env::var("PROOF").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(50)
 }
 
@@ -332,7 +332,7 @@ async fn pushing(house: &House) -> (Ledger, Vec<Lane>, PathBuf) {
 }
 
 fn lines(path: &std::path::Path) -> Vec<Checkpoint> {
-    push::read_lines(path).unwrap().remove(NODE).unwrap_or_default()
+    read_lines(path).unwrap().remove(NODE).unwrap_or_default()
 }
 
 #[tokio::test]

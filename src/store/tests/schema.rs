@@ -54,6 +54,7 @@ async fn both_dialects_give_the_same_schema() {
         "secrets",
         "signing_keys",
         "symbols",
+        "usage_rollups",
     ];
     assert_eq!(left.keys().collect::<Vec<_>>(), expected);
     assert_eq!(right.keys().collect::<Vec<_>>(), expected);

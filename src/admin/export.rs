@@ -1,0 +1,221 @@
+//! `GET …/audit/export`: the trail as lines, as fast as they are taken. Without a filter an export
+//! can be verified with nothing but the public key; one that broke off goes on behind its last
+//! record. Must never hold more than a page of it in memory.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::http::{HeaderValue, Uri, header};
+use axum::response::Response;
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tracing::Instrument;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::audit;
+use super::backups::{Piece, Streamed};
+use super::call::Call;
+use super::house::House;
+use super::members::Members;
+use super::page;
+use super::records;
+use super::refused::Refused;
+use crate::ledger::{Export, Exported, StoredRecord, proven_line, public_key_text};
+
+pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
+    OpenApiRouter::new().routes(routes!(export))
+}
+
+const COLUMNS: [&str; 24] = [
+    "id",
+    "kind",
+    "timestamp",
+    "request_id",
+    "actor.type",
+    "actor.id",
+    "actor.name",
+    "address",
+    "provider",
+    "secret",
+    "version",
+    "method",
+    "endpoint",
+    "status_code",
+    "fault",
+    "error_code",
+    "bytes_in",
+    "bytes_out",
+    "duration_ms",
+    "upstream_ms",
+    "retries",
+    "node",
+    "sequence",
+    "end",
+];
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Format {
+    Ndjson,
+    Csv,
+}
+
+impl Format {
+    const ALL: [Self; 2] = [Self::Ndjson, Self::Csv];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Ndjson => "ndjson",
+            Self::Csv => "csv",
+        }
+    }
+
+    fn media_type(self) -> &'static str {
+        match self {
+            Self::Ndjson => "application/x-ndjson",
+            Self::Csv => "text/csv; charset=utf-8",
+        }
+    }
+}
+
+/// Export the trail, oldest first, node by node.
+///
+/// `ndjson`: a line for each record with its bytes and its hash, checkpoints between them; whole,
+/// it is verified by `sealgate audit verify --offline`. `csv`: the records alone.
+#[utoipa::path(get, path = "/api/v1/admin/audit/export", tag = "Audit",
+    params(("format" = Option<String>, Query, description = "`ndjson` (if not said) or `csv`."),
+        ("cursor" = Option<String>, Query,
+            description = "Go on behind this record, NODE:SEQUENCE, of an export that broke off."),
+        ("kind" = Option<super::words::RecordKind>, Query),
+        ("actor" = Option<String>, Query),
+        ("provider" = Option<String>, Query),
+        ("secret" = Option<String>, Query),
+        ("status" = Option<u16>, Query),
+        ("from" = Option<String>, Query, format = DateTime),
+        ("to" = Option<String>, Query, format = DateTime),
+        ("request_id" = Option<String>, Query)),
+    responses((status = 200, description = "The lines.", content_type = "application/x-ndjson",
+        body = String)))]
+async fn export(call: Call, uri: Uri) -> Result<Response, Refused> {
+    let mut query = Members::of_query(&uri)?;
+    let format = query.word("format", &Format::ALL, Format::as_str).value();
+    let resume = page::after_text(&mut query).map(|text| {
+        let parts = text.rsplit_once(':');
+        parts.and_then(|(node, sequence)| Some((node.to_owned(), sequence.parse().ok()?)))
+    });
+    if resume == Some(None) {
+        query.fault("cursor", "must be NODE:SEQUENCE, of the last record that was had");
+    }
+    let mut filter = audit::filter(&mut query);
+    query.finish()?;
+    records::narrowed(&call, &mut filter)?;
+    let format = format.unwrap_or(Format::Ndjson);
+    let is_whole = filter.is_whole();
+    let is_new = resume.is_none();
+    let export = call.house.ledger.export(filter, resume.flatten()).await;
+    let export = export.map_err(|fault| Refused::of_store(&fault))?;
+    let head = match format {
+        Format::Ndjson if is_new => json!({"export": 1, "whole": is_whole}).to_string() + "\n",
+        Format::Csv if is_new => COLUMNS.join(",") + "\n",
+        Format::Ndjson | Format::Csv => String::new(),
+    };
+    let (sender, receiver) = mpsc::channel(2);
+    tokio::spawn(send(export, (format, is_whole), head, sender).in_current_span());
+    let mut response = Response::new(Body::new(Streamed(receiver)));
+    let media_type = HeaderValue::from_static(format.media_type());
+    response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    Ok(response)
+}
+
+async fn send(
+    mut export: Export,
+    (format, is_whole): (Format, bool),
+    head: String,
+    sender: mpsc::Sender<Piece>,
+) {
+    let mut piece = head;
+    loop {
+        if !piece.is_empty() && sender.send(Ok(Bytes::from(piece))).await.is_err() {
+            return;
+        }
+        let lines = match export.next().await {
+            Ok(lines) => lines,
+            Err(fault) => {
+                tracing::error!(%fault, "an export of the trail broke off");
+                let broken = std::io::Error::other("the export broke off");
+                let _gone = sender.send(Err(broken)).await;
+                return;
+            }
+        };
+        if lines.is_empty() {
+            return;
+        }
+        piece = String::new();
+        for line in lines {
+            let line = match format {
+                Format::Ndjson => ndjson(line, is_whole),
+                Format::Csv => csv(line),
+            };
+            if let Some(line) = line {
+                piece.push_str(&line);
+                piece.push('\n');
+            }
+        }
+    }
+}
+
+/// A record as it stands in a line, without what proves it.
+pub(crate) fn shown(record: StoredRecord) -> Value {
+    serde_json::to_value(records::Record::of(record)).unwrap_or(Value::Null)
+}
+
+/// What proves something stands in whole exports alone.
+fn ndjson(line: Exported, is_whole: bool) -> Option<String> {
+    let value = match line {
+        Exported::Record { record, .. } if !is_whole => shown(*record),
+        Exported::Record { record, hash, frames } => {
+            return proven_line(shown(*record), &hash, &frames);
+        }
+        Exported::Chain { .. } | Exported::Checkpoint(_) | Exported::End { .. } if !is_whole => {
+            return None;
+        }
+        Exported::Chain { node, first, before } => {
+            json!({"chain": node, "first": first, "before": crate::ledger::hex(&before)})
+        }
+        Exported::Checkpoint(checkpoint) => checkpoint.to_json(),
+        Exported::End { chains, public_key, signature } => json!({
+            "end": 1,
+            "chains": chains,
+            "public_key": public_key_text(&public_key),
+            "signature": crate::ledger::signature_text(&signature),
+        }),
+    };
+    Some(value.to_string())
+}
+
+fn csv(line: Exported) -> Option<String> {
+    let record = match line {
+        Exported::Record { record, .. } => shown(*record),
+        Exported::Chain { .. } | Exported::Checkpoint(_) | Exported::End { .. } => return None,
+    };
+    let cell = |column: &&str| {
+        let member = column.split('.').try_fold(&record, |value, name| value.get(name));
+        match member {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => quoted(text),
+            Some(other) => other.to_string(),
+        }
+    };
+    Some(COLUMNS.iter().map(cell).collect::<Vec<_>>().join(","))
+}
+
+/// As RFC 4180 wants it; what a spreadsheet would take for a formula is told apart by a quote.
+fn quoted(text: &str) -> String {
+    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
+    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
+    if text.contains([',', '"', '\n', '\r']) {
+        return format!("\"{}\"", text.replace('"', "\"\""));
+    }
+    text
+}

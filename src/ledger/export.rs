@@ -1,0 +1,174 @@
+//! The trail on its way to an auditor: every node's records in order, each with the bytes that were
+//! chained, and the checkpoints that vouch for them. What comes out can be verified with nothing
+//! but the public keys. Must never leave out a record silently: where rows cannot be read, the gap
+//! is found by whoever verifies.
+
+use std::collections::VecDeque;
+use std::sync::atomic::Ordering;
+
+use super::block::{Link, Unpacked};
+use super::query::Filter;
+use super::record::StoredRecord;
+use super::{Ledger, verify};
+use crate::store::{self, Checkpoint, RecordBlock};
+
+const BLOCKS_A_READ: u32 = 2;
+/// What an export ends with is signed under this, so that no checkpoint can stand for it.
+const END_LABEL: &[u8] = b"sealgate/v1/export/";
+
+/// One line of an export.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Exported {
+    /// The records of a node follow: the first number, and the hash before it.
+    Chain {
+        node: String,
+        first: u64,
+        before: [u8; 32],
+    },
+    /// A record, its chain's hash, and the bytes that the chain hashes.
+    Record {
+        record: Box<StoredRecord>,
+        hash: [u8; 32],
+        frames: Vec<u8>,
+    },
+    Checkpoint(Checkpoint),
+    /// Where every chain ended, and this node's word for it.
+    End {
+        chains: String,
+        public_key: [u8; 32],
+        signature: Vec<u8>,
+    },
+}
+
+/// An export under way.
+pub(crate) struct Export {
+    ledger: Ledger,
+    filter: Filter,
+    nodes: VecDeque<String>,
+    at: Option<At>,
+    /// `node:records:hash`, apart by spaces.
+    chains: Vec<String>,
+    resume: Option<(String, u64)>,
+    is_over: bool,
+}
+
+struct At {
+    node: String,
+    link: Link,
+    /// Records up to here were had already.
+    had: u64,
+    signed: VecDeque<Checkpoint>,
+}
+
+impl Ledger {
+    /// Everything that is stored by now, or what of it the filter wants; behind a record of a node,
+    /// if an earlier export was broken off there.
+    pub(crate) async fn export(
+        &self,
+        filter: Filter,
+        resume: Option<(String, u64)>,
+    ) -> Result<Export, store::Error> {
+        self.0.sign_asked.store(true, Ordering::Release);
+        let _all_stored = self.flush().await;
+        let nodes = verify::nodes(self.0.sink.store()).await?;
+        let is_left = |node: &String| resume.as_ref().is_none_or(|(from, _)| node >= from);
+        let nodes = nodes.into_iter().filter(is_left).collect();
+        let (at, chains, is_over) = (None, Vec::new(), false);
+        Ok(Export { ledger: self.clone(), filter, nodes, at, chains, resume, is_over })
+    }
+}
+
+impl Export {
+    /// The next few lines; none at the end.
+    pub(crate) async fn next(&mut self) -> Result<Vec<Exported>, store::Error> {
+        let mut lines = Vec::new();
+        while lines.is_empty() && !self.is_over {
+            let Some(at) = self.at.take() else {
+                self.begin_chain(&mut lines).await?;
+                continue;
+            };
+            let store = self.ledger.0.sink.store();
+            let from = at.link.next_sequence;
+            let page = store.record_blocks_from(&at.node, from, BLOCKS_A_READ).await;
+            let page = match page {
+                Ok(page) => page,
+                Err(store::Error::Contradiction { .. }) => Vec::new(),
+                Err(fault) => return Err(fault),
+            };
+            if page.is_empty() {
+                let (node, last) = (&at.node, at.link.next_sequence - 1);
+                let head = super::checkpoint::hex(&at.link.hash);
+                self.chains.push(format!("{node}:{last}:{head}"));
+                continue;
+            }
+            let mut at = at;
+            for block in &page {
+                self.lines_of(block, &mut at, &mut lines);
+            }
+            self.at = Some(at);
+        }
+        Ok(lines)
+    }
+
+    async fn begin_chain(&mut self, lines: &mut Vec<Exported>) -> Result<(), store::Error> {
+        let Some(node) = self.nodes.pop_front() else {
+            self.is_over = true;
+            let chains = self.chains.join(" ");
+            let signing = &self.ledger.0.proof.signing;
+            let signature = signing.sign_bytes(&end_bytes(&chains));
+            lines.push(Exported::End { chains, public_key: signing.public_key(), signature });
+            return Ok(());
+        };
+        let store = self.ledger.0.sink.store();
+        let had = match self.resume.take() {
+            Some((from, had)) if from == node => had,
+            Some(_) | None => 0,
+        };
+        let mut link = Link::genesis(&node);
+        if had > 0
+            && let Some(block) = store.last_record_block(&node, had.saturating_add(1)).await?
+            && let Ok(unpacked) = Unpacked::read(&block.body)
+        {
+            link = Link { next_sequence: block.first_sequence, hash: unpacked.before };
+        } else {
+            let (first, before) = (link.next_sequence, link.hash);
+            lines.push(Exported::Chain { node: node.clone(), first, before });
+        }
+        let mut signed = verify::signed(store, &node).await?.unwrap_or_default();
+        // One at the very border was perhaps not had.
+        signed.retain(|one| one.last >= had);
+        self.at = Some(At { node, link, had, signed: signed.into() });
+        Ok(())
+    }
+
+    fn lines_of(&self, block: &RecordBlock, at: &mut At, lines: &mut Vec<Exported>) {
+        let whole = self.filter.is_whole();
+        let Ok(unpacked) = Unpacked::read(&block.body) else {
+            at.link.next_sequence = block.first_sequence.saturating_add(block.records.max(1));
+            return;
+        };
+        at.link.next_sequence = at.link.next_sequence.max(block.first_sequence);
+        for item in &unpacked.items {
+            let sequence = at.link.next_sequence;
+            at.link.add(item.bytes);
+            let wanted = item.view().is_some_and(|view| self.filter.admits(&view));
+            if sequence > at.had
+                && wanted
+                && let Some(record) = item.to_stored(&block.node)
+            {
+                let (record, hash) = (Box::new(record), at.link.hash);
+                lines.push(Exported::Record { record, hash, frames: item.frames.to_vec() });
+            }
+            while let Some(one) = at.signed.pop_front_if(|one| one.last <= sequence) {
+                if whole {
+                    lines.push(Exported::Checkpoint(one));
+                }
+            }
+        }
+    }
+}
+
+/// What is signed at the end of an export.
+pub(super) fn end_bytes(chains: &str) -> Vec<u8> {
+    [END_LABEL, chains.as_bytes()].concat()
+}

@@ -1,0 +1,208 @@
+//! Verification of an export by somebody who has nothing but the public keys: the chain is computed
+//! again from the bytes of each line, what the line shows is held against them, and the checkpoints
+//! among the lines against both. Must never call an export whole that was filtered or cut.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::Value;
+
+use super::block::{Bad, Link};
+use super::checkpoint::{hex, public_key_of, unhex};
+use super::export::end_bytes;
+use super::record::StoredRecord;
+use super::verify::{Covered, Verified};
+use super::view::View;
+use super::walk::{Vouchers, Walk};
+use crate::crypto;
+use crate::store::Checkpoint;
+
+const NO_RECORD: &str = "its line is not one of an export";
+const CHANGED: &str = "it was changed after it was written";
+const SHOWN: &str = "its line shows something else than the record that was chained";
+const NO_END: &str = "the end of the export is missing or was not signed by this key";
+const BEHIND_END: &str = "something stands behind the end of the export";
+const UNSIGNED: &str = "no checkpoint vouches for it";
+
+/// How a record is shown in a line; the same on both sides.
+pub(crate) type Shown = fn(StoredRecord) -> Value;
+
+/// A record's line in a whole export: what it shows, its hash, and the bytes that were chained.
+pub(crate) fn proven_line(mut shown: Value, hash: &[u8; 32], frames: &[u8]) -> Option<String> {
+    let members = shown.as_object_mut()?;
+    members.insert(String::from("hash"), hex(hash).into());
+    members.insert(String::from("frames"), STANDARD.encode(frames).into());
+    Some(shown.to_string())
+}
+
+/// An export that is read twice: first what vouches, then what is vouched for.
+pub(crate) struct Offline {
+    keys: Vec<[u8; 32]>,
+    shown: Shown,
+    signed: Vec<Checkpoint>,
+    outside: Vec<Checkpoint>,
+    chain: Option<Chain>,
+    ended: Vec<String>,
+    is_ended: bool,
+    verified: Verified,
+}
+
+struct Chain {
+    link: Link,
+    node: String,
+    walk: Walk,
+    pushed_through: u64,
+}
+
+impl Offline {
+    /// `outside`: checkpoints that were pushed to a place of their own, if they are at hand.
+    pub(crate) fn new(keys: Vec<[u8; 32]>, outside: Vec<Checkpoint>, shown: Shown) -> Self {
+        Self {
+            keys,
+            shown,
+            signed: Vec::new(),
+            outside,
+            chain: None,
+            ended: Vec::new(),
+            is_ended: false,
+            verified: Verified { records: 0, first_bad: None, nodes: Vec::new() },
+        }
+    }
+
+    /// First reading.
+    pub(crate) fn take_voucher(&mut self, line: &str) {
+        if line.starts_with("{\"checkpoint\"") {
+            let value = serde_json::from_str(line).ok();
+            self.signed.extend(value.as_ref().and_then(Checkpoint::of_json));
+        }
+    }
+
+    /// Second reading; false once something bad was found.
+    pub(crate) fn take(&mut self, line: &str) -> bool {
+        let Ok(value) = serde_json::from_str::<Value>(line) else { return self.bad(NO_RECORD) };
+        let has = |name: &str| value.get(name).is_some();
+        if has("checkpoint") {
+            return true;
+        }
+        if self.is_ended {
+            return self.bad(BEHIND_END);
+        }
+        if has("export") {
+            return true;
+        }
+        if let Some(node) = value.get("chain").and_then(Value::as_str) {
+            return self.begin(node, &value);
+        }
+        if has("end") {
+            self.finish_chain();
+            return self.verified.first_bad.is_none() && self.end(&value);
+        }
+        self.record(line, &value)
+    }
+
+    /// After the last line.
+    pub(crate) fn finish(mut self) -> Verified {
+        self.finish_chain();
+        if self.verified.first_bad.is_none() && !self.is_ended {
+            let _said = self.bad(NO_END);
+        }
+        self.verified
+    }
+
+    fn begin(&mut self, node: &str, value: &Value) -> bool {
+        self.finish_chain();
+        let genesis = Link::genesis(node);
+        let of_node = |all: &[Checkpoint]| -> Vec<Checkpoint> {
+            all.iter().filter(|one| one.node == node).cloned().collect()
+        };
+        let outside = of_node(&self.outside);
+        let mut signed = of_node(&self.signed);
+        // Where an export was taken up again, the one at the border may stand twice.
+        signed.sort_by_key(|one| one.last);
+        signed.dedup();
+        let pushed_through = outside.iter().map(|one| one.last).max().unwrap_or(0);
+        let keys = self.keys.clone();
+        let walk = Walk::new(Vouchers { signed, outside, keys }, genesis.next_sequence);
+        let before = value.get("before").and_then(Value::as_str).and_then(unhex);
+        let is_genesis = before == Some(genesis.hash);
+        self.chain = Some(Chain { link: genesis, node: node.to_owned(), walk, pushed_through });
+        (self.verified.first_bad.is_none() && is_genesis) || self.bad(NO_RECORD)
+    }
+
+    fn record(&mut self, line: &str, value: &Value) -> bool {
+        let Some(chain) = &mut self.chain else { return self.bad(NO_RECORD) };
+        let text = |name: &str| value.get(name).and_then(Value::as_str);
+        let frames = text("frames").and_then(|text| STANDARD.decode(text).ok());
+        let (Some(hash), Some(frames)) = (text("hash").and_then(unhex), frames) else {
+            return self.bad(NO_RECORD);
+        };
+        let sequence = chain.link.next_sequence;
+        let mut item = sequence.to_le_bytes().to_vec();
+        item.extend_from_slice(&frames);
+        let mut link = chain.link;
+        link.add(&item);
+        if link.hash != hash {
+            return self.bad(CHANGED);
+        }
+        let stored = View::read(&frames).map(|view| view.to_stored(&chain.node, sequence));
+        // To the letter: a number that is read and written again may be another.
+        if stored.and_then(|stored| proven_line((self.shown)(stored), &hash, &frames)).as_deref()
+            != Some(line)
+        {
+            return self.bad(SHOWN);
+        }
+        if let Err(flaw) = chain.walk.step(sequence, &link.hash) {
+            let node = chain.node.clone();
+            let bad = Bad { node, sequence: flaw.from, id: None, reason: flaw.reason };
+            self.verified.first_bad = Some(bad);
+            return false;
+        }
+        chain.link = link;
+        true
+    }
+
+    fn end(&mut self, value: &Value) -> bool {
+        let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+        let chains = text("chains");
+        let signature = super::checkpoint::signature_of(text("signature")).unwrap_or_default();
+        let key = public_key_of(text("public_key"));
+        let is_ours = key.is_some_and(|key| {
+            self.keys.contains(&key) && crypto::is_signed(&key, &end_bytes(chains), &signature)
+        });
+        self.is_ended = is_ours && self.ended.join(" ").ends_with(chains);
+        self.is_ended || self.bad(NO_END)
+    }
+
+    fn finish_chain(&mut self) {
+        let Some(chain) = self.chain.take() else { return };
+        let records = chain.link.next_sequence - 1;
+        let signed_through = chain.walk.signed_through();
+        let head = hex(&chain.link.hash);
+        self.ended.push(format!("{}:{records}:{head}", chain.node));
+        let reason = match chain.walk.end() {
+            None if records > 0 && signed_through == 0 => Some(UNSIGNED),
+            other => other,
+        };
+        if let (None, Some(reason)) = (&self.verified.first_bad, reason) {
+            self.verified.first_bad = Some(Bad::here(&chain.node, &chain.link, reason));
+        }
+        self.verified.records += records;
+        self.verified.nodes.push(Covered {
+            node: chain.node,
+            records,
+            signed_through,
+            pushed_through: chain.pushed_through.min(records),
+            public_key: None,
+        });
+    }
+
+    fn bad(&mut self, reason: &'static str) -> bool {
+        if self.verified.first_bad.is_none() {
+            let bad = match &self.chain {
+                Some(chain) => Bad::here(&chain.node, &chain.link, reason),
+                None => Bad { node: String::new(), sequence: 1, id: None, reason },
+            };
+            self.verified.first_bad = Some(bad);
+        }
+        false
+    }
+}

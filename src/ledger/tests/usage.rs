@@ -1,0 +1,105 @@
+//! Sums of usage: exactly what the calls were, whatever dies between.
+
+use super::*;
+use crate::store::{Bucket, Dimension, UsageSum};
+
+async fn sums(house: &House, bucket: Bucket, dimension: Dimension) -> Vec<(i64, String, UsageSum)> {
+    house.store.usage((bucket, dimension), (0, i64::MAX), 1_000).await.unwrap().unwrap()
+}
+
+#[tokio::test]
+async fn usage_tells_requests_errors_bytes_and_times_by_every_name() {
+    let house = House::new().await;
+    let (ledger, lanes) = house.open().await.unwrap();
+    let writer = tokio::spawn(ledger.writer());
+    for number in 0..100 {
+        let mut record = lanes[number % 2].seat().unwrap().open(&begin("/v2/aggs", "r"));
+        record.secret(SECRET, 1);
+        record.forwarded("r");
+        house.clock.advance(Duration::from_millis(100));
+        let status = if number < 10 { 502 } else { 200 };
+        record.answered(status, "r", (number < 10).then_some(Reason::UpstreamUnreachable));
+        record.bytes_out(7);
+        record.complete();
+    }
+    let refused = Begin { kind: Kind::Access, ..begin("/x", "no") };
+    lanes[0].refused(Reason::Unauthorized, &refused);
+    assert!(ledger.flush().await);
+    let all = sums(&house, Bucket::Day, Dimension::All).await;
+    let (_, name, sum) = &all[0];
+    assert_eq!((all.len(), name.as_str(), sum.requests, sum.bytes_out), (1, "", 100, 700));
+    assert_eq!(sum.errors, [0, 10, 0]);
+    let p50_ms = sum.durations.quantile(0.5) / 1_000_000;
+    assert!((93..=107).contains(&p50_ms), "{p50_ms}");
+    for (dimension, names) in [
+        (Dimension::Provider, vec![String::from("polygon")]),
+        (Dimension::Secret, vec![SECRET.to_string()]),
+        (Dimension::Client, vec![KEY.to_string()]),
+        (Dimension::Status, vec![String::from("200"), String::from("502")]),
+    ] {
+        let hours = sums(&house, Bucket::Hour, dimension).await;
+        let found: Vec<_> = hours.iter().map(|(_, name, _)| name.clone()).collect();
+        assert_eq!(found, names);
+        assert_eq!(hours.iter().map(|(_, _, sum)| sum.requests).sum::<u64>(), 100);
+    }
+    // A second tenth of a second later each: 60 records may begin in a minute of ten seconds more.
+    let minutes = sums(&house, Bucket::Minute, Dimension::All).await;
+    assert_eq!(minutes.iter().map(|(_, _, sum)| sum.requests).sum::<u64>(), 100);
+    ledger.stop();
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn usage_adds_up_to_the_calls_whatever_dies_between() {
+    for fault in [
+        Fault::Silence { committed: false },
+        Fault::Silence { committed: true },
+        Fault::BeforeCommit,
+        Fault::AfterCommit,
+    ] {
+        let house = House::new().await;
+        let (ledger, lanes) = house.open().await.unwrap();
+        for number in 0..50 {
+            call(&lanes[number % 2], &format!("r{number}"));
+        }
+        ledger.0.sink.faults.lock().unwrap().push_back(fault);
+        let writer = tokio::spawn(ledger.writer());
+        match fault {
+            Fault::Silence { .. } => {
+                let within = Duration::from_millis(400);
+                assert!(tokio::time::timeout(within, ledger.flush()).await.is_err());
+                writer.abort();
+                let _killed = writer.await;
+            }
+            Fault::BeforeCommit | Fault::AfterCommit => {
+                while !ledger.flush().await {}
+                ledger.stop();
+                writer.await.unwrap();
+            }
+        }
+        call(&lanes[0], "later");
+        drop((ledger, lanes));
+        house.trail_after_restart().await;
+        house.trail_after_restart().await;
+        let all = sums(&house, Bucket::Day, Dimension::All).await;
+        assert_eq!(all.iter().map(|(_, _, sum)| sum.requests).sum::<u64>(), 51, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn edited_sums_stop_no_trail() {
+    let house = House::new().await;
+    let (ledger, lanes) = house.open().await.unwrap();
+    let writer = tokio::spawn(ledger.writer());
+    call(&lanes[0], "first");
+    assert!(ledger.flush().await);
+    let edit = "UPDATE usage_rollups SET requests = -5, bytes_in = 9223372036854775807,
+        durations = X'FFFFFFFF00'";
+    assert!(house.store.tamper(edit).await > 0);
+    call(&lanes[0], "second");
+    assert!(ledger.flush().await);
+    let all = sums(&house, Bucket::Day, Dimension::All).await;
+    assert_eq!(all[0].2.requests, 1);
+    ledger.stop();
+    writer.await.unwrap();
+}
