@@ -50,6 +50,7 @@ mod mended;
 mod nodes;
 #[cfg(test)]
 mod papers;
+#[cfg(test)]
 mod pauses;
 #[cfg(test)]
 mod placements;
