@@ -6,6 +6,7 @@
 mod answer;
 mod browser;
 mod clean;
+mod codings;
 mod credential;
 mod document;
 mod overrides;
@@ -18,8 +19,9 @@ mod trace;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::StatusCode;
+use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
+use http::{HeaderValue, StatusCode};
 use hyper::body::{Body as _, Incoming};
 
 pub(crate) use self::answer::{Answer, AnswerBody};
@@ -179,13 +181,13 @@ impl Corridor {
         };
         let sent = self.upstream.send(outbound, now_ns, &mut may_leave).await;
         trace.upstream_ended();
-        let reply = in_our_protocol(sent?)?;
+        let reply = framed(sent?)?;
         let place = Whereabouts {
             provider: permit.provider(),
             public_url: &house.settings.public_url,
             host_form: host_form.as_deref(),
         };
-        Ok(scrub::scrub(reply, needles, &place, (trace, admission)))
+        scrub::scrub(reply, needles, &place, (trace, admission)).await
     }
 
     async fn authenticate(
@@ -275,10 +277,24 @@ impl Corridor {
     }
 }
 
-/// Nobody asked for another protocol: what follows such an answer is none that a client could read.
-fn in_our_protocol(reply: Reply) -> Result<Reply, Refusal> {
+/// In our protocol, and of one length: what follows any other answer is none that a client could
+/// read.
+fn framed(reply: Reply) -> Result<Reply, Refusal> {
     if reply.head.status == StatusCode::SWITCHING_PROTOCOLS {
         let detail = "The provider changed the protocol though nobody had asked it to.";
+        return Err(Refusal::new(Reason::UpstreamInvalid, detail));
+    }
+    let headers = &reply.head.headers;
+    let is_number = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let one_length = lengths.next().is_none_or(is_number) && lengths.next().is_none();
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let coded = codings.next();
+    let chunked = coded.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    let both = coded.is_some() && headers.contains_key(CONTENT_LENGTH);
+    if !one_length || !chunked || codings.next().is_some() || both {
+        let detail = "The provider's answer says two things about its length, or is packed on the \
+                      way in a manner that cannot be looked through.";
         return Err(Refusal::new(Reason::UpstreamInvalid, detail));
     }
     Ok(reply)

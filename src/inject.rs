@@ -10,7 +10,7 @@ mod json;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, HOST, TRANSFER_ENCODING};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
@@ -121,6 +121,10 @@ pub(crate) fn inject(
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
     let body = body.ready();
+    if body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
+        // Some front ends answer 411 where these say nothing of a body that they do not have.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
+    }
     if matches!(method, Method::GET | Method::HEAD) && body.is_of_unknown_length() {
         // Left to itself, hyper sends no body with these methods unless its length is known.
         headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));

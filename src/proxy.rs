@@ -2,6 +2,7 @@
 //! connections. Nothing that a request writes is shared between threads. Knows nothing of the
 //! admin face.
 
+mod calm;
 mod line;
 mod own;
 mod progress;

@@ -12,7 +12,7 @@ use hyper::body::{Body as _, Incoming};
 
 use super::browser::own_hosts;
 use super::credential::{self, Presented};
-use super::{House, overrides, path};
+use super::{House, codings, overrides, path};
 use crate::client::Client;
 use crate::inject::Head;
 use crate::provider::{Catalogue, Provider};
@@ -225,6 +225,7 @@ impl<'r> Inbound<'r> {
         for name in dropped {
             self.parts.headers.remove(name);
         }
+        codings::narrow(&mut self.parts.headers);
         if wants_trailers {
             // Our own word to the provider, which sends none to those who do not ask.
             self.parts.headers.insert(TE, HeaderValue::from_static("trailers"));

@@ -15,11 +15,13 @@ use http_body::{Body as _, Frame, SizeHint};
 
 use self::search::{Leak, Search, blank};
 use super::answer::{Answer, AnswerBody};
+use super::codings::Coding;
 use super::rewrite::{self, Place, Rewriter};
 use super::trace::Trace;
 use crate::client::Client;
 use crate::ledger::Record;
 use crate::limiter::Admission;
+use crate::refusal::{Reason, Refusal};
 use crate::secret::{Needles, Sighting};
 use crate::upstream::{Reply, ReplyBody, ReplyFault};
 
@@ -29,9 +31,12 @@ pub(crate) struct Passing {
     rewriter: Option<Rewriter>,
     needles: Arc<Needles>,
     search: Search,
+    /// What was looked at before the head went out.
+    first: Option<Result<Frame<Bytes>, ReplyFault>>,
     /// Trailers that wait until what was held back has gone.
     trailers: Option<Frame<Bytes>>,
     record: Option<Record>,
+    is_complete: bool,
     /// Whose answer this is; whoever is revoked hears no more of it.
     client: Option<Arc<Client>>,
     /// It did not come in one go: from then on its client key is looked at.
@@ -40,42 +45,68 @@ pub(crate) struct Passing {
 }
 
 /// After this, nothing of ours but what the contract names is in the answer.
-pub(super) fn scrub(
+pub(super) async fn scrub(
     reply: Reply,
     needles: Arc<Needles>,
     place: &Place<'_>,
     (trace, _admission): (&mut Trace, Admission),
-) -> Answer {
+) -> Result<Answer, Refusal> {
     let Reply { mut head, body } = reply;
     drop_hop_by_hop(&mut head.headers);
     rewrite_headers(&mut head.headers, place);
     blank_headers(&mut head.headers, &needles);
+    let coding = coding(&head.headers, body.is_end_stream())?;
     let rewriter = Rewriter::new(place, || is_plain_json(&head.headers));
     if rewriter.is_some() && !body.is_end_stream() {
         head.headers.remove(CONTENT_LENGTH);
     }
-    let mut record = trace.answered(head.status.as_u16(), &mut head.headers);
-    if let (true, Some(record)) = (body.is_end_stream(), &mut record) {
-        record.complete();
-    }
-    let search = Search::new(Arc::clone(&needles), &head.headers);
-    let client = trace.take_caller();
-    let passing = Passing {
+    let is_complete = body.is_end_stream();
+    let search = Search::new(Arc::clone(&needles), coding);
+    let mut passing = Passing {
         body,
         rewriter,
         needles,
         search,
+        first: None,
         trailers: None,
-        record,
-        client,
+        record: None,
+        is_complete,
+        client: None,
         lingers: false,
         _admission,
     };
+    if passing.search.is_packed() && !is_stream(&head.headers) {
+        // Boxed: few answers are packed.
+        Box::pin(passing.look_ahead()).await?;
+    }
+    passing.record = trace.answered(head.status.as_u16(), &mut head.headers);
+    passing.client = trace.take_caller();
+    passing.settle();
     let mut answer = Answer::new(AnswerBody::Passing(Box::new(passing)));
     *answer.status_mut() = head.status;
     *answer.headers_mut() = head.headers;
-    answer
+    Ok(answer)
 }
+
+/// An answer that nobody here can unpack may hold anything.
+fn coding(headers: &HeaderMap, is_empty: bool) -> Result<Option<Coding>, Refusal> {
+    match Coding::of(headers) {
+        Ok(coding) => Ok(coding),
+        Err(_) if is_empty => Ok(None),
+        Err(_) => {
+            let detail = "The provider's answer is packed in a manner that cannot be looked through; \
+                          ask for it with Accept-Encoding: gzip, deflate, br, zstd or identity.";
+            Err(Refusal::new(Reason::UpstreamInvalid, detail))
+        }
+    }
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    kind.get(..EVENTS.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS))
+}
+
+const EVENTS: &[u8] = b"text/event-stream";
 
 impl Passing {
     pub(super) fn poll_frame(
@@ -84,6 +115,9 @@ impl Passing {
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyFault>>> {
         if self.lingers && self.client.as_ref().is_some_and(|client| client.fate.has_ended()) {
             return Poll::Ready(Some(Err(self.ended())));
+        }
+        if let Some(first) = self.first.take() {
+            return Poll::Ready(Some(first));
         }
         if let Some(trailers) = self.trailers.take() {
             return Poll::Ready(Some(Ok(trailers)));
@@ -134,7 +168,7 @@ impl Passing {
 
     pub(super) fn is_end_stream(&self) -> bool {
         let holds_nothing = self.rewriter.as_ref().is_none_or(Rewriter::holds_nothing);
-        let holds_nothing = holds_nothing && self.trailers.is_none();
+        let holds_nothing = holds_nothing && self.trailers.is_none() && self.first.is_none();
         self.search.holds_nothing() && holds_nothing && self.body.is_end_stream()
     }
 
@@ -142,8 +176,20 @@ impl Passing {
     pub(super) fn size_hint(&self) -> SizeHint {
         match &self.rewriter {
             Some(_) if !self.body.is_end_stream() => SizeHint::default(),
-            Some(_) | None => self.body.size_hint(),
+            Some(_) | None => self.with_first(self.body.size_hint()),
         }
+    }
+
+    /// What was looked at beforehand, or is still held back, is not in the body's own hint.
+    fn with_first(&self, mut hint: SizeHint) -> SizeHint {
+        let first = self.first.as_ref().and_then(|first| first.as_ref().ok()?.data_ref());
+        let waiting = first.map_or(0, Bytes::len) + self.search.holds();
+        let waiting = u64::try_from(waiting).unwrap_or(0);
+        if let Some(upper) = hint.upper().filter(|_| waiting > 0) {
+            hint.set_upper(upper + waiting);
+        }
+        hint.set_lower(hint.lower() + waiting);
+        hint
     }
 
     fn counted(&mut self, bytes: Bytes) -> Frame<Bytes> {
@@ -176,7 +222,34 @@ impl Passing {
     }
 
     fn complete(&mut self) {
+        self.is_complete = true;
         if let Some(record) = &mut self.record {
+            record.complete();
+        }
+    }
+
+    /// The head waits for the beginning of a packed body: while it has not gone out, a key in it is
+    /// an answer that says so, and not a connection that breaks.
+    async fn look_ahead(&mut self) -> Result<(), Refusal> {
+        self.first = std::future::poll_fn(|context| self.poll_frame(context)).await;
+        match &self.first {
+            Some(Err(ReplyFault::Unfit)) => {
+                let detail = "The provider's answer was packed, and held what must not go out.";
+                Err(Refusal::new(Reason::UpstreamInvalid, detail))
+            }
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    /// What came before there was a record goes into it.
+    fn settle(&mut self) {
+        let Some(record) = &mut self.record else { return };
+        if let Some(data) = self.first.as_ref().and_then(|first| first.as_ref().ok()?.data_ref()) {
+            record.bytes_out(u64::try_from(data.len()).unwrap_or(u64::MAX));
+        }
+        if let Some(Err(_)) = &self.first {
+            record.fault(crate::refusal::Fault::Provider);
+        } else if self.is_complete {
             record.complete();
         }
     }

@@ -69,6 +69,11 @@ impl Deadlines {
         }
     }
 
+    /// As the ticker saw it last.
+    pub(crate) fn now_ns(&self) -> u64 {
+        self.0.now_ns.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn patience(&self, limit: Duration) -> Patience {
         let limit_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);
         Patience {

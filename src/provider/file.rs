@@ -128,6 +128,9 @@ pub(super) fn provider(
     let sockets = websocket_url(id, &raw)?
         .map(|home| Hosts::new(id, home, &raw, (Kind::Sockets, &named)))
         .transpose()?;
+    if inject.iter().all(|placement| placement.template().fields().next().is_none()) {
+        return Err(bad(id, "inject", "places no field of the secret anywhere"));
+    }
     let timeouts = timeouts(&raw.timeouts);
     let http2 = http2(id, &raw)?;
     let mut known_bases: Vec<BaseUrl> = hosts.iter().map(|host| host.base.clone()).collect();

@@ -77,8 +77,38 @@ fn check_members(entry: &RawPlacement) -> Result<(), String> {
 
 fn header_name(entry: &RawPlacement) -> Result<http::HeaderName, String> {
     let name = entry.name.as_deref().ok_or("`name` is missing")?;
-    name.parse().map_err(|_| format!("`{name}` is no header name"))
+    let parsed: http::HeaderName =
+        name.parse().map_err(|_| format!("`{name}` is no header name"))?;
+    if NO_SLOTS.contains(&parsed.as_str()) || parsed.as_str().starts_with("x-sealgate-") {
+        return Err(format!(
+            "`{name}` frames the message or belongs to the connection or to Sealgate; no key goes \
+             there"
+        ));
+    }
+    Ok(parsed)
 }
+
+/// What is set for each message, and would break it.
+const NO_SLOTS: [&str; 18] = [
+    "accept-encoding",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "expect",
+    "host",
+    "http2-settings",
+    "keep-alive",
+    "proxy-connection",
+    "range",
+    "te",
+    "trailer",
+    "transfer-encoding",
+    "upgrade",
+    "sec-websocket-key",
+    "sec-websocket-version",
+    "via",
+    "x-request-id",
+];
 
 fn query_name(entry: &RawPlacement) -> Result<String, String> {
     let name = entry.name.as_deref().ok_or("`name` is missing")?;

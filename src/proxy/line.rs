@@ -11,7 +11,8 @@ use std::task::{Context, Poll};
 use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::net::Patient;
+use super::calm::Calm;
+use crate::net::{Deadlines, Patient};
 
 /// What opens HTTP/2 where nobody agreed on it before.
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -20,6 +21,8 @@ pub(super) struct Line {
     stream: Patient,
     early: BytesMut,
     ties: Arc<Ties>,
+    /// Where frames are counted.
+    calm: Option<(Box<Calm>, Deadlines)>,
 }
 
 /// What a conversation and its line know of each other.
@@ -39,11 +42,17 @@ pub(super) enum Spoken {
 
 impl Line {
     pub(super) fn new(stream: Patient) -> Self {
-        Self { stream, early: BytesMut::new(), ties: Arc::default() }
+        Self { stream, early: BytesMut::new(), ties: Arc::default(), calm: None }
     }
 
     pub(super) fn ties(&self) -> Arc<Ties> {
         Arc::clone(&self.ties)
+    }
+
+    /// From here on HTTP/2 is spoken, and its frames are counted.
+    pub(super) fn counts_frames(&mut self, deadlines: &Deadlines) {
+        let calm = Calm::new(PREFACE.len(), deadlines.now_ns());
+        self.calm = Some((Box::new(calm), deadlines.clone()));
     }
 
     /// After a conversation was put aside; `unheard` is what it had read and not understood.
@@ -82,8 +91,28 @@ impl Line {
         }
     }
 
-    fn wrote<T>(&self, polled: Poll<T>) -> Poll<T> {
+    fn poll_bytes(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.early.is_empty() {
+            return Pin::new(&mut self.stream).poll_read(context, buffer);
+        }
+        let count = self.early.len().min(buffer.remaining());
+        buffer.put_slice(self.early.get(..count).unwrap_or_default());
+        self.early.advance(count);
+        if self.early.is_empty() {
+            self.early = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn wrote(&mut self, polled: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         self.ties.stuck.store(polled.is_pending(), Ordering::Relaxed);
+        if let (Some((calm, _)), Poll::Ready(Ok(bytes))) = (&mut self.calm, &polled) {
+            calm.wrote(*bytes);
+        }
         polled
     }
 }
@@ -105,16 +134,13 @@ impl AsyncRead for Line {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.early.is_empty() {
-            return Pin::new(&mut this.stream).poll_read(context, buffer);
+        let before = buffer.filled().len();
+        let polled = this.poll_bytes(context, buffer);
+        if let (Some((calm, deadlines)), Poll::Ready(Ok(()))) = (&mut this.calm, &polled) {
+            let came = buffer.filled().get(before..).unwrap_or_default();
+            calm.read(came, deadlines.now_ns())?;
         }
-        let count = this.early.len().min(buffer.remaining());
-        buffer.put_slice(this.early.get(..count).unwrap_or_default());
-        this.early.advance(count);
-        if this.early.is_empty() {
-            this.early = BytesMut::new();
-        }
-        Poll::Ready(Ok(()))
+        polled
     }
 }
 
@@ -146,7 +172,8 @@ impl AsyncWrite for Line {
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let polled = Pin::new(&mut this.stream).poll_flush(context);
-        this.wrote(polled)
+        this.ties.stuck.store(polled.is_pending(), Ordering::Relaxed);
+        polled
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

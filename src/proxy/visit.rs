@@ -163,7 +163,8 @@ impl Visit {
         }
     }
 
-    async fn h2(&mut self, line: Line) {
+    async fn h2(&mut self, mut line: Line) {
+        line.counts_frames(&self.shared.deadlines);
         let progress = Arc::new(Progress::new(self.is_known));
         let service = answers(&self.shared.corridor, &progress, self.address);
         let mut builder = http2::Builder::new(TokioExecutor::new());

@@ -51,6 +51,19 @@ fn encoded(coding: &str, body: &[u8]) -> Vec<Step> {
     vec![Step::Say([head.as_bytes(), body].concat())]
 }
 
+/// One member with one block, stored as it is.
+fn gzip(key: &str) -> Vec<u8> {
+    let bytes = key.as_bytes();
+    let length = u16::try_from(bytes.len()).unwrap();
+    let mut packed = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01".to_vec();
+    packed.extend(length.to_le_bytes());
+    packed.extend((!length).to_le_bytes());
+    packed.extend_from_slice(bytes);
+    packed.extend(crc32fast::hash(bytes).to_le_bytes());
+    packed.extend(u32::from(length).to_le_bytes());
+    packed
+}
+
 fn chunk(text: &str) -> String {
     format!("{:x}\r\n{text}\r\n", text.len())
 }
@@ -258,25 +271,21 @@ pub(crate) fn dresses() -> Vec<Reply> {
         echo("hexadecimal in capitals", |key| {
             whole("", &key.bytes().map(|byte| format!("{byte:02X}")).collect::<String>())
         }),
-        echo("packed by gzip", |key| {
-            let bytes = key.as_bytes();
-            let length = u16::try_from(bytes.len()).unwrap();
-            let mut packed = b"\x1f\x8b\x08\0\0\0\0\0\0\xff\x01".to_vec();
-            packed.extend(length.to_le_bytes());
-            packed.extend((!length).to_le_bytes());
-            packed.extend_from_slice(bytes);
-            packed.extend(crc32fast::hash(bytes).to_le_bytes());
-            packed.extend(u32::from(length).to_le_bytes());
-            encoded("gzip", &packed)
-        })
-        .with(broken()),
+        echo("packed by gzip", |key| encoded("gzip", &gzip(key))).with(INVALID),
+        echo("packed, and the same", |key| encoded("gzip, identity", &gzip(key))).with(INVALID),
+        echo("the same, and packed", |key| encoded("identity, gzip", &gzip(key))).with(INVALID),
+        echo("packed, and nothing", |key| encoded("gzip,", &gzip(key))).with(INVALID),
+        echo("nothing, and packed", |key| encoded(", GZIP", &gzip(key))).with(INVALID),
+        echo("said to be packed twice", |key| encoded("gzip, gzip", &gzip(key))).with(INVALID),
+        echo("packed, with a weight", |key| encoded("gzip;q=1", &gzip(key))).with(INVALID),
         echo("packed by zstd", |key| {
             let text = format!("{}{key}", "a".repeat(500));
             encoded("zstd", &zstd::encode_all(text.as_bytes(), 19).unwrap())
         })
-        .with(broken()),
+        .with(INVALID),
         echo("said to be packed", |key| encoded("gzip", key.as_bytes())),
-        echo("said to be packed by nobody knows what", |key| encoded("x-own", key.as_bytes())),
+        echo("said to be packed by nobody knows what", |key| encoded("x-own", key.as_bytes()))
+            .with(INVALID),
         echo("every letter percent", |key| {
             whole("", &key.bytes().map(|byte| format!("%{byte:02X}")).collect::<String>())
         }),
@@ -288,6 +297,17 @@ pub(crate) fn framings() -> Vec<Reply> {
     let bad = |name, steps| reply("T25", name, broken(), steps);
     let ok = |name, steps| reply("T25", name, Then::Any(vec![Then::Passes, broken()]), steps);
     vec![
+        reply("T25", "a length beside chunks", INVALID, |_| {
+            chunked("Content-Length: 1\r\n", &["steady"])
+        }),
+        reply("T25", "a length that is two", INVALID, |_| {
+            say(String::from("HTTP/1.1 200 OK\r\nContent-Length: 2, 2\r\n\r\nok"))
+        }),
+        reply("T25", "chunks that are packed on the way", INVALID, |_| {
+            say(String::from(
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n6\r\nsteady\r\n0\r\n\r\n",
+            ))
+        }),
         bad("no HTTP", |_| say(String::from("hello there\r\n\r\n"))),
         bad("a greeting of mail", |_| say(String::from("220 mail.test ESMTP\r\n"))),
         bad("HTTP/2 unasked", |_| vec![Step::Say(b"\0\0\0\x04\0\0\0\0\0".to_vec()), Step::Close]),

@@ -64,6 +64,7 @@ const HARMLESS: &[(&str, &[&str], &str)] = &[
     ("recent_calls", &[], "counts of calls, as above; what cannot be is told"),
     ("secret_versions", &["last_used_at"], "what calls leave behind"),
     ("symbols", &[], "not yet used; what cannot be is told"),
+    ("usage_rollups", &[], "sums for charts; what they are sums of is in the trail"),
 ];
 
 /// What the house answers when it is well, whatever its rows are.
@@ -101,6 +102,9 @@ async fn whatever_a_cell_is_edited_to_the_house_starts_says_so_and_serves_the_re
         done += 1;
         match tokio::time::timeout(START_WITHIN, house.try_start()).await {
             Err(_) => failures.push(format!("{edit}: no start within its time")),
+            // Nothing sealed opens under another id: it says so, with the right one.
+            Ok(Err(line)) if edit.column == "id" && line.contains("UPDATE installation SET id") => {
+            }
             Ok(Err(line)) => failures.push(format!("{edit}: no start: {line}")),
             Ok(Ok(())) => {
                 failures.extend(judge(&house, &caller, &edit).await);
@@ -270,7 +274,7 @@ async fn columns(file: &Path) -> Vec<Column> {
         columns.push(Column { table, name, kind, may_be_null: notnull == 0 && pk == 0 });
     }
     connection.close().await.unwrap();
-    let known = ["changes", "leases", "master_passphrases"];
+    let known = ["changes", "leases", "master_passphrases", "nodes"];
     let unknown: Vec<_> = bare.iter().filter(|table| !known.contains(&table.as_str())).collect();
     assert!(unknown.is_empty(), "a house that was used has rows in {unknown:?}");
     columns

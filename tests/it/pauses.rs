@@ -197,3 +197,21 @@ async fn a_connection_of_http2_without_calls_is_closed() {
     assert!(end.is_ok(), "silent for two minutes");
     house.leave().await;
 }
+
+#[tokio::test]
+async fn whoever_only_pings_over_http2_is_left_and_harms_nobody() {
+    let house = House::open().await;
+    let client = house.client().await;
+    let mut stream = TcpStream::connect(house.proxy_address()).await.unwrap();
+    stream.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await.unwrap();
+    let pings = b"\0\0\x08\x06\0\0\0\0\0aaaaaaaa".repeat(5_000);
+    let flood = async {
+        let _sent = stream.write_all(&pings).await;
+        let mut answers = Vec::new();
+        // Reset or closed, both are an end.
+        let _read = stream.read_to_end(&mut answers).await;
+    };
+    tokio::time::timeout(Duration::from_secs(5), flood).await.expect("still there");
+    assert_eq!(client.get("/acme/x").send().await.status, 200);
+    house.leave().await;
+}

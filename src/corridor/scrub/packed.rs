@@ -10,6 +10,7 @@ use bytes::{Bytes, BytesMut};
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use zstd::stream::raw::{DParameter, Decoder as Zstd, InBuffer, Operation as _, OutBuffer};
 
+use super::super::codings::Coding;
 use super::search::Leak;
 use crate::secret::{self, Needles, Sighting};
 
@@ -22,15 +23,6 @@ const MOST_HELD: usize = 256 * 1024;
 /// Of 8 MiB, the most that HTTP allows.
 const ZSTD_WINDOW_LOG: u32 = 23;
 const PIECE: usize = 16 * 1024;
-
-/// How a body is packed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Coding {
-    Gzip,
-    Deflate,
-    Brotli,
-    Zstd,
-}
 
 /// One packed body.
 pub(super) struct Packed {
@@ -70,19 +62,6 @@ struct Eyes {
     unpacked: u64,
 }
 
-impl Coding {
-    pub(super) fn named(name: &[u8]) -> Option<Self> {
-        let is = |wanted: &[u8]| name.trim_ascii().eq_ignore_ascii_case(wanted);
-        match () {
-            () if is(b"gzip") || is(b"x-gzip") => Some(Self::Gzip),
-            () if is(b"deflate") => Some(Self::Deflate),
-            () if is(b"br") => Some(Self::Brotli),
-            () if is(b"zstd") => Some(Self::Zstd),
-            () => None,
-        }
-    }
-}
-
 impl Packed {
     pub(super) fn new(coding: Coding, needles: Arc<Needles>) -> Self {
         let raw = Eyes::new(Arc::clone(&needles));
@@ -113,8 +92,8 @@ impl Packed {
         Ok(self.waiting.split().freeze())
     }
 
-    pub(super) fn holds_nothing(&self) -> bool {
-        self.waiting.is_empty()
+    pub(super) fn holds(&self) -> usize {
+        self.waiting.len()
     }
 
     /// True where all of it was seen and none of it may be the beginning of a key.
@@ -348,7 +327,7 @@ mod tests {
                 let out = search.next(Bytes::from(part.clone())).unwrap();
                 assert_eq!(out, part, "{name}");
             }
-            assert!(search.holds_nothing());
+            assert!(search.holds() == 0);
             assert_eq!(search.last(&[]).unwrap(), b"".as_slice());
         }
     }

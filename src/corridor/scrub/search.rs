@@ -5,10 +5,9 @@
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
-use http::header::CONTENT_ENCODING;
 
-use super::packed::{Coding, Packed};
+use super::super::codings::Coding;
+use super::packed::Packed;
 use crate::secret::{self, Needles, Sighting};
 
 /// One body's search.
@@ -31,13 +30,15 @@ pub(super) struct Plain {
 }
 
 impl Search {
-    /// What cannot be unpacked is searched as it is.
-    pub(super) fn new(needles: Arc<Needles>, headers: &HeaderMap) -> Self {
-        let mut codings = headers.get_all(CONTENT_ENCODING).iter();
-        match (codings.next().and_then(|name| Coding::named(name.as_bytes())), codings.next()) {
-            (Some(coding), None) => Self::Packed(Box::new(Packed::new(coding, needles))),
-            (Some(_) | None, _) => Self::Plain(Plain { needles, held: BytesMut::new() }),
+    pub(super) fn new(needles: Arc<Needles>, coding: Option<Coding>) -> Self {
+        match coding {
+            Some(coding) => Self::Packed(Box::new(Packed::new(coding, needles))),
+            None => Self::Plain(Plain { needles, held: BytesMut::new() }),
         }
+    }
+
+    pub(super) fn is_packed(&self) -> bool {
+        matches!(self, Self::Packed(_))
     }
 
     /// What can go out now.
@@ -57,9 +58,14 @@ impl Search {
     }
 
     pub(super) fn holds_nothing(&self) -> bool {
+        self.holds() == 0
+    }
+
+    /// Bytes that came and have not gone out.
+    pub(super) fn holds(&self) -> usize {
         match self {
-            Self::Plain(plain) => plain.held.is_empty(),
-            Self::Packed(packed) => packed.holds_nothing(),
+            Self::Plain(plain) => plain.held.len(),
+            Self::Packed(packed) => packed.holds(),
         }
     }
 }
@@ -182,7 +188,7 @@ mod tests {
     }
 
     fn through(needles: &Arc<Needles>, chunks: Vec<Bytes>) -> Vec<u8> {
-        let mut search = Search::new(Arc::clone(needles), &HeaderMap::new());
+        let mut search = Search::new(Arc::clone(needles), None);
         let mut out = Vec::new();
         for chunk in chunks {
             out.extend_from_slice(&search.next(chunk).unwrap());
@@ -230,7 +236,7 @@ mod tests {
             assert_eq!(through(&needles, dice.cuts(&text)), text);
         }
         let event = Bytes::from_static(b"data: {\"delta\":\"a\\nb\"}\n\n");
-        let mut search = Search::new(needles, &HeaderMap::new());
+        let mut search = Search::new(needles, None);
         assert_eq!(search.next(event.clone()).unwrap(), event);
         assert!(search.holds_nothing());
     }
