@@ -273,7 +273,7 @@ impl Upstream {
     /// longer than a connection may take.
     async fn ready(&self, goal: &Goal, wish: Wish) -> Result<(Lease, bool), Refusal> {
         let provider = goal.provider();
-        let mut patience = self.deadlines.patience(provider.timeouts.connect);
+        let mut patience = self.deadlines.patience(provider.timeouts.connect).begun();
         loop {
             let awaited = match self.pool.turn(&goal.host().key, wish) {
                 Turn::Ready(lease) => return Ok((lease, false)),
@@ -328,13 +328,14 @@ impl Upstream {
         (progress, end_ns): (Option<Arc<BytesIn>>, Option<u64>),
     ) -> Result<Reply, Failed> {
         let provider = goal.provider();
-        let first_byte = self.deadlines.patience(provider.timeouts.first_byte);
+        let first_byte = self.deadlines.patience(provider.timeouts.first_byte).begun();
         match within(first_byte, progress.as_deref(), sending).await {
             Ok(Ok(response)) => {
                 if let Some(line) = lease.line() {
                     line.answered();
                 }
-                let patience = self.deadlines.patience(provider.timeouts.idle).until(end_ns);
+                let patience =
+                    self.deadlines.patience(provider.timeouts.idle).begun().until(end_ns);
                 Ok(Reply::new(response, lease, patience))
             }
             Ok(Err((cause, unsent))) => {

@@ -115,6 +115,13 @@ impl Deadlines {
 }
 
 impl Patience {
+    /// From this very moment on: a ticker that was held up must not take it for an old one.
+    #[must_use]
+    pub(crate) fn begun(mut self) -> Self {
+        self.since_ns = Some(self.deadlines.0.clock.monotonic_ns());
+        self
+    }
+
     /// It ends then in any case, on the clock that never goes back.
     #[must_use]
     pub(crate) fn until(mut self, end_ns: Option<u64>) -> Self {
