@@ -103,7 +103,11 @@ impl Schedule {
             progress: Arc::default(),
         };
         let Kept { shelved: made, faults } = shelf.add(source, lock).await?;
-        let thrown_away = shelf.prune(self.settings.keep)?;
+        // Those from before something was damaged may be the last that are whole.
+        let thrown_away = match faults.is_empty() {
+            true => shelf.prune(self.settings.keep, self.clock.unix_ms())?,
+            false => 0,
+        };
         tracing::info!(file = made.name, bytes = made.bytes, thrown_away, "a backup was made");
         if let Some(first) = faults.first() {
             let damaged = faults.len();

@@ -72,9 +72,11 @@ impl Shelf {
         Ok(Kept { shelved: Shelved { name, bytes, created_at_ms }, faults })
     }
 
-    /// Throws the oldest away; yields how many.
-    pub(crate) fn prune(&self, keep: usize) -> std::io::Result<usize> {
-        let old: Vec<Shelved> = self.list()?.into_iter().skip(keep.max(1)).collect();
+    /// Throws the oldest away; yields how many. What was made when the clock was wrong, later than
+    /// now, neither counts nor goes.
+    pub(crate) fn prune(&self, keep: usize, now_ms: i64) -> std::io::Result<usize> {
+        let made = self.list()?.into_iter().filter(|shelved| shelved.created_at_ms <= now_ms);
+        let old: Vec<Shelved> = made.skip(keep.max(1)).collect();
         for shelved in &old {
             std::fs::remove_file(self.folder.join(&shelved.name))?;
         }
@@ -181,11 +183,25 @@ mod tests {
         }
         std::fs::write(folder.path().join("notes.age"), "x").unwrap();
         let shelf = Shelf::new(folder.path());
-        assert_eq!(shelf.prune(2).unwrap(), 3);
+        let now_ms = 1_768_478_400_000 + 5 * 3_600_000;
+        assert_eq!(shelf.prune(2, now_ms).unwrap(), 3);
         let left = shelf.list().unwrap();
         assert_eq!(left.len(), 2);
         assert_eq!(left[0].created_at_ms, 1_768_478_400_000 + 4 * 3_600_000);
         assert!(folder.path().join("notes.age").exists());
         assert_eq!(Shelf::new(&folder.path().join("none")).list().unwrap(), []);
+    }
+
+    #[test]
+    fn one_from_the_future_pushes_none_out() {
+        let folder = tempfile::tempdir().unwrap();
+        let now_ms = 1_768_478_400_000;
+        for at_ms in [now_ms - 2, now_ms - 1, now_ms, now_ms + 1, now_ms + 2] {
+            std::fs::write(folder.path().join(name_of(at_ms)), "x").unwrap();
+        }
+        let shelf = Shelf::new(folder.path());
+        assert_eq!(shelf.prune(2, now_ms).unwrap(), 1);
+        let left: Vec<i64> = shelf.list().unwrap().iter().map(|one| one.created_at_ms).collect();
+        assert_eq!(left, [now_ms + 2, now_ms + 1, now_ms, now_ms - 1]);
     }
 }
