@@ -196,10 +196,7 @@ impl Link {
         path: &str,
         body: Option<Value>,
     ) -> Result<Value, Failure> {
-        let url = self
-            .base
-            .join(path.trim_start_matches('/'))
-            .map_err(|_| Failure::new(format!("{path:?} is no path")))?;
+        let url = self.url(path)?;
         let mut request = self.client.request(method, url);
         if let Some(body) = &body {
             request = request.json(body);
@@ -224,10 +221,7 @@ impl Link {
         file: &mut File,
         transfer: &Transfer,
     ) -> Result<Downloaded, Failure> {
-        let url = self
-            .base
-            .join(path.trim_start_matches('/'))
-            .map_err(|_| Failure::new(format!("{path:?} is no path")))?;
+        let url = self.url(path)?;
         let broken = |error: reqwest::Error| {
             Failure::new(format!("{} broke off: {}; try again", self.place(), causes(&error)))
         };
@@ -261,10 +255,7 @@ impl Link {
 
     /// An answer of lines, as it comes; yields its bytes. One that breaks off is a failure.
     pub(super) async fn stream(&self, path: &str, out: &mut dyn Write) -> Result<u64, Failure> {
-        let url = self
-            .base
-            .join(path.trim_start_matches('/'))
-            .map_err(|_| Failure::new(format!("{path:?} is no path")))?;
+        let url = self.url(path)?;
         let broken = |error: reqwest::Error| {
             Failure::new(format!("{} broke off: {}; try again", self.place(), causes(&error)))
         };
@@ -299,6 +290,11 @@ impl Link {
                 transfer.show(number("rows"), number("total"));
             }
         }
+    }
+
+    fn url(&self, path: &str) -> Result<Url, Failure> {
+        let joined = self.base.join(path.trim_start_matches('/'));
+        joined.map_err(|_| Failure::new(format!("{path:?} is no path")))
     }
 
     fn place(&self) -> String {
