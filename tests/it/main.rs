@@ -13,6 +13,8 @@ mod bad_input;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
+mod catalogue;
+#[cfg(test)]
 mod cells;
 #[cfg(test)]
 mod clients;
