@@ -27,6 +27,8 @@ mod destinations;
 #[cfg(test)]
 mod edited;
 #[cfg(test)]
+mod examples;
+#[cfg(test)]
 mod forged;
 #[cfg(test)]
 mod full;
