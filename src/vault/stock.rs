@@ -235,7 +235,7 @@ impl Vault {
         Ok(stock)
     }
 
-    /// False where another node begins one of them at this moment: then it is to be looked at again.
+    /// False where another node begins one of them at this moment: then look again.
     async fn begin_lost(&self, keyring: &Keyring, stock: &mut Stock) -> Result<bool, VaultError> {
         let mut all = true;
         for (category, mark, what) in std::mem::take(&mut stock.lost) {
