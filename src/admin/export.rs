@@ -28,7 +28,7 @@ pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new().routes(routes!(export))
 }
 
-const COLUMNS: [&str; 24] = [
+const COLUMNS: [&str; 25] = [
     "id",
     "kind",
     "timestamp",
@@ -53,6 +53,7 @@ const COLUMNS: [&str; 24] = [
     "node",
     "sequence",
     "end",
+    "scrub_hits",
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]

@@ -112,6 +112,8 @@ pub(crate) struct StoredRecord {
     pub(crate) bytes_out: u64,
     /// How often the call went upstream again.
     pub(crate) retries: u8,
+    /// How often the real key stood in the answer, and was blanked or ended it.
+    pub(crate) scrub_hits: u16,
     /// Before and after, or what was found; never a secret.
     pub(crate) detail: Option<serde_json::Value>,
 }
