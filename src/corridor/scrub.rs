@@ -10,12 +10,13 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 
 use self::search::{Leak, Search, blank};
 use super::answer::{Answer, AnswerBody};
 use super::codings::Coding;
+use super::meter::Toll;
 use super::rewrite::{self, Place, Rewriter};
 use super::trace::Trace;
 use crate::client::Client;
@@ -36,6 +37,8 @@ pub(crate) struct Passing {
     /// Trailers that wait until what was held back has gone.
     trailers: Option<Frame<Bytes>>,
     record: Option<Record>,
+    /// What the answer costs; None where it costs nothing.
+    toll: Option<Toll>,
     is_complete: bool,
     /// Whose answer this is; whoever is revoked hears no more of it.
     client: Option<Arc<Client>>,
@@ -61,7 +64,10 @@ pub(super) async fn scrub(
         head.headers.remove(CONTENT_LENGTH);
     }
     let is_complete = body.is_end_stream();
-    let search = Search::new(Arc::clone(&needles), coding);
+    let toll = Some(trace.take_toll());
+    let toll = toll.filter(|toll| toll.is_due() && is_charged(head.status));
+    let meter = toll.as_ref().and_then(|toll| toll.meter(&head.headers));
+    let search = Search::new(Arc::clone(&needles), coding, meter);
     let mut passing = Passing {
         body,
         rewriter,
@@ -70,6 +76,7 @@ pub(super) async fn scrub(
         first: None,
         trailers: None,
         record: None,
+        toll,
         is_complete,
         client: None,
         lingers: false,
@@ -86,6 +93,11 @@ pub(super) async fn scrub(
     *answer.status_mut() = head.status;
     *answer.headers_mut() = head.headers;
     Ok(answer)
+}
+
+/// No provider takes money for a no.
+fn is_charged(status: StatusCode) -> bool {
+    status.is_success() || status.is_redirection()
 }
 
 /// An answer that nobody here can unpack may hold anything.
@@ -228,6 +240,14 @@ impl Passing {
         }
     }
 
+    /// Nobody gets it: the record says so.
+    pub(super) fn refuse(&mut self, reason: Reason) {
+        if let Some(record) = &mut self.record {
+            record.answered(reason.status(), "", Some(reason));
+            record.complete();
+        }
+    }
+
     /// The head waits for the beginning of a packed body: while it has not gone out, a key in it is
     /// an answer that says so, and not a connection that breaks.
     async fn look_ahead(&mut self) -> Result<(), Refusal> {
@@ -276,6 +296,16 @@ impl Passing {
             }
             None => frame,
         })
+    }
+}
+
+impl Drop for Passing {
+    /// However it ended: what was told by then was spent.
+    fn drop(&mut self) {
+        if let (Some(record), Some(toll)) = (&mut self.record, &self.toll) {
+            let meter = self.search.take_meter();
+            record.metered(&toll.metered(meter.as_deref()));
+        }
     }
 }
 

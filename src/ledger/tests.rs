@@ -4,6 +4,7 @@
 
 mod export;
 mod proof;
+mod strict;
 mod usage;
 
 use std::collections::HashSet;
@@ -32,6 +33,7 @@ struct House {
     clock: Clock,
     budget_bytes: u64,
     workers: usize,
+    is_strict: bool,
 }
 
 impl House {
@@ -39,7 +41,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::settable(1_800_000_000_000);
         let store = open_store(&folder.path().join("sealgate.db"), &clock).await;
-        Self { folder, store, clock, budget_bytes: 8 << 20, workers: 2 }
+        Self { folder, store, clock, budget_bytes: 8 << 20, workers: 2, is_strict: false }
     }
 
     async fn open(&self) -> Result<(Ledger, Vec<Lane>), Error> {
@@ -51,6 +53,7 @@ impl House {
             settings: Settings {
                 folder: self.folder.path().join("journal"),
                 retention_days: 90,
+                is_strict: self.is_strict,
                 budget_bytes: self.budget_bytes,
                 checkpoints: None,
             },
@@ -165,6 +168,7 @@ async fn a_record_says_everything_that_the_call_said_of_itself() {
         bytes_in: 11,
         bytes_out: 22,
         retries: 1,
+        meter: None,
         detail: None,
     };
     assert_eq!(page.items, [expected]);

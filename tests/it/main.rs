@@ -17,6 +17,8 @@ mod cells;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod costs;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod credentials;
@@ -24,6 +26,8 @@ mod credentials;
 mod destinations;
 #[cfg(test)]
 mod edited;
+#[cfg(test)]
+mod exports;
 #[cfg(test)]
 mod forged;
 #[cfg(test)]
@@ -49,6 +53,8 @@ mod mended;
 #[cfg(test)]
 mod nodes;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
 mod papers;
 #[cfg(test)]
 mod pauses;
@@ -58,6 +64,8 @@ mod placements;
 mod protocols;
 #[cfg(test)]
 mod providers;
+#[cfg(test)]
+mod pushes;
 #[cfg(test)]
 mod redis_kills;
 #[cfg(test)]
@@ -82,6 +90,10 @@ mod shared;
 mod standing;
 #[cfg(test)]
 mod streaming;
+#[cfg(test)]
+mod strict;
+#[cfg(test)]
+mod tail;
 #[cfg(test)]
 mod tampered;
 #[cfg(test)]
