@@ -16,6 +16,7 @@ mod path;
 mod rewrite;
 mod scrub;
 mod trace;
+mod trailers;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -10,14 +10,16 @@ mod json;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use http::header::{
+    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING,
+};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
 use base64::Engine as _;
 
-pub(crate) use self::body::{BodyFault, OutboundBody};
+pub(crate) use self::body::{BodyFault, Flaw, OutboundBody};
 pub(crate) use self::document::{Document, MOST_BYTES as MOST_DOCUMENT_BYTES};
 use crate::policy::Permit;
 use crate::provider::{Host, Placement, Provider, Spot, Template};
@@ -30,7 +32,7 @@ use crate::vault::{Fresh, Opened, Placed, PlacedValue};
 pub(crate) struct Head<'r> {
     parts: &'r mut Parts,
     rest_at: usize,
-    query: String,
+    query: Option<String>,
 }
 
 /// A call that may leave. Only this room makes one.
@@ -62,8 +64,8 @@ impl Goal {
 
 impl<'r> Head<'r> {
     /// `rest_at` is where in the path the provider ends; `query` is what is left of the query
-    /// without the credential parameters.
-    pub(crate) fn new(parts: &'r mut Parts, rest_at: usize, query: String) -> Self {
+    /// without the credential parameters: none, where that is nothing.
+    pub(crate) fn new(parts: &'r mut Parts, rest_at: usize, query: Option<String>) -> Self {
         Self { parts, rest_at, query }
     }
 
@@ -102,7 +104,7 @@ pub(crate) fn inject(
     let placed = opened.placed(|fields| place(provider, fields))?;
     let method = std::mem::take(&mut head.parts.method);
     let filled = placed_for(provider, &placed, &method);
-    let target = target(&goal, (head.path(), &head.query), filled.clone())?;
+    let target = target(&goal, (head.path(), head.query.as_deref()), filled.clone())?;
     let headers = &mut head.parts.headers;
     for (placement, value) in filled {
         match (&placement.spot, value) {
@@ -120,7 +122,14 @@ pub(crate) fn inject(
     if !provider.rewrite.members.is_empty() {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
-    let body = body.ready();
+    let mut body = body.ready();
+    if let Some(names) = headers.get(TRAILER) {
+        body = body.trailed_by(names.clone());
+        if !body.is_of_unknown_length() {
+            // Nothing comes behind it.
+            headers.remove(TRAILER);
+        }
+    }
     if body.is_empty() && matches!(method, Method::POST | Method::PUT | Method::PATCH) {
         // Some front ends answer 411 where these say nothing of a body that they do not have.
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
@@ -264,7 +273,7 @@ fn hex(nibble: u8) -> u8 {
 /// it carries a key.
 fn target<'p>(
     goal: &Goal,
-    (path, query): (&str, &str),
+    (path, query): (&str, Option<&str>),
     filled: impl Iterator<Item = (&'p Placement, &'p PlacedValue)> + Clone,
 ) -> Result<PathAndQuery, Refusal> {
     let base = &goal.host().base.path;
@@ -277,12 +286,18 @@ fn target<'p>(
     let prefixes = || text(|spot| matches!(spot, Spot::Path { .. }));
     let parameters = || text(|spot| matches!(spot, Spot::Query { .. }));
     let placed: usize = prefixes().chain(parameters()).map(|text| text.len() + 1).sum();
-    let mut target = Vec::with_capacity(base.len() + path.len() + query.len() + placed + 1);
+    let length = base.len() + path.len() + query.map_or(0, str::len) + placed + 1;
+    let mut target = Vec::with_capacity(length);
     target.extend_from_slice(base.as_bytes());
     prefixes().for_each(|prefix| target.extend_from_slice(prefix));
     target.extend_from_slice(path.as_bytes());
-    let own = Some(query.as_bytes()).filter(|query| !query.is_empty());
-    for (index, part) in own.into_iter().chain(parameters()).enumerate() {
+    let own = query.map(str::as_bytes).filter(|query| !query.is_empty());
+    let parts = || own.into_iter().chain(parameters());
+    if query.is_some() && parts().next().is_none() {
+        // A mark with nothing behind it is still the client's.
+        target.push(b'?');
+    }
+    for (index, part) in parts().enumerate() {
         target.push(if index == 0 { b'?' } else { b'&' });
         target.extend_from_slice(part);
     }

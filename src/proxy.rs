@@ -106,7 +106,9 @@ impl Proxy {
                 runtime.block_on(async move {
                     let deadlines = Deadlines::new(house.clock.clone());
                     let roster = Arc::clone(&house.roster);
-                    tokio::spawn(deadlines.clone().tick(move || roster.endings()));
+                    let pressed = crowd.clone();
+                    let stirs = move || roster.endings().wrapping_add(pressed.presses());
+                    tokio::spawn(deadlines.clone().tick(stirs));
                     let upstream = Upstream::new(origins, deadlines.clone(), house.clock.clone());
                     tokio::spawn(upstream.sweep());
                     let corridor = Arc::new(Corridor::new(house, lane, upstream));

@@ -24,7 +24,7 @@ use self::pool::{Lease, Making, Pool, Taken, Turn, Unsent, Wish};
 use self::protocol::{for_h1, for_h2, wish};
 pub(crate) use self::reply::{Reply, ReplyBody, ReplyFault};
 use crate::clock::Clock;
-use crate::inject::{Goal, Outbound, OutboundBody};
+use crate::inject::{Flaw, Goal, Outbound, OutboundBody};
 use crate::ledger::BytesIn;
 use crate::net::{
     ConnectError, Connector, Deadlines, Destination, Patience, Seen, TimedOut, Trust,
@@ -339,9 +339,12 @@ impl Upstream {
                 Ok(Reply::new(response, lease, patience))
             }
             Ok(Err((cause, unsent))) => {
-                let refusal = fault::broken(provider, &cause);
+                let refusal = fault::broken(provider, &cause, progress.as_deref());
                 let is_unprocessed = fault::is_unprocessed(&cause);
-                let died = unsent.is_none() && !is_unprocessed && fault::is_death(&cause);
+                // A body that broke off says nothing of the provider.
+                let is_clients = progress.as_deref().and_then(Flaw::of).is_some();
+                let died =
+                    unsent.is_none() && !is_unprocessed && !is_clients && fault::is_death(&cause);
                 if let (true, true, Some(line)) = (is_fresh, died, lease.line()) {
                     line.was_silent(&self.clock, "the connection broke before it answered");
                 }

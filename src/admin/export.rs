@@ -28,7 +28,7 @@ pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new().routes(routes!(export))
 }
 
-const COLUMNS: [&str; 31] = [
+const COLUMNS: [&str; 32] = [
     "id",
     "kind",
     "timestamp",
@@ -53,6 +53,7 @@ const COLUMNS: [&str; 31] = [
     "node",
     "sequence",
     "end",
+    "scrub_hits",
     "model",
     "tokens.input",
     "tokens.cached",

@@ -23,7 +23,7 @@ use super::members::Members;
 use super::page;
 use super::refused::Refused;
 use crate::catalogue::InForce;
-use crate::provider::{Host, Hosts, Placement, Probe, Provider, Spot};
+use crate::provider::{Field, Host, Hosts, KeyFormat, Placement, Probe, Provider, Spot};
 use crate::refusal::{Reason, Refusal};
 
 pub(crate) use self::change::Refresh;
@@ -60,9 +60,15 @@ struct ProviderView {
     /// The names of the fields that a secret of this provider has.
     #[schema(example = json!(["api_key"]))]
     fields: Vec<String>,
+    /// Of the fields whose shape is known.
+    formats: BTreeMap<String, FormatView>,
     inject: Vec<PlacementView>,
+    /// What of its answers is made to lead back here.
+    rewrite: RewriteView,
     probe: Option<ProbeView>,
     allow_private_network: bool,
+    /// Further certificates that are believed.
+    ca_file: Option<String>,
     max_wait_seconds: u64,
     pool: bool,
     /// 0: as the provider says in its answers, or none.
@@ -126,6 +132,24 @@ struct ProbeView {
     ok: Vec<u16>,
     bad: Vec<u16>,
     bad_body: Option<String>,
+}
+
+/// What a value of a field looks like.
+#[derive(Serialize, ToSchema)]
+#[schema(as = KeyFormat)]
+struct FormatView {
+    #[schema(example = json!(["sk-"]))]
+    prefixes: Vec<String>,
+    min_length: usize,
+    max_length: usize,
+}
+
+#[derive(Serialize, ToSchema)]
+#[schema(as = Rewrite)]
+struct RewriteView {
+    /// Members of JSON answers that hold the provider's own absolute URLs.
+    #[schema(example = json!(["next_url"]))]
+    json: Vec<String>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -211,9 +235,12 @@ impl ProviderView {
             hosts: hosts().flat_map(Hosts::named).map(named).collect(),
             paths: hosts().flat_map(Hosts::paths).map(PathView::of).collect(),
             fields: provider.fields.iter().map(|field| field.name.clone()).collect(),
+            formats: provider.fields.iter().filter_map(FormatView::of).collect(),
             inject: provider.inject.iter().map(PlacementView::of).collect(),
+            rewrite: RewriteView::of(provider),
             probe: provider.probe.as_ref().map(ProbeView::of),
             allow_private_network: provider.allow_private_network,
+            ca_file: provider.ca_file.as_ref().map(|path| path.display().to_string()),
             max_wait_seconds: provider.max_wait.as_secs(),
             pool: provider.pool,
             requests_per_minute: provider.requests_per_minute.unwrap_or(0),
@@ -232,6 +259,23 @@ impl ProviderView {
                 query: provider.slots.query.clone(),
             },
         }
+    }
+}
+
+impl FormatView {
+    fn of(field: &Field) -> Option<(String, Self)> {
+        let KeyFormat { prefixes, min_length, max_length } = &field.format;
+        let (prefixes, min_length, max_length) = (prefixes.clone(), *min_length, *max_length);
+        let is_known = field.format != KeyFormat::default();
+        is_known.then(|| (field.name.clone(), Self { prefixes, min_length, max_length }))
+    }
+}
+
+impl RewriteView {
+    fn of(provider: &Provider) -> Self {
+        // They are kept in the quotes in which they are looked for.
+        let name = |member: &Vec<u8>| String::from_utf8_lossy(member).trim_matches('"').to_owned();
+        Self { json: provider.rewrite.members.iter().map(name).collect() }
     }
 }
 

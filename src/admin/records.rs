@@ -46,6 +46,8 @@ pub(super) struct Record {
     upstream_ms: f64,
     /// How often the call was sent to the provider again.
     retries: u8,
+    /// How often the provider sent the real key back: it was blanked, or the answer cut.
+    scrub_hits: u16,
     node: String,
     /// The place in its node's chain.
     sequence: u64,
@@ -127,6 +129,7 @@ impl Record {
             duration_ms: milliseconds(record.duration_ns),
             upstream_ms: milliseconds(record.upstream_ns),
             retries: record.retries,
+            scrub_hits: record.scrub_hits,
             node: record.node,
             sequence: record.sequence,
             model: meter.map(|meter| meter.model).filter(|model| !model.is_empty()),

@@ -108,5 +108,6 @@ pub(super) fn meter(metrics: &Metrics) -> Meter {
         for duration_ns in &tally.durations_ns {
             metrics.call(&tally.provider, tally.status, *duration_ns);
         }
+        (0..tally.echoes).for_each(|_| metrics.alert_raised("key_echoed"));
     })
 }

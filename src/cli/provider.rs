@@ -24,7 +24,14 @@ const MEMBERS: &[Column] = &[
     ("category", "category"),
     ("base url", "base_url"),
     ("websocket url", "websocket_url"),
+    ("hosts", "hosts"),
+    ("paths", "paths"),
     ("fields", "fields"),
+    ("formats", "formats"),
+    ("inject", "inject"),
+    ("slots", "slots"),
+    ("rewrite", "rewrite"),
+    ("ca file", "ca_file"),
     ("allow private network", "allow_private_network"),
     ("max wait seconds", "max_wait_seconds"),
     ("requests per minute", "requests_per_minute"),
@@ -99,6 +106,13 @@ pub(super) struct Entry {
     /// Put the real key into this parameter of the query; may be repeated
     #[arg(long = "query", value_name = "NAME")]
     parameters: Vec<String>,
+    /// It is in a private network, or on this machine, and may be reached there
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true,
+        default_missing_value = "true")]
+    allow_private_network: Option<bool>,
+    /// Believe these certificates too, a file (PEM) on the machine of every node
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<String>,
 }
 
 impl Entry {
@@ -107,9 +121,13 @@ impl Entry {
             Some(path) => read(path)?,
             None => Map::new(),
         };
-        for (name, text) in [("base_url", self.base_url), ("category", self.category)] {
+        let texts =
+            [("base_url", self.base_url), ("category", self.category), ("ca_file", self.ca_file)];
+        for (name, text) in texts {
             members.extend(text.map(|text| (name.to_owned(), Value::String(text))));
         }
+        let private = self.allow_private_network.map(Value::Bool);
+        members.extend(private.map(|allowed| (String::from("allow_private_network"), allowed)));
         let mut inject = Vec::with_capacity(self.headers.len() + self.parameters.len());
         for header in &self.headers {
             let Some((name, value)) = header.split_once('=') else {

@@ -5,14 +5,14 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, TE, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, ORIGIN, TE, TRAILER, TRANSFER_ENCODING};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use hyper::body::{Body as _, Incoming};
 
 use super::browser::own_hosts;
 use super::credential::{self, Presented};
-use super::{House, codings, overrides, path};
+use super::{House, codings, overrides, path, trailers};
 use crate::client::Client;
 use crate::inject::Head;
 use crate::provider::{Catalogue, Provider};
@@ -159,7 +159,9 @@ impl<'r> Inbound<'r> {
 
     /// The head that may go on, and the host of the host form.
     pub(super) fn into_head(self) -> (Head<'r>, Option<String>) {
-        (Head::new(self.parts, self.rest_at, self.query), self.host_form)
+        let is_bare = self.parts.uri.query() == Some("");
+        let query = Some(self.query).filter(|query| is_bare || !query.is_empty());
+        (Head::new(self.parts, self.rest_at, query), self.host_form)
     }
 
     /// What follows the provider in the path; empty where nothing does.
@@ -185,6 +187,7 @@ impl<'r> Inbound<'r> {
         let mut dropped: Vec<HeaderName> = Vec::with_capacity(8);
         let mut nominates = false;
         let mut asks_for_trailers = false;
+        let mut announces_trailers = false;
         for (name, value) in headers {
             if let Some(slot) = catalogue.header_slot(name.as_str()) {
                 self.presented.note_header(value.as_bytes())?;
@@ -194,6 +197,7 @@ impl<'r> Inbound<'r> {
             } else if is_ours_or_hop_by_hop(name.as_str()) {
                 nominates |= *name == CONNECTION;
                 asks_for_trailers |= *name == TE;
+                announces_trailers |= *name == TRAILER;
                 dropped.push(name.clone());
             } else if let Some(hyphened) = hyphened(name.as_str())
                 && (is_ours_or_hop_by_hop(&hyphened) || catalogue.header_slot(&hyphened).is_some())
@@ -216,6 +220,10 @@ impl<'r> Inbound<'r> {
             dropped.extend(names.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()));
         }
         let wants_trailers = asks_for_trailers && headers.get_all(TE).iter().any(names_trailers);
+        let announced =
+            announces_trailers.then(|| trailers::announced(headers, catalogue)).flatten();
+        // Of a key of any shape nobody knows behind the body any more what it looks like.
+        let announced = announced.filter(|_| self.presented.open().is_empty());
         self.secret = self
             .parts
             .headers
@@ -229,6 +237,9 @@ impl<'r> Inbound<'r> {
         if wants_trailers {
             // Our own word to the provider, which sends none to those who do not ask.
             self.parts.headers.insert(TE, HeaderValue::from_static("trailers"));
+        }
+        if let Some(names) = announced {
+            self.parts.headers.insert(TRAILER, names);
         }
         Ok(())
     }
@@ -342,11 +353,11 @@ fn address<'a>(
 }
 
 /// Many servers take an underscore for a hyphen, and would read a second framing or a second key.
-fn hyphened(name: &str) -> Option<String> {
+pub(super) fn hyphened(name: &str) -> Option<String> {
     name.contains('_').then(|| name.replace('_', "-"))
 }
 
-fn is_ours_or_hop_by_hop(name: &str) -> bool {
+pub(super) fn is_ours_or_hop_by_hop(name: &str) -> bool {
     matches!(
         name,
         "connection"

@@ -44,6 +44,10 @@ pub(super) fn methods(headers: &HeaderMap, query: &str) -> impl Iterator<Item = 
     named.chain(asked).map(|name| String::from_utf8_lossy(&name).trim().to_ascii_uppercase())
 }
 
+pub(super) fn is_one(name: &str) -> bool {
+    is_one_of(name, &METHOD_OVERRIDES) || is_one_of(name, &PATH_OVERRIDES)
+}
+
 pub(super) fn name_a_path(headers: &HeaderMap) -> bool {
     headers.keys().map(HeaderName::as_str).any(|name| is_one_of(name, &PATH_OVERRIDES))
 }

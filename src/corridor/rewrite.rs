@@ -168,7 +168,13 @@ pub(super) fn location(value: &str, place: &Place<'_>) -> Option<String> {
         return rest.map(public);
     }
     provider.rewrite.prefixes.iter().find_map(|prefix| {
-        let rest = value.strip_prefix(prefix.plain.as_str())?;
+        let origin = prefix.plain.as_str();
+        // By the scheme of the address that was asked.
+        let origin = match value.starts_with("//") {
+            true => origin.split_once(':').map_or(origin, |(_scheme, origin)| origin),
+            false => origin,
+        };
+        let rest = value.strip_prefix(origin)?;
         let ends = rest.is_empty() || rest.starts_with(['/', '?', '#']);
         ends.then(|| public(rest))
     })
@@ -232,6 +238,8 @@ mod tests {
         assert_eq!(here("https://evil.example/v2"), None);
         assert_eq!(here("https://api.polygon.io.evil/v2"), None);
         assert_eq!(here("//evil/v2"), None);
+        assert_eq!(here("//api.polygon.io/v2?x").unwrap(), "http://g/polygon/v2?x");
+        assert_eq!(here("//api.polygon.io.evil/v2"), None);
         let value = "<https://api.polygon.io/p2>; rel=\"next\", <https://x.y/>; rel=\"z\"";
         let wanted = "<http://g/polygon/p2>; rel=\"next\", <https://x.y/>; rel=\"z\"";
         assert_eq!(link(value, &place(&provider)).unwrap(), wanted);

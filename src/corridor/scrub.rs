@@ -2,6 +2,7 @@
 //! blanked wherever it comes back, in any dress; a packed body that holds it is cut. Streams: holds
 //! back at most what may be the beginning of a key.
 
+mod hops;
 mod packed;
 mod search;
 
@@ -9,10 +10,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION};
-use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use http::header::{
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION, TRANSFER_ENCODING,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
 
+use self::hops::drop_hop_by_hop;
 use self::search::{Leak, Search, blank};
 use super::answer::{Answer, AnswerBody};
 use super::codings::Coding;
@@ -40,6 +44,10 @@ pub(crate) struct Passing {
     /// What the answer costs; None where it costs nothing.
     toll: Option<Toll>,
     is_complete: bool,
+    /// It lasts until its connection ends, and nothing but its packing tells whether that was all.
+    lasts_until_closed: bool,
+    /// Keys that stood in its headers, or in what is packed.
+    hits: usize,
     /// Whose answer this is; whoever is revoked hears no more of it.
     client: Option<Arc<Client>>,
     /// It did not come in one go: from then on its client key is looked at.
@@ -55,9 +63,10 @@ pub(super) async fn scrub(
     (trace, _admission): (&mut Trace, Admission),
 ) -> Result<Answer, Refusal> {
     let Reply { mut head, body } = reply;
+    let lasts_until_closed = lasts_until_closed(&head);
     drop_hop_by_hop(&mut head.headers);
     rewrite_headers(&mut head.headers, place);
-    blank_headers(&mut head.headers, &needles);
+    let hits = blank_headers(&mut head.headers, &needles);
     let coding = coding(&head.headers, body.is_end_stream())?;
     let rewriter = Rewriter::new(place, || is_plain_json(&head.headers));
     if rewriter.is_some() && !body.is_end_stream() {
@@ -78,13 +87,18 @@ pub(super) async fn scrub(
         record: None,
         toll,
         is_complete,
+        lasts_until_closed,
+        hits,
         client: None,
         lingers: false,
         _admission,
     };
     if passing.search.is_packed() && !is_stream(&head.headers) {
         // Boxed: few answers are packed.
-        Box::pin(passing.look_ahead()).await?;
+        if let Err(refusal) = Box::pin(passing.look_ahead()).await {
+            trace.scrub_hits(passing.hits);
+            return Err(refusal);
+        }
     }
     passing.record = trace.answered(head.status.as_u16(), &mut head.headers);
     passing.client = trace.take_caller();
@@ -152,6 +166,9 @@ impl Passing {
                         Ok(rest) => rest,
                         Err(leak) => return Poll::Ready(Some(Err(self.cut(leak)))),
                     };
+                    if self.lasts_until_closed && !self.search.is_whole() {
+                        return Poll::Ready(Some(Err(self.fell_short())));
+                    }
                     self.complete();
                     return Poll::Ready(rest.map(|bytes| Ok(self.counted(bytes))));
                 }
@@ -219,11 +236,21 @@ impl Passing {
         ReplyFault::Ended
     }
 
+    /// The connection ended as if this were all, and what is packed in it has no end.
+    fn fell_short(&mut self) -> ReplyFault {
+        if let Some(record) = &mut self.record {
+            record.fault(crate::refusal::Fault::Provider);
+        }
+        tracing::warn!("an answer was cut");
+        ReplyFault::Short
+    }
+
     /// A packed body cannot be blanked. Its connection goes with it.
     fn cut(&mut self, leak: Leak) -> ReplyFault {
         if let Some(record) = &mut self.record {
             record.fault(crate::refusal::Fault::Provider);
         }
+        self.hits += usize::from(leak == Leak::Key);
         match leak {
             Leak::Key => {
                 tracing::error!("a provider sent its key back, packed; the answer was cut")
@@ -285,7 +312,7 @@ impl Passing {
     fn trailed(&mut self, mut frame: Frame<Bytes>) -> Result<Frame<Bytes>, ReplyFault> {
         if let Some(trailers) = frame.trailers_mut() {
             drop_hop_by_hop(trailers);
-            blank_headers(trailers, &self.needles);
+            self.hits += blank_headers(trailers, &self.needles);
         }
         let rest = self.rest().map_err(|leak| self.cut(leak))?;
         self.complete();
@@ -299,25 +326,40 @@ impl Passing {
     }
 }
 
+/// One record says it and one line of the log, however often it came.
 impl Drop for Passing {
-    /// However it ended: what was told by then was spent.
     fn drop(&mut self) {
+        // However it ended: what was told by then was spent.
         if let (Some(record), Some(toll)) = (&mut self.record, &self.toll) {
             let meter = self.search.take_meter();
             record.metered(&toll.metered(meter.as_deref()));
         }
+        let hits = self.hits + self.search.blanked();
+        if let Some(record) = self.record.as_mut().filter(|_| hits > 0) {
+            record.scrub_hits(hits);
+            let record = record.id();
+            tracing::warn!(%record, hits, "a provider sent its key back; it did not go out");
+        }
     }
 }
 
-fn blank_headers(headers: &mut HeaderMap, needles: &Needles) {
+fn lasts_until_closed(head: &http::response::Parts) -> bool {
+    let has = |name| head.headers.contains_key(name);
+    head.version < Version::HTTP_2 && !has(CONTENT_LENGTH) && !has(TRANSFER_ENCODING)
+}
+
+/// Yields how many keys stood in them.
+fn blank_headers(headers: &mut HeaderMap, needles: &Needles) -> usize {
+    let mut blanked = 0;
     for value in headers.values_mut() {
         if needles.look(value.as_bytes(), 0, false) != Sighting::Nothing {
             let mut bytes = value.as_bytes().to_vec();
-            blank(needles, &mut bytes, false);
+            blanked += blank(needles, &mut bytes, false).1;
             *value = HeaderValue::from_maybe_shared(Bytes::from(bytes))
                 .unwrap_or_else(|_| HeaderValue::from_static(""));
         }
     }
+    blanked
 }
 
 fn rewrite_headers(headers: &mut HeaderMap, place: &Place<'_>) {
@@ -340,36 +382,4 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
         .get(CONTENT_TYPE)
         .is_some_and(|value| memchr::memmem::find(value.as_bytes(), b"json").is_some());
     json && !encoded
-}
-
-/// What belongs to the connection to the provider, and what only we may say.
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let nominated = headers.get_all(CONNECTION).iter();
-        let nominated = nominated.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        let nominated: Vec<HeaderName> =
-            nominated.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect();
-        for name in nominated {
-            headers.remove(name);
-        }
-    }
-    // One look at each name; most answers have none of these, and then nothing is built.
-    let dropped = |name: &&HeaderName| is_dropped(name.as_str());
-    let dropped: Vec<HeaderName> = headers.keys().filter(dropped).cloned().collect();
-    for name in dropped {
-        headers.remove(name);
-    }
-}
-
-fn is_dropped(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "transfer-encoding"
-            | "upgrade"
-            | "te"
-    ) || name.starts_with("x-sealgate-")
 }

@@ -118,6 +118,13 @@ impl Trace {
         }
     }
 
+    /// The answer that was refused held the real key.
+    pub(super) fn scrub_hits(&mut self, count: usize) {
+        if let Some(record) = &mut self.record {
+            record.scrub_hits(count);
+        }
+    }
+
     pub(super) fn upstream_ended(&mut self) {
         if let Some(record) = &mut self.record {
             record.upstream_ended();

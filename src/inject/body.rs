@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 
 use super::Document;
+use crate::crypto::token;
 use crate::ledger::BytesIn;
 use crate::provider::Pointer;
 use crate::refusal::Refusal;
@@ -22,6 +24,8 @@ pub(crate) enum OutboundBody {
         incoming: Incoming,
         counted: Arc<BytesIn>,
         left: u64,
+        /// The names of trailers that may go on, as the head announces them.
+        trailers: Option<HeaderValue>,
     },
     /// Read whole, and not yet complete.
     Document(Document),
@@ -32,13 +36,49 @@ pub(crate) enum OutboundBody {
 #[derive(Debug)]
 pub(crate) enum BodyFault {
     TooLarge,
+    /// A client key in a trailer.
+    Misplaced,
     Client(hyper::Error),
+}
+
+/// The same in a word that can be left behind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Flaw {
+    TooLarge = 1,
+    Misplaced,
+    Client,
+}
+
+impl Flaw {
+    /// What this body left behind where it broke off.
+    pub(crate) fn of(progress: &BytesIn) -> Option<Self> {
+        let all = [Self::TooLarge, Self::Misplaced, Self::Client];
+        all.into_iter().find(|flaw| *flaw as u8 == progress.flaw())
+    }
+}
+
+impl BodyFault {
+    pub(crate) fn flaw(&self) -> Flaw {
+        match self {
+            Self::TooLarge => Flaw::TooLarge,
+            Self::Misplaced => Flaw::Misplaced,
+            Self::Client(_) => Flaw::Client,
+        }
+    }
+
+    /// Over HTTP/2 the way out hands no reason on.
+    fn left_with(self, counted: &BytesIn) -> Self {
+        counted.break_off(self.flaw() as u8);
+        self
+    }
 }
 
 impl std::fmt::Display for BodyFault {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::TooLarge => formatter.write_str("the body is larger than proxy.max_body_bytes"),
+            Self::Misplaced => formatter.write_str("a trailer holds a client key"),
             Self::Client(cause) => write!(formatter, "the client's body broke off: {cause}"),
         }
     }
@@ -50,7 +90,7 @@ impl OutboundBody {
     /// `most` is the settings' bound; 0 is none.
     pub(crate) fn of(incoming: Incoming, counted: Arc<BytesIn>, most: u64) -> Self {
         let left = if most == 0 { u64::MAX } else { most };
-        Self::Client { incoming, counted, left }
+        Self::Client { incoming, counted, left, trailers: None }
     }
 
     pub(crate) fn of_document(document: Document, counted: &BytesIn) -> Self {
@@ -77,6 +117,14 @@ impl OutboundBody {
         }
     }
 
+    /// Nothing else goes on behind it. A document has nothing behind it.
+    pub(super) fn trailed_by(mut self, names: HeaderValue) -> Self {
+        if let Self::Client { trailers, .. } = &mut self {
+            *trailers = Some(names);
+        }
+        self
+    }
+
     /// What tells how far a streamed body has come.
     pub(crate) fn progress(&self) -> Option<Arc<BytesIn>> {
         match self {
@@ -94,6 +142,20 @@ impl OutboundBody {
     }
 }
 
+/// What was not announced could fill a slot.
+fn keep(fields: &mut HeaderMap, names: &HeaderValue) -> Result<(), BodyFault> {
+    let announced = |name: &HeaderName| {
+        let mut names = names.as_bytes().split(|byte| *byte == b',');
+        names.any(|announced| announced.trim_ascii() == name.as_str().as_bytes())
+    };
+    let dropped: Vec<HeaderName> = fields.keys().filter(|name| !announced(name)).cloned().collect();
+    for name in dropped {
+        fields.remove(name);
+    }
+    let holds_key = |value: &HeaderValue| token::find_in(value.as_bytes()).is_some();
+    if fields.values().any(holds_key) { Err(BodyFault::Misplaced) } else { Ok(()) }
+}
+
 impl Body for OutboundBody {
     type Data = Bytes;
     type Error = BodyFault;
@@ -102,26 +164,37 @@ impl Body for OutboundBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let (incoming, counted, left) = match self.get_mut() {
-            Self::Client { incoming, counted, left } => (incoming, counted, left),
+        let (incoming, counted, left, trailers) = match self.get_mut() {
+            Self::Client { incoming, counted, left, trailers } => {
+                (incoming, counted, left, trailers)
+            }
             Self::Whole(bytes) => {
                 return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
             }
             Self::Empty | Self::Document(_) => return Poll::Ready(None),
         };
         match Pin::new(incoming).poll_frame(context) {
-            Poll::Ready(Some(Ok(frame))) => {
+            Poll::Ready(Some(Ok(mut frame))) => {
+                if let Some(fields) = frame.trailers_mut() {
+                    let Some(names) = trailers else { return Poll::Ready(None) };
+                    let kept = keep(fields, names).map(|()| frame);
+                    return Poll::Ready(Some(kept.map_err(|fault| fault.left_with(counted))));
+                }
                 let length = frame.data_ref().map_or(0, Bytes::len);
                 counted.add(length);
                 let length = u64::try_from(length).unwrap_or(u64::MAX);
                 match left.checked_sub(length) {
                     Some(rest) => *left = rest,
-                    None => return Poll::Ready(Some(Err(BodyFault::TooLarge))),
+                    None => {
+                        let fault = BodyFault::TooLarge.left_with(counted);
+                        return Poll::Ready(Some(Err(fault)));
+                    }
                 }
-                // Trailers of a request have no meaning at any provider, and could fill a slot.
-                if frame.is_trailers() { Poll::Ready(None) } else { Poll::Ready(Some(Ok(frame))) }
+                Poll::Ready(Some(Ok(frame)))
             }
-            Poll::Ready(Some(Err(cause))) => Poll::Ready(Some(Err(BodyFault::Client(cause)))),
+            Poll::Ready(Some(Err(cause))) => {
+                Poll::Ready(Some(Err(BodyFault::Client(cause).left_with(counted))))
+            }
             Poll::Ready(None) => {
                 counted.add(0);
                 Poll::Ready(None)

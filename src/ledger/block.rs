@@ -342,6 +342,7 @@ pub(super) mod tests {
             complete: true,
             fault: Some(Fault::Us),
             retries: 1,
+            scrub_hits: 0,
             duration_ns: 2,
             upstream_ns: 3,
             bytes_in: 4,

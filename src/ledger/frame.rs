@@ -69,6 +69,7 @@ pub(super) struct Closing {
     pub(super) complete: bool,
     pub(super) fault: Option<Fault>,
     pub(super) retries: u8,
+    pub(super) scrub_hits: u16,
     pub(super) duration_ns: u64,
     pub(super) upstream_ns: u64,
     pub(super) bytes_in: u64,
@@ -212,7 +213,8 @@ pub(super) fn answered(
 
 pub(super) fn closed(closing: &Closing) -> Frame<CLOSE_BYTES> {
     let mut frame = Frame::new(CLOSED, if closing.complete { WAS_COMPLETE } else { 0 });
-    frame.put(&[fault_byte(closing.fault), closing.retries, 0, 0]);
+    frame.put(&[fault_byte(closing.fault), closing.retries]);
+    frame.put(&closing.scrub_hits.to_le_bytes());
     for number in [closing.duration_ns, closing.upstream_ns, closing.bytes_in, closing.bytes_out] {
         frame.put(&number.to_le_bytes());
     }

@@ -127,6 +127,8 @@ pub(crate) struct StoredRecord {
     pub(crate) retries: u8,
     /// None where nothing was metered.
     pub(crate) meter: Option<StoredMeter>,
+    /// How often the real key stood in the answer, and was blanked or ended it.
+    pub(crate) scrub_hits: u16,
     /// Before and after, or what was found; never a secret.
     pub(crate) detail: Option<serde_json::Value>,
 }

@@ -209,6 +209,7 @@ fn torn(segment: &Segment, (place, index): (usize, u32), now_ms: i64) -> Found {
         complete: true,
         fault: None,
         retries: 0,
+        scrub_hits: 0,
         duration_ns: 0,
         upstream_ns: 0,
         bytes_in: 0,

@@ -3,7 +3,7 @@
 //! the mapped slot; nothing here allocates for a plain call, waits or makes a system call.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use uuid::Uuid;
 
@@ -23,11 +23,13 @@ pub(crate) struct Seat {
     birth: Birth,
 }
 
-/// How much of a request's body has passed, and whether its client holds it up.
+/// How much of a request's body has passed, whether its client holds it up, and why it broke off.
 #[derive(Debug, Default)]
 pub(crate) struct BytesIn {
     count: AtomicU64,
     waits: AtomicBool,
+    /// 0: it did not. The others are named by whoever breaks it off.
+    flaw: AtomicU8,
 }
 
 /// A call that is being written down.
@@ -78,6 +80,7 @@ impl Seat {
                 complete: false,
                 fault: None,
                 retries: 0,
+                scrub_hits: 0,
                 duration_ns: 0,
                 upstream_ns: 0,
                 bytes_in: 0,
@@ -115,6 +118,15 @@ impl BytesIn {
         self.waits.store(true, Ordering::Relaxed);
     }
 
+    /// It breaks off here. Not every way out hands the reason on.
+    pub(crate) fn break_off(&self, flaw: u8) {
+        self.flaw.store(flaw, Ordering::Relaxed);
+    }
+
+    pub(crate) fn flaw(&self) -> u8 {
+        self.flaw.load(Ordering::Relaxed)
+    }
+
     /// Is it the client for whom everybody waits?
     pub(crate) fn waits(&self) -> bool {
         self.waits.load(Ordering::Relaxed)
@@ -122,7 +134,6 @@ impl BytesIn {
 }
 
 impl Record {
-    #[cfg(test)]
     pub(crate) fn id(&self) -> Uuid {
         self.birth.id
     }
@@ -176,6 +187,12 @@ impl Record {
             let now = self.place.shared.clock.monotonic_ns();
             self.closing.upstream_ns += now.saturating_sub(since);
         }
+    }
+
+    /// The real key stood in the answer.
+    pub(crate) fn scrub_hits(&mut self, count: usize) {
+        let count = u16::try_from(count).unwrap_or(u16::MAX);
+        self.closing.scrub_hits = self.closing.scrub_hits.saturating_add(count);
     }
 
     pub(crate) fn bytes_out(&mut self, count: u64) {

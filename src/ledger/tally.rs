@@ -29,6 +29,8 @@ pub(crate) struct Tally {
     pub(crate) upstream_ns: u64,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    /// Answers in which the real key stood.
+    pub(crate) echoes: u64,
 }
 
 /// Takes what was counted, batch by batch; wired to the metrics by whoever builds the house.
@@ -82,6 +84,7 @@ impl Batch {
         for tally in &mut self.tallies {
             tally.durations_ns.clear();
             (tally.upstream_ns, tally.bytes_in, tally.bytes_out) = (0, 0, 0);
+            tally.echoes = 0;
         }
         self.uses.clear();
     }
@@ -92,6 +95,7 @@ impl Batch {
             tally.upstream_ns += closing.upstream_ns;
             tally.bytes_in += closing.bytes_in;
             tally.bytes_out += closing.bytes_out;
+            tally.echoes += u64::from(closing.scrub_hits > 0);
         }
         self.uses.rollup.add(view);
         match view.actor_kind {
@@ -124,6 +128,7 @@ impl Batch {
                 upstream_ns: 0,
                 bytes_in: 0,
                 bytes_out: 0,
+                echoes: 0,
             });
         }
         match place {

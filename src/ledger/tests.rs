@@ -169,6 +169,7 @@ async fn a_record_says_everything_that_the_call_said_of_itself() {
         bytes_out: 22,
         retries: 1,
         meter: None,
+        scrub_hits: 0,
         detail: None,
     };
     assert_eq!(page.items, [expected]);

@@ -102,6 +102,7 @@ impl<'a> View<'a> {
                 tokens: meter.tokens,
                 cost: meter.cost,
             }),
+            scrub_hits: closing.map_or(0, |closing| closing.scrub_hits),
             detail: self.detail.and_then(|json| serde_json::from_slice(json).ok()),
         }
     }
@@ -216,11 +217,12 @@ fn read_open(frame: &[u8]) -> Option<View<'_>> {
 }
 
 fn read_closing(mut reader: Reader<'_>, flags: u8) -> Option<Closing> {
-    let [fault, retries, _, _] = reader.array()?;
+    let [fault, retries] = reader.array()?;
     Some(Closing {
         complete: flags & WAS_COMPLETE != 0,
         fault: fault_from_byte(fault),
         retries,
+        scrub_hits: u16::from_le_bytes(reader.array()?),
         duration_ns: u64::from_le_bytes(reader.array()?),
         upstream_ns: u64::from_le_bytes(reader.array()?),
         bytes_in: u64::from_le_bytes(reader.array()?),

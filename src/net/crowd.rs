@@ -5,7 +5,7 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
@@ -25,6 +25,10 @@ struct Inner {
     /// Networks whose connections count in all alone.
     uncounted: Vec<(IpAddr, u8)>,
     open: AtomicUsize,
+    /// Few places were left, and since then there were never many.
+    is_pressed: AtomicBool,
+    /// How often it came to that.
+    presses: AtomicU64,
     each: Mutex<HashMap<IpAddr, usize>>,
     turned_away: [AtomicU64; Full::ALL.len()],
     /// Conversations that ended, and left room, since somebody asked.
@@ -76,6 +80,8 @@ impl Crowd {
             most_each,
             uncounted: uncounted.to_vec(),
             open: AtomicUsize::new(0),
+            is_pressed: AtomicBool::new(false),
+            presses: AtomicU64::new(0),
             each: Mutex::default(),
             turned_away: Default::default(),
             left: AtomicUsize::new(0),
@@ -85,8 +91,13 @@ impl Crowd {
 
     pub(crate) fn enter(&self, address: IpAddr) -> Result<Place, Full> {
         let inner = &*self.0;
-        if inner.open.fetch_add(1, Ordering::AcqRel) >= inner.most {
+        let open = inner.open.fetch_add(1, Ordering::AcqRel);
+        if open >= inner.most {
             return Err(self.turn_away(Full::House));
+        }
+        let are_few = open + 1 >= inner.most - inner.most / 4;
+        if are_few && !inner.is_pressed.swap(true, Ordering::AcqRel) {
+            inner.presses.fetch_add(1, Ordering::AcqRel);
         }
         let address = address.to_canonical();
         if address.is_loopback() || is_in(address, &inner.uncounted) {
@@ -121,9 +132,15 @@ impl Crowd {
         self.0.open.load(Ordering::Acquire)
     }
 
-    /// Few places are left: who does nothing should not keep one for long.
+    /// Few places are left: who does nothing should not keep one for long. So it stays until half
+    /// of them are free.
     pub(crate) fn is_tight(&self) -> bool {
-        self.open() >= self.0.most - self.0.most / 4
+        self.0.is_pressed.load(Ordering::Acquire)
+    }
+
+    /// Another number than before: whoever waits in silence should look how long he may.
+    pub(crate) fn presses(&self) -> u64 {
+        self.0.presses.load(Ordering::Acquire)
     }
 
     /// Somebody ended a conversation: what it held is free.
@@ -159,7 +176,10 @@ impl Inner {
 impl Drop for Place {
     fn drop(&mut self) {
         let inner = &*self.crowd.0;
-        inner.open.fetch_sub(1, Ordering::AcqRel);
+        let open = inner.open.fetch_sub(1, Ordering::AcqRel);
+        if open <= inner.most / 2 && inner.is_pressed.load(Ordering::Relaxed) {
+            inner.is_pressed.store(false, Ordering::Release);
+        }
         self.crowd.leaves_room();
         let Some(from) = self.from else { return };
         let mut each = inner.each();
@@ -205,6 +225,7 @@ mod tests {
             .map(|last| crowd.enter(address(&format!("192.0.2.{last}"))).ok().unwrap())
             .collect();
         assert!(crowd.is_tight());
+        assert_eq!(crowd.presses(), 1);
         assert_eq!(crowd.enter(address("192.0.2.9")).err(), Some(Full::House));
         assert_eq!(crowd.open(), 5);
         assert_eq!(crowd.turned_away(), [("total", 1), ("address", 1)]);

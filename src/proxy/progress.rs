@@ -98,6 +98,10 @@ impl Standstill {
         }
     }
 
+    pub(super) fn allow(&mut self, limit: Duration) {
+        self.patience.allow(limit);
+    }
+
     /// To be asked whenever the connection waits: did nothing move for too long, with the client
     /// waited for? `idle` tells if that is so between two answers, too.
     pub(super) fn is_over(

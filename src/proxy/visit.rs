@@ -85,13 +85,14 @@ pub(super) async fn serve(peer: PeerStream, place: Place, shared: Arc<Shared>) {
 impl Visit {
     /// None where the client is gone, says nothing, or nobody is to be served any more.
     async fn spoken(&mut self, line: &mut Line) -> Option<Spoken> {
-        let silence = self.may_be_silent();
-        let mut patience = self.shared.deadlines.patience(silence);
-        let follower = &mut self.follower;
+        let mut patience = self.shared.deadlines.patience(IDLE_WITHIN);
+        let Self { shared, follower, is_known, .. } = self;
         std::future::poll_fn(|context| {
             if follower.is_draining(context) || follower.is_cut() {
                 return Poll::Ready(None);
             }
+            // It may have grown tight meanwhile: then everybody is woken.
+            patience.allow(may_be_silent(&shared.crowd, *is_known));
             match line.poll_spoken(context) {
                 Poll::Ready(spoken) => Poll::Ready(spoken.ok()),
                 Poll::Pending if patience.is_over(context) => Poll::Ready(None),
@@ -99,16 +100,6 @@ impl Visit {
             }
         })
         .await
-    }
-
-    fn may_be_silent(&self) -> Duration {
-        if !self.is_known {
-            STRANGER_MOVES_WITHIN
-        } else if self.shared.crowd.is_tight() {
-            IDLE_WHEN_TIGHT
-        } else {
-            IDLE_WITHIN
-        }
     }
 
     /// The line, where the conversation was put aside.
@@ -177,7 +168,7 @@ impl Visit {
         let mut connection = builder.serve_connection(TokioIo::new(line), service);
         let mut told = false;
         let mut idle = Standstill::of(self.shared.deadlines.patience(IDLE_WITHIN));
-        let Self { follower, standstill, .. } = self;
+        let Self { shared, follower, standstill, .. } = self;
         standstill.begin(true);
         std::future::poll_fn(|context| {
             if follower.is_draining(context) && !told {
@@ -196,6 +187,7 @@ impl Visit {
                 if standstill.is_over(&progress, quiet && stranger, context) {
                     return Poll::Ready(());
                 }
+                idle.allow(may_be_silent(&shared.crowd, true));
                 if told || !idle.is_over(&progress, quiet, context) {
                     return Poll::Pending;
                 }
@@ -204,6 +196,16 @@ impl Visit {
             }
         })
         .await;
+    }
+}
+
+fn may_be_silent(crowd: &Crowd, is_known: bool) -> Duration {
+    if !is_known {
+        STRANGER_MOVES_WITHIN
+    } else if crowd.is_tight() {
+        IDLE_WHEN_TIGHT
+    } else {
+        IDLE_WITHIN
     }
 }
 

@@ -2,7 +2,8 @@
 //! Must never hand out what hyper or TLS say about bytes: causes go to the log, sentences of our
 //! own to the caller.
 
-use crate::inject::BodyFault;
+use crate::inject::{BodyFault, Flaw};
+use crate::ledger::BytesIn;
 use crate::net::{ConnectError, whole_seconds};
 use crate::provider::Provider;
 use crate::refusal::{Reason, Refusal};
@@ -66,19 +67,41 @@ fn h2_fault(fault: &hyper::Error) -> Option<&h2::Error> {
     std::error::Error::source(fault).and_then(|cause| cause.downcast_ref::<h2::Error>())
 }
 
-/// hyper's errors name no header and no body; still, the public sentence is our own.
-pub(super) fn broken(provider: &Provider, fault: &hyper::Error) -> Refusal {
-    tracing::warn!(provider = %provider.id, cause = %Chain(fault), "a call to a provider failed");
-    match body_fault(fault) {
-        Some(BodyFault::TooLarge) => {
+/// The client's own body broke off, or was broken off here.
+fn unsendable(flaw: Flaw) -> Refusal {
+    let refusal = match flaw {
+        Flaw::TooLarge => {
             let detail = "The request's body is larger than proxy.max_body_bytes allows.";
-            return Refusal::new(Reason::TooLarge, detail).closing();
+            Refusal::new(Reason::TooLarge, detail)
         }
-        Some(BodyFault::Client(_)) => {
-            let detail = "The request's body broke off, or its framing is wrong.";
-            return Refusal::bad_request(detail).closing();
+        Flaw::Misplaced => {
+            let detail = "A client key stands in a trailer of the request; it belongs in the head.";
+            Refusal::bad_request(detail)
         }
-        None => {}
+        Flaw::Client => {
+            Refusal::bad_request("The request's body broke off, or its framing is wrong.")
+        }
+    };
+    refusal.closing()
+}
+
+/// hyper's errors name no header and no body; still, the public sentence is our own.
+pub(super) fn broken(
+    provider: &Provider,
+    fault: &hyper::Error,
+    progress: Option<&BytesIn>,
+) -> Refusal {
+    tracing::warn!(provider = %provider.id, cause = %Chain(fault), "a call to a provider failed");
+    let flaw = body_fault(fault).map(BodyFault::flaw);
+    if let Some(flaw) = flaw.or_else(|| progress.and_then(Flaw::of)) {
+        return unsendable(flaw);
+    }
+    if fault.is_parse_too_large() {
+        let detail = format!(
+            "{} answered with a head of more than 100 headers or more than 64 KiB.",
+            provider.title
+        );
+        return Refusal::new(Reason::UpstreamInvalid, detail);
     }
     if fault.is_parse() {
         let detail = format!("{} gave an answer that is no HTTP.", provider.title);

@@ -182,7 +182,21 @@ pub(crate) fn chunks() -> Vec<Case> {
         let name = format!("trailer {trailer}");
         let case = Case::raw("T03", &name, chunked(&body), passes_or(NO)).streams();
         cases.push(case.misses("dummy-trailer").misses("evil.test"));
+        // Announced, it still does not go on where it could be taken for more than a trailer.
+        if trailer.starts_with("X-Trailer") {
+            continue;
+        }
+        let announced = trailer.split(':').next().unwrap_or_default();
+        let bytes = post(&format!("Trailer: {announced}\r\nTransfer-Encoding: chunked\r\n"), &body);
+        let name = format!("announced trailer {trailer}");
+        let case = Case::raw("T03", &name, bytes, passes_or(NO)).streams();
+        cases.push(case.misses("dummy-trailer").misses("evil.test"));
     }
+    // A client key behind the body, under a name that may go on. Of a body that is read whole
+    // before it leaves nothing behind it goes on.
+    let body = "7\r\n{\"a\":1}\r\n0\r\nX-Checksum: {key}\r\n\r\n";
+    let bytes = post("Trailer: X-Checksum\r\nTransfer-Encoding: chunked\r\n", body);
+    cases.push(Case::raw("T03", "a client key in a trailer", bytes, passes_or(NO)).streams());
     cases
 }
 

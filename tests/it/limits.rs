@@ -7,7 +7,7 @@ use http::Method;
 use hyper::body::Frame;
 use serde_json::json;
 
-use crate::house::{Answer, Channel, Client, House, Kind, NOON_MS, Plan, on_both};
+use crate::house::{Answer, Channel, Client, House, Kind, NOON_MS, Plan, Speaks, on_both};
 
 const NOON: i64 = NOON_MS / 1000;
 
@@ -174,16 +174,24 @@ async fn the_queue_before_a_full_house_is_bounded_and_a_used_up_quota_does_not_w
 
 #[tokio::test]
 async fn bodies_above_the_limit_are_refused_or_cut_and_never_passed_whole() {
+    for speaks in [Speaks::Http1, Speaks::Http2] {
+        bodies_are_bounded(speaks).await;
+    }
+}
+
+async fn bodies_are_bounded(speaks: Speaks) {
     let settings = "proxy.max_body_bytes = 1000\n".to_owned();
-    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let house = House::planned(Plan { settings, speaks, ..Plan::default() }).await;
     let client = house.client().await;
-    let whole = client.call(Method::POST, "/acme/x").body(vec![b'x'; 1000]).send().await;
+    // By which such a call goes over HTTP/2.
+    let post = || client.call(Method::POST, "/acme/x").header("content-type", "application/grpc");
+    let whole = post().body(vec![b'x'; 1000]).send().await;
     assert_eq!(whole.status, 200);
-    let announced = client.call(Method::POST, "/acme/x").body(vec![b'x'; 1001]);
+    let announced = post().body(vec![b'x'; 1001]);
     announced.send().await.is_refusal(413, "too_large");
 
     let (sender, body) = Channel::open();
-    let chunked = client.call(Method::POST, "/acme/x").body(reqwest::Body::wrap(body));
+    let chunked = post().body(reqwest::Body::wrap(body));
     let chunked = tokio::spawn(chunked.try_send());
     for _ in 0..4 {
         // The other side may have given up already.
@@ -193,6 +201,7 @@ async fn bodies_above_the_limit_are_refused_or_cut_and_never_passed_whole() {
     if let Ok(answer) = chunked.await.unwrap() {
         answer.is_refusal(413, "too_large");
     }
+    assert_eq!(post().body("x").send().await.status, 200, "nobody takes it ill");
     for seen in house.provider.seen() {
         assert!(seen.body.len() <= 1000, "{} bytes passed", seen.body.len());
     }

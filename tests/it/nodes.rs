@@ -174,3 +174,49 @@ async fn what_a_node_let_in_alone_is_kept_for_it_until_it_is_back() {
     assert_eq!(cluster.admitted(), QUOTA);
     cluster.close(servers).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_provider_that_one_node_is_told_of_is_reached_through_all() {
+    let redis = Redis::start().await;
+    let cluster = Cluster::new(&redis).await;
+    let servers = vec![cluster.serve(0), cluster.serve(1)];
+    let http = reqwest::Client::builder().no_proxy().build().unwrap();
+    let ask = async |path: &str| {
+        let call = http.get(format!("{}{path}", servers[1].proxy));
+        call.header("x-api-key", &cluster.key).send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(ask("/second/x").await, 404);
+    let outpost = Outpost::open(Speaks::Both).await;
+    let ground = &cluster.grounds[0];
+    let pem = ground.path().join("second.pem");
+    std::fs::write(&pem, &outpost.ca_pem).unwrap();
+    let base = format!("https://localhost:{}/base", outpost.address.port());
+    let header = "X-Real={api_key}";
+    let add = ["provider", "add", "second", "--base-url", &base, "--category", "tests"];
+    let rest = ["--header", header, "--allow-private-network", "--ca-file", pem.to_str().unwrap()];
+    let shown = ground.json(&[&add[..], &rest, &["--json"]].concat());
+    assert_eq!(shown["allow_private_network"], true, "{shown}");
+    assert_eq!(shown["ca_file"], pem.to_str().unwrap(), "{shown}");
+    let canary = Canary::hatch();
+    let secret = ["secret", "add", "second", "--no-validate", "--json"];
+    let added = ground.run_with_input(&secret, &format!("{}\n", canary.plain()));
+    assert!(added.status.success());
+    let within = Duration::from_secs(5);
+    let reached = async {
+        while ask("/second/x").await != 200 {
+            a_moment(50).await;
+        }
+    };
+    tokio::time::timeout(within, reached).await.expect("the other node does not know of it");
+    assert_eq!(outpost.last().header("x-real"), Some(canary.plain()));
+    // And what is changed is changed for all.
+    let changed = ["provider", "set", "second", "--base-url", "https://localhost:1/", "--json"];
+    ground.json(&changed);
+    let left = async {
+        while ask("/second/x").await == 200 {
+            a_moment(50).await;
+        }
+    };
+    tokio::time::timeout(within, left).await.expect("the other node goes on as before");
+    cluster.close(servers).await;
+}

@@ -174,6 +174,42 @@ async fn whoever_finds_no_place_is_hung_up_on_and_told_in_the_figures() {
 }
 
 #[tokio::test]
+async fn whoever_is_silent_makes_room_where_places_are_few() {
+    let settings = "proxy.max_connections = 8\n".to_owned();
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let client = house.client().await;
+    let whole = request(&client, "GET", "/acme/x");
+    let mut silent = Vec::new();
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(house.proxy_address()).await.unwrap();
+        stream.write_all(whole.as_bytes()).await.unwrap();
+        assert!(answer(&mut stream).await.is_some());
+        silent.push(stream);
+    }
+    for _ in 0..5 {
+        pause(&house, PAUSE).await;
+    }
+    // There was room, so they are still here; now there is not.
+    let mut last = silent.pop().unwrap();
+    last.write_all(whole.as_bytes()).await.unwrap();
+    assert!(answer(&mut last).await.is_some(), "closed though there was room");
+    let mut others = Vec::new();
+    for _ in 0..3 {
+        let mut stream = TcpStream::connect(house.proxy_address()).await.unwrap();
+        stream.write_all(whole.as_bytes()).await.unwrap();
+        assert!(answer(&mut stream).await.is_some());
+        others.push(stream);
+    }
+    tokio::time::sleep(NOTICED).await;
+    for stream in &mut silent {
+        assert!(answer(stream).await.is_none(), "silent for long, and still here");
+    }
+    last.write_all(whole.as_bytes()).await.unwrap();
+    assert!(answer(&mut last).await.is_some(), "closed a moment after it had asked");
+    house.leave().await;
+}
+
+#[tokio::test]
 async fn a_connection_of_http2_without_calls_is_closed() {
     let house = House::open().await;
     let client = house.client().await;

@@ -70,6 +70,61 @@ async fn trailers_pass() {
 }
 
 #[tokio::test]
+async fn trailers_of_a_request_pass_where_it_announces_them() {
+    for (speaks, upstream) in [(Speaks::Http1, Version::HTTP_11), (Speaks::Http2, Version::HTTP_2)]
+    {
+        let house = speaking(speaks).await;
+        let client = house.client().await;
+        let chunked = |announced: &str, trailers: &str| {
+            format!(
+                "POST /acme/x HTTP/1.1\r\nHost: gate.test\r\nConnection: close\r\nX-API-Key: {}\r\n\
+                 Content-Type: application/grpc\r\nTrailer: {announced}\r\n\
+                 Transfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n{trailers}\r\n",
+                client.key
+            )
+        };
+        let announced = "X-Checksum, Authorization, X-API-Key, Host";
+        let trailers = "X-Checksum: abc\r\nX-Unsaid: 1\r\nAuthorization: x\r\nX-API-Key: y\r\n";
+        let answer = house.raw(&chunked(announced, trailers)).await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        let seen = house.provider.last();
+        assert_eq!((seen.version, seen.body.as_ref()), (upstream, b"{}".as_slice()));
+        let trailers = seen.trailers.expect("trailers");
+        assert_eq!(trailers.len(), 1, "{trailers:?}");
+        assert_eq!(trailers.get("x-checksum").unwrap(), "abc");
+        // A key has no business there, whatever the name.
+        let trailers = format!("X-Checksum: {}\r\n", client.key);
+        let answer = house.raw(&chunked("X-Checksum", &trailers)).await;
+        assert_eq!(answer.status, 400, "{speaks:?} {}", answer.text());
+        house.leave().await;
+    }
+}
+
+#[tokio::test]
+async fn a_question_mark_alone_passes() {
+    let house = House::open().await;
+    let client = house.client().await;
+    for (target, seen) in [
+        ("/acme/x?", "/base/x?"),
+        ("/acme/x", "/base/x"),
+        ("/acme/x??", "/base/x??"),
+        ("/acme/x?&", "/base/x?&"),
+    ] {
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: gate.test\r\nConnection: close\r\nX-API-Key: {}\r\n\r\n",
+            client.key
+        );
+        assert_eq!(house.raw(&request).await.status, 200, "{target}");
+        assert_eq!(house.provider.last().path, seen);
+    }
+    let keyed = format!("/acme/x?apikey={}", client.key);
+    let request = format!("GET {keyed} HTTP/1.1\r\nHost: gate.test\r\nConnection: close\r\n\r\n");
+    assert_eq!(house.raw(&request).await.status, 200);
+    assert_eq!(house.provider.last().path, "/base/x", "what held the key leaves nothing");
+    house.leave().await;
+}
+
+#[tokio::test]
 async fn large_heads_pass_and_larger_ones_are_refused() {
     let house = House::open().await;
     let client = house.client().await;

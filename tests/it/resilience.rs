@@ -22,7 +22,7 @@ async fn house_with(wreck: &Wreck, more: &str) -> House {
 }
 
 /// The newest proxied call of this client, once there are so many.
-async fn last_record(house: &House, client: &Client, records: usize) -> Value {
+pub(crate) async fn last_record(house: &House, client: &Client, records: usize) -> Value {
     let path = format!("/api/v1/admin/api-keys/{}/audit", client.id);
     for _ in 0..100 {
         let items = house.admin.get(&path).send().await.json()["items"].as_array().unwrap().clone();

@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use crate::house::House;
+use crate::resilience::last_record;
 
 #[tokio::test]
 async fn next_urls_lead_back_and_a_doubled_prefix_means_the_same() {
@@ -47,6 +48,7 @@ async fn redirects_pass_unfollowed_with_the_providers_own_addresses_rewritten() 
 async fn a_real_key_that_comes_back_is_replaced() {
     let house = House::open().await;
     let client = house.client().await;
+    let mut asked = 0;
     for path in ["/acme/echo", "/quill/echo?a=b"] {
         let answer = client.get(path).header("x-own", "kept").send().await;
         assert_eq!(answer.status, 200, "{}", answer.text());
@@ -54,6 +56,13 @@ async fn a_real_key_that_comes_back_is_replaced() {
         assert!(answer.text().contains("\"x-own\",\"kept\""), "{}", answer.text());
         assert!(answer.json()["headers"].is_array());
         house.canary.is_nowhere_in("an echo", &answer.body);
+        asked += 1;
+        let record = last_record(&house, &client, asked).await;
+        assert!(record["scrub_hits"].as_u64().unwrap() >= 1, "{record}");
     }
+    assert_eq!(client.get("/acme/x").send().await.status, 200);
+    assert_eq!(last_record(&house, &client, asked + 1).await["scrub_hits"], 0);
+    let figures = house.admin.get("/metrics").send().await.text();
+    assert!(figures.contains("sealgate_alerts_total{kind=\"key_echoed\"} 2\n"), "{figures}");
     house.leave().await;
 }

@@ -6,7 +6,8 @@ use bytes::Bytes;
 use http::Method;
 use hyper::body::Frame;
 
-use crate::house::{Channel, Client, House, Plan};
+use crate::house::{Channel, House, Plan};
+use crate::resilience::last_record;
 
 const SOON: Duration = Duration::from_secs(5);
 const MIB: usize = 1024 * 1024;
@@ -118,20 +119,6 @@ async fn a_provider_that_cannot_be_reached_or_says_nothing_is_named() {
     let answer = tokio::time::timeout(SOON, silent).await.expect("waits on").unwrap();
     answer.is_refusal(504, "upstream_timeout");
     house.leave().await;
-}
-
-/// The newest proxied call of this client, once there are so many.
-async fn last_record(house: &House, client: &Client, records: usize) -> serde_json::Value {
-    let path = format!("/api/v1/admin/api-keys/{}/audit", client.id);
-    for _ in 0..100 {
-        let items = house.admin.get(&path).send().await.json()["items"].as_array().unwrap().clone();
-        let usage: Vec<_> = items.into_iter().filter(|item| item["kind"] == "usage").collect();
-        if usage.len() >= records {
-            return usage.into_iter().next().unwrap();
-        }
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    }
-    panic!("fewer than {records} records");
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use brotli_decompressor::DecompressorWriter;
 use bytes::{Bytes, BytesMut};
-use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use flate2::write::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use zstd::stream::raw::{DParameter, Decoder as Zstd, InBuffer, Operation as _, OutBuffer};
 
 use super::super::codings::Coding;
@@ -40,11 +40,17 @@ pub(super) struct Packed {
 }
 
 enum Unpacker {
-    Gzip(MultiGzDecoder<Eyes>),
+    Gzip(Box<Gunzip>),
     Zlib(ZlibDecoder<Eyes>),
     Bare(DeflateDecoder<Eyes>),
     Brotli(Box<DecompressorWriter<Eyes>>),
     Zstd(Box<ZstdUnpacker>),
+}
+
+/// One member behind another; some readers skip zeros between them, and so does this.
+struct Gunzip {
+    member: GzDecoder<Eyes>,
+    has_ended: bool,
 }
 
 struct ZstdUnpacker {
@@ -52,6 +58,8 @@ struct ZstdUnpacker {
     eyes: Eyes,
     /// Blocks unpack as a whole: what came of one has not been seen yet.
     within_block: bool,
+    /// The last frame has come whole.
+    has_ended: bool,
 }
 
 /// Sees what was unpacked, and keeps only what may be the beginning of a key.
@@ -107,6 +115,14 @@ impl Packed {
         eyes?.meter.take()
     }
 
+    /// Did all of it come? True too where nobody can tell. Nothing may be unpacked behind this.
+    pub(super) fn is_whole(&mut self) -> bool {
+        match &mut self.unpacker {
+            Some(unpacker) if !self.spoilt => unpacker.is_whole(),
+            Some(_) | None => true,
+        }
+    }
+
     /// True where all of it was seen and none of it may be the beginning of a key.
     fn looked_through(&mut self, chunk: &[u8]) -> Result<bool, Leak> {
         let Some(first) = chunk.first() else { return Ok(self.waiting.is_empty()) };
@@ -128,7 +144,10 @@ impl Unpacker {
     /// None where the machine has no memory for it.
     fn new(coding: Coding, first: u8, eyes: Eyes) -> Option<Self> {
         Some(match coding {
-            Coding::Gzip => Self::Gzip(MultiGzDecoder::new(eyes)),
+            Coding::Gzip => {
+                let member = GzDecoder::new(eyes);
+                Self::Gzip(Box::new(Gunzip { member, has_ended: false }))
+            }
             // Some servers leave the wrapping away; it begins with its method.
             Coding::Deflate if first & 15 == 8 => Self::Zlib(ZlibDecoder::new(eyes)),
             Coding::Deflate => Self::Bare(DeflateDecoder::new(eyes)),
@@ -136,7 +155,8 @@ impl Unpacker {
             Coding::Zstd => {
                 let mut decoder = Zstd::new().ok()?;
                 decoder.set_parameter(DParameter::WindowLogMax(ZSTD_WINDOW_LOG)).ok()?;
-                Self::Zstd(Box::new(ZstdUnpacker { decoder, eyes, within_block: false }))
+                let (within_block, has_ended) = (false, false);
+                Self::Zstd(Box::new(ZstdUnpacker { decoder, eyes, within_block, has_ended }))
             }
         })
     }
@@ -161,7 +181,7 @@ impl Unpacker {
     /// Flushed, so that nothing unpacked is left unseen.
     fn unpack(&mut self, chunk: &[u8]) -> io::Result<()> {
         match self {
-            Self::Gzip(writer) => writer.write_all(chunk).and_then(|()| writer.flush()),
+            Self::Gzip(unpacker) => unpacker.unpack(chunk).and_then(|()| unpacker.member.flush()),
             Self::Zlib(writer) => writer.write_all(chunk).and_then(|()| writer.flush()),
             Self::Bare(writer) => writer.write_all(chunk).and_then(|()| writer.flush()),
             Self::Brotli(writer) => writer.write_all(chunk),
@@ -171,7 +191,7 @@ impl Unpacker {
 
     fn flush(&mut self) -> io::Result<()> {
         match self {
-            Self::Gzip(writer) => writer.flush(),
+            Self::Gzip(unpacker) => unpacker.member.flush(),
             Self::Zlib(writer) => writer.flush(),
             Self::Bare(writer) => writer.flush(),
             Self::Brotli(writer) => writer.flush(),
@@ -179,14 +199,49 @@ impl Unpacker {
         }
     }
 
+    /// A decoder that is at its end takes not one byte more.
+    fn is_whole(&mut self) -> bool {
+        let takes_nothing = |took: io::Result<usize>| matches!(took, Ok(0));
+        match self {
+            Self::Gzip(unpacker) => {
+                unpacker.has_ended || takes_nothing(unpacker.member.write(&[0]))
+            }
+            Self::Zlib(writer) => takes_nothing(writer.write(&[0])),
+            Self::Bare(writer) => takes_nothing(writer.write(&[0])),
+            Self::Brotli(writer) => writer.close().is_ok(),
+            Self::Zstd(unpacker) => unpacker.has_ended,
+        }
+    }
+
     fn eyes(&mut self) -> &mut Eyes {
         match self {
-            Self::Gzip(writer) => writer.get_mut(),
+            Self::Gzip(unpacker) => unpacker.member.get_mut(),
             Self::Zlib(writer) => writer.get_mut(),
             Self::Bare(writer) => writer.get_mut(),
             Self::Brotli(writer) => writer.get_mut(),
             Self::Zstd(unpacker) => &mut unpacker.eyes,
         }
+    }
+}
+
+impl Gunzip {
+    fn unpack(&mut self, mut chunk: &[u8]) -> io::Result<()> {
+        while !chunk.is_empty() {
+            if self.has_ended {
+                let zeros = chunk.iter().take_while(|byte| **byte == 0).count();
+                chunk = chunk.get(zeros..).unwrap_or_default();
+                if chunk.is_empty() {
+                    break;
+                }
+                let blind = Eyes::new(Arc::clone(&self.member.get_ref().needles), None);
+                let eyes = std::mem::replace(self.member.get_mut(), blind);
+                *self = Self { member: GzDecoder::new(eyes), has_ended: false };
+            }
+            let taken = self.member.write(chunk)?;
+            chunk = chunk.get(taken..).unwrap_or_default();
+            self.has_ended = taken == 0;
+        }
+        Ok(())
     }
 }
 
@@ -198,9 +253,13 @@ impl ZstdUnpacker {
         let mut piece = [0; PIECE];
         loop {
             let mut output = OutBuffer::around(&mut piece);
+            let before = input.pos();
             let wanted = self.decoder.run(&mut input, &mut output)?;
             self.within_block = wanted > MOST_BEFORE_A_BLOCK;
             let unpacked = output.as_slice();
+            // Asked once more behind a frame, it wants the beginning of the next one.
+            let idled = unpacked.is_empty() && input.pos() == before;
+            self.has_ended = wanted == 0 || (self.has_ended && idled);
             self.eyes.write_all(unpacked)?;
             if input.pos() == chunk.len() && unpacked.len() < PIECE {
                 return Ok(());
@@ -380,7 +439,7 @@ mod tests {
         let mut shown = Vec::new();
         let _ = match name {
             "gzip" => {
-                let mut writer = MultiGzDecoder::new(&mut shown);
+                let mut writer = flate2::write::MultiGzDecoder::new(&mut shown);
                 writer.write_all(bytes).and_then(|()| writer.flush())
             }
             "deflate" => {
@@ -428,6 +487,46 @@ mod tests {
             bytes.extend_from_slice(KEY.as_bytes());
             let leak = search.next(Bytes::from(bytes)).and_then(|_| search.last(&[]));
             assert_eq!(leak, Err(Leak::Key), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_was_cut_is_told_from_what_came_whole() {
+        for name in NAMES {
+            let bytes = pack(name, &[b"a few words", b"and a few more"]).concat();
+            for size in [1, 7, bytes.len()] {
+                for end in 1..=bytes.len() {
+                    let mut search = packed(name);
+                    for chunk in bytes[..end].chunks(size) {
+                        search.next(Bytes::copy_from_slice(chunk)).unwrap();
+                    }
+                    search.last(&[]).unwrap();
+                    assert_eq!(search.is_whole(), end == bytes.len(), "{name} {end} by {size}");
+                }
+            }
+            assert!(packed(name).is_whole(), "nothing came at all");
+        }
+    }
+
+    #[test]
+    fn a_member_behind_zeros_is_looked_through_too() {
+        for zeros in [0, 1, 512, 40_000] {
+            let mut bytes = pack("gzip", &[b"innocent"]).concat();
+            bytes.extend(vec![0; zeros]);
+            let whole = bytes.clone();
+            bytes.extend(pack("gzip", &[KEY.as_bytes()]).concat());
+            for size in [1, 97, bytes.len()] {
+                let through = |bytes: &[u8]| {
+                    let mut search = packed("gzip");
+                    let mut chunks = bytes.chunks(size);
+                    let leak =
+                        chunks.find_map(|part| search.next(Bytes::copy_from_slice(part)).err());
+                    (leak, search)
+                };
+                assert_eq!(through(&bytes).0, Some(Leak::Key), "{zeros} by {size}");
+                let (leak, mut search) = through(&whole);
+                assert!(leak.is_none() && search.is_whole(), "{zeros} by {size}");
+            }
         }
     }
 }

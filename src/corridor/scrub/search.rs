@@ -29,6 +29,7 @@ pub(super) struct Plain {
     /// The end of what came, if it may be the beginning of a key.
     held: BytesMut,
     meter: Option<Box<Meter>>,
+    blanked: usize,
 }
 
 impl Search {
@@ -40,7 +41,7 @@ impl Search {
     ) -> Self {
         match coding {
             Some(coding) => Self::Packed(Box::new(Packed::new(coding, needles, meter))),
-            None => Self::Plain(Plain { needles, held: BytesMut::new(), meter }),
+            None => Self::Plain(Plain { needles, held: BytesMut::new(), meter, blanked: 0 }),
         }
     }
 
@@ -72,6 +73,22 @@ impl Search {
         }
     }
 
+    /// How many keys were blanked; of a packed body none is.
+    pub(super) fn blanked(&self) -> usize {
+        match self {
+            Self::Plain(plain) => plain.blanked,
+            Self::Packed(_) => 0,
+        }
+    }
+
+    /// Asked behind the last bytes alone.
+    pub(super) fn is_whole(&mut self) -> bool {
+        match self {
+            Self::Plain(_) => true,
+            Self::Packed(packed) => packed.is_whole(),
+        }
+    }
+
     pub(super) fn holds_nothing(&self) -> bool {
         self.holds() == 0
     }
@@ -96,7 +113,8 @@ impl Plain {
         }
         let mut joined = self.held.split();
         joined.extend_from_slice(&chunk);
-        let decided = blank(&self.needles, &mut joined, true);
+        let (decided, blanked) = blank(&self.needles, &mut joined, true);
+        self.blanked += blanked;
         self.held = joined.split_off(decided);
         joined.freeze()
     }
@@ -107,20 +125,19 @@ impl Plain {
         }
         let mut last = self.held.split();
         last.extend_from_slice(chunk);
-        blank(&self.needles, &mut last, false);
+        self.blanked += blank(&self.needles, &mut last, false).1;
         last.freeze()
     }
 }
 
-/// Yields from where on the bytes may be the beginning of a key.
-pub(super) fn blank(needles: &Needles, bytes: &mut [u8], more: bool) -> usize {
+/// Yields from where on the bytes may be the beginning of a key, and how many were blanked.
+pub(super) fn blank(needles: &Needles, bytes: &mut [u8], more: bool) -> (usize, usize) {
     let (decided, blanked) = needles.blank(bytes, more);
     if blanked > 0 {
-        tracing::warn!("a provider sent its key back; it was blanked");
         // The buffer that it came in is not ours to blank; it is wiped when it is freed.
         secret::spare_nothing();
     }
-    decided
+    (decided, blanked)
 }
 
 #[cfg(test)]

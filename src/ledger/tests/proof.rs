@@ -38,6 +38,7 @@ fn frames(number: u64) -> Vec<u8> {
         complete: true,
         fault: None,
         retries: 0,
+        scrub_hits: 0,
         duration_ns: number,
         upstream_ns: 3,
         bytes_in: 4,
