@@ -101,7 +101,7 @@ async fn stream(
     let mut query = Members::of_query(&uri)?;
     let last = query.whole("last", 0, MOST_LAST).value().unwrap_or(0);
     let named = headers.get(LAST_EVENT_ID).and_then(|id| id.to_str().ok()).map(str::to_owned);
-    let cursor = page::after_text(&mut query).or(named.filter(|id| !id.is_empty()));
+    let cursor = page::after_text(&mut query).or_else(|| named.filter(|id| !id.is_empty()));
     let places = cursor.as_deref().map(Places::parse);
     if places == Some(None) {
         query.fault("cursor", "is not the id of an event of this stream");
@@ -232,7 +232,10 @@ impl http_body::Body for Live {
         loop {
             match self.pieces.poll_recv(context) {
                 Poll::Ready(Some(piece)) if is_gone && !piece.starts_with(b"event: end") => {}
-                other => return other.map(|piece| piece.map(|piece| Ok(Frame::data(piece)))),
+                Poll::Ready(piece) => {
+                    return Poll::Ready(piece.map(|piece| Ok(Frame::data(piece))));
+                }
+                Poll::Pending => return Poll::Pending,
             }
         }
     }

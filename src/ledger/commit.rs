@@ -56,7 +56,10 @@ impl Commit {
         let mut has_failed = false;
         while let Some(waiting) = self.next() {
             // Every lane, whatever becomes of another.
-            let fault = lanes.iter().filter_map(|lane| lane.sync().err()).last();
+            let mut fault = None;
+            for lane in lanes {
+                fault = lane.sync().err().or(fault);
+            }
             match &fault {
                 Some(error) if !has_failed => {
                     tracing::error!(%error, "The journal does not reach its disk; calls are refused.");

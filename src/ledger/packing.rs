@@ -1,5 +1,6 @@
 //! How exports are packed: every piece by itself, as gzip or zstd allow it, so that one that broke
-//! off is whole up to its last piece and can be taken up behind it. Any tool unpacks the whole file.
+//! off is whole up to its last piece and can be taken up behind it. Any tool unpacks the file.
+//! Must never take a piece for whole that is not.
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
@@ -71,8 +72,8 @@ pub(crate) fn unpacked(mut file: File) -> io::Result<Box<dyn BufRead>> {
     })
 }
 
-/// Unpacks a file piece by piece; `take` sees each whole one, and where the next begins. Ends at the
-/// first that is broken off.
+/// Unpacks a file piece by piece; `take` sees each whole one, and where the next begins. Ends at
+/// the first that is broken off.
 pub(crate) fn whole_pieces(
     file: &mut File,
     packing: Packing,

@@ -5,19 +5,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde_json::json;
+
 use super::Inner;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// A second: a rush that the database swallows in time is no alert.
+const LOOKS_BEFORE_IT_IS_TOLD: u32 = 10;
 
 /// Makes segments ahead of need, beside the draining: a database that hangs must not keep the
 /// journal from growing. Never ends.
 pub(super) async fn make(inner: &Arc<Inner>) {
-    let mut said = false;
+    let mut looks: u32 = 0;
     loop {
         let crowded = inner.lanes.iter().position(|lane| !lane.is_roomy());
         let Some(place) = crowded else {
-            if std::mem::take(&mut said) {
-                inner.append_noted(serde_json::json!({
+            if std::mem::take(&mut looks) >= LOOKS_BEFORE_IT_IS_TOLD {
+                inner.append_noted(json!({
                     "alert": "ledger_degraded",
                     "resolved": "the journal has room again",
                 }));
@@ -36,13 +40,14 @@ pub(super) async fn make(inner: &Arc<Inner>) {
             Ok(Err(error)) => error.to_string(),
             Err(_) => String::from("the work was broken off"),
         };
-        if !std::mem::replace(&mut said, true) {
-            inner.append_finding(serde_json::json!({
-                "alert": "ledger_degraded",
-                "finding": format!("the journal is more than half full and cannot grow: {why}; once \
-                                    it is full, calls are refused with audit_unavailable; free room \
-                                    on its disk, or bring the database back"),
-            }));
+        looks = looks.saturating_add(1);
+        if looks == LOOKS_BEFORE_IT_IS_TOLD {
+            let finding = format!(
+                "the journal is more than half full and cannot grow: {why}; once it is full, calls \
+                 are refused with audit_unavailable; free room on its disk, or bring the database \
+                 back"
+            );
+            inner.append_finding(json!({"alert": "ledger_degraded", "finding": finding}));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

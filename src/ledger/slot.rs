@@ -4,8 +4,8 @@
 //!
 //! The state word: `checksum of all frames u32 | end in words u16 | state u8 | mark u8`; 0 is a
 //! free slot. The last word of a slot may repeat an earlier state word, of a step that must be
-//! readable whatever the disk keeps of a later one (see `pin`). Being one word, it cannot be torn from its checksum. A stored record's slot is simply
-//! free again: nothing would read a state of its own.
+//! readable whatever the disk keeps of a later one (see `pin`). Being one word, it cannot be torn
+//! from its checksum. A stored record's slot is simply free again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

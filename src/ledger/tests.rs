@@ -4,6 +4,7 @@
 
 mod export;
 mod proof;
+mod scale;
 mod strict;
 mod usage;
 

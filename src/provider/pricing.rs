@@ -1,5 +1,6 @@
 //! Reads `price` of an entry: what a call costs, what its tokens cost, and where answers tell how
-//! many there were. Every fault is named by its member. Must never let an amount in that is none.
+//! many there were. Every fault is named by its member.
+//! Must never let an amount in that is none.
 
 use std::sync::Arc;
 

@@ -143,7 +143,7 @@ fn last_record(file: &mut File) -> std::io::Result<Option<(String, u64)>> {
     Err(std::io::Error::other("it holds no whole record of an export; name a new file"))
 }
 
-/// The same of a packed one: what stands behind the last whole piece that holds a record is cut off.
+/// The same of a packed one: what stands behind the last whole piece with a record is cut off.
 fn last_packed(file: &mut File, packing: Packing) -> std::io::Result<Option<(String, u64)>> {
     let mut last = None;
     whole_pieces(file, packing, |piece, end| {
