@@ -18,6 +18,7 @@ mod house {
     pub(crate) mod client;
     pub mod clock;
     pub(crate) mod crypto;
+    pub(crate) mod failpoint;
     pub(crate) mod ledger;
     pub(crate) mod quota;
     pub(crate) mod refusal;
@@ -54,6 +55,7 @@ async fn measure() {
     let settings = Settings {
         folder: folder.path().join("journal"),
         retention_days: 90,
+        is_strict: false,
         checkpoints: None,
         budget_bytes: 256 << 20,
     };

@@ -9,6 +9,8 @@ mod hosts;
 mod placement;
 mod placing;
 mod pointer;
+mod price;
+mod pricing;
 mod raw;
 mod rewrite;
 mod url;
@@ -23,6 +25,7 @@ pub(crate) use self::format::KeyFormat;
 pub(crate) use self::hosts::{Host, Hosts};
 pub(crate) use self::placement::{Placement, Spot, Template};
 pub(crate) use self::pointer::Pointer;
+pub(crate) use self::price::{Places, Price, TokenKind, TokenPrices, Tokens, Told};
 pub(crate) use self::rewrite::{Rewrite, escaped};
 pub(crate) use self::url::BaseUrl;
 
@@ -50,6 +53,7 @@ pub(crate) struct Provider {
     pub http2: Http2,
     /// Calls at once; None: no bound.
     pub max_concurrent: Option<usize>,
+    pub price: Price,
     pub emulation: Option<Emulation>,
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::hosts::Kind;
 use super::placing::{placements, slots};
+use super::pricing::price;
 use super::raw::{Raw, RawEmulation, RawProbe, RawRoute, RawTimeouts};
 use super::{
     BaseUrl, Canned, EmulatedRoute, Emulation, Field, Hosts, Http2, KeyFormat, Probe, Provider,
@@ -163,6 +164,7 @@ pub(super) fn provider(
         requests_per_minute: raw.requests_per_minute.filter(|limit| *limit > 0),
         timeouts,
         http2,
+        price: price(id, &raw.price)?,
         max_concurrent: raw
             .max_concurrent
             .and_then(|most| usize::try_from(most).ok())

@@ -19,6 +19,8 @@ mod cells;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod costs;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod credentials;
@@ -28,6 +30,8 @@ mod destinations;
 mod edited;
 #[cfg(test)]
 mod examples;
+#[cfg(test)]
+mod exports;
 #[cfg(test)]
 mod forged;
 #[cfg(test)]
@@ -53,6 +57,8 @@ mod mended;
 #[cfg(test)]
 mod nodes;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
 mod papers;
 #[cfg(test)]
 mod pauses;
@@ -62,6 +68,8 @@ mod placements;
 mod protocols;
 #[cfg(test)]
 mod providers;
+#[cfg(test)]
+mod pushes;
 #[cfg(test)]
 mod redis_kills;
 #[cfg(test)]
@@ -86,6 +94,10 @@ mod shared;
 mod standing;
 #[cfg(test)]
 mod streaming;
+#[cfg(test)]
+mod strict;
+#[cfg(test)]
+mod tail;
 #[cfg(test)]
 mod tampered;
 #[cfg(test)]
