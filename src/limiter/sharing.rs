@@ -16,7 +16,7 @@ use super::{
 use crate::clock::Moment;
 use crate::policy::Permit;
 use crate::quota::{Count, Limits, Over, Period, Said};
-use crate::refusal::{LimitKind, Reason, Refusal};
+use crate::refusal::{LimitKind, Refusal};
 use crate::store;
 
 /// A call that took longer to be asked for has waited, and is not sent away for that.
