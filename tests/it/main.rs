@@ -13,6 +13,8 @@ mod bad_input;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
+mod catalogue;
+#[cfg(test)]
 mod cells;
 #[cfg(test)]
 mod clients;
@@ -24,6 +26,8 @@ mod credentials;
 mod destinations;
 #[cfg(test)]
 mod edited;
+#[cfg(test)]
+mod examples;
 #[cfg(test)]
 mod forged;
 #[cfg(test)]
