@@ -193,7 +193,7 @@ fn changed(line: &Value, other: &Value) -> Value {
         10 => put("/secret/provider", json!("elsewhere")),
         11 => put("/inventory/epoch", json!(1000 + u32::from(bit))),
         12 => put("/signing/number", json!(2 + u32::from(bit))),
-        13 if is_said => put("/passphrase/salt", json!(hex(&random(16)))),
+        13 if is_said => put("/passphrase/salt", json!(hex(&[bit % 2; 16]))),
         13 => put("/master", json!(hex(&random(32)))),
         _ => {
             let path = ["/installation", "/kek/id", "/secret/id"][usize::from(which % 3)];
