@@ -86,9 +86,7 @@ impl Shared {
         let came_ns = hand::now_ns();
         self.metrics.limits().answered(came_ns.saturating_sub(sent_ns));
         let said = self.understood(link, (buckets, asking), (&reply, wait)).await;
-        if counts {
-            sent.came(link, &reply, matches!(said, Err(Snag::Again)));
-        }
+        sent.came(link, &reply, matches!(said, Err(Snag::Again)));
         if let Some(heard_us) = reply.now_us() {
             self.took(link, Trip { sent_ns, came_ns, heard_us });
         }
