@@ -86,6 +86,7 @@ impl Shared {
         let came_ns = hand::now_ns();
         self.metrics.limits().answered(came_ns.saturating_sub(sent_ns));
         let said = self.understood(link, (buckets, asking), (&reply, wait)).await;
+        sent.came(link, &reply, matches!(said, Err(Snag::Again)));
         if let Some(heard_us) = reply.now_us() {
             self.took(link, Trip { sent_ns, came_ns, heard_us });
         }
@@ -105,15 +106,21 @@ impl Shared {
         match reply {
             Reply::Counted { now_us, windows } => {
                 for ((place, _), window) in asking.wanted.iter().zip(windows) {
-                    let (Some(bucket), Some(mirror)) = (buckets.get(*place), mirrors.get(*place))
-                    else {
-                        continue;
-                    };
+                    let Some(mirror) = mirrors.get(*place) else { continue };
                     let mut held = mirror.held();
+                    // Whoever judges alone looks at the link under this lock, too: from then on he
+                    // knows of no more calls, and none may be let in beside those he knows of.
+                    if !self.is_current(link) {
+                        return Err(Snag::Again);
+                    }
                     held.see(Cell { part: window.at, calls: window.running }, window.version);
-                    if bucket.is_leased() && window.granted > 0 {
-                        held.lease(window.at, window.granted, *now_us);
-                        drop(held);
+                }
+                for ((place, is_lease), window) in asking.wanted.iter().zip(windows) {
+                    if let Some(mirror) = mirrors.get(*place)
+                        && (*is_lease || buckets.get(*place).is_some_and(Bucket::is_leased))
+                        && window.granted > 0
+                    {
+                        mirror.held().lease(window.at, window.granted, *now_us);
                         self.note_lease(mirror);
                     }
                 }

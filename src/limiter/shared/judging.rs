@@ -124,6 +124,10 @@ impl Shared {
         self.settings.timeout * 4
     }
 
+    pub(super) fn is_current(&self, link: &Link) -> bool {
+        self.link.load().as_ref().is_some_and(|held| held.id == link.id)
+    }
+
     /// Nobody asks through this link any more.
     pub(super) fn end(&self, link: &Link, why: Why) {
         let held = self.link.load();

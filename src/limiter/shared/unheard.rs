@@ -86,27 +86,24 @@ impl<'a> Sent<'a> {
         (number, until_us): (u64, u64),
     ) -> Result<Reply, Why> {
         self.unheard.push(Unheard { link: Arc::clone(&link.asked.name), number, until_us });
-        let reply = link.count(call, wait).await;
-        self.came(link, &reply);
-        reply
+        link.count(call, wait).await
     }
 
     /// What was said to the call that went last: whether it was counted, and whether the script
-    /// came as far as those before it.
-    fn came(&mut self, link: &Link, reply: &Result<Reply, Why>) {
+    /// came as far as those before it. One that came too late was not heard.
+    pub(super) fn came(&mut self, link: &Link, reply: &Reply, is_late: bool) {
         match reply {
-            Ok(Reply::Counted { .. }) => {
+            Reply::Counted { .. } if is_late => {}
+            Reply::Counted { .. } => {
                 if let Some(last) = self.unheard.last() {
                     lock(&link.asked.heard).push(last.number);
                 }
                 self.unheard.clear();
             }
-            Ok(Reply::Over { .. } | Reply::Behind { .. }) => self.unheard.clear(),
-            Ok(Reply::Late { .. } | Reply::Forgotten) => {
+            Reply::Over { .. } | Reply::Behind { .. } => self.unheard.clear(),
+            Reply::Late { .. } | Reply::Forgotten => {
                 self.unheard.pop();
             }
-            // Redis itself may have said that it did nothing; to take that back does no harm.
-            Err(_) => {}
         }
     }
 }
