@@ -340,16 +340,40 @@ mod tests {
             [
                 "alpaca",
                 "alpaca-paper",
+                "alphavantage",
                 "anthropic",
+                "coingecko",
+                "coingecko-pro",
+                "eodhd",
+                "finnhub",
                 "fmp",
+                "fred",
                 "ibkr",
                 "massive",
+                "nasdaq-data-link",
+                "newsapi",
                 "openai",
                 "polygon",
                 "sandbox",
                 "taapi",
+                "tiingo",
+                "twelvedata",
             ]
         );
+    }
+
+    /// `/p/p/x` means `/p/x`: a path that began so would never be reached.
+    #[test]
+    fn no_path_of_a_built_in_file_begins_with_the_providers_name() {
+        for provider in Catalogue::build(&[]).unwrap().iter() {
+            let routes = provider.emulation.iter().flat_map(|emulation| &emulation.routes);
+            let paths = routes.map(|route| route.path.to_string());
+            let probes = provider.probe.iter().map(|probe| probe.path.clone());
+            for path in paths.chain(probes) {
+                let first = path.split(['/', '?']).nth(1).unwrap();
+                assert_ne!(first, &*provider.id, "{path}");
+            }
+        }
     }
 
     #[test]

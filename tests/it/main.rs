@@ -13,6 +13,8 @@ mod bad_input;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
+mod catalogue;
+#[cfg(test)]
 mod cells;
 #[cfg(test)]
 mod clients;
@@ -26,6 +28,8 @@ mod credentials;
 mod destinations;
 #[cfg(test)]
 mod edited;
+#[cfg(test)]
+mod examples;
 #[cfg(test)]
 mod exports;
 #[cfg(test)]
