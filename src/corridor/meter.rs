@@ -1,6 +1,6 @@
 //! Counts what a call costs by the tokens that its answer tells, in a JSON document or in a
-//! stream's events, as it passes by. Only for calls of providers whose tokens have a price; all others
-//! never meet it. Must never hold back, alter or keep a byte of the answer.
+//! stream's events, as it passes by. Only for calls of providers whose tokens have a price; all
+//! others never meet it. Must never hold back, alter or keep a byte of the answer.
 
 mod reader;
 

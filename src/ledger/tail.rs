@@ -1,6 +1,6 @@
 //! The trail as it grows: every record behind a place, of every node, as soon as it is stored.
-//! Woken by this node's writer, looks by itself for what others store. Must never hold more than one
-//! block, nor hold up whoever writes.
+//! Woken by this node's writer, looks by itself for what others store. Must never hold more than
+//! one block, nor hold up whoever writes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
