@@ -83,7 +83,7 @@ impl Stand {
     /// What the stand-in answers those who know its key.
     async fn directly(&self, http: &reqwest::Client, asks: Option<&str>) -> (u16, String) {
         let mut url: reqwest::Url = self.emulator.url().parse().unwrap();
-        let (path, query) = self.probe().split_once('?').unwrap_or((self.probe(), ""));
+        let (path, query) = self.probe().split_once('?').unwrap_or_else(|| (self.probe(), ""));
         url.set_path(path);
         url.set_query(Some(query).filter(|query| !query.is_empty()));
         let mut call = http.request(self.method(), url);
