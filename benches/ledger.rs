@@ -29,7 +29,7 @@ mod house {
 use house::ledger::{
     ActorKind, ActorRef, Begin, Counting, Filter, Kind, Lane, Ledger, Opening, Settings,
 };
-use house::{client, clock, crypto, ledger, quota, refusal, secret, store};
+use house::{client, clock, crypto, failpoint, ledger, quota, refusal, secret, store};
 use nix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
 
