@@ -48,12 +48,14 @@ pub(super) async fn frame(
     let span = admin_call(&trace.request_id, trace.method.as_str(), &route);
     let answered = answer(request, next).instrument(span.clone()).await;
     let answered = in_our_words(&trace, answered);
-    let _entered = span.enter();
     // Nothing that was read goes out unless it stands in the trail who read it.
-    let written = noting.finish(answered.status(), refused(&answered));
+    let written = span.in_scope(|| noting.finish(answered.status(), refused(&answered)));
     let kept = trace.caller().and_then(|_| house.ledger.kept());
     let written = match (written, kept) {
-        (Ok(()), Some(kept)) => kept.on_disk().await.then_some(()).ok_or_else(act::no_disk),
+        (Ok(()), Some(kept)) => {
+            let is_kept = kept.on_disk().instrument(span.clone()).await;
+            is_kept.then_some(()).ok_or_else(act::no_disk)
+        }
         (written, _) => written,
     };
     let mut response = match written {

@@ -64,6 +64,7 @@ impl Refused {
                 ..
             }
             | store::Error::Orphaned
+            | store::Error::MasterGone
             | store::Error::Miscounted { .. } => Some(Self::conflict(fault.to_string())),
             store::Error::Contradiction { .. }
             | store::Error::Damaged { .. }

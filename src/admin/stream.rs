@@ -162,9 +162,14 @@ async fn follow(reader: Reader, mut tail: Tail, sender: mpsc::Sender<Bytes>) {
         };
         for event in passed.into_iter().map(event) {
             piece.push_str(&event);
-            if piece.len() >= PIECE_BYTES
-                && !reader.takes(&sender, std::mem::take(&mut piece)).await
-            {
+            if piece.len() < PIECE_BYTES {
+                continue;
+            }
+            // A block may take a slow reader long.
+            if reader.ended().is_some() {
+                break;
+            }
+            if !reader.takes(&sender, std::mem::take(&mut piece)).await {
                 return;
             }
         }

@@ -50,6 +50,8 @@ enum Line {
     Else,
     /// Behind its end; another end makes the event whole.
     Ended,
+    /// It did, by a carriage return that was the last that came.
+    Returned,
 }
 
 const DATA: &[u8] = b"data:";
@@ -126,6 +128,11 @@ impl Meter {
     fn see_line<'a>(&mut self, line: &mut Line, bytes: &'a [u8]) -> &'a [u8] {
         let Some((first, rest)) = bytes.split_first() else { return &[] };
         match *line {
+            // The rest of a line's end that was cut in two.
+            Line::Returned => {
+                *line = Line::Ended;
+                if *first == b'\n' { rest } else { bytes }
+            }
             Line::Ended if matches!(first, b'\n' | b'\r') => {
                 // What comes now is another document.
                 self.reader = Reader::new();
@@ -150,7 +157,7 @@ impl Meter {
                     self.read(within);
                 }
                 if end.is_some() {
-                    *line = Line::Ended;
+                    *line = if behind == b"\r" { Line::Returned } else { Line::Ended };
                     // Numbers end with their line.
                     self.read(b" ");
                     return if behind.starts_with(b"\r\n") {

@@ -11,7 +11,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{
-    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION, TRANSFER_ENCODING,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, LINK, LOCATION,
+    TRANSFER_ENCODING,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
@@ -67,7 +68,7 @@ pub(super) async fn scrub(
     drop_hop_by_hop(&mut head.headers);
     rewrite_headers(&mut head.headers, place);
     let hits = blank_headers(&mut head.headers, &needles);
-    let coding = coding(&head.headers, body.is_end_stream())?;
+    let coding = coding(&head, body.is_end_stream())?;
     let rewriter = Rewriter::new(place, || is_plain_json(&head.headers));
     if rewriter.is_some() && !body.is_end_stream() {
         head.headers.remove(CONTENT_LENGTH);
@@ -115,8 +116,16 @@ fn is_charged(status: StatusCode) -> bool {
 }
 
 /// An answer that nobody here can unpack may hold anything.
-fn coding(headers: &HeaderMap, is_empty: bool) -> Result<Option<Coding>, Refusal> {
-    match Coding::of(headers) {
+fn coding(head: &http::response::Parts, is_empty: bool) -> Result<Option<Coding>, Refusal> {
+    let is_part =
+        head.status == StatusCode::PARTIAL_CONTENT || head.headers.contains_key(CONTENT_RANGE);
+    match Coding::of(&head.headers) {
+        // Its beginning, by which alone it is unpacked, is not in it.
+        Ok(Some(_)) if is_part && !is_empty => {
+            let detail = "The provider sent a part of a packed answer, which cannot be looked through; \
+                          ask for the range with Accept-Encoding: identity.";
+            Err(Refusal::new(Reason::UpstreamInvalid, detail))
+        }
         Ok(coding) => Ok(coding),
         Err(_) if is_empty => Ok(None),
         Err(_) => {

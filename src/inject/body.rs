@@ -176,6 +176,8 @@ impl Body for OutboundBody {
         match Pin::new(incoming).poll_frame(context) {
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(fields) = frame.trailers_mut() {
+                    // The client holds nothing up any more.
+                    counted.add(0);
                     let Some(names) = trailers else { return Poll::Ready(None) };
                     let kept = keep(fields, names).map(|()| frame);
                     return Poll::Ready(Some(kept.map_err(|fault| fault.left_with(counted))));

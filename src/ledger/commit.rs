@@ -4,6 +4,7 @@
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use tokio::sync::oneshot;
 
@@ -29,17 +30,25 @@ pub(super) struct Committing(Arc<Commit>);
 #[must_use]
 pub(crate) struct Kept(oneshot::Receiver<bool>);
 
+/// A trip of a disk that is well takes milliseconds.
+const WITHIN: Duration = Duration::from_secs(10);
+
 impl Kept {
-    /// False if it is not, or nobody knows.
+    /// False if it is not, or nobody knows: a disk that hangs is one that fails.
     pub(crate) async fn on_disk(self) -> bool {
-        self.0.await.unwrap_or(false)
+        matches!(tokio::time::timeout(WITHIN, self.0).await, Ok(Ok(true)))
     }
 }
 
 impl Commit {
     pub(super) fn ask(&self) -> Kept {
         let (sender, receiver) = oneshot::channel();
-        self.lock().waiting.push(sender);
+        let mut asked = self.lock();
+        // Behind the end nobody carries it there, and whoever asked hears that.
+        if !asked.is_over {
+            asked.waiting.push(sender);
+        }
+        drop(asked);
         self.wake.notify_one();
         Kept(receiver)
     }

@@ -152,7 +152,7 @@ impl Segment {
         if self.spoilt.load(Ordering::Acquire) {
             const WORDS_OF_A_PAGE: usize = 4096 / 8;
             for word in self.words().iter().step_by(WORDS_OF_A_PAGE) {
-                word.fetch_or(0, Ordering::Relaxed);
+                word.fetch_or(std::hint::black_box(0), Ordering::Relaxed);
             }
         }
         let done = match failpoint::fails(failpoint::place::JOURNAL_SYNC) {

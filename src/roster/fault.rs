@@ -29,6 +29,7 @@ impl From<store::Error> for RosterError {
             | store::Error::Damaged { .. }
             | store::Error::Lacking { .. }
             | store::Error::Orphaned
+            | store::Error::MasterGone
             | store::Error::Miscounted { .. }
             | store::Error::Contradiction { .. }
             | store::Error::Duplicate { .. }

@@ -30,6 +30,8 @@ pub(crate) enum Error {
     Stale,
     /// Somebody else works on this job now.
     LeaseLost,
+    /// The master key that would wrap this key-encryption key is gone: the house has moved to another.
+    MasterGone,
     /// The count of what a key-encryption key has wrapped was edited.
     Miscounted { kek: String, fault: &'static str },
     /// The key-encryption key has wrapped as often as one may.
@@ -64,6 +66,7 @@ impl Error {
             | Self::LastAdmin
             | Self::Stale
             | Self::LeaseLost
+            | Self::MasterGone
             | Self::Miscounted { .. }
             | Self::Worn
             | Self::Full { .. }
@@ -115,6 +118,7 @@ impl fmt::Display for Error {
             Self::LeaseLost => f.write_str(
                 "Another node has taken this job over, because this one was silent for too long.",
             ),
+            Self::MasterGone => f.write_str(MASTER_GONE),
             Self::Miscounted { kek, fault } => write!(
                 f,
                 "The count of wraps of the key-encryption key {kek} {fault}: somebody edited the table \
@@ -132,6 +136,10 @@ impl fmt::Display for Error {
         }
     }
 }
+
+const MASTER_GONE: &str = "The master key that this server has is no longer in the table \
+    master_passphrases: another server has moved the house to a new one. Restart this one, or seal and \
+    unseal it, and repeat the call.";
 
 fn full(f: &mut fmt::Formatter<'_>, place: &str) -> fmt::Result {
     write!(

@@ -8,7 +8,7 @@ use super::columns::{Place, words};
 use super::dialect::{changing, row, rows};
 use super::lenient::{Cell, Unread};
 use super::secrets::Loaded;
-use super::{Error, Store};
+use super::{Error, Store, master_passphrases, wraps};
 
 words! {
     KekState {
@@ -126,6 +126,7 @@ impl Store {
     /// generation is there already: another node was faster, and its key is the one to use.
     pub(crate) async fn insert_kek(&self, kek: &KekRow) -> Result<(), Error> {
         let mut tx = self.begin().await?;
+        master_passphrases::hold(&mut tx, &kek.master).await?;
         match kek.state {
             KekState::Active => {
                 changing!(&mut tx, sqlx::query(RETIRE).bind(kek.category.as_str()))?;
@@ -176,6 +177,8 @@ impl Store {
     /// Overwrites a retired key on which nothing hangs any more. False if something does.
     pub(crate) async fn destroy_kek(&self, id: Uuid) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
+        // A list that another node is just sealing under it is seen once that is done.
+        wraps::hold_any(&mut tx, id).await?;
         let destroyed = changing!(
             &mut tx,
             sqlx::query(DESTROY).bind([0_u8; 0].as_slice()).bind(id.to_string())

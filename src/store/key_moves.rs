@@ -12,7 +12,7 @@ use super::key_jobs::{self, JobStep};
 use super::lenient::Unread;
 use super::secrets::{Loaded, RawSecret, from_raw, select};
 use super::wraps::Wrapped;
-use super::{Error, SecretRow, Store, VersionRow};
+use super::{Error, SecretRow, Store, VersionRow, master_passphrases};
 
 /// A data key's new wrap.
 #[derive(Clone, Copy, Debug)]
@@ -158,6 +158,7 @@ impl Store {
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         key_jobs::step(&mut tx, step).await?;
+        master_passphrases::hold(&mut tx, row.master).await?;
         let moved = changing!(
             &mut tx,
             sqlx::query(REMASTER)

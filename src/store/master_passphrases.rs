@@ -3,10 +3,10 @@
 //! nor a master key in clear.
 
 use super::columns::Place;
-use super::dialect::{changing, rows};
+use super::dialect::{Tx, changing, rows};
 use super::lenient::Unread;
 use super::secrets::Loaded;
-use super::{Error, Store};
+use super::{Error, MasterId, MasterKind, Store};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct PassphraseRow {
@@ -39,6 +39,7 @@ const ALL: &str =
 const INSERT: &str = "INSERT INTO master_passphrases
     (master_id, wrapped, salt, memory_kib, passes, lanes, created_at, updated_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+const HOLD: &str = "UPDATE master_passphrases SET master_id = master_id WHERE master_id = $1";
 const REPLACE: &str = "UPDATE master_passphrases
     SET wrapped = $2, salt = $3, memory_kib = $4, passes = $5, lanes = $6, updated_at = $7
     WHERE master_id = $1 AND wrapped = $8";
@@ -92,14 +93,32 @@ impl Store {
         Ok(Loaded::collect(raw.into_iter().map(read)))
     }
 
-    /// False if there is none of that id. What it wrapped does not open any more.
+    /// False if there is none of that id, or if something is wrapped by it.
     pub(crate) async fn delete_master_passphrase(&self, master_id: &str) -> Result<bool, Error> {
-        const DELETE: &str = "DELETE FROM master_passphrases WHERE master_id = $1";
+        const DELETE: &str = "DELETE FROM master_passphrases WHERE master_id = $1
+            AND NOT EXISTS (SELECT 1 FROM keks WHERE master_kind = 'passphrase'
+                AND lower(master_id) = lower($1) AND length(wrapped) > 0)";
         let mut tx = self.begin().await?;
+        // Whoever wraps by it at this moment holds it, too: only then is it seen who does.
+        changing!(&mut tx, sqlx::query(HOLD).bind(master_id))?;
         let deleted = changing!(&mut tx, sqlx::query(DELETE).bind(master_id))?;
         tx.commit().await?;
-        self.forget_journal().await;
+        if deleted > 0 {
+            self.forget_journal().await;
+        }
         Ok(deleted > 0)
+    }
+}
+
+/// A key-encryption key is wrapped by a master key that stays until this transaction ends.
+/// `Error::MasterGone` where another node has taken it away.
+pub(super) async fn hold(tx: &mut Tx, master: &MasterId) -> Result<(), Error> {
+    match master.kind {
+        MasterKind::Passphrase => {
+            let held = changing!(&mut *tx, sqlx::query(HOLD).bind(master.id.as_str()))?;
+            if held > 0 { Ok(()) } else { Err(Error::MasterGone) }
+        }
+        MasterKind::File | MasterKind::AwsKms | MasterKind::VaultTransit => Ok(()),
     }
 }
 

@@ -118,7 +118,11 @@ impl Store {
     /// The same for a list, which must be sealed whatever has become of the count.
     pub(super) async fn count_list_in(&self, tx: &mut Tx, kek_id: Uuid) -> Result<Wrapped, Error> {
         match self.count_wrap_in(tx, kek_id).await {
-            Err(Error::Stale | Error::Worn | Error::Miscounted { .. }) => Ok(Wrapped(None)),
+            Err(Error::Stale | Error::Worn | Error::Miscounted { .. }) => {
+                // Nobody destroys it meanwhile.
+                hold_any(tx, kek_id).await?;
+                Ok(Wrapped(None))
+            }
             outcome => outcome,
         }
     }
@@ -138,6 +142,13 @@ impl Store {
         let wrapped = self.count_wrap_in(&mut tx, kek_id).await?;
         self.commit_counted(tx, wrapped).await
     }
+}
+
+/// Keeps the key's row as it is until the transaction ends, whatever its state.
+pub(super) async fn hold_any(tx: &mut Tx, kek_id: Uuid) -> Result<(), Error> {
+    const HOLD_ANY: &str = "UPDATE keks SET wraps = wraps WHERE id = $1";
+    changing!(tx, sqlx::query(HOLD_ANY).bind(kek_id.to_string()))?;
+    Ok(())
 }
 
 fn judge(meter: &Meter, id: Uuid, (wraps, seal): (i64, Option<&[u8]>)) -> Result<(), Error> {

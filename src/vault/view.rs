@@ -144,6 +144,7 @@ impl From<store::Error> for VaultError {
             | store::Error::Damaged { .. }
             | store::Error::Lacking { .. }
             | store::Error::Orphaned
+            | store::Error::MasterGone
             | store::Error::Miscounted { .. }
             | store::Error::Contradiction { .. }
             | store::Error::LastAdmin
