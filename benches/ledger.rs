@@ -18,6 +18,7 @@ mod house {
     pub(crate) mod client;
     pub mod clock;
     pub(crate) mod crypto;
+    pub(crate) mod failpoint;
     pub(crate) mod ledger;
     pub(crate) mod quota;
     pub(crate) mod refusal;
@@ -28,7 +29,7 @@ mod house {
 use house::ledger::{
     ActorKind, ActorRef, Begin, Counting, Filter, Kind, Lane, Ledger, Opening, Settings,
 };
-use house::{client, clock, crypto, ledger, quota, refusal, secret, store};
+use house::{client, clock, crypto, failpoint, ledger, quota, refusal, secret, store};
 use nix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
 
@@ -54,6 +55,7 @@ async fn measure() {
     let settings = Settings {
         folder: folder.path().join("journal"),
         retention_days: 90,
+        is_strict: false,
         checkpoints: None,
         budget_bytes: 256 << 20,
     };

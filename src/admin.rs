@@ -33,6 +33,7 @@ mod sealing;
 mod secrets;
 mod sent;
 mod serve;
+mod stream;
 mod symbols;
 #[cfg(test)]
 mod tests;
@@ -45,7 +46,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use self::house::{House, MOST_CHANGES};
 use self::pages::Pages;
@@ -122,6 +123,8 @@ impl Admin {
             figures: parts.figures,
             readiness: parts.readiness,
             pages,
+            tails: Arc::new(Semaphore::new(stream::MOST_TAILS)),
+            leaving: watch::Sender::new(false),
             changes: Arc::new(Semaphore::new(MOST_CHANGES as usize)),
             key_changes: Mutex::new(()),
         };
@@ -134,7 +137,12 @@ impl Admin {
 
     /// Runs until `shutdown`, then lets what is in flight finish, within bounds.
     pub(crate) async fn serve(self, doors: Doors, shutdown: impl Future<Output = ()>) {
-        serve::serve(self.router(), doors, shutdown).await;
+        let leaving = async {
+            shutdown.await;
+            // Whoever follows the trail would hold up the drain.
+            self.house.leaving.send_replace(true);
+        };
+        serve::serve(self.router(), doors, leaving).await;
         // A change whose caller left is still under way; it too may finish.
         let all = self.house.changes.acquire_many(MOST_CHANGES);
         if tokio::time::timeout(CHANGES_WITHIN, all).await.is_err() {

@@ -2,6 +2,7 @@
 //! die. The one place that knows all rooms; nothing is decided here that a room could
 //! decide.
 
+mod aside;
 mod background;
 mod certificates;
 mod doors;
@@ -120,11 +121,15 @@ async fn ground(
     if !clock.is_plausible() {
         return Err(StartError::Clock(crate::clock::rfc3339(clock.unix_ms())));
     }
-    let lock = DataLock::take(&config.data_dir, &config.store.target)?;
+    let mut lock = DataLock::take(&config.data_dir, &config.store.target)?;
     crate::backup::sweep(&config.data_dir);
     protect_memory(config);
     let metrics = Metrics::new(clock.clone(), Reason::ALL.iter().map(|reason| reason.code()));
     let store = Store::open(&config.store, clock.clone()).await?;
+    // A restore that died between its commit and its end.
+    if aside::settle(&config.data_dir, &config.ledger.folder, &store).await? {
+        lock.begin_anew()?;
+    }
     let roster = Roster::open(store.clone(), clock.clone(), metrics.clone()).await?;
     let roster = roster.slowing_beyond(config.free_failures_per_minute);
     let roster = Arc::new(roster.with_tokens_of(config.most_token_seconds));

@@ -45,6 +45,8 @@ pub enum Step {
     Emptied,
     Loaded,
     Committed,
+    /// What belonged to the house that went has made room.
+    PutAside,
 }
 
 /// Why a backup was not made, does not open, or is not restored.

@@ -185,6 +185,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         ledger: ledger::Settings {
             folder: data_dir.join("journal"),
             retention_days: raw.audit.retention_days,
+            is_strict: raw.audit.durability == "strict",
             budget_bytes: raw.audit.journal_bytes,
             checkpoints: ground.optional_path(&raw.audit.checkpoint_file),
         },

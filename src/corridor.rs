@@ -9,6 +9,7 @@ mod clean;
 mod codings;
 mod credential;
 mod document;
+mod meter;
 mod overrides;
 mod own;
 mod path;
@@ -36,7 +37,7 @@ use crate::catalogue::InForce;
 use crate::client::{Client, Standing};
 use crate::clock::Clock;
 use crate::inject::{OutboundBody, inject};
-use crate::ledger::Lane;
+use crate::ledger::{Kept, Lane};
 use crate::limiter::Limiter;
 use crate::net;
 use crate::policy::{self, Permit};
@@ -132,12 +133,42 @@ impl Corridor {
     /// Answers every request: with the provider's answer, or with a refusal that says why.
     pub(crate) async fn answer(&self, mut raw: Raw) -> Answer {
         let mut trace = Trace::new(&raw);
-        match self.walk(&mut raw, &mut trace).await {
+        let walked = self.walk(&mut raw, &mut trace).await;
+        // Whoever was refused before a seat was taken has no record that could be lost.
+        let is_recorded = walked.is_ok() || trace.is_recorded();
+        let answer = match walked {
             Ok(answer) => answer,
             Err(refusal) => {
                 self.house.metrics.refused(refusal.reason.code());
                 trace.refuse(&refusal, &raw.parts, &self.lane)
             }
+        };
+        let kept = is_recorded.then(|| lane(&self.lane).kept()).flatten();
+        match kept {
+            None => answer,
+            // Boxed: only where every answer waits for the disk.
+            Some(kept) => Box::pin(self.once_kept(kept, answer)).await,
+        }
+    }
+
+    /// The answer, once its record is on disk; else nobody gets it.
+    async fn once_kept(&self, kept: Kept, mut answer: Answer) -> Answer {
+        if kept.on_disk().await {
+            return answer;
+        }
+        let refusal = trace::unwritten();
+        self.house.metrics.refused(refusal.reason.code());
+        answer.body_mut().refuse(refusal.reason);
+        trace::unrecorded(&refusal)
+    }
+
+    /// An answer of our own to a call that was written down, once that is on disk, where that is
+    /// waited for.
+    pub(crate) async fn once_on_disk(&self, answer: Answer) -> Answer {
+        let kept = lane(&self.lane).kept();
+        match kept {
+            None => answer,
+            Some(kept) => self.once_kept(kept, answer).await,
         }
     }
 

@@ -10,6 +10,7 @@
 
 mod block;
 mod checkpoint;
+mod commit;
 mod cover;
 mod end;
 mod export;
@@ -21,16 +22,19 @@ mod mapping;
 mod merkle;
 mod offline;
 mod open;
+mod packing;
 mod proof;
 mod push;
 mod query;
 mod record;
 mod recovery;
 mod rollup;
+mod room;
 mod seat;
 mod sink;
 mod slot;
 mod sums;
+mod tail;
 mod tally;
 #[cfg(test)]
 mod tests;
@@ -49,6 +53,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::{Notify, watch};
 
 use self::block::Link;
+use self::commit::Committing;
 use self::frame::{CLOSE_BYTES, STEP_BYTES};
 use self::journal::Journal;
 use self::lane::Shared;
@@ -61,15 +66,18 @@ use crate::crypto::sha256;
 use crate::refusal::Reason;
 
 pub(crate) use self::checkpoint::{hex, public_key_of, public_key_text, signature_text};
+pub(crate) use self::commit::Kept;
 pub(crate) use self::export::{Export, Exported};
 pub(crate) use self::lane::Lane;
 pub(crate) use self::look::{examine, owner_of};
 pub(crate) use self::offline::{Offline, proven_line};
 pub(crate) use self::open::{Error, Opening};
+pub(crate) use self::packing::{Packing, unpacked, whole_pieces};
 pub(crate) use self::push::{Post, read_lines};
 pub(crate) use self::query::{Cursor, Filter};
-pub(crate) use self::record::{ActorKind, ActorRef, Begin, Kind, StoredRecord};
+pub(crate) use self::record::{ActorKind, ActorRef, Begin, Kind, Metered, StoredRecord};
 pub(crate) use self::seat::{BytesIn, Record};
+pub(crate) use self::tail::{Passed, Places, Tail};
 pub(crate) use self::tally::{Counting, Meter};
 pub(crate) use self::verify::{Covered, verify_stored};
 
@@ -78,6 +86,8 @@ pub struct Settings {
     /// The folder of the journal: `{data_dir}/journal`.
     pub folder: PathBuf,
     pub retention_days: u32,
+    /// Whether a record is on disk before its call is answered, or merely outlives the process.
+    pub is_strict: bool,
     /// How much of the disk all segments together may take; beyond it calls are refused.
     pub budget_bytes: u64,
     /// Where checkpoints are pushed: a file, or a folder for one by the node's name.
@@ -129,6 +139,7 @@ struct Inner {
     sums: Vec<Arc<Mutex<Sums>>>,
     /// The end of the chain as this node stored it.
     head: Mutex<Link>,
+    _committing: Option<Committing>,
     /// Why records wait; None while they do not.
     degraded: Mutex<Option<String>>,
     writer: Mutex<Option<Box<Writer>>>,
@@ -136,6 +147,8 @@ struct Inner {
     /// Somebody wants all that is stored to be signed now.
     sign_asked: AtomicBool,
     wake: Notify,
+    /// The end of this node's chain as it was stored last: wakes whoever follows the trail.
+    stored: watch::Sender<u64>,
     /// Numbers of the flushes that were asked for, and of the last one that the writer went
     /// through.
     asked: AtomicU64,
@@ -184,6 +197,11 @@ impl Ledger {
             Ok(served) => served.all_stored,
             Err(_) => false,
         }
+    }
+
+    /// Whether everything that was written until now is on disk; None where nobody waits for that.
+    pub(crate) fn kept(&self) -> Option<Kept> {
+        self.0.journal.commit.as_ref().map(|commit| commit.ask())
     }
 
     /// Writes an event down at once. From any thread.

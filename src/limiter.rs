@@ -40,8 +40,6 @@ use crate::store::{self, Store};
 pub(crate) const UNLIMITED: u64 = 999_999;
 /// Of what was admitted before the start.
 const ROWS_AT_ONCE: u32 = 1000;
-const NO_MONTH: &str = "The database does not answer, so what this key has used of its monthly \
-                        quota cannot be looked up; try again.";
 /// How often what rests is put away.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -272,10 +270,7 @@ impl Limiter {
             Err(_) if slot.is_some_and(|slot| slot.has_month()) => {
                 (Period::of(client.id, now_ms, &self.settings.time_zone), 0)
             }
-            Err(fault) => {
-                tracing::error!(%fault, "a monthly quota could not be looked up");
-                return Err(Refusal::new(Reason::Overloaded, NO_MONTH));
-            }
+            Err(fault) => return Err(refusing::without_month(&fault)),
         };
         self.slots.of_client(client, |slot| {
             slot.tell_month(period, used);

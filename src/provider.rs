@@ -9,6 +9,8 @@ mod hosts;
 mod placement;
 mod placing;
 mod pointer;
+mod price;
+mod pricing;
 mod raw;
 mod rewrite;
 mod url;
@@ -23,6 +25,7 @@ pub(crate) use self::format::KeyFormat;
 pub(crate) use self::hosts::{Host, Hosts};
 pub(crate) use self::placement::{Placement, Spot, Template};
 pub(crate) use self::pointer::Pointer;
+pub(crate) use self::price::{Places, Price, TokenKind, TokenPrices, Tokens, Told};
 pub(crate) use self::rewrite::{Rewrite, escaped};
 pub(crate) use self::url::BaseUrl;
 
@@ -50,6 +53,7 @@ pub(crate) struct Provider {
     pub http2: Http2,
     /// Calls at once; None: no bound.
     pub max_concurrent: Option<usize>,
+    pub price: Price,
     pub emulation: Option<Emulation>,
 }
 
@@ -336,16 +340,40 @@ mod tests {
             [
                 "alpaca",
                 "alpaca-paper",
+                "alphavantage",
                 "anthropic",
+                "coingecko",
+                "coingecko-pro",
+                "eodhd",
+                "finnhub",
                 "fmp",
+                "fred",
                 "ibkr",
                 "massive",
+                "nasdaq-data-link",
+                "newsapi",
                 "openai",
                 "polygon",
                 "sandbox",
                 "taapi",
+                "tiingo",
+                "twelvedata",
             ]
         );
+    }
+
+    /// `/p/p/x` means `/p/x`: a path that began so would never be reached.
+    #[test]
+    fn no_path_of_a_built_in_file_begins_with_the_providers_name() {
+        for provider in Catalogue::build(&[]).unwrap().iter() {
+            let routes = provider.emulation.iter().flat_map(|emulation| &emulation.routes);
+            let paths = routes.map(|route| route.path.to_string());
+            let probes = provider.probe.iter().map(|probe| probe.path.clone());
+            for path in paths.chain(probes) {
+                let first = path.split(['/', '?']).nth(1).unwrap();
+                assert_ne!(first, &*provider.id, "{path}");
+            }
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! time the values that calls are using. Nothing here answers with a value, whatever the role.
 
 mod anchor;
+mod basis;
 mod changes;
 mod doubt;
 mod fields;

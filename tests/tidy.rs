@@ -97,8 +97,8 @@ mod law {
         ("sqlx", In(&["store"])),
         ("memmap2", In(&["ledger"])),
         ("age", In(&["backup"])),
-        ("zstd", In(&["backup", "corridor"])),
-        ("flate2", In(&["corridor"])),
+        ("zstd", In(&["backup", "corridor", "ledger"])),
+        ("flate2", In(&["corridor", "ledger"])),
         ("brotli-decompressor", In(&["corridor"])),
         // shared snapshots without locks
         ("arc-swap", In(KEEPERS)),

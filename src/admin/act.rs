@@ -52,6 +52,18 @@ impl Act {
     }
 }
 
+/// Where everything is to be on disk before it is answered.
+pub(super) fn no_disk() -> Refused {
+    Refused::because(
+        Refusal::new(
+            Reason::AuditUnavailable,
+            "The audit journal does not reach its disk, and nothing is answered before it does; a \
+             change may have been made all the same.",
+        ),
+        "the journal could not be carried to its disk",
+    )
+}
+
 pub(super) fn no_room(full: &crate::ledger::Full) -> Refused {
     Refused::because(
         Refusal::new(

@@ -195,15 +195,28 @@ fn streamed(call: &Call, lock: Lock, (act, faults): (Act, Vec<String>)) -> Respo
     let making = async move {
         let sink = Pieces { sender: sender.clone(), waiting: Vec::with_capacity(PIECE_BYTES) };
         match backup::create(source(&house, progress), lock, sink).await {
-            Ok(made) => act.done(200, Some(&json!({"rows": made.rows, "faults": faults}))),
+            // The head said of a whole house, and is gone: this is not what was asked for.
+            Ok(made) if faults.is_empty() && !made.faults.is_empty() => {
+                let _gone = sender.send(Err(broken_off())).await;
+                tracing::error!(faults = made.faults.join("; "), "a backup broke off");
+                let _refused = act.refused(refusal_of(Fault::BrokenOff));
+            }
+            Ok(made) => {
+                let all: Vec<_> = faults.iter().chain(&made.faults).collect();
+                act.done(200, Some(&json!({"rows": made.rows, "faults": all})));
+            }
             Err(fault) => {
-                let _gone = sender.send(Err(std::io::Error::other("the backup broke off"))).await;
+                let _gone = sender.send(Err(broken_off())).await;
                 let _refused = act.refused(refusal_of(fault));
             }
         }
     };
     tokio::spawn(making.in_current_span());
     response
+}
+
+fn broken_off() -> std::io::Error {
+    std::io::Error::other("the backup broke off")
 }
 
 /// The first few, as far as a header can hold them.

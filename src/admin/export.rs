@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use axum::http::{HeaderValue, Uri, header};
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
 use axum::response::Response;
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -22,13 +22,13 @@ use super::members::Members;
 use super::page;
 use super::records;
 use super::refused::Refused;
-use crate::ledger::{Export, Exported, StoredRecord, proven_line, public_key_text};
+use crate::ledger::{Export, Exported, Packing, StoredRecord, proven_line, public_key_text};
 
 pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new().routes(routes!(export))
 }
 
-const COLUMNS: [&str; 25] = [
+const COLUMNS: [&str; 32] = [
     "id",
     "kind",
     "timestamp",
@@ -54,6 +54,13 @@ const COLUMNS: [&str; 25] = [
     "sequence",
     "end",
     "scrub_hits",
+    "model",
+    "tokens.input",
+    "tokens.cached",
+    "tokens.written",
+    "tokens.written_long",
+    "tokens.output",
+    "cost_micros",
 ];
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -83,7 +90,8 @@ impl Format {
 /// Export the trail, oldest first, node by node.
 ///
 /// `ndjson`: a line for each record with its bytes and its hash, checkpoints between them; whole,
-/// it is verified by `sealgate audit verify --offline`. `csv`: the records alone.
+/// it is verified by `sealgate audit verify --offline`. `csv`: the records alone. Packed as zstd or
+/// gzip where `Accept-Encoding` takes it, each piece by itself.
 #[utoipa::path(get, path = "/api/v1/admin/audit/export", tag = "Audit",
     params(("format" = Option<String>, Query, description = "`ndjson` (if not said) or `csv`."),
         ("cursor" = Option<String>, Query,
@@ -98,7 +106,7 @@ impl Format {
         ("request_id" = Option<String>, Query)),
     responses((status = 200, description = "The lines.", content_type = "application/x-ndjson",
         body = String)))]
-async fn export(call: Call, uri: Uri) -> Result<Response, Refused> {
+async fn export(call: Call, headers: HeaderMap, uri: Uri) -> Result<Response, Refused> {
     let mut query = Members::of_query(&uri)?;
     let format = query.word("format", &Format::ALL, Format::as_str).value();
     let resume = page::after_text(&mut query).map(|text| {
@@ -122,47 +130,95 @@ async fn export(call: Call, uri: Uri) -> Result<Response, Refused> {
         Format::Ndjson | Format::Csv => String::new(),
     };
     let (sender, receiver) = mpsc::channel(2);
-    tokio::spawn(send(export, (format, is_whole), head, sender).in_current_span());
+    let packing = packing(&headers);
+    let sending = Sending { format, is_whole, packing, sender };
+    tokio::spawn(sending.run(export, head).in_current_span());
     let mut response = Response::new(Body::new(Streamed(receiver)));
     let media_type = HeaderValue::from_static(format.media_type());
     response.headers_mut().insert(header::CONTENT_TYPE, media_type);
+    let vary = HeaderValue::from_name(header::ACCEPT_ENCODING);
+    response.headers_mut().insert(header::VARY, vary);
+    if let Some(packing) = packing {
+        let coding = HeaderValue::from_static(packing.as_str());
+        response.headers_mut().insert(header::CONTENT_ENCODING, coding);
+    }
     Ok(response)
 }
 
-async fn send(
-    mut export: Export,
-    (format, is_whole): (Format, bool),
-    head: String,
+/// The best that the caller takes.
+fn packing(headers: &HeaderMap) -> Option<Packing> {
+    let values = || headers.get_all(header::ACCEPT_ENCODING).iter();
+    let taken = |wanted: &Packing| {
+        let mut elements = values().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+        elements.any(|element| {
+            let mut parts = element.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+            let name = parts.next().unwrap_or_default();
+            let is_refused = |part: &[u8]| {
+                let weight = part.strip_prefix(b"q=").unwrap_or(b"1");
+                weight.iter().all(|byte| matches!(byte, b'0' | b'.'))
+            };
+            name.eq_ignore_ascii_case(wanted.as_str().as_bytes()) && !parts.any(is_refused)
+        })
+    };
+    Packing::ALL.into_iter().find(taken)
+}
+
+/// An export on its way out.
+struct Sending {
+    format: Format,
+    is_whole: bool,
+    packing: Option<Packing>,
     sender: mpsc::Sender<Piece>,
-) {
-    let mut piece = head;
-    loop {
-        if !piece.is_empty() && sender.send(Ok(Bytes::from(piece))).await.is_err() {
-            return;
-        }
-        let lines = match export.next().await {
-            Ok(lines) => lines,
-            Err(fault) => {
-                tracing::error!(%fault, "an export of the trail broke off");
-                let broken = std::io::Error::other("the export broke off");
-                let _gone = sender.send(Err(broken)).await;
+}
+
+impl Sending {
+    async fn run(self, mut export: Export, head: String) {
+        let mut piece = head;
+        loop {
+            if !piece.is_empty() && !self.takes(std::mem::take(&mut piece)).await {
                 return;
             }
-        };
-        if lines.is_empty() {
-            return;
-        }
-        piece = String::new();
-        for line in lines {
-            let line = match format {
-                Format::Ndjson => ndjson(line, is_whole),
-                Format::Csv => csv(line),
+            let lines = match export.next().await {
+                Ok(lines) => lines,
+                Err(fault) => {
+                    tracing::error!(%fault, "an export of the trail broke off");
+                    return self.breaks_off().await;
+                }
             };
-            if let Some(line) = line {
-                piece.push_str(&line);
-                piece.push('\n');
+            if lines.is_empty() {
+                return;
+            }
+            for line in lines {
+                let line = match self.format {
+                    Format::Ndjson => ndjson(line, self.is_whole),
+                    Format::Csv => csv(line),
+                };
+                if let Some(line) = line {
+                    piece.push_str(&line);
+                    piece.push('\n');
+                }
             }
         }
+    }
+
+    /// False if nobody takes any more.
+    async fn takes(&self, piece: String) -> bool {
+        let Some(packing) = self.packing else {
+            return self.sender.send(Ok(Bytes::from(piece))).await.is_ok();
+        };
+        // A mebibyte or two take their time.
+        let packed = tokio::task::spawn_blocking(move || packing.pack(piece.as_bytes())).await;
+        let Ok(Ok(packed)) = packed else {
+            tracing::error!("an export of the trail could not be packed");
+            self.breaks_off().await;
+            return false;
+        };
+        self.sender.send(Ok(Bytes::from(packed))).await.is_ok()
+    }
+
+    async fn breaks_off(&self) {
+        let broken = std::io::Error::other("the export broke off");
+        let _gone = self.sender.send(Err(broken)).await;
     }
 }
 

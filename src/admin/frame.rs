@@ -14,6 +14,7 @@ use axum::response::{IntoResponse, Response};
 
 use tracing::Instrument;
 
+use super::act;
 use super::house::House;
 use super::note::Noting;
 use super::rate::Left;
@@ -49,7 +50,13 @@ pub(super) async fn frame(
     let answered = in_our_words(&trace, answered);
     let _entered = span.enter();
     // Nothing that was read goes out unless it stands in the trail who read it.
-    let mut response = match noting.finish(answered.status(), refused(&answered)) {
+    let written = noting.finish(answered.status(), refused(&answered));
+    let kept = trace.caller().and_then(|_| house.ledger.kept());
+    let written = match (written, kept) {
+        (Ok(()), Some(kept)) => kept.on_disk().await.then_some(()).ok_or_else(act::no_disk),
+        (written, _) => written,
+    };
+    let mut response = match written {
         Ok(()) => answered,
         Err(unwritten) => in_our_words(&trace, unwritten.into_response()),
     };

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use tokio::sync::{Mutex, Semaphore};
+use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::backups::Making;
 use super::open::{Figures, Readiness};
@@ -41,6 +41,10 @@ pub(super) struct House {
     pub(super) readiness: Readiness,
     pub(super) rate: Rate,
     pub(super) pages: Pages,
+    /// A place for each reader who follows the trail.
+    pub(super) tails: Arc<Semaphore>,
+    /// The house stops.
+    pub(super) leaving: watch::Sender<bool>,
     /// A seat for each change under way; the drain waits for all of them.
     pub(super) changes: Arc<Semaphore>,
     /// A change of a client key reads, alters and writes; two at once must not undo each other.

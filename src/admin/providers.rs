@@ -3,6 +3,7 @@
 //! fields.
 
 mod change;
+mod price;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +27,7 @@ use crate::provider::{Field, Host, Hosts, KeyFormat, Placement, Probe, Provider,
 use crate::refusal::{Reason, Refusal};
 
 pub(crate) use self::change::Refresh;
+use self::price::PriceView;
 
 pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new()
@@ -77,6 +79,8 @@ struct ProviderView {
     #[schema(value_type = String, example = "auto")]
     http2: &'static str,
     timeouts: TimeoutsView,
+    /// What calls cost; null where nothing has a price.
+    price: Option<PriceView>,
     /// Where callers of the proxy may present their key, beside the usual places.
     slots: SlotsView,
     /// `settings`: changed in the settings file alone. `operators`: written by these calls.
@@ -248,6 +252,7 @@ impl ProviderView {
                 idle_seconds: timeouts.idle.as_secs(),
                 total_seconds: timeouts.total.as_ref().map_or(0, Duration::as_secs),
             },
+            price: PriceView::of(&provider.price),
             managed_by,
             slots: SlotsView {
                 headers: provider.slots.headers.clone(),

@@ -13,6 +13,7 @@ use super::call::Call;
 use super::members::Members;
 use super::page;
 use super::refused::Refused;
+use super::usage::dollars;
 use super::words::{ActorType, Fault, RecordKind};
 use crate::client::Right;
 use crate::clock::rfc3339;
@@ -50,12 +51,33 @@ pub(super) struct Record {
     node: String,
     /// The place in its node's chain.
     sequence: u64,
+    /// What answered, where the provider prices by tokens.
+    model: Option<String>,
+    /// Null where nothing was told.
+    tokens: Option<TokenCounts>,
+    /// In dollars; null where the call costs nothing, or nobody knows what.
+    cost: Option<f64>,
+    /// The same in whole millionths of a dollar.
+    cost_micros: Option<u64>,
     /// `complete`, `cut` (broken off) or `unknown` (the process died first).
     #[schema(value_type = String)]
     end: &'static str,
     /// Before and after of a change, or what was found.
     #[schema(value_type = Option<Object>)]
     detail: Option<Value>,
+}
+
+/// Each token counts once.
+#[derive(Serialize, ToSchema)]
+pub(super) struct TokenCounts {
+    input: u64,
+    /// Read from the provider's cache.
+    cached: u64,
+    /// Written into it,
+    written: u64,
+    /// and there for an hour.
+    written_long: u64,
+    output: u64,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -80,6 +102,9 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(2);
 
 impl Record {
     pub(super) fn of(record: StoredRecord) -> Self {
+        let meter = record.meter;
+        let cost_micros = meter.as_ref().and_then(|meter| meter.cost);
+        let tokens = meter.as_ref().and_then(|meter| meter.tokens);
         Self {
             id: record.id.to_string(),
             kind: record.kind.as_str(),
@@ -107,9 +132,19 @@ impl Record {
             scrub_hits: record.scrub_hits,
             node: record.node,
             sequence: record.sequence,
+            model: meter.map(|meter| meter.model).filter(|model| !model.is_empty()),
+            tokens: tokens.map(TokenCounts::of),
+            cost: cost_micros.map(dollars),
+            cost_micros,
             end: record.end.as_str(),
             detail: record.detail,
         }
+    }
+}
+
+impl TokenCounts {
+    fn of([input, cached, written, written_long, output]: [u64; 5]) -> Self {
+        Self { input, cached, written, written_long, output }
     }
 }
 

@@ -20,7 +20,7 @@ use super::house::House;
 use super::refused::Refused;
 use super::{
     audit, backups, describe, export, keks, keys, open, pages, policy, providers, sealing, secrets,
-    symbols, usage,
+    stream, symbols, usage,
 };
 use crate::client::Right;
 
@@ -62,7 +62,7 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         (
             Right::ReadUsageTrail,
             WhileSealed::Answers,
-            vec![keys::reading_trail(), audit::reading(), export::reading()],
+            vec![keys::reading_trail(), audit::reading(), export::reading(), stream::reading()],
         ),
         (Right::VerifyTrail, WhileSealed::Answers, vec![audit::verifying()]),
         (Right::ExplainPolicy, WhileSealed::Refuses, vec![policy::explaining()]),

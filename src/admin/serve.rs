@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::UnixStream;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tower::ServiceExt;
 
@@ -31,6 +31,10 @@ pub(crate) struct Doors {
     pub(crate) network: Option<net::Accepted>,
     pub(crate) local: Option<LocalSocket>,
 }
+
+/// Ends the connection on which a call came, whatever is under way there.
+#[derive(Clone, Default)]
+pub(super) struct Cut(Arc<Notify>);
 
 /// Connections at once; the next one waits in the kernel's queue.
 const MOST_CONNECTIONS: usize = 1024;
@@ -101,6 +105,12 @@ struct Connections {
     tasks: JoinSet<()>,
 }
 
+impl Cut {
+    pub(super) fn now(&self) {
+        self.0.notify_one();
+    }
+}
+
 impl Connections {
     fn take_network(&mut self, arrived: PeerStream, seat: OwnedSemaphorePermit) {
         let Ok(place) = self.crowd.enter(arrived.peer.ip()) else { return };
@@ -109,14 +119,14 @@ impl Connections {
             let _held = (seat, place);
             let peer = Peer::Address(arrived.peer);
             if let Some(stream) = arrived.open().await {
-                converse(stream, answer(router, peer), stopping).await;
+                converse(stream, (router, peer), stopping).await;
             }
         });
     }
 
     fn take_local(&mut self, stream: UnixStream) {
         let (router, stopping) = (self.router.clone(), self.stopping.clone());
-        self.tasks.spawn(converse(stream, answer(router, Peer::Local), stopping));
+        self.tasks.spawn(converse(stream, (router, Peer::Local), stopping));
     }
 
     async fn drain(mut self) {
@@ -133,18 +143,19 @@ impl Connections {
 }
 
 /// One connection, until it ends or the house stops; then the call in flight is the last one.
-async fn converse<S, A>(stream: S, answer: A, mut stopping: watch::Receiver<bool>)
+async fn converse<S>(stream: S, (router, peer): (Router, Peer), mut stopping: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    A: Service<hyper::Request<Incoming>, Response = Response, Error = Infallible, Future: Send>,
-    A::Future: 'static,
 {
+    let cut = Cut::default();
+    let answer = answer(router, peer, cut.clone());
     // An error means that the sender is gone, and then everything stops too.
     let stopped = async { stopping.wait_for(|stop| *stop).await.map(|_| ()) };
     let server = server();
     let mut connection = pin!(server.serve_connection(TokioIo::new(stream), answer));
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
+        () = cut.0.notified() => return,
         _ = stopped => {
             connection.as_mut().graceful_shutdown();
             connection.await
@@ -159,6 +170,7 @@ where
 fn answer(
     router: Router,
     peer: Peer,
+    cut: Cut,
 ) -> impl Service<
     hyper::Request<Incoming>,
     Response = Response,
@@ -166,10 +178,11 @@ fn answer(
     Future: Send + 'static,
 > + Send {
     service_fn(move |request: hyper::Request<Incoming>| {
-        let router = router.clone();
+        let (router, cut) = (router.clone(), cut.clone());
         async move {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(peer);
+            request.extensions_mut().insert(cut);
             router.oneshot(request).await
         }
     })

@@ -44,8 +44,16 @@ struct Usage {
     p99_ms: f64,
     bytes_in: u64,
     bytes_out: u64,
+    /// Of models: all that went in, from a cache or not, and what came out.
+    tokens_in: u64,
+    tokens_out: u64,
     /// In dollars.
     cost: f64,
+    /// The same in whole millionths of a dollar.
+    cost_micros: u64,
+    /// Calls that cost something and whose cost nobody knows: no count of tokens in the answer, or
+    /// no price for the model.
+    unpriced: u64,
 }
 
 /// By whose fault.
@@ -115,7 +123,11 @@ fn shown((start_ms, name, sum): (i64, String, UsageSum)) -> Usage {
         p99_ms: quantile(0.99),
         bytes_in: sum.bytes_in,
         bytes_out: sum.bytes_out,
+        tokens_in: sum.tokens_in,
+        tokens_out: sum.tokens_out,
         cost: dollars(sum.cost),
+        cost_micros: sum.cost,
+        unpriced: sum.unpriced,
     }
 }
 
@@ -125,6 +137,6 @@ fn milliseconds(ns: u64) -> f64 {
 }
 
 #[expect(clippy::cast_precision_loss, reason = "2^53 millionths are nine billion dollars")]
-fn dollars(millionths: u64) -> f64 {
+pub(super) fn dollars(millionths: u64) -> f64 {
     millionths as f64 / 1e6
 }

@@ -56,6 +56,16 @@ impl DataLock {
         self.node.as_deref().unwrap_or_default()
     }
 
+    /// The file with the name was put aside: a new one.
+    pub(super) fn begin_anew(&mut self) -> Result<(), StartError> {
+        let name = node_name(&self.folder).map_err(|cause| StartError::DataFolder {
+            folder: self.folder.clone(),
+            cause: cause.to_string(),
+        })?;
+        self.node = Some(name);
+        Ok(())
+    }
+
     /// The journal knows whose it is, though somebody has changed the file: that name is written
     /// there again, and what was found comes back. Where nothing tells it, an error.
     pub(super) fn settle(

@@ -1,10 +1,11 @@
 //! Restoring a backup, and proving one: without a running house, under the data folder's lock. The
-//! old journal belongs to the old database and is put aside before the new one stands. Must never
+//! old journal belongs to the old database and is put aside once the new one stands. Must never
 //! remove anything: what is put aside stays for whoever needs it.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
+use super::aside::{self, Note};
 use super::background::protect_memory;
 use super::lock::DataLock;
 use super::setup::AskPassphrase;
@@ -16,7 +17,6 @@ use crate::kms;
 use crate::net;
 use crate::secret::SecretBytes;
 use crate::store::{Store, Target};
-use crate::vault::{ANCHORS, Anchors};
 
 /// A backup, and what opens it.
 pub struct Rescue {
@@ -59,6 +59,9 @@ pub async fn restore(
     protect_memory(config);
     let replace = rescue.replace;
     let (store, aside) = usable_store(config, &clock, &rescue).await?;
+    let (folder, journal) = (&config.data_dir, &config.ledger.folder);
+    // One that was killed before this one.
+    aside::settle(folder, journal, &store).await?;
     let (file, unlock) = open(&rescue)?;
     let ground = kms::Ground { store: &store, clock: &clock, installation: uuid::Uuid::nil() };
     let typed = match &config.kms {
@@ -71,30 +74,32 @@ pub async fn restore(
     let again = typed.as_ref().map(|typed| SecretBytes::copy_of(typed.expose()));
     kms::create_if_missing(&config.kms, &ground, again).await?;
     let master = kms::open(&config.kms, &ground, typed).await?;
+    let note = Note { mark: uuid::Uuid::now_v7().to_string(), begun_ms: clock.unix_ms() };
     let target = backup::Target {
         store: &store,
         master: &master,
-        folder: &config.data_dir,
+        folder,
         replace,
         clock: &clock,
+        mark: &note.mark,
     };
-    let (journal, now_ms) = (config.ledger.folder.clone(), clock.unix_ms());
     let steps = |at: Step| {
-        step(at);
-        match at {
-            Step::Loaded => put_aside(&config.data_dir, &journal, now_ms),
-            Step::Unpacked | Step::Proven | Step::Emptied | Step::Committed => Ok(()),
+        if at == Step::Loaded {
+            note.leave(folder)?;
         }
+        step(at);
+        Ok(())
     };
     let restored = backup::restore(file, unlock, target, &steps).await;
-    // What stands now is meant, though this node has never seen it.
-    if let Ok(restored) = &restored {
-        Anchors::begin(&config.data_dir, restored.installation)?;
+    let settled = aside::settle(folder, journal, &store).await;
+    if restored.is_ok() && settled.is_ok() {
+        step(Step::PutAside);
     }
     let has_admin = store.count_active_admins().await.is_ok_and(|admins| admins > 0);
     store.close().await;
     drop(lock);
     let restored = restored?;
+    settled?;
     if has_admin {
         write_down(config, clock, &restored).await;
     }
@@ -129,15 +134,7 @@ async fn usable_store(
     }
     let (file, unlock) = open(rescue)?;
     backup::verify(file, unlock, (&config.data_dir, clock)).await?;
-    let now_ms = clock.unix_ms();
-    let aside = named_aside(path, now_ms);
-    for beside in ["-wal", "-shm", "-journal", ""] {
-        let mut file = path.clone().into_os_string();
-        file.push(beside);
-        let mut to = aside.clone().into_os_string();
-        to.push(beside);
-        rename(Path::new(&file), Path::new(&to))?;
-    }
+    let aside = aside::put_database_aside(path, clock.unix_ms())?;
     tracing::warn!(%fault, aside = %aside.display(), "the database was put aside for a backup");
     Ok((Store::open(&config.store, clock.clone()).await?, Some(aside)))
 }
@@ -179,27 +176,4 @@ fn open(rescue: &Rescue) -> Result<(File, Unlock), StartError> {
         Opener::Identity(text) => Unlock::identities(text)?,
     };
     Ok((file, unlock))
-}
-
-/// The journal and the name of the node whose chain it carries on: the next start makes new ones,
-/// so that no chain of the backup is continued from another place.
-fn put_aside(data_dir: &Path, journal: &Path, now_ms: i64) -> std::io::Result<()> {
-    let aside = |path: &Path| rename(path, &named_aside(path, now_ms));
-    // Epochs of the database that goes; the restored ones are later than any of them anyway.
-    aside(&data_dir.join(ANCHORS))?;
-    if !journal.exists() {
-        return Ok(());
-    }
-    aside(journal)?;
-    aside(&data_dir.join("node"))
-}
-
-fn named_aside(path: &Path, now_ms: i64) -> PathBuf {
-    let mut aside = path.as_os_str().to_owned();
-    aside.push(format!(".before-restore-{now_ms}"));
-    PathBuf::from(aside)
-}
-
-fn rename(path: &Path, to: &Path) -> std::io::Result<()> {
-    if path.exists() { std::fs::rename(path, to) } else { Ok(()) }
 }

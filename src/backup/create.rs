@@ -50,6 +50,8 @@ impl Progress {
 pub(crate) struct Made {
     pub(crate) rows: u64,
     pub(crate) created_at_ms: i64,
+    /// Keys that did not open: what hangs on them comes back closed.
+    pub(crate) faults: Vec<String>,
 }
 
 /// Writes a backup; the sink is whole when this returns, and worth nothing if it fails.
@@ -102,7 +104,7 @@ async fn read(source: &Source<'_>, frames: &Frames) -> Result<Made, Fault> {
     let key = Key::fill_with(crypto::fill_random)?;
     let master = Master::local(MasterKind::File, Key::copy_of(key.expose()));
     send(frames, Frame::Key(key)).await?;
-    let mut rows = 0;
+    let (mut rows, mut faults) = (0, Vec::new());
     for table in ARCHIVED {
         let columns = snapshot.columns(table).await?;
         let name = table.name.to_owned();
@@ -114,7 +116,8 @@ async fn read(source: &Source<'_>, frames: &Frames) -> Result<Made, Fault> {
             last = Some(end.clone());
             for mut row in page {
                 if table.name == "keks" {
-                    rewrap_with(source.vault, &master, (&columns, &mut row)).await?;
+                    let fault = rewrap_with(source.vault, &master, (&columns, &mut row)).await?;
+                    faults.extend(fault);
                 }
                 rows += 1;
                 source.progress.rows.store(rows, Ordering::Relaxed);
@@ -123,7 +126,7 @@ async fn read(source: &Source<'_>, frames: &Frames) -> Result<Made, Fault> {
         }
     }
     send(frames, Frame::End { rows }).await?;
-    Ok(Made { rows, created_at_ms })
+    Ok(Made { rows, created_at_ms, faults })
 }
 
 async fn send(frames: &Frames, frame: Frame) -> Result<(), Fault> {
@@ -131,22 +134,34 @@ async fn send(frames: &Frames, frame: Frame) -> Result<(), Fault> {
 }
 
 /// The row of a key-encryption key, as the backup's own key wraps it. One that is damaged goes
-/// along as it is: it closes its own secrets here already, and a backup must not fail for it.
+/// along as it is: it closes its own secrets here already, and a backup must not fail for it. What
+/// is said of it comes back, because nothing but this one row tells that the backup lacks the key.
 async fn rewrap_with(
     vault: &Vault,
     master: &Master,
     (columns, row): (&[String], &mut [Cell]),
-) -> Result<(), Fault> {
-    let kek = kek(columns, row).filter(|kek| !kek.is_gone());
-    let Some(kek) = kek else { return Ok(()) };
+) -> Result<Option<String>, Fault> {
+    let Some(kek) = kek(columns, row) else {
+        return Ok(Some(String::from("a row of the table keks cannot be read")));
+    };
+    if kek.is_gone() {
+        return Ok(None);
+    }
     match vault.wrap_for(&kek, master).await {
-        Ok(wrapped) => put_wrapped(columns, row, (wrapped, &master.id())),
-        Err(fault @ crate::vault::VaultError::Sealed) => return Err(fault.into()),
+        Ok(wrapped) => {
+            put_wrapped(columns, row, (wrapped, &master.id()));
+            Ok(None)
+        }
+        Err(fault @ crate::vault::VaultError::Sealed) => Err(fault.into()),
         Err(fault) => {
-            tracing::error!(kek = %kek.id, %fault, "a key does not open and is backed up as it is");
+            let KekRow { id, category, generation, .. } = kek;
+            tracing::error!(kek = %id, %fault, "a key does not open and is backed up as it is");
+            Ok(Some(format!(
+                "key {id} of category {category} (generation {generation}) does not open, so the \
+                 backup holds it only as it is wrapped here: {fault}"
+            )))
         }
     }
-    Ok(())
 }
 
 /// What the columns of the table `keks` mean. None where they mean nothing.

@@ -48,6 +48,8 @@ pub(crate) struct Target<'a> {
     pub(crate) folder: &'a Path,
     pub(crate) replace: bool,
     pub(crate) clock: &'a Clock,
+    /// Stands in the database once this restore is committed, and not before.
+    pub(crate) mark: &'a str,
 }
 
 /// Told after each step; a fault of its own ends the restore there.
@@ -245,6 +247,7 @@ async fn copy(unpacked: &Unpacked, target: &Target<'_>, step: Steps<'_>) -> Resu
             loading.rows(table, &columns, page).await?;
         }
     }
+    loading.is_restore(target.mark, target.clock.unix_ms()).await?;
     step(Step::Loaded)?;
     loading.commit().await?;
     step(Step::Committed)?;

@@ -45,8 +45,11 @@ pub(crate) async fn run(schedule: Schedule) {
         if let Some(fault) = &fault {
             tracing::error!(%fault, "a scheduled backup was not made");
         }
+        let now_ms = schedule.clock.unix_ms();
+        // A clock that was ahead when this began holds no word back.
+        let begun_ms = begun_ms.min(now_ms);
         let newest = schedule.newest_ms().await.unwrap_or(begun_ms).max(begun_ms);
-        let age_ms = schedule.clock.unix_ms().saturating_sub(newest);
+        let age_ms = now_ms.saturating_sub(newest);
         let overdue = age_ms > every_ms.saturating_mul(OVERDUE);
         if overdue && !told {
             let why = fault.map_or_else(String::new, |fault| fault.to_string());

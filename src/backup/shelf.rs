@@ -64,9 +64,11 @@ impl Shelf {
         DirBuilder::new().recursive(true).mode(0o700).create(&self.folder)?;
         let name = name_of(source.clock.unix_ms());
         let path = self.folder.join(&name);
-        let faults = source.vault.damage().await?;
+        let mut faults = source.vault.damage().await?;
         let (unfinished, file) = Unfinished::begin(&path)?;
-        let Made { created_at_ms, .. } = create(source, lock, Syncing::of(file)).await?;
+        let made = create(source, lock, Syncing::of(file)).await?;
+        let Made { created_at_ms, faults: of_keys, .. } = made;
+        faults.extend(of_keys);
         unfinished.finish()?;
         let bytes = std::fs::metadata(&path)?.len();
         Ok(Kept { shelved: Shelved { name, bytes, created_at_ms }, faults })

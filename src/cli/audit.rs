@@ -3,10 +3,10 @@
 //! none.
 
 mod export;
+mod follow;
 mod offline;
 
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
@@ -18,7 +18,6 @@ use super::progress::Progress;
 use super::{Ground, Reach};
 
 const TRAIL: &str = "/api/v1/admin/audit";
-const PAUSE: Duration = Duration::from_secs(1);
 
 const COLUMNS: &[Column] = &[
     ("TIME", "timestamp"),
@@ -44,6 +43,8 @@ pub(super) enum Command {
         /// Go on as records come
         #[arg(short, long)]
         follow: bool,
+        #[command(flatten)]
+        filter: Filter,
         #[command(flatten)]
         reach: Reach,
     },
@@ -104,9 +105,15 @@ pub(super) struct Filter {
 impl Command {
     pub(super) fn run(self, ground: &Ground) -> Result<(), Failure> {
         match self {
-            Self::Tail { lines, follow, reach } => {
-                let output = ground.output(reach.print);
-                link::with(ground, &reach, async |link| tail(link, output, lines, follow).await)
+            Self::Tail { lines, follow: true, filter, reach } => {
+                let (output, filter) = (ground.output(reach.print), filter.query());
+                link::with(ground, &reach, async |link| {
+                    follow::follow(link, output, (lines, &filter)).await
+                })
+            }
+            Self::Tail { lines, filter, reach, .. } => {
+                let (output, filter) = (ground.output(reach.print), filter.query());
+                link::with(ground, &reach, async |link| tail(link, output, (lines, &filter)).await)
             }
             Self::Query { filter, limit, reach } => {
                 let path = format!("{TRAIL}?limit={limit}{}", filter.query());
@@ -148,29 +155,13 @@ impl Filter {
     }
 }
 
-async fn tail(link: &Link, output: Output, lines: u16, follow: bool) -> Result<(), Failure> {
-    let mut newest = String::new();
-    let mut wanted = lines;
-    loop {
-        let page = link.get(&format!("{TRAIL}?limit={}", wanted.clamp(1, 1_000))).await?;
-        let items = page.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
-        let id =
-            |item: &Value| item.get("id").and_then(Value::as_str).unwrap_or_default().to_owned();
-        let mut unseen: Vec<Value> =
-            items.into_iter().take_while(|item| newest.is_empty() || id(item) != newest).collect();
-        if let Some(first) = unseen.first() {
-            newest = id(first);
-        }
-        unseen.reverse();
-        for item in &unseen {
-            if output.json { output.compact(item)? } else { output.line(&told(item))? }
-        }
-        if !follow {
-            return Ok(());
-        }
-        wanted = 1_000;
-        tokio::time::sleep(PAUSE).await;
+async fn tail(link: &Link, output: Output, (lines, filter): (u16, &str)) -> Result<(), Failure> {
+    let page = link.get(&format!("{TRAIL}?limit={}{filter}", lines.clamp(1, 1_000))).await?;
+    let items = page.get("items").and_then(Value::as_array);
+    for item in items.into_iter().flatten().rev() {
+        if output.json { output.compact(item)? } else { output.line(&told(item))? }
     }
+    Ok(())
 }
 
 /// One record in one line: columns cannot be aligned to what has not come yet.

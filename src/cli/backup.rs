@@ -257,7 +257,8 @@ fn words(step: RestoreStep) -> &'static str {
         RestoreStep::Proven => "emptying the installation",
         RestoreStep::Emptied => "bringing everything back",
         RestoreStep::Loaded => "making it last",
-        RestoreStep::Committed => "done",
+        RestoreStep::Committed => "putting the former journal aside",
+        RestoreStep::PutAside => "done",
     }
 }
 

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::header::{HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
@@ -24,6 +24,8 @@ use crate::config::Config;
 const PATIENCE: Duration = Duration::from_secs(120);
 /// A backup may be large and its way slow.
 const DOWNLOAD_PATIENCE: Duration = Duration::from_secs(24 * 60 * 60);
+/// A year, where nobody knows how long it goes on.
+const WITHOUT_END: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 const PAGE: usize = 1_000;
 /// More pages than a list for people can have; ends a server that never ends.
 const MOST_PAGES: usize = 10_000;
@@ -253,19 +255,25 @@ impl Link {
         }
     }
 
-    /// An answer of lines, as it comes; yields its bytes. One that breaks off is a failure.
-    pub(super) async fn stream(&self, path: &str, out: &mut dyn Write) -> Result<u64, Failure> {
-        let url = self.url(path)?;
+    /// An answer of lines, as it comes, packed where that is wanted; yields its bytes. One that
+    /// breaks off is a failure.
+    pub(super) async fn stream(
+        &self,
+        path: &str,
+        packing: Option<&'static str>,
+        out: &mut dyn Write,
+    ) -> Result<u64, Failure> {
         let broken = |error: reqwest::Error| {
             Failure::new(format!("{} broke off: {}; try again", self.place(), causes(&error)))
         };
-        let mut answer =
-            self.client.get(url).timeout(DOWNLOAD_PATIENCE).send().await.map_err(broken)?;
-        let status = answer.status();
-        if !status.is_success() {
-            let bytes = answer.bytes().await.map_err(broken)?;
-            let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-            return Err(Failure::answered(status.as_u16(), &body));
+        let mut request = self.client.get(self.url(path)?).timeout(DOWNLOAD_PATIENCE);
+        if let Some(packing) = packing {
+            request = request.header(ACCEPT_ENCODING, packing);
+        }
+        let mut answer = successful(request.send().await.map_err(broken)?).await?;
+        let coding = answer.headers().get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
+        if coding != packing.map(str::as_bytes) {
+            return Err(Failure::new("the server cannot pack it so; leave --compress out"));
         }
         let mut bytes = 0;
         while let Some(piece) = answer.chunk().await.map_err(broken)? {
@@ -275,6 +283,24 @@ impl Link {
         }
         out.flush().map_err(|error| Failure::new(format!("cannot write: {error}")))?;
         Ok(bytes)
+    }
+
+    /// An answer without an end, piece by piece; done when the server ends it.
+    pub(super) async fn follow(
+        &self,
+        path: &str,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let url = self.url(path)?;
+        let broken = |error: reqwest::Error| {
+            Failure::new(format!("{} broke off: {}; try again", self.place(), causes(&error)))
+        };
+        let request = self.client.get(url).timeout(WITHOUT_END);
+        let mut answer = successful(request.send().await.map_err(broken)?).await?;
+        while let Some(piece) = answer.chunk().await.map_err(broken)? {
+            take(&piece)?;
+        }
+        Ok(())
     }
 
     /// Shows how far the server is, for as long as it is asked; what it does not say is not shown.
@@ -303,6 +329,17 @@ impl Link {
             _ => self.base.origin().ascii_serialization(),
         }
     }
+}
+
+/// The answer, or what it refuses with.
+async fn successful(answer: reqwest::Response) -> Result<reqwest::Response, Failure> {
+    let status = answer.status();
+    if status.is_success() {
+        return Ok(answer);
+    }
+    let bytes = answer.bytes().await.unwrap_or_default();
+    let body: Value = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
+    Err(Failure::answered(status.as_u16(), &body))
 }
 
 /// An error and what caused it, without the URL that reqwest adds to it.

@@ -21,7 +21,10 @@ const COLUMNS: &[Column] = &[
     ("P99", "p99_ms"),
     ("IN", "bytes_in"),
     ("OUT", "bytes_out"),
+    ("TOKENS IN", "tokens_in"),
+    ("TOKENS OUT", "tokens_out"),
     ("COST", "cost"),
+    ("UNPRICED", "unpriced"),
 ];
 
 #[derive(Args)]

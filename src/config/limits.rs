@@ -62,11 +62,6 @@ fn time_zone(ground: &Ground<'_>, raw: &RawLimits) -> Result<jiff::tz::TimeZone,
 
 /// What the contract names and this version does not have.
 pub(super) fn not_yet(ground: &Ground<'_>, raw: &Raw) -> Result<(), Fault> {
-    if raw.audit.durability != "journal" {
-        let what = "this version does not have \"strict\" yet; use \"journal\", whose records \
-                    outlive a killed process";
-        return Err(ground.fault("audit.durability", what));
-    }
     // Settings whose work is not built yet: taken at their default, never silently without effect.
     let unbuilt = [("audit.retention_days", raw.audit.retention_days != 90)];
     match unbuilt.iter().find(|(_, is_set)| *is_set) {

@@ -311,7 +311,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "audit.durability",
         Kind::Choice(&["journal", "strict"]),
         "\"journal\"",
-        "an answered request's record outlives a killed process; this version has: journal",
+        "journal: an answered call's record outlives a killed process; strict: it is on disk before the answer",
     ),
     setting(
         "audit.journal_bytes",

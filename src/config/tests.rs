@@ -221,10 +221,6 @@ fn a_plain_provider_url_needs_its_own_exception_and_a_private_address() {
 fn what_is_not_built_yet_says_so_and_what_to_use() {
     let cases = [
         (
-            "[audit]\ndurability = \"strict\"",
-            "audit.durability: this version does not have \"strict\" yet; use \"journal\"",
-        ),
-        (
             "[master_key]\nkind = \"shamir\"",
             "master_key.kind: this version does not have \"shamir\" yet; use file, passphrase, \
              aws-kms or vault-transit",

@@ -29,6 +29,16 @@ impl AnswerBody {
     }
 }
 
+impl AnswerBody {
+    /// It goes to nobody, for this reason.
+    pub(super) fn refuse(&mut self, reason: Reason) {
+        match self {
+            Self::Own(_) => {}
+            Self::Passing(passing) => passing.refuse(reason),
+        }
+    }
+}
+
 impl Body for AnswerBody {
     type Data = Bytes;
     type Error = ReplyFault;

@@ -2,6 +2,7 @@
 //! blanked wherever it comes back, in any dress; a packed body that holds it is cut. Streams: holds
 //! back at most what may be the beginning of a key.
 
+mod hops;
 mod packed;
 mod search;
 
@@ -10,14 +11,16 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION, TRANSFER_ENCODING,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, LINK, LOCATION, TRANSFER_ENCODING,
 };
-use http::{HeaderMap, HeaderName, HeaderValue, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
 
+use self::hops::drop_hop_by_hop;
 use self::search::{Leak, Search, blank};
 use super::answer::{Answer, AnswerBody};
 use super::codings::Coding;
+use super::meter::Toll;
 use super::rewrite::{self, Place, Rewriter};
 use super::trace::Trace;
 use crate::client::Client;
@@ -38,6 +41,8 @@ pub(crate) struct Passing {
     /// Trailers that wait until what was held back has gone.
     trailers: Option<Frame<Bytes>>,
     record: Option<Record>,
+    /// What the answer costs; None where it costs nothing.
+    toll: Option<Toll>,
     is_complete: bool,
     /// It lasts until its connection ends, and nothing but its packing tells whether that was all.
     lasts_until_closed: bool,
@@ -68,7 +73,10 @@ pub(super) async fn scrub(
         head.headers.remove(CONTENT_LENGTH);
     }
     let is_complete = body.is_end_stream();
-    let search = Search::new(Arc::clone(&needles), coding);
+    let toll = Some(trace.take_toll());
+    let toll = toll.filter(|toll| toll.is_due() && is_charged(head.status));
+    let meter = toll.as_ref().and_then(|toll| toll.meter(&head.headers));
+    let search = Search::new(Arc::clone(&needles), coding, meter);
     let mut passing = Passing {
         body,
         rewriter,
@@ -77,6 +85,7 @@ pub(super) async fn scrub(
         first: None,
         trailers: None,
         record: None,
+        toll,
         is_complete,
         lasts_until_closed,
         hits,
@@ -98,6 +107,11 @@ pub(super) async fn scrub(
     *answer.status_mut() = head.status;
     *answer.headers_mut() = head.headers;
     Ok(answer)
+}
+
+/// No provider takes money for a no.
+fn is_charged(status: StatusCode) -> bool {
+    status.is_success() || status.is_redirection()
 }
 
 /// An answer that nobody here can unpack may hold anything.
@@ -253,6 +267,14 @@ impl Passing {
         }
     }
 
+    /// Nobody gets it: the record says so.
+    pub(super) fn refuse(&mut self, reason: Reason) {
+        if let Some(record) = &mut self.record {
+            record.answered(reason.status(), "", Some(reason));
+            record.complete();
+        }
+    }
+
     /// The head waits for the beginning of a packed body: while it has not gone out, a key in it is
     /// an answer that says so, and not a connection that breaks.
     async fn look_ahead(&mut self) -> Result<(), Refusal> {
@@ -307,6 +329,11 @@ impl Passing {
 /// One record says it and one line of the log, however often it came.
 impl Drop for Passing {
     fn drop(&mut self) {
+        // However it ended: what was told by then was spent.
+        if let (Some(record), Some(toll)) = (&mut self.record, &self.toll) {
+            let meter = self.search.take_meter();
+            record.metered(&toll.metered(meter.as_deref()));
+        }
         let hits = self.hits + self.search.blanked();
         if let Some(record) = self.record.as_mut().filter(|_| hits > 0) {
             record.scrub_hits(hits);
@@ -355,36 +382,4 @@ fn is_plain_json(headers: &HeaderMap) -> bool {
         .get(CONTENT_TYPE)
         .is_some_and(|value| memchr::memmem::find(value.as_bytes(), b"json").is_some());
     json && !encoded
-}
-
-/// What belongs to the connection to the provider, and what only we may say.
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let nominated = headers.get_all(CONNECTION).iter();
-        let nominated = nominated.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
-        let nominated: Vec<HeaderName> =
-            nominated.filter_map(|name| HeaderName::from_bytes(name.trim_ascii()).ok()).collect();
-        for name in nominated {
-            headers.remove(name);
-        }
-    }
-    // One look at each name; most answers have none of these, and then nothing is built.
-    let dropped = |name: &&HeaderName| is_dropped(name.as_str());
-    let dropped: Vec<HeaderName> = headers.keys().filter(dropped).cloned().collect();
-    for name in dropped {
-        headers.remove(name);
-    }
-}
-
-fn is_dropped(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "transfer-encoding"
-            | "upgrade"
-            | "te"
-    ) || name.starts_with("x-sealgate-")
 }

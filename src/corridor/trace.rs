@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use uuid::Uuid;
 
 use super::answer::{self, Answer, AnswerBody};
+use super::meter::Toll;
 use super::{Raw, lane, path};
 use crate::client::{Client, Shows};
 use crate::clock::Moment;
@@ -30,6 +31,7 @@ pub(super) struct Trace {
     client: Option<Arc<Client>>,
     record: Option<Record>,
     figures: Option<Figures>,
+    toll: Toll,
 }
 
 impl Trace {
@@ -41,6 +43,7 @@ impl Trace {
             client: None,
             record: None,
             figures: None,
+            toll: Toll::default(),
         }
     }
 
@@ -51,6 +54,15 @@ impl Trace {
     /// Goes on with the answer.
     pub(super) fn take_caller(&mut self) -> Option<Arc<Client>> {
         self.client.take()
+    }
+
+    pub(super) fn is_recorded(&self) -> bool {
+        self.record.is_some()
+    }
+
+    /// What it may cost; goes on with the answer, too.
+    pub(super) fn take_toll(&mut self) -> Toll {
+        std::mem::take(&mut self.toll)
     }
 
     /// Takes the call's place in the journal and gives it its id; both go with it from here on.
@@ -65,6 +77,7 @@ impl Trace {
         let id = self.request_id.get_or_insert_with(|| id_header(seat.id()));
         head.put(X_REQUEST_ID, id.clone());
         let client = permit.client();
+        self.toll = Toll::of(permit.provider(), head.method(), head.path());
         self.record = Some(seat.open(&Begin {
             kind: Kind::Usage,
             actor: actor(client),
@@ -231,6 +244,13 @@ const STRANGER: ActorRef<'static> = ActorRef { kind: ActorKind::Guest, id: None,
 
 fn full() -> Refusal {
     let detail = "The audit journal has no room, and nothing is forwarded unrecorded; see the log.";
+    Refusal::new(Reason::AuditUnavailable, detail)
+}
+
+/// The record stands in the journal, and the disk did not take it.
+pub(super) fn unwritten() -> Refusal {
+    let detail = "The audit journal does not reach its disk, and nothing is answered before it does; \
+                  what was sent to the provider was sent. See the log.";
     Refusal::new(Reason::AuditUnavailable, detail)
 }
 

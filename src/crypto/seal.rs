@@ -250,7 +250,14 @@ mod tests {
         Aad::new("test").with(b"polygon").with_number(3)
     }
 
-    const LAYERS: [Layer; 3] = [Layer::KeyEncryptionKey, Layer::DataKey, Layer::Value];
+    const LAYERS: [Layer; 6] = [
+        Layer::KeyEncryptionKey,
+        Layer::DataKey,
+        Layer::Value,
+        Layer::MasterKey,
+        Layer::Inventory,
+        Layer::SigningKey,
+    ];
 
     proptest! {
         #[test]

@@ -50,6 +50,11 @@ impl Masters {
         &self.active
     }
 
+    /// The names of all that are at hand.
+    pub(crate) fn ids(&self) -> Vec<MasterId> {
+        self.all().map(|master| master.id()).collect()
+    }
+
     /// The one of this name, if it is at hand.
     pub(crate) fn find(&self, id: &MasterId) -> Option<Arc<Master>> {
         self.all().find(|master| master.id() == *id).cloned()

@@ -29,21 +29,39 @@ const CLASSICS: [&str; 11] = [
     "changeme",
     "welcome",
 ];
-/// More rows than a change of passphrase leaves; a bound, because each costs a guess.
+/// More rows than killed rotations leave beside those in use; a bound, because each costs a guess.
 const MOST_ROWS: usize = 8;
 
-/// Tries the passphrase on every master key that has one, the newest first.
+/// The rows on which a passphrase is tried: first those that key-encryption keys name, then the
+/// newest others. So nobody hides a master key by laying rows beside it. What can open nothing
+/// costs no guess.
+async fn candidates(store: &Store) -> Result<Vec<PassphraseRow>, KmsError> {
+    let rows = store.master_passphrases().await?.rows;
+    let named = named(store).await?;
+    let sane = rows.into_iter().filter(is_sane);
+    let (first, others): (Vec<_>, Vec<_>) = sane.partition(|row| named.contains(&row.master_id));
+    Ok(first.into_iter().chain(others.into_iter().take(MOST_ROWS)).collect())
+}
+
+/// The master keys of this kind by which something is wrapped.
+async fn named(store: &Store) -> Result<BTreeSet<String>, KmsError> {
+    let keks = store.keks().await?.rows.into_iter();
+    let keks = keks.filter(|kek| !kek.is_gone() && kek.master.kind == MasterKind::Passphrase);
+    Ok(keks.map(|kek| kek.master.id).collect())
+}
+
+/// The first master key that this passphrase opens: one that is in use before all others.
 pub(super) async fn open(
     ground: &Ground<'_>,
     passphrase: SecretBytes,
 ) -> Result<LocalKey, KmsError> {
-    let rows = ground.store.master_passphrases().await?.rows;
+    let rows = candidates(ground.store).await?;
     if rows.is_empty() {
         return Err(lost(ground.store).await?.unwrap_or(KmsError::NotSetUp));
     }
     let opening = move || {
         let mut fault = KmsError::WrongPassphrase;
-        for row in rows.into_iter().take(MOST_ROWS) {
+        for row in rows {
             match unwrapped(&row, &passphrase) {
                 Ok(key) => {
                     let raised = raised(&row, &key, &passphrase)?;
@@ -68,38 +86,34 @@ pub(super) async fn open(
     Ok(LocalKey::new(MasterKind::Passphrase, key))
 }
 
-/// Every master key that this passphrase opens, the newest first: two while a rotation is under
-/// way.
+/// Every master key that this passphrase opens, one that is in use first: more than one while a
+/// rotation is under way, or after one that was killed.
 pub(super) async fn open_all(
     ground: &Ground<'_>,
     passphrase: SecretBytes,
 ) -> Result<Vec<LocalKey>, KmsError> {
     let again = SecretBytes::copy_of(passphrase.expose());
-    let newest = open(ground, passphrase).await?;
-    let id = newest.id().id;
-    let rows = ground.store.master_passphrases().await?.rows;
+    let first = open(ground, passphrase).await?;
+    let id = first.id().id;
+    let rows = candidates(ground.store).await?;
     let opening = move || {
-        let others = rows.iter().filter(|row| row.master_id != id).take(MOST_ROWS);
+        let others = rows.iter().filter(|row| row.master_id != id);
         Ok(others.filter_map(|row| unwrapped(row, &again).ok()).collect::<Vec<Key>>())
     };
     let others = apart(opening).await?.into_iter();
     let others = others.map(|key| LocalKey::new(MasterKind::Passphrase, key));
-    Ok(std::iter::once(newest).chain(others).collect())
+    Ok(std::iter::once(first).chain(others).collect())
 }
 
-/// A new master key that the same passphrase opens, beside the present one; the one that was made
-/// before a kill is taken up: then the second is false. A passphrase that opens nothing yet is
-/// refused: it would be mistyped.
+/// A new master key that the same passphrase opens, beside the present one. What a rotation that
+/// was killed has left is not taken up: nothing tells it from a row that somebody has put back.
+/// A passphrase that opens nothing yet is refused: it would be mistyped.
 pub(super) async fn stage(
     ground: &Ground<'_>,
     passphrase: SecretBytes,
-    present: &MasterId,
-) -> Result<(LocalKey, bool), KmsError> {
+) -> Result<LocalKey, KmsError> {
     let again = SecretBytes::copy_of(passphrase.expose());
-    let newest = open(ground, passphrase).await?;
-    if newest.id() != *present {
-        return Ok((newest, false));
-    }
+    open(ground, passphrase).await?;
     let now_ms = ground.clock.unix_ms();
     let (key, row) = apart(move || {
         let key = Key::fill_with(crypto::fill_random)?;
@@ -109,7 +123,19 @@ pub(super) async fn stage(
     })
     .await?;
     ground.store.insert_master_passphrase(&row).await?;
-    Ok((LocalKey::new(MasterKind::Passphrase, key), true))
+    Ok(LocalKey::new(MasterKind::Passphrase, key))
+}
+
+/// Only what was opened here goes, and nothing that wraps anything: a row that another node makes
+/// at this moment stays.
+pub(super) async fn sweep(ground: &Ground<'_>, opened: &[MasterId]) -> Result<(), KmsError> {
+    let named = named(ground.store).await?;
+    for id in opened {
+        if id.kind == MasterKind::Passphrase && !named.contains(&id.id) {
+            ground.store.delete_master_passphrase(&id.id).await?;
+        }
+    }
+    Ok(())
 }
 
 /// Is there a master key that some passphrase opens?
@@ -119,22 +145,16 @@ pub(super) async fn stands(ground: &Ground<'_>) -> Result<bool, KmsError> {
 
 /// A row that key-encryption keys name, and that is gone or can open nothing, whatever is typed.
 pub(super) async fn lost(store: &Store) -> Result<Option<KmsError>, KmsError> {
-    let keks = store.keks().await?.rows;
     let loaded = store.master_passphrases().await?;
-    let named: BTreeSet<&str> = keks
-        .iter()
-        .filter(|kek| !kek.is_gone() && kek.master.kind == MasterKind::Passphrase)
-        .map(|kek| kek.master.id.as_str())
-        .collect();
-    for id in named {
-        let unread = loaded.contradictions.iter().find(|fault| fault.row() == Some(id));
+    for id in named(store).await? {
+        let unread = loaded.contradictions.iter().find(|fault| fault.row() == Some(&id));
         let fault = match (loaded.rows.iter().find(|row| row.master_id == id), unread) {
             (Some(row), _) if is_sane(row) => continue,
             (Some(_), _) => String::from("does not hold what Sealgate left there"),
             (None, Some(fault)) => format!("cannot be read ({fault})"),
             (None, None) => String::from("is gone"),
         };
-        return Ok(Some(KmsError::LostRow { id: id.to_owned(), fault }));
+        return Ok(Some(KmsError::LostRow { id, fault }));
     }
     Ok(None)
 }
@@ -277,7 +297,7 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
-    use crate::store::{Settings, Target};
+    use crate::store::{KekRow, KekState, Settings, Target};
 
     const PASSPHRASE: &[u8] = b"correct horse battery";
 
@@ -342,6 +362,92 @@ mod tests {
         let edited = PassphraseRow { passes: 2, ..dear.clone() };
         assert!(store.replace_master_passphrase(&edited, &dear.wrapped).await.unwrap());
         assert!(opened(&ground, PASSPHRASE).await.is_err());
+    }
+
+    /// A row as somebody might lay it there: of another passphrase, and the newest.
+    fn foreign(at: i64) -> PassphraseRow {
+        let effort = Effort { memory_kib: 19 * 1024, passes: 2, lanes: 1 };
+        let key = Key::fill_with(crypto::fill_random).unwrap();
+        let id = hex(&crypto::key_id(&key, label::MASTER_KEY_ID));
+        let other = SecretBytes::copy_of(b"some other passphrase");
+        let salt = vec![7; 16];
+        let stretched = crypto::stretch(&other, &salt, effort).unwrap();
+        let aad = aad(&id, &salt, effort);
+        PassphraseRow {
+            wrapped: crypto::seal(parent(&stretched), Layer::MasterKey, &aad, key.expose())
+                .unwrap(),
+            master_id: id,
+            salt,
+            memory_kib: effort.memory_kib,
+            passes: effort.passes,
+            lanes: effort.lanes,
+            created_at: at,
+            updated_at: at,
+        }
+    }
+
+    async fn name(store: &Store, master_id: &str) {
+        let kek = KekRow {
+            id: Uuid::now_v7(),
+            category: String::from("ai"),
+            generation: 1,
+            wrapped: vec![1],
+            master: MasterId { kind: MasterKind::Passphrase, id: master_id.to_owned() },
+            state: KekState::Active,
+            wraps: 0,
+            wraps_seal: None,
+            created_at: 1,
+        };
+        store.insert_kek(&kek).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn rows_that_somebody_lays_beside_it_hide_no_master_key_that_is_in_use() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::settable(1));
+        let store = store(&folder, &clock).await;
+        let ground = Ground { store: &store, clock: &clock, installation: Uuid::nil() };
+        create_if_missing(&ground, SecretBytes::copy_of(PASSPHRASE)).await.unwrap();
+        let real = store.master_passphrases().await.unwrap().rows.remove(0).master_id;
+        name(&store, &real).await;
+        for at in 0..10 {
+            store.insert_master_passphrase(&foreign(1000 + at)).await.unwrap();
+        }
+        assert_eq!(opened(&ground, PASSPHRASE).await.unwrap(), real);
+        // Nor do rows that can open nothing, and a guess beside them is a wrong passphrase.
+        let torn = PassphraseRow { wrapped: vec![0; 9], ..foreign(5000) };
+        store.insert_master_passphrase(&torn).await.unwrap();
+        let wrong = opened(&ground, b"correct horse batterz").await.unwrap_err();
+        assert!(matches!(wrong, KmsError::WrongPassphrase), "{wrong}");
+    }
+
+    #[tokio::test]
+    async fn what_killed_rotations_have_left_is_not_taken_up_and_goes_with_the_next_one() {
+        let (folder, clock) = (tempfile::tempdir().unwrap(), Clock::settable(1));
+        let store = store(&folder, &clock).await;
+        let ground = Ground { store: &store, clock: &clock, installation: Uuid::nil() };
+        let said = || SecretBytes::copy_of(PASSPHRASE);
+        create_if_missing(&ground, said()).await.unwrap();
+        let first = open(&ground, said()).await.unwrap().id();
+        name(&store, &first.id).await;
+        clock.advance(std::time::Duration::from_secs(1));
+        // Killed before its job began.
+        let left = stage(&ground, said()).await.unwrap().id();
+        assert_ne!(left, first);
+        let all = open_all(&ground, said()).await.unwrap();
+        assert_eq!(all.first().unwrap().id(), first, "the one in use wraps on");
+        let next = stage(&ground, said()).await.unwrap().id();
+        assert!(next != left && next != first);
+        store.insert_master_passphrase(&foreign(7)).await.unwrap();
+        name_only(&store, &next).await;
+        sweep(&ground, &[first.clone(), left.clone(), next.clone()]).await.unwrap();
+        let rows = store.master_passphrases().await.unwrap().rows;
+        assert_eq!(rows.len(), 2, "the one in use, and what was never opened here");
+        assert!(rows.iter().any(|row| row.master_id == next.id));
+    }
+
+    async fn name_only(store: &Store, master: &MasterId) {
+        let sql = format!("UPDATE keks SET master_id = '{}'", master.id);
+        store.tamper(Box::leak(sql.into_boxed_str())).await;
     }
 
     #[test]

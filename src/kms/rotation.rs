@@ -102,8 +102,8 @@ async fn all_of(
         Settings::Passphrase { source } => {
             let keys = passphrase::open_all(ground, said(source.as_ref(), typed)?).await?;
             let mut keys = keys.into_iter().map(Master::Local);
-            let newest = keys.next().ok_or(KmsError::WrongPassphrase)?;
-            Ok((newest, keys.collect()))
+            let first = keys.next().ok_or(KmsError::WrongPassphrase)?;
+            Ok((first, keys.collect()))
         }
         Settings::AwsKms(_) | Settings::VaultTransit(_) => {
             Ok((open(settings, ground, typed).await?, Vec::new()))
@@ -136,9 +136,9 @@ pub(crate) async fn stage(
             Ok(Target::Staged { master: Master::Local(key), from: present, fresh })
         }
         Settings::Passphrase { source } => {
-            let said = said(source.as_ref(), typed)?;
-            let (key, fresh) = passphrase::stage(ground, said, present).await?;
-            Ok(Target::Staged { master: Master::Local(key), from: present.clone(), fresh })
+            let key = passphrase::stage(ground, said(source.as_ref(), typed)?).await?;
+            let master = Master::Local(key);
+            Ok(Target::Staged { master, from: present.clone(), fresh: true })
         }
         Settings::AwsKms(_) | Settings::VaultTransit(_) => Ok(Target::SameName),
     }
@@ -157,12 +157,13 @@ pub(crate) async fn unstage(place: &Place, ground: &Ground<'_>, id: &MasterId) {
     }
 }
 
-/// Puts the new one in the old one's place, and says what is to be done with the old one. Safe to
-/// repeat.
+/// Puts the new one in the old one's place, and says what is to be done with the old one. What
+/// earlier rotations have left `beside` goes with it. Safe to repeat.
 pub(crate) async fn settle(
     place: &Place,
     ground: &Ground<'_>,
     (from, to): (&MasterId, &MasterId),
+    beside: &[MasterId],
 ) -> Result<String, KmsError> {
     if let Some(previous) = &place.previous {
         return Ok(format!(
@@ -184,9 +185,10 @@ pub(crate) async fn settle(
             ))
         }
         Settings::Passphrase { .. } => {
-            if from != to {
-                ground.store.delete_master_passphrase(&from.id).await?;
-            }
+            let is_former = |id: &&MasterId| **id != *to;
+            let former: Vec<MasterId> =
+                beside.iter().chain([from]).filter(is_former).cloned().collect();
+            passphrase::sweep(ground, &former).await?;
             Ok(String::from(
                 "the same passphrase opens the new master key; backups of the database hold what \
                  they need",

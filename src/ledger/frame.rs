@@ -10,14 +10,18 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use super::record::{Begin, fault_byte};
+use super::record::{Begin, Metered, fault_byte};
 use crate::client::masked;
 use crate::refusal::{Fault, Reason};
 
 /// The largest opening frame, and the largest of any other but details.
-pub(super) const OPEN_BYTES: usize = 592;
+pub(super) const OPEN_BYTES: usize = 560;
 pub(super) const STEP_BYTES: usize = 184;
 pub(super) const CLOSE_BYTES: usize = 40;
+/// What a call came to, without the model's name.
+pub(super) const METER_BYTES: usize = 40;
+/// What must find room whatever happened before.
+pub(super) const END_BYTES: usize = METER_BYTES + CLOSE_BYTES;
 /// Before the first text of an opening frame, which is the request id.
 pub(super) const OPEN_FIXED_BYTES: usize = 48;
 /// Where the opening frame says when the call began, and a closing frame how long it took.
@@ -29,17 +33,21 @@ pub(super) const FORWARDED: u8 = 2;
 pub(super) const ANSWERED: u8 = 3;
 pub(super) const CLOSED: u8 = 4;
 pub(super) const DETAIL: u8 = 5;
+pub(super) const METERED: u8 = 6;
 
 pub(super) const HAS_ACTOR_ID: u8 = 1;
 pub(super) const SAME_REQUEST_ID: u8 = 1;
 pub(super) const HAS_SECRET: u8 = 2;
 pub(super) const WAS_COMPLETE: u8 = 1;
+pub(super) const HAS_COST: u8 = 1;
+pub(super) const HAS_TOKENS: u8 = 2;
 
 const MOST_REQUEST_ID: usize = 128;
 const MOST_NAME: usize = 128;
 const MOST_PROVIDER: usize = 63;
 const MOST_METHOD: usize = 32;
 const MOST_CODE: usize = 24;
+const MOST_MODEL: usize = 64;
 const MARK: &str = "…";
 
 /// A frame under construction, on the stack.
@@ -210,6 +218,21 @@ pub(super) fn closed(closing: &Closing) -> Frame<CLOSE_BYTES> {
     for number in [closing.duration_ns, closing.upstream_ns, closing.bytes_in, closing.bytes_out] {
         frame.put(&number.to_le_bytes());
     }
+    frame
+}
+
+pub(super) fn metered(metered: &Metered<'_>) -> Frame<{ METER_BYTES + MOST_MODEL }> {
+    let flag = |is_there: bool, flag: u8| if is_there { flag } else { 0 };
+    let flags = flag(metered.cost.is_some(), HAS_COST) | flag(metered.tokens.is_some(), HAS_TOKENS);
+    let model = fit(metered.model, MOST_MODEL);
+    let mut frame = Frame::new(METERED, flags);
+    frame.put(&[model.len_byte(), 0, 0, 0]);
+    frame.put(&metered.cost.unwrap_or_default().to_le_bytes());
+    for count in metered.tokens.unwrap_or_default() {
+        frame.put(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
+    }
+    frame.put(&[0; 4]);
+    frame.put_text(&model);
     frame
 }
 

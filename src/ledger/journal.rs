@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use uuid::Uuid;
 
 use super::block::Link;
+use super::commit::Commit;
 use super::lane::Shared;
 use super::mapping::{self, Segment, SegmentError, Shape};
 use super::{Error, Settings};
@@ -50,6 +51,7 @@ pub(super) struct Journal {
     worker: Plan,
     house: Plan,
     workers: u32,
+    pub(super) commit: Option<Arc<Commit>>,
     /// Holds the end of the chain, where the database's owner cannot write.
     head: fs::File,
     /// Where what stood in the place of `head` lies, and was none.
@@ -93,7 +95,8 @@ impl Journal {
         let mut options = fs::OpenOptions::new();
         options.read(true).write(true).create(true).truncate(false).mode(0o600);
         let head = options.open(&path).map_err(|error| Error::Folder { folder: path, error })?;
-        Ok(Self { folder, owner, left_bytes, worker, house, workers, head, put_aside })
+        let commit = settings.is_strict.then(Arc::default);
+        Ok(Self { folder, owner, left_bytes, worker, house, workers, commit, head, put_aside })
     }
 
     /// Notes how far the chain is stored. A note that cannot be written is only one proof less.
@@ -208,7 +211,8 @@ impl Journal {
             let plan = self.plan(number);
             let most = self.left_bytes.load(Ordering::Relaxed) / plan.segment_bytes();
             let most = usize::try_from(most.min(1 << 16)).unwrap_or(1);
-            let lane = Arc::new(Shared::new(number, clock.clone(), most, plan.shift));
+            let commit = self.commit.clone();
+            let lane = Arc::new(Shared::new(number, clock.clone(), (most, plan.shift), commit));
             lanes.push(lane);
         }
         for lane in &lanes {
@@ -234,7 +238,13 @@ impl Journal {
             return Ok(false);
         };
         let path = self.folder.join(format!("{}-{segment}.journal", lane.number));
-        let added = lane.add(Segment::create(&path, &self.owner, shape)?);
+        let made = Segment::create(&path, &self.owner, shape)?;
+        if self.commit.is_some() {
+            // The name, too: a file that nobody finds holds nothing.
+            fs::File::open(&path)?.sync_all()?;
+            fs::File::open(&self.folder)?.sync_all()?;
+        }
+        let added = lane.add(made);
         if added {
             self.left_bytes.store(left, Ordering::Relaxed);
         }

@@ -13,11 +13,12 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use uuid::Uuid;
 
+use super::commit::{Commit, Kept};
 use super::frame::Birth;
 use super::mapping::Segment;
 use super::record::Begin;
 use super::seat::Seat;
-use super::slot::Slot;
+use super::slot::{Progress, Slot, State};
 use super::sums::{Moment, Sums};
 use crate::clock::Clock;
 use crate::refusal::Reason;
@@ -46,6 +47,8 @@ pub(super) struct Shared {
     returned: Apart<AtomicU32>,
     /// The worker cuts what is still under way.
     leaving: AtomicBool,
+    /// Who carries records to the disk before anybody is answered; None where nobody waits for it.
+    pub(super) commit: Option<Arc<Commit>>,
 }
 
 /// One worker's own end of a lane.
@@ -77,8 +80,14 @@ pub(super) struct Place {
 }
 
 impl Shared {
-    pub(super) fn new(number: u32, clock: Clock, most_segments: usize, shift: u32) -> Self {
+    pub(super) fn new(
+        number: u32,
+        clock: Clock,
+        (most_segments, shift): (usize, u32),
+        commit: Option<Arc<Commit>>,
+    ) -> Self {
         Self {
+            commit,
             number,
             clock,
             segments: (0..most_segments).map(|_| OnceLock::new()).collect(),
@@ -115,6 +124,18 @@ impl Shared {
         let segment = self.segments.get((index >> self.shift) as usize).and_then(OnceLock::get);
         let within = index & ((1 << self.shift) - 1);
         Slot(segment.map_or(&[], |segment| segment.slot(within)))
+    }
+
+    /// A slot was written whose record is to reach the disk.
+    pub(super) fn touched(&self, index: u32) {
+        let segment = self.segments.get((index >> self.shift) as usize).and_then(OnceLock::get);
+        segment.into_iter().for_each(Segment::touched);
+    }
+
+    /// Carries every segment to the disk, whatever becomes of another.
+    pub(super) fn sync(&self) -> std::io::Result<()> {
+        let segments = self.segments.iter().map_while(OnceLock::get);
+        segments.map(Segment::sync).fold(Ok(()), std::io::Result::and)
     }
 
     pub(super) fn slots(&self) -> u64 {
@@ -217,6 +238,12 @@ impl Lane {
         super::lock(&self.sums).note(reason, begin, now, || self.spare_seat());
     }
 
+    /// Whether everything that was written here until now is on disk; None where nobody waits for
+    /// that.
+    pub(crate) fn kept(&self) -> Option<Kept> {
+        self.shared.commit.as_ref().map(|commit| commit.ask())
+    }
+
     /// From here on a call that breaks off was broken off by us.
     pub(crate) fn leave(&self) {
         self.shared.leaving.store(true, Ordering::Relaxed);
@@ -276,6 +303,23 @@ impl Lane {
 impl Place {
     pub(super) fn slot(&self) -> Slot<'_> {
         self.shared.slot(self.index)
+    }
+}
+
+impl Place {
+    /// What stands now is to reach the disk, and to be readable there whatever follows.
+    pub(super) fn pin(&self, progress: Progress, state: State) {
+        if self.shared.commit.is_some() {
+            self.slot().pin(progress, state);
+            self.shared.touched(self.index);
+        }
+    }
+
+    /// A new record begins.
+    pub(super) fn unpin(&self) {
+        if self.shared.commit.is_some() {
+            self.slot().unpin();
+        }
     }
 }
 

@@ -6,11 +6,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use memmap2::MmapRaw;
 
 use crate::crypto::crc32;
+use crate::failpoint;
 
 const MAGIC: &[u8; 8] = b"SGJOURN1";
 /// One page, so that the slots begin on a page of their own.
@@ -64,6 +65,10 @@ pub(super) struct Segment {
     /// Links the slots into the lists of their lane. Beside the mapping, because lists die with the
     /// process and would only dirty the file.
     pub(super) links: Box<[AtomicU32]>,
+    /// Something was written that its disk may not have.
+    dirty: AtomicBool,
+    /// A trip to the disk failed: the system may take for written what is not.
+    spoilt: AtomicBool,
 }
 
 impl Segment {
@@ -119,7 +124,8 @@ impl Segment {
             return Err(io::Error::other("the file changed its length while it was mapped"));
         }
         let links = (0..shape.slots).map(|_| AtomicU32::new(0)).collect();
-        Ok(Self { map, shape, links })
+        let (dirty, spoilt) = (AtomicBool::new(false), AtomicBool::new(false));
+        Ok(Self { map, shape, links, dirty, spoilt })
     }
 
     pub(super) fn shape(&self) -> Shape {
@@ -131,6 +137,33 @@ impl Segment {
         let words = self.shape.slot_bytes as usize / 8;
         let start = HEADER_BYTES / 8 + index as usize * words;
         self.words().get(start..start + words).unwrap_or(&[])
+    }
+
+    pub(super) fn touched(&self) {
+        self.dirty.store(true, Ordering::Release);
+    }
+
+    /// Carries what was written before this call to the disk. After a failure all of it is written
+    /// anew: what the system had tried in vain it counts as done.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        if !self.dirty.swap(false, Ordering::AcqRel) {
+            return Ok(());
+        }
+        if self.spoilt.load(Ordering::Acquire) {
+            const WORDS_OF_A_PAGE: usize = 4096 / 8;
+            for word in self.words().iter().step_by(WORDS_OF_A_PAGE) {
+                word.fetch_or(0, Ordering::Relaxed);
+            }
+        }
+        let done = match failpoint::fails(failpoint::place::JOURNAL_SYNC) {
+            true => Err(io::Error::other("as a test wants it")),
+            false => self.map.flush(),
+        };
+        self.spoilt.store(done.is_err(), Ordering::Release);
+        if done.is_err() {
+            self.dirty.store(true, Ordering::Release);
+        }
+        done
     }
 
     #[expect(

@@ -92,7 +92,8 @@ impl Offline {
         if let Some(node) = value.get("chain").and_then(Value::as_str) {
             return self.begin(node, &value);
         }
-        if has("end") {
+        // Every record says how it ended, too.
+        if has("end") && !has("kind") {
             self.finish_chain();
             return self.verified.first_bad.is_none() && self.end(&value);
         }

@@ -63,6 +63,10 @@ impl Ledger {
         let (cover, doubts) = proof.resume(sink.store(), (&node, recovered.link), &clock).await?;
 
         let shared = journal.lanes(&clock)?;
+        let committing = journal.commit.as_ref().map(|commit| commit.begin(shared.clone()));
+        let committing = committing.transpose();
+        let committing =
+            committing.map_err(|error| Error::Folder { folder: settings.folder.clone(), error })?;
         let mut lanes = Vec::with_capacity(shared.len());
         for lane in &shared {
             let random = crypto::random_bytes().map_err(|_| Error::NoRandomness)?;
@@ -86,11 +90,13 @@ impl Ledger {
             house: Mutex::new(house),
             sums,
             head: Mutex::new(recovered.link),
+            _committing: committing,
             degraded: Mutex::new(None),
             writer: Mutex::new(Some(Box::new(writer))),
             stopping: AtomicBool::new(false),
             sign_asked: AtomicBool::new(false),
             wake: Notify::new(),
+            stored: watch::Sender::new(recovered.link.next_sequence),
             asked: AtomicU64::new(0),
             served: watch::Sender::new(Served::default()),
         };

@@ -61,6 +61,19 @@ pub(crate) struct Begin<'a> {
     pub(crate) request_id: &'a str,
 }
 
+/// What a call came to, as far as its answer told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Metered<'a> {
+    /// Empty where none was named.
+    pub(crate) model: &'a str,
+    pub(crate) tokens: Option<Tokens>,
+    /// In millionths of a dollar; None where nobody knows.
+    pub(crate) cost: Option<u64>,
+}
+
+/// Fresh input, read from a cache, written to it, written for longer, output: each token once.
+pub(crate) type Tokens = [u64; 5];
+
 /// How a call ended, as far as anybody knows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum End {
@@ -112,10 +125,20 @@ pub(crate) struct StoredRecord {
     pub(crate) bytes_out: u64,
     /// How often the call went upstream again.
     pub(crate) retries: u8,
+    /// None where nothing was metered.
+    pub(crate) meter: Option<StoredMeter>,
     /// How often the real key stood in the answer, and was blanked or ended it.
     pub(crate) scrub_hits: u16,
     /// Before and after, or what was found; never a secret.
     pub(crate) detail: Option<serde_json::Value>,
+}
+
+/// What a call came to, as it is read back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct StoredMeter {
+    pub(crate) model: String,
+    pub(crate) tokens: Option<Tokens>,
+    pub(crate) cost: Option<u64>,
 }
 
 impl Kind {

@@ -43,6 +43,13 @@ impl Rollup {
         };
         let sum = self.sums.entry(combination).or_default();
         sum.requests += 1;
+        if let Some(meter) = view.meter {
+            let [input, cached, written, long, output] = meter.tokens.unwrap_or_default();
+            sum.tokens_in = sum.tokens_in.saturating_add(input + cached + written + long);
+            sum.tokens_out = sum.tokens_out.saturating_add(output);
+            sum.cost = sum.cost.saturating_add(meter.cost.unwrap_or_default());
+            sum.unpriced += u64::from(meter.cost.is_none());
+        }
         let Some(closing) = view.closing else { return };
         let [client, provider, us] = &mut sum.errors;
         match closing.fault {

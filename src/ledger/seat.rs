@@ -7,9 +7,11 @@ use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use uuid::Uuid;
 
-use super::frame::{self, Birth, CLOSE_BYTES, Closing, OPEN_FIXED_BYTES, STEP_BYTES, SecretRef};
+use super::frame::{
+    self, Birth, CLOSE_BYTES, Closing, END_BYTES, OPEN_FIXED_BYTES, STEP_BYTES, SecretRef,
+};
 use super::lane::Place;
-use super::record::{Begin, Kind};
+use super::record::{Begin, Kind, Metered};
 use super::slot::{Progress, State};
 use crate::clock::Moment;
 use crate::refusal::{Fault, Reason};
@@ -69,9 +71,10 @@ impl Seat {
     /// After this the call is in the journal, however it ends.
     pub(crate) fn open(mut self, begin: &Begin<'_>) -> Record {
         self.place.opened = true;
+        self.place.unpin();
         let mut progress = Progress::START;
         let mut opening = frame::open(begin, &self.birth);
-        self.place.slot().append(&mut progress, State::Open, opening.bytes(), CLOSE_BYTES);
+        self.place.slot().append(&mut progress, State::Open, opening.bytes(), END_BYTES);
         Record {
             closing: Closing {
                 complete: false,
@@ -146,7 +149,7 @@ impl Record {
         let request_id = self.unless_same(request_id_sent);
         let mut step = frame::forwarded(request_id, self.new_secret);
         // The first try always fits. A further one that does not is still counted in the closing.
-        let reserve = if self.answered { CLOSE_BYTES } else { STEP_BYTES + CLOSE_BYTES };
+        let reserve = if self.answered { END_BYTES } else { STEP_BYTES + END_BYTES };
         if self.append(State::Forwarded, step.bytes(), reserve) {
             self.new_secret = None;
         }
@@ -160,13 +163,15 @@ impl Record {
         let request_id = self.unless_same(request_id);
         let mut step = frame::answered(status, reason, request_id, self.new_secret);
         self.answered = true;
-        if self.append(State::Answered, step.bytes(), CLOSE_BYTES) {
+        if self.append(State::Answered, step.bytes(), END_BYTES) {
             self.new_secret = None;
+            self.place.pin(self.progress, State::Answered);
             return;
         }
         // A second answer after several tries may find too little room for a long request id.
         let mut short = frame::answered(status, reason, Some(""), None);
-        self.append(State::Answered, short.bytes(), CLOSE_BYTES);
+        self.append(State::Answered, short.bytes(), END_BYTES);
+        self.place.pin(self.progress, State::Answered);
     }
 
     /// Answers with the moment, on the clock that never goes back.
@@ -198,6 +203,16 @@ impl Record {
     /// there is a body: it is the one allocation that a record can make.
     pub(crate) fn bytes_in_counter(&mut self) -> Arc<BytesIn> {
         Arc::clone(self.bytes_in.get_or_insert_with(Arc::default))
+    }
+
+    /// What the call came to, once its answer is over. Always finds room, if need be without the
+    /// model's name.
+    pub(crate) fn metered(&mut self, metered: &Metered<'_>) {
+        let mut whole = frame::metered(metered);
+        if !self.append(State::Answered, whole.bytes(), CLOSE_BYTES) {
+            let mut short = frame::metered(&Metered { model: "", ..*metered });
+            self.append(State::Answered, short.bytes(), CLOSE_BYTES);
+        }
     }
 
     /// Whose fault it is, where the answer's status alone does not say.

@@ -3,8 +3,9 @@
 //! the last complete step readable. Must never overwrite a frame that was published.
 //!
 //! The state word: `checksum of all frames u32 | end in words u16 | state u8 | mark u8`; 0 is a
-//! free slot. Being one word, it cannot be torn from its checksum. A stored record's slot is simply
-//! free again: nothing would read a state of its own.
+//! free slot. The last word of a slot may repeat an earlier state word, of a step that must be
+//! readable whatever the disk keeps of a later one (see `pin`). Being one word, it cannot be torn
+//! from its checksum. A stored record's slot is simply free again.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -71,7 +72,8 @@ impl Slot<'_> {
         reserve: usize,
     ) -> bool {
         let end = progress.end + frame.len() / 8;
-        if end + reserve / 8 > self.0.len() {
+        // The last word is the pin's.
+        if end + reserve / 8 >= self.0.len() {
             return false;
         }
         let Some(room) = self.0.get(progress.end..end) else {
@@ -89,7 +91,21 @@ impl Slot<'_> {
     }
 
     pub(super) fn bytes_left(self, progress: Progress) -> usize {
-        self.0.len().saturating_sub(progress.end) * 8
+        self.0.len().saturating_sub(progress.end + 1) * 8
+    }
+
+    /// Makes this step readable even where a disk that lost its power kept half of a later one.
+    pub(super) fn pin(self, progress: Progress, state: State) {
+        if let Some(word) = self.0.last() {
+            word.store(state_word(progress.checksum, progress.end, state), Ordering::Release);
+        }
+    }
+
+    /// What an earlier record has pinned says nothing of a new one.
+    pub(super) fn unpin(self) {
+        if let Some(word) = self.0.last() {
+            word.store(0, Ordering::Release);
+        }
     }
 
     /// True if exactly these bytes stand at the place, which is counted from the first frame on.
@@ -115,7 +131,10 @@ impl Slot<'_> {
     /// Appends the frames of a slot that this process wrote and closed; no checksum is computed.
     /// Returns how many bytes they are; 0 for a free slot.
     pub(super) fn copy_frames(self, out: &mut Vec<u8>) -> usize {
-        let word = self.0.first().map_or(0, |word| word.load(Ordering::Acquire));
+        self.copy_up_to(self.0.first().map_or(0, |word| word.load(Ordering::Acquire)), out)
+    }
+
+    fn copy_up_to(self, word: u64, out: &mut Vec<u8>) -> usize {
         let end = usize::from(end_of(word));
         let words = self.0.get(1..end).unwrap_or_default();
         let start = out.len();
@@ -129,23 +148,27 @@ impl Slot<'_> {
 
     /// Reads a slot that another process may have left at any point; appends its frames if whole.
     pub(super) fn read(self, out: &mut Vec<u8>) -> Content {
-        let word = self.0.first().map_or(0, |word| word.load(Ordering::Acquire));
+        let load = |word: Option<&AtomicU64>| word.map_or(0, |word| word.load(Ordering::Acquire));
+        let word = load(self.0.first());
         if word == 0 {
             return Content::Free;
         }
+        let whole = self.read_up_to(word, out);
+        whole.or_else(|| self.read_up_to(load(self.0.last()), out)).unwrap_or(Content::Torn)
+    }
+
+    /// None if what the word promises does not stand there.
+    fn read_up_to(self, word: u64, out: &mut Vec<u8>) -> Option<Content> {
         let start = out.len();
-        let length = self.copy_frames(out);
+        let length = self.copy_up_to(word, out);
         let checksum = crc32(0, out.get(start..).unwrap_or_default());
         let state = State::ALL
             .into_iter()
             .find(|state| length > 0 && word == state_word(checksum, 1 + length / 8, *state));
-        match state {
-            Some(state) => Content::Whole(state, length),
-            None => {
-                out.truncate(start);
-                Content::Torn
-            }
+        if state.is_none() {
+            out.truncate(start);
         }
+        state.map(|state| Content::Whole(state, length))
     }
 
     /// Everything that stands in the slot, for a record of what could not be read.
@@ -210,17 +233,41 @@ mod tests {
     }
 
     #[test]
+    fn a_pinned_step_outlives_a_later_one_of_which_the_disk_kept_half() {
+        let words = words();
+        let slot = Slot(&words);
+        let mut progress = Progress::START;
+        slot.unpin();
+        assert!(slot.append(&mut progress, State::Answered, &[7; 48], 0));
+        slot.pin(progress, State::Answered);
+        assert!(slot.append(&mut progress, State::Closed, &[8; 24], 0));
+        let mut out = Vec::new();
+        assert_eq!(slot.read(&mut out), Content::Whole(State::Closed, 72));
+        out.clear();
+        // The state word reached the disk, the frame did not.
+        words[8].store(0, Ordering::Relaxed);
+        assert_eq!(slot.read(&mut out), Content::Whole(State::Answered, 48));
+        assert_eq!(out, [7; 48]);
+        // A pinned step that is itself damaged is nothing.
+        words[3].fetch_xor(1, Ordering::Relaxed);
+        out.clear();
+        assert_eq!(slot.read(&mut out), Content::Torn);
+        slot.free();
+        assert_eq!(slot.read(&mut out), Content::Free);
+    }
+
+    #[test]
     fn a_frame_that_would_eat_the_reserve_is_refused() {
         let words = words();
         let slot = Slot(&words);
         let mut progress = Progress::START;
-        assert!(!slot.append(&mut progress, State::Open, &[1; 1016], 8));
-        assert!(slot.append(&mut progress, State::Open, &[1; 1008], 8));
+        assert!(!slot.append(&mut progress, State::Open, &[1; 1008], 8));
+        assert!(slot.append(&mut progress, State::Open, &[1; 1000], 8));
         assert_eq!(slot.bytes_left(progress), 8);
         assert!(slot.append(&mut progress, State::Closed, &[2; 8], 0));
         assert!(!slot.append(&mut progress, State::Closed, &[3; 8], 0));
         let mut out = Vec::new();
-        assert_eq!(slot.read(&mut out), Content::Whole(State::Closed, 1016));
+        assert_eq!(slot.read(&mut out), Content::Whole(State::Closed, 1008));
     }
 
     #[test]

@@ -4,6 +4,8 @@
 
 mod export;
 mod proof;
+mod scale;
+mod strict;
 mod usage;
 
 use std::collections::HashSet;
@@ -32,6 +34,7 @@ struct House {
     clock: Clock,
     budget_bytes: u64,
     workers: usize,
+    is_strict: bool,
 }
 
 impl House {
@@ -39,7 +42,7 @@ impl House {
         let folder = tempfile::tempdir().unwrap();
         let clock = Clock::settable(1_800_000_000_000);
         let store = open_store(&folder.path().join("sealgate.db"), &clock).await;
-        Self { folder, store, clock, budget_bytes: 8 << 20, workers: 2 }
+        Self { folder, store, clock, budget_bytes: 8 << 20, workers: 2, is_strict: false }
     }
 
     async fn open(&self) -> Result<(Ledger, Vec<Lane>), Error> {
@@ -51,6 +54,7 @@ impl House {
             settings: Settings {
                 folder: self.folder.path().join("journal"),
                 retention_days: 90,
+                is_strict: self.is_strict,
                 budget_bytes: self.budget_bytes,
                 checkpoints: None,
             },
@@ -165,6 +169,7 @@ async fn a_record_says_everything_that_the_call_said_of_itself() {
         bytes_in: 11,
         bytes_out: 22,
         retries: 1,
+        meter: None,
         scrub_hits: 0,
         detail: None,
     };

@@ -7,10 +7,12 @@ use std::net::IpAddr;
 use uuid::Uuid;
 
 use super::frame::{
-    ANSWERED, CLOSED, Closing, DETAIL, FORWARDED, HAS_ACTOR_ID, HAS_SECRET, OPEN, SAME_REQUEST_ID,
-    SecretRef, WAS_COMPLETE, padded,
+    ANSWERED, CLOSED, Closing, DETAIL, FORWARDED, HAS_ACTOR_ID, HAS_COST, HAS_SECRET, HAS_TOKENS,
+    METERED, OPEN, SAME_REQUEST_ID, SecretRef, WAS_COMPLETE, padded,
 };
-use super::record::{Actor, ActorKind, End, Kind, StoredRecord, fault_from_byte};
+use super::record::{
+    Actor, ActorKind, End, Kind, StoredMeter, StoredRecord, Tokens, fault_from_byte,
+};
 
 /// What the head said that went out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +20,14 @@ pub(super) struct Answer<'a> {
     pub(super) status: u16,
     pub(super) code: &'a [u8],
     pub(super) request_id: &'a [u8],
+}
+
+/// What the call came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Meter<'a> {
+    pub(super) model: &'a [u8],
+    pub(super) tokens: Option<Tokens>,
+    pub(super) cost: Option<u64>,
 }
 
 /// A record's frames, read without copying.
@@ -41,6 +51,7 @@ pub(super) struct View<'a> {
     pub(super) secret: Option<SecretRef>,
     pub(super) answer: Option<Answer<'a>>,
     pub(super) detail: Option<&'a [u8]>,
+    pub(super) meter: Option<Meter<'a>>,
     pub(super) closing: Option<Closing>,
 }
 
@@ -86,6 +97,11 @@ impl<'a> View<'a> {
             bytes_out: closing.map_or(0, |closing| closing.bytes_out),
             retries: closing
                 .map_or_else(|| self.forwards.saturating_sub(1), |closing| closing.retries),
+            meter: self.meter.map(|meter| StoredMeter {
+                model: text(meter.model),
+                tokens: meter.tokens,
+                cost: meter.cost,
+            }),
             scrub_hits: closing.map_or(0, |closing| closing.scrub_hits),
             detail: self.detail.and_then(|json| serde_json::from_slice(json).ok()),
         }
@@ -125,6 +141,7 @@ impl<'a> View<'a> {
                 let request_id = self.step_request_id(reader, flags);
                 self.answer = Some(Answer { status, code, request_id });
             }
+            METERED => self.meter = Some(read_meter(reader, flags)?),
             CLOSED => self.closing = Some(read_closing(reader, flags)?),
             DETAIL => {
                 reader.array::<4>()?;
@@ -194,6 +211,7 @@ fn read_open(frame: &[u8]) -> Option<View<'_>> {
         secret: None,
         answer: None,
         detail: None,
+        meter: None,
         closing: None,
     })
 }
@@ -209,6 +227,21 @@ fn read_closing(mut reader: Reader<'_>, flags: u8) -> Option<Closing> {
         upstream_ns: u64::from_le_bytes(reader.array()?),
         bytes_in: u64::from_le_bytes(reader.array()?),
         bytes_out: u64::from_le_bytes(reader.array()?),
+    })
+}
+
+fn read_meter(mut reader: Reader<'_>, flags: u8) -> Option<Meter<'_>> {
+    let [model, _, _, _] = reader.array()?;
+    let cost = u64::from_le_bytes(reader.array()?);
+    let mut tokens = Tokens::default();
+    for count in &mut tokens {
+        *count = u64::from(u32::from_le_bytes(reader.array()?));
+    }
+    reader.array::<4>()?;
+    Some(Meter {
+        model: reader.take(usize::from(model))?,
+        tokens: (flags & HAS_TOKENS != 0).then_some(tokens),
+        cost: (flags & HAS_COST != 0).then_some(cost),
     })
 }
 

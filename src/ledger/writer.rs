@@ -18,7 +18,7 @@ use super::lane::Shared;
 use super::recovery;
 use super::tally::{Batch, Counting, Meter, Uses};
 use super::view::View;
-use super::{Inner, Served, lock, push};
+use super::{Inner, Served, lock, push, room};
 use crate::store::{self, Along, Checkpoint, Counted};
 
 /// Between two looks: while calls come in by the thousand, and otherwise.
@@ -30,6 +30,8 @@ const MOST_BACKOFF: Duration = Duration::from_secs(5);
 /// How often last uses and sums of usage are written: they are rows of their own.
 const USES_EVERY: Duration = Duration::from_secs(2);
 const TRIES_WHEN_STOPPING: u32 = 3;
+/// A failure that lasts so long is no hiccup.
+const ALERT_AFTER_NS: u64 = 3_000_000_000;
 const FORGET_EVERY_MS: i64 = 3_600_000;
 const LAST_PUSH_WITHIN: Duration = Duration::from_secs(2);
 
@@ -53,6 +55,11 @@ pub(super) struct Writer {
     /// A block that was given to the database and not confirmed.
     attempt: Option<Attempt>,
     failures: u32,
+    /// When the present attempt began, and the first of those that failed.
+    began_ns: u64,
+    failing_since_ns: Option<u64>,
+    /// The trail says that records wait.
+    is_told: bool,
     scratch: Vec<u32>,
 }
 
@@ -94,6 +101,9 @@ impl Writer {
             uses_waited: USES_EVERY,
             attempt: None,
             failures: 0,
+            began_ns: 0,
+            failing_since_ns: None,
+            is_told: false,
             scratch: Vec::new(),
         }
     }
@@ -101,7 +111,7 @@ impl Writer {
     pub(super) async fn run(mut self: Box<Self>, inner: Arc<Inner>) {
         tokio::select! {
             () = self.drain_until_stopped(&inner) => {}
-            () = extend_lanes(&inner) => {}
+            () = room::make(&inner) => {}
             () = push::run(&inner) => {}
         }
         // The last of it, if the places are there; else the next start does it.
@@ -119,6 +129,7 @@ impl Writer {
             }
             served = number;
             inner.settle_sums(inner.clock.monotonic_ns(), stopping);
+            self.began_ns = inner.clock.monotonic_ns();
             let drained = self.drain(&inner.lanes);
             let all_stored =
                 self.store_waiting(inner).await && self.sign_rest(inner, stopping).await;
@@ -307,6 +318,7 @@ impl Writer {
         self.link = attempt.after;
         self.cover = attempt.cover;
         *lock(&inner.head) = attempt.after;
+        inner.stored.send_replace(attempt.after.next_sequence);
         inner.journal.remember(&attempt.after);
         inner.proof.stored(&inner.journal, &attempt.checkpoints);
         self.give_back(&inner.lanes, attempt.records);
@@ -355,43 +367,30 @@ impl Writer {
             tracing::error!(%error, "Records wait in the journal until the database takes them.");
         }
         *degraded = Some(error.to_string());
+        drop(degraded);
+        let since_ns = *self.failing_since_ns.get_or_insert(self.began_ns);
+        let lasted_ns = inner.clock.monotonic_ns().saturating_sub(since_ns);
+        if lasted_ns >= ALERT_AFTER_NS && !std::mem::replace(&mut self.is_told, true) {
+            inner.append_finding(serde_json::json!({
+                "alert": "ledger_degraded",
+                "finding": format!("records wait in the journal, because the database does not take \
+                                    them: {error}; calls go on while there is room"),
+            }));
+        }
     }
 
     fn succeeded(&mut self, inner: &Inner) {
+        self.failing_since_ns = None;
+        if std::mem::take(&mut self.is_told) {
+            inner.append_noted(serde_json::json!({
+                "alert": "ledger_degraded",
+                "resolved": "the database takes records again",
+            }));
+        }
         if self.failures > 0 {
             self.failures = 0;
             *lock(&inner.degraded) = None;
             tracing::info!("The database takes records again.");
-        }
-    }
-}
-
-/// Makes segments ahead of need, beside the draining: a database that hangs must not keep the
-/// journal from growing. Never ends.
-async fn extend_lanes(inner: &Arc<Inner>) {
-    let mut said = false;
-    loop {
-        let crowded = inner.lanes.iter().position(|lane| !lane.is_roomy());
-        let Some(place) = crowded else {
-            tokio::time::sleep(QUIET).await;
-            continue;
-        };
-        let within = Arc::clone(inner);
-        // Making a file may wait for the disk, so it is done where waiting is allowed.
-        let made = tokio::task::spawn_blocking(move || {
-            within.lanes.get(place).map_or(Ok(false), |lane| within.journal.extend(lane))
-        });
-        match made.await {
-            Ok(Ok(true)) => said = false,
-            Ok(Ok(false)) => tokio::time::sleep(QUIET).await,
-            Ok(Err(error)) => {
-                if !said {
-                    tracing::error!(%error, "The journal cannot grow; free room on its disk.");
-                    said = true;
-                }
-                tokio::time::sleep(QUIET).await;
-            }
-            Err(_) => tokio::time::sleep(QUIET).await,
         }
     }
 }

@@ -10,11 +10,13 @@ use uuid::Uuid;
 use super::asked::Asked;
 use super::presence::Presence;
 use super::shared::{Bucket, Seen, Shared, Tally, Verdict, hand_ns};
-use super::{Admission, Figures, Left, Limiter, ROWS_AT_ONCE, SharedParts, Turn, figures};
+use super::{
+    Admission, Figures, Left, Limiter, ROWS_AT_ONCE, SharedParts, Turn, figures, refusing,
+};
 use crate::clock::Moment;
 use crate::policy::Permit;
 use crate::quota::{Count, Limits, Over, Period, Said};
-use crate::refusal::{LimitKind, Reason, Refusal};
+use crate::refusal::{LimitKind, Refusal};
 use crate::store;
 
 /// A call that took longer to be asked for has waited, and is not sent away for that.
@@ -89,10 +91,10 @@ impl Limiter {
         let (count, turn) = self.turn(asked, now)?;
         // What is looked up before may be too little.
         let _too_early = shared.may_spend().await;
-        let buckets = self.buckets(shared, asked, now).await.map_err(|fault| {
-            tracing::error!(%fault, "a monthly quota could not be looked up");
-            Refusal::new(Reason::Overloaded, super::NO_MONTH)
-        })?;
+        let buckets = self
+            .buckets(shared, asked, now)
+            .await
+            .map_err(|fault| refusing::without_month(&fault))?;
         let asked_ns = hand_ns();
         match shared.admit(&buckets).await {
             Verdict::Counted(seen) => {

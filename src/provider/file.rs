@@ -7,23 +7,34 @@ use std::time::Duration;
 
 use super::hosts::Kind;
 use super::placing::{placements, slots};
+use super::pricing::price;
 use super::raw::{Raw, RawEmulation, RawProbe, RawRoute, RawTimeouts};
 use super::{
     BaseUrl, Canned, EmulatedRoute, Emulation, Field, Hosts, Http2, KeyFormat, Probe, Provider,
     Rewrite, Timeouts,
 };
 
-const FILES: [(&str, &str); 10] = [
+const FILES: [(&str, &str); 20] = [
     ("alpaca", include_str!("catalogue/alpaca.toml")),
     ("alpaca-paper", include_str!("catalogue/alpaca-paper.toml")),
+    ("alphavantage", include_str!("catalogue/alphavantage.toml")),
     ("anthropic", include_str!("catalogue/anthropic.toml")),
+    ("coingecko", include_str!("catalogue/coingecko.toml")),
+    ("coingecko-pro", include_str!("catalogue/coingecko-pro.toml")),
+    ("eodhd", include_str!("catalogue/eodhd.toml")),
+    ("finnhub", include_str!("catalogue/finnhub.toml")),
     ("fmp", include_str!("catalogue/fmp.toml")),
+    ("fred", include_str!("catalogue/fred.toml")),
     ("ibkr", include_str!("catalogue/ibkr.toml")),
     ("massive", include_str!("catalogue/massive.toml")),
+    ("nasdaq-data-link", include_str!("catalogue/nasdaq-data-link.toml")),
+    ("newsapi", include_str!("catalogue/newsapi.toml")),
     ("openai", include_str!("catalogue/openai.toml")),
     ("polygon", include_str!("catalogue/polygon.toml")),
     ("sandbox", include_str!("catalogue/sandbox.toml")),
     ("taapi", include_str!("catalogue/taapi.toml")),
+    ("tiingo", include_str!("catalogue/tiingo.toml")),
+    ("twelvedata", include_str!("catalogue/twelvedata.toml")),
 ];
 
 /// First path segments of the proxy face that no provider may take.
@@ -153,6 +164,7 @@ pub(super) fn provider(
         requests_per_minute: raw.requests_per_minute.filter(|limit| *limit > 0),
         timeouts,
         http2,
+        price: price(id, &raw.price)?,
         max_concurrent: raw
             .max_concurrent
             .and_then(|most| usize::try_from(most).ok())

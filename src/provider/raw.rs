@@ -39,7 +39,33 @@ pub(super) struct Raw {
     pub(super) http2: Option<String>,
     #[serde(default)]
     pub(super) timeouts: RawTimeouts,
+    #[serde(default)]
+    pub(super) price: RawPrice,
     pub(super) emulator: Option<RawEmulation>,
+}
+
+/// In dollars.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawPrice {
+    pub(super) per_call: Option<f64>,
+    /// `POST /v1/messages`: the calls whose answers tell tokens.
+    pub(super) routes: Vec<String>,
+    /// JSON pointers to the model's name.
+    pub(super) model: Vec<String>,
+    /// By kind of token.
+    pub(super) tokens: BTreeMap<String, RawTokens>,
+    /// By model; `*` stands for all others.
+    pub(super) models: BTreeMap<String, BTreeMap<String, f64>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawTokens {
+    /// JSON pointers to the count.
+    pub(super) at: Vec<String>,
+    /// The kind whose count this one is a part of.
+    pub(super) within: Option<String>,
 }
 
 #[derive(Deserialize, Default)]

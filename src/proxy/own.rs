@@ -79,8 +79,14 @@ pub(super) async fn answer(asked: Asked, raw: Raw, corridor: &Corridor) -> Answe
             answer.headers_mut().insert(CONTENT_TYPE, json);
             answer
         }
-        Asked::Token => tokens::answer(OwnCall::new(corridor, raw)).await,
-        Asked::OauthToken => oauth::answer(OwnCall::new(corridor, raw)).await,
+        Asked::Token => {
+            let answer = tokens::answer(OwnCall::new(corridor, raw)).await;
+            corridor.once_on_disk(answer).await
+        }
+        Asked::OauthToken => {
+            let answer = oauth::answer(OwnCall::new(corridor, raw)).await;
+            corridor.once_on_disk(answer).await
+        }
         Asked::SigningKeys => signing_keys(OwnCall::new(corridor, raw)).await,
         Asked::Me => me::me(OwnCall::new(corridor, raw)).await,
         Asked::Stats => me::stats(OwnCall::new(corridor, raw)).await,

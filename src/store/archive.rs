@@ -5,7 +5,7 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use super::dialect::{Pools, Tx, changing, reading, within};
-use super::{Error, Store};
+use super::{Error, Store, leases};
 
 /// A cell as a value of a statement; a null of the column's own type.
 macro_rules! bind {
@@ -102,7 +102,7 @@ pub(super) const LEFT_OUT: &[&str] = &[
 ];
 
 /// One moment of the database; others go on writing.
-pub(crate) struct Snapshot(Tx);
+pub(crate) struct Snapshot(pub(super) Tx);
 
 /// Rows on their way in; nothing stands before `commit`, nothing is left without it.
 pub(crate) struct Loading(Tx);
@@ -230,6 +230,11 @@ impl Loading {
             })?;
         }
         Ok(())
+    }
+
+    /// By this mark whoever comes later tells that these rows were committed.
+    pub(crate) async fn is_restore(&mut self, mark: &str, now_ms: i64) -> Result<(), Error> {
+        leases::note_restore(&mut self.0, mark, now_ms).await
     }
 
     pub(crate) async fn commit(mut self) -> Result<(), Error> {

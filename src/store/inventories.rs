@@ -7,7 +7,7 @@ use uuid::Uuid;
 use super::columns::{Place, signed};
 #[cfg(test)]
 use super::dialect::row;
-use super::dialect::{Tx, changing, rows};
+use super::dialect::{Tx, changing, rows, rows_within};
 use super::lenient::Unread;
 use super::secrets::Loaded;
 use super::{Error, Store};
@@ -106,6 +106,12 @@ impl Store {
         let wrapped = self.count_list_in(&mut tx, next.kek_id).await?;
         self.commit_counted(tx, wrapped).await
     }
+}
+
+/// The same as `lists`, at the moment of this transaction.
+pub(super) async fn all(tx: &mut Tx) -> Result<Vec<Listed>, Error> {
+    let raw = rows_within!(tx, "inventories", sqlx::query(ALL));
+    Ok(raw.into_iter().map(listed).collect())
 }
 
 /// Writes epoch n over epoch n-1 and over no other.

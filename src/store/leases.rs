@@ -3,7 +3,7 @@
 //! A time that is still to come is nobody's doing, and holds nobody off.
 //! Must never give one turn to two.
 
-use super::dialect::{changing, row, rows};
+use super::dialect::{Tx, changing, row, rows};
 use super::lenient::Unread;
 use super::{Error, Store};
 
@@ -36,6 +36,11 @@ const MEND: &str = "UPDATE leases SET held_until = 0, done_at = 0
 /// How far clocks of nodes may be apart.
 pub(super) const SKEW_MS: i64 = 10 * 60_000;
 const LAST: &str = "SELECT done_at FROM leases WHERE name = $1";
+/// Nobody waits for this turn: its row says which restore was the last one.
+const RESTORE: &str = "restore";
+const RESTORED: &str =
+    "INSERT INTO leases (name, holder, held_until, done_at) VALUES ($1, $2, 0, $3)
+    ON CONFLICT (name) DO UPDATE SET holder = $2, held_until = 0, done_at = $3";
 
 impl Turn {
     fn as_str(self) -> &'static str {
@@ -101,6 +106,16 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
+    /// The mark of the last restore that was committed here.
+    pub(crate) async fn last_restore(&self) -> Result<Option<String>, Error> {
+        const MARK: &str = "SELECT holder FROM leases WHERE name = $1";
+        match row!(self, "leases", sqlx::query(MARK).bind(RESTORE)) {
+            // What somebody has edited is no mark of ours.
+            Err(Error::Contradiction { .. }) => Ok(None),
+            read => Ok(read?.map(|(mark,): (String,)| mark)),
+        }
+    }
+
     /// When it was last done, on whichever node.
     pub(crate) async fn last_turn(&self, turn: Turn) -> Result<Option<i64>, Error> {
         let name = turn.as_str();
@@ -140,4 +155,10 @@ impl Store {
     fn latest_turn(&self) -> i64 {
         self.clock.unix_ms().saturating_add(2 * SKEW_MS)
     }
+}
+
+/// Part of the transaction that brings the rows in.
+pub(super) async fn note_restore(tx: &mut Tx, mark: &str, now_ms: i64) -> Result<(), Error> {
+    changing!(tx, sqlx::query(RESTORED).bind(RESTORE).bind(mark).bind(now_ms))?;
+    Ok(())
 }

@@ -6,13 +6,14 @@ use std::collections::HashMap;
 
 use uuid::Uuid;
 
+use super::archive::Snapshot;
 #[cfg(test)]
 use super::columns::ABOVE_ALL_IDS;
 use super::columns::{Place, pairs_json};
-use super::dialect::{Tx, changing, row, rows};
+use super::dialect::{Tx, changing, row, rows, rows_within};
 use super::lenient::Unread;
 use super::secret_versions::{self, RawVersion, VersionRow};
-use super::{Error, InventoryRow, Store, inventories};
+use super::{Error, InventoryRow, Listed, Store, inventories};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SecretRow {
@@ -198,6 +199,20 @@ impl Store {
         let raw = rows!(self, "secrets", sqlx::query(ALL));
         let versions = rows!(self, "secret_versions", sqlx::query(VERSIONS));
         Ok(Loaded::collect(join(raw, versions)))
+    }
+
+    /// The same, and every category's list, as they stand at one moment: a change writes both in
+    /// one transaction, so whatever differs was not Sealgate's.
+    pub(crate) async fn secrets_and_lists(
+        &self,
+    ) -> Result<(Loaded<StoredSecret, Box<Unreadable>>, Vec<Listed>), Error> {
+        const ALL: &str = select!("ORDER BY id");
+        const VERSIONS: &str = select_versions!("");
+        let Snapshot(mut tx) = self.snapshot().await?;
+        let raw = rows_within!(&mut tx, "secrets", sqlx::query(ALL));
+        let versions = rows_within!(&mut tx, "secret_versions", sqlx::query(VERSIONS));
+        let lists = inventories::all(&mut tx).await?;
+        Ok((Loaded::collect(join(raw, versions)), lists))
     }
 
     /// Newest first. The next page comes after the last id of this one.

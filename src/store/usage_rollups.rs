@@ -43,8 +43,12 @@ pub(crate) struct UsageSum {
     pub(crate) errors: [u64; 3],
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
+    pub(crate) tokens_in: u64,
+    pub(crate) tokens_out: u64,
     /// In millionths of a dollar.
     pub(crate) cost: u64,
+    /// Calls that cost something, and nobody knows what.
+    pub(crate) unpriced: u64,
     pub(crate) durations: Durations,
 }
 
@@ -58,7 +62,10 @@ struct RawUsage {
     our_errors: i64,
     bytes_in: i64,
     bytes_out: i64,
+    tokens_in: i64,
+    tokens_out: i64,
     cost: i64,
+    unpriced: i64,
     durations: Vec<u8>,
 }
 
@@ -66,7 +73,7 @@ macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT start, name, requests, client_errors, provider_errors, our_errors, bytes_in,
-            bytes_out, cost, durations FROM usage_rollups ",
+            bytes_out, tokens_in, tokens_out, cost, unpriced, durations FROM usage_rollups ",
             $rest
         )
     };
@@ -75,13 +82,15 @@ macro_rules! select {
 const HELD: &str =
     select!("WHERE bucket = $1 AND dimension = $2 AND start = $3 AND name = $4 AND node = $5");
 const PUT: &str = "INSERT INTO usage_rollups (bucket, dimension, start, name, node, requests,
-    client_errors, provider_errors, our_errors, bytes_in, bytes_out, cost, durations)
-    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)
+    client_errors, provider_errors, our_errors, bytes_in, bytes_out, tokens_in, tokens_out, cost,
+    unpriced, durations)
+    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)
     ON CONFLICT (bucket, dimension, start, name, node) DO UPDATE SET
     requests = excluded.requests, client_errors = excluded.client_errors,
     provider_errors = excluded.provider_errors, our_errors = excluded.our_errors,
-    bytes_in = excluded.bytes_in, bytes_out = excluded.bytes_out, cost = excluded.cost,
-    durations = excluded.durations";
+    bytes_in = excluded.bytes_in, bytes_out = excluded.bytes_out,
+    tokens_in = excluded.tokens_in, tokens_out = excluded.tokens_out, cost = excluded.cost,
+    unpriced = excluded.unpriced, durations = excluded.durations";
 const RANGE: &str = select!(
     "WHERE bucket = $1 AND dimension = $2 AND start >= $3 AND start < $4
     ORDER BY start, name LIMIT $5"
@@ -148,7 +157,10 @@ impl UsageSum {
         }
         self.bytes_in = self.bytes_in.saturating_add(other.bytes_in);
         self.bytes_out = self.bytes_out.saturating_add(other.bytes_out);
+        self.tokens_in = self.tokens_in.saturating_add(other.tokens_in);
+        self.tokens_out = self.tokens_out.saturating_add(other.tokens_out);
         self.cost = self.cost.saturating_add(other.cost);
+        self.unpriced = self.unpriced.saturating_add(other.unpriced);
         self.durations.merge(&other.durations);
     }
 }
@@ -230,7 +242,10 @@ async fn put(tx: &mut Tx, node: &str, (key, sum): (&UsageKey, &UsageSum)) -> Res
             .bind(number(us))
             .bind(number(sum.bytes_in))
             .bind(number(sum.bytes_out))
+            .bind(number(sum.tokens_in))
+            .bind(number(sum.tokens_out))
             .bind(number(sum.cost))
+            .bind(number(sum.unpriced))
             .bind(sum.durations.to_bytes())
     )?;
     Ok(())
@@ -262,7 +277,10 @@ fn sum_of(raw: &RawUsage) -> UsageSum {
         errors: [raw.client_errors, raw.provider_errors, raw.our_errors].map(number),
         bytes_in: number(raw.bytes_in),
         bytes_out: number(raw.bytes_out),
+        tokens_in: number(raw.tokens_in),
+        tokens_out: number(raw.tokens_out),
         cost: number(raw.cost),
+        unpriced: number(raw.unpriced),
         durations: Durations::of_bytes(&raw.durations),
     }
 }

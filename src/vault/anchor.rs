@@ -443,4 +443,34 @@ mod tests {
             assert!(read().doubts().is_empty() && read().of("ai") == Some(list("ai", 2)));
         }
     }
+
+    #[test]
+    fn a_pipe_or_a_folder_in_its_place_is_doubted_and_waited_for_by_nobody() {
+        let installation = Uuid::from_u128(1);
+        for is_pipe in [true, false] {
+            for at in [String::from(FILE), format!("{FILE}.new")] {
+                let folder = tempfile::tempdir().unwrap();
+                std::fs::create_dir(folder.path().join(JOURNAL)).unwrap();
+                let path = folder.path().join(&at);
+                let make = if is_pipe { "mkfifo" } else { "mkdir" };
+                let made = std::process::Command::new(make).arg(&path).status().unwrap();
+                assert!(made.success(), "{make}");
+                let (sender, read) = std::sync::mpsc::channel();
+                let (data, is_its_own) = (folder.path().to_owned(), at == FILE);
+                std::thread::spawn(move || {
+                    let anchors = Anchors::read(&data, installation);
+                    let doubts = anchors.doubts();
+                    let whose = Anchors::whose(&data);
+                    sender.send((doubts, whose, anchors.advance(&[list("ai", 3)]))).unwrap();
+                });
+                let patience = std::time::Duration::from_secs(10);
+                let (doubts, whose, written) = read.recv_timeout(patience).expect("it waits");
+                assert_eq!(doubts.len(), 1, "{at}: {doubts:?}");
+                assert_eq!(doubts[0].contains("no plain file"), is_its_own, "{doubts:?}");
+                assert_eq!(whose, None, "{at}");
+                // A pipe makes room for the new file; a folder does not, and is told.
+                assert_eq!(written.is_ok(), is_pipe, "{at}: {written:?}");
+            }
+        }
+    }
 }

@@ -26,6 +26,15 @@ pub(super) fn to_be_begun(category: &str, what: &str) -> String {
     )
 }
 
+/// Of a category in which no key seals anything any more.
+pub(super) fn keyless(category: &str, what: &str) -> String {
+    format!(
+        "the inventory of category {category} {what}, and no key is there to begin it anew; so \
+         none of its secrets can be told from an edited one, and all are closed until `sealgate \
+         kek rotate --category {category}` has made a key; or restore a backup"
+    )
+}
+
 pub(super) fn behind(category: &str, what: &str) -> String {
     format!(
         "the inventory of category {category} {what}; its secrets are judged by this node's own copy \

@@ -109,8 +109,9 @@ impl Vault {
             }
         }
         failpoint::pass(place::MASTER_ROWS);
-        let alone = Arc::new(Masters::alone(master));
-        let outcome = self.judge_move(work, (place, &wanted), Arc::clone(&alone)).await?;
+        let (beside, alone) = (masters.ids(), Arc::new(Masters::alone(master)));
+        let at = (place, &wanted, &*beside);
+        let outcome = self.judge_move(work, at, Arc::clone(&alone)).await?;
         if outcome.state == JobState::Done {
             keyring.set_masters(alone);
         }
@@ -172,7 +173,7 @@ impl Vault {
     async fn judge_move(
         &self,
         work: Work<'_>,
-        (place, wanted): (&Place, &Move),
+        (place, wanted, beside): (&Place, &Move, &[MasterId]),
         alone: Arc<Masters>,
     ) -> Result<Outcome, VaultError> {
         let flaws = self.verify(alone).await?;
@@ -196,7 +197,8 @@ impl Vault {
             );
             return Ok(Outcome { state: JobState::Failed, sentence });
         }
-        let told = kms::settle(place, &self.master_ground(), (&wanted.from, &wanted.to)).await?;
+        let moved = (&wanted.from, &wanted.to);
+        let told = kms::settle(place, &self.master_ground(), moved, beside).await?;
         failpoint::pass(place::MASTER_PLACED);
         let sentence = if flaws.are_none() {
             format!(

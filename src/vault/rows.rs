@@ -6,10 +6,10 @@
 use std::sync::atomic::Ordering;
 
 use super::anchor::Anchors;
+use super::basis::{Basis, basis};
 use super::inventory::Inventory;
 use super::keyring::Keyring;
 use super::list_faults::lost;
-use super::stock::{Basis, basis};
 use super::{Vault, VaultError};
 use crate::catalogue::InForce;
 use crate::crypto::{hmac_sha256, label};

@@ -24,7 +24,7 @@ pub(crate) struct Published {
 }
 
 /// The category of the hierarchy that seals them.
-const CATEGORY: &str = "signing-keys";
+pub(super) const CATEGORY: &str = "signing-keys";
 const DAY_MS: i64 = 86_400_000;
 /// A key is followed by the next one after this long,
 const RENEWED_AFTER_MS: i64 = 30 * DAY_MS;
@@ -274,7 +274,7 @@ async fn is_closed(
     Ok(unread || keks.rows.iter().any(is_closed))
 }
 
-fn signing_seed(keyring: &Keyring, row: &SigningKeyRow) -> Result<Key, CryptoError> {
+pub(super) fn signing_seed(keyring: &Keyring, row: &SigningKeyRow) -> Result<Key, CryptoError> {
     let kek = keyring.known(row.kek_id).ok_or(CryptoError::WrongParent)?;
     let aad = signing_key_aad(keyring.installation(), row);
     let opened = crypto::open(kek.parent(), Layer::SigningKey, &aad, &row.sealed)?;

@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use uuid::Uuid;
 
 use super::anchor::Anchors;
+use super::basis::{Basis, basis};
 use super::inventory::{Inventory, Verdict};
 use super::keyring::Keyring;
-use super::list_faults::{behind, closed, lost, stray, to_be_begun};
+use super::list_faults::{behind, closed, keyless, lost, stray, to_be_begun};
 use super::rows::CATEGORY as CLIENT_KEYS;
 use super::{Happening, Vault, VaultError};
 use crate::store::{InventoryRow, Listed, Loaded, Store, StoredSecret, Unreadable};
@@ -20,8 +21,8 @@ pub(super) struct Stock {
     pub(super) findings: Vec<String>,
     /// The lists by which rows are judged.
     pub(super) inventories: HashMap<String, Inventory>,
-    /// Categories whose list was put back so far that nothing can be told: their rows are closed.
-    closed: BTreeSet<String>,
+    /// Categories without a list to judge by, which the next start begins anew from what stands.
+    waiting: BTreeSet<String>,
     /// Those that have a key, legible or not, or a secret.
     known: BTreeSet<String>,
     /// Every key's row could be read: what has none there has none.
@@ -33,20 +34,7 @@ pub(super) struct Stock {
     marks: HashMap<String, i64>,
 }
 
-/// What a category's list is worth.
-pub(super) enum Basis {
-    Sound(Inventory, InventoryRow),
-    /// This node's own copy, because the database's is older, gone or does not open; and why.
-    Copy(Inventory, String),
-    /// There was a newer one, which opens no more.
-    Closed(String),
-    /// Nothing to judge by; and why.
-    Lost(String),
-    /// Nothing was ever stored.
-    Never,
-}
-
-/// How often to read again while other nodes are busy changing secrets.
+/// How often to look again where another node begins the same lists.
 const LOOKS: u32 = 5;
 
 impl Stock {
@@ -60,14 +48,20 @@ impl Stock {
         let kept = anchors.all();
         // Before the lists too: a category's first change brings a key's first wrap and its list.
         let generations = store.keks().await?;
-        let (loaded, lists, moved) = still(store).await?;
-        let rest = lists.iter().filter(|list| !moved.contains(&list.category));
+        // Of one moment: however busy others are, a row is never judged by the list of another.
+        let (loaded, lists) = store.secrets_and_lists().await?;
+        let of_lists = lists.iter().filter_map(|list| Some(list.row.as_ref().ok()?.kek_id));
+        let of_rows = loaded.rows.iter().map(|stored| stored.secret.kek_id);
+        if of_lists.chain(of_rows).any(|id| keyring.known(id).is_none()) {
+            // Of a generation that another node has only just made.
+            keyring.refresh(store).await?;
+        }
         let mut stock = Self {
-            marks: rest.map(|list| (list.category.clone(), list.mark)).collect(),
+            marks: lists.iter().map(|list| (list.category.clone(), list.mark)).collect(),
             loaded,
             findings: anchors.doubts(),
             inventories: HashMap::new(),
-            closed: BTreeSet::new(),
+            waiting: BTreeSet::new(),
             known: BTreeSet::new(),
             all_legible: false,
             lost: Vec::new(),
@@ -87,8 +81,7 @@ impl Stock {
         let of_secrets = loaded.iter().map(|stored| stored.secret.category.clone());
         stock.known = of_keys.chain(of_secrets).collect();
         stock.all_legible = generations.contradictions.is_empty();
-        // One that moves all the time is judged when it rests.
-        for category in categories.into_iter().filter(|category| !moved.contains(*category)) {
+        for category in categories {
             let list = lists.get(category).copied();
             stock.weigh(keyring, category, (list, kept.get(category)));
         }
@@ -114,23 +107,29 @@ impl Stock {
             }
             Basis::Closed(what) => {
                 self.findings.push(closed(category, &what));
-                self.closed.insert(category.to_owned());
             }
             Basis::Lost(what) => {
-                self.lost.push((category.to_owned(), list.map(|list| list.mark), what));
+                self.lost(keyring, category, (list.map(|list| list.mark), what));
             }
             Basis::Never => {
-                self.lost.push((category.to_owned(), None, String::from("is not there")));
+                self.lost(keyring, category, (None, String::from("is not there")));
             }
         }
     }
 
-    /// Is this row as it was left?
+    fn lost(&mut self, keyring: &Keyring, category: &str, (mark, what): (Option<i64>, String)) {
+        // Without a key to begin a list with there is none by which a row could be judged.
+        if keyring.known_active(category).is_some() {
+            self.waiting.insert(category.to_owned());
+        }
+        self.lost.push((category.to_owned(), mark, what));
+    }
+
+    /// Is this row as it was left? What no list vouches for is not.
     pub(super) fn judge(&self, stored: &StoredSecret) -> bool {
         let category = &stored.secret.category;
         match self.inventories.get(category) {
-            // Not judged now, or never: its category has no key that opens.
-            None => !self.closed.contains(category),
+            None => self.waiting.contains(category),
             Some(inventory) => match inventory.judge(stored) {
                 Verdict::AsLeft | Verdict::AsLeftBefore => true,
                 Verdict::Differs | Verdict::Unlisted => false,
@@ -155,9 +154,10 @@ impl Stock {
 
     /// What a look alone says of the lists that are lost.
     pub(super) fn lost_lists(&self) -> impl Iterator<Item = String> {
-        self.lost.iter().map(|(category, _, what)| match self.is_stray(category) {
-            true => stray(category),
-            false => to_be_begun(category, what),
+        self.lost.iter().map(|(category, _, what)| match self.waiting.contains(category) {
+            _ if self.is_stray(category) => stray(category),
+            true => to_be_begun(category, what),
+            false => keyless(category, what),
         })
     }
 
@@ -215,16 +215,16 @@ impl Stock {
 impl Vault {
     /// Looks, and begins lists anew that nobody can read any more.
     pub(super) async fn take_stock(&self, keyring: &Keyring) -> Result<Stock, VaultError> {
-        let mut stock = Stock::look(&self.store, keyring, &self.anchors).await?;
-        for (category, mark, what) in std::mem::take(&mut stock.lost) {
-            if stock.is_stray(&category) {
-                stock.findings.push(stray(&category));
-                continue;
+        let mut looks = 0;
+        let mut stock = loop {
+            looks += 1;
+            let mut stock = Stock::look(&self.store, keyring, &self.anchors).await?;
+            if self.begin_lost(keyring, &mut stock).await? || looks == LOOKS {
+                break stock;
             }
-            let anew = self.begin_anew(keyring, &stock.loaded, (&category, mark)).await?;
-            self.doubt(&category, &lost(&category, &what));
-            stock.adopt(&category, &what, anew);
-        }
+        };
+        // Those that others keep on writing are judged by none: closed, until the next look.
+        stock.waiting.clear();
         self.bind_metadata(keyring, &mut stock).await?;
         self.take_counts().await?;
         self.anchors.sees_providers(self.catalogue.list());
@@ -233,6 +233,26 @@ impl Vault {
             tracing::error!(%fault, "the anchors of the inventories cannot be written");
         }
         Ok(stock)
+    }
+
+    /// False where another node begins one of them at this moment: then look again.
+    async fn begin_lost(&self, keyring: &Keyring, stock: &mut Stock) -> Result<bool, VaultError> {
+        let mut all = true;
+        for (category, mark, what) in std::mem::take(&mut stock.lost) {
+            if stock.is_stray(&category) {
+                stock.findings.push(stray(&category));
+                continue;
+            }
+            if !stock.waiting.contains(&category) {
+                stock.findings.push(keyless(&category, &what));
+                continue;
+            }
+            let anew = self.begin_anew(keyring, &stock.loaded, (&category, mark)).await?;
+            all &= anew.is_some();
+            self.doubt(&category, &lost(&category, &what));
+            stock.adopt(&category, &what, anew);
+        }
+        Ok(all)
     }
 
     /// Counts of wraps as they are now; those from before there were seals get one.
@@ -344,57 +364,6 @@ impl Vault {
                 }
                 Ok(Inventory::begin(category)?)
             }
-        }
-    }
-}
-
-/// Rows and lists of one moment, and the categories that would not rest.
-async fn still(
-    store: &Store,
-) -> Result<(Loaded<StoredSecret, Box<Unreadable>>, Vec<Listed>, BTreeSet<String>), VaultError> {
-    let mut looks = 0;
-    loop {
-        looks += 1;
-        let before = store.lists().await?;
-        let loaded = store.secrets().await?;
-        let after = store.lists().await?;
-        let moved = after.iter().filter(|list| !before.contains(list));
-        let moved: BTreeSet<String> = moved.map(|list| list.category.clone()).collect();
-        if moved.is_empty() || looks == LOOKS {
-            return Ok((loaded, after, moved));
-        }
-    }
-}
-
-/// By what to judge: the list that stands, unless this node has seen a later one.
-pub(super) fn basis(
-    keyring: &Keyring,
-    list: Option<&Listed>,
-    anchor: Option<&InventoryRow>,
-) -> Basis {
-    let what = match list {
-        None if anchor.is_none() => return Basis::Never,
-        None => String::from("is not there"),
-        Some(list) => match &list.row {
-            Err(fault) => format!("cannot be read ({fault})"),
-            Ok(row) => match (Inventory::open(keyring, row), anchor) {
-                (Err(fault), _) => format!("does not open ({fault})"),
-                (Ok(_), Some(anchor)) if row.epoch < anchor.epoch => {
-                    let (found, seen) = (row.epoch, anchor.epoch);
-                    format!("was put back to an earlier state (epoch {found}, after {seen})")
-                }
-                (Ok(_), Some(anchor)) if row.epoch == anchor.epoch && row != anchor => {
-                    format!("is another one of the same epoch ({})", row.epoch)
-                }
-                (Ok(inventory), _) => return Basis::Sound(inventory, row.clone()),
-            },
-        },
-    };
-    match anchor.map(|anchor| Inventory::open(keyring, anchor)) {
-        None => Basis::Lost(what),
-        Some(Ok(copy)) => Basis::Copy(copy, what),
-        Some(Err(fault)) => {
-            Basis::Closed(format!("{what}, and this node's own copy does not open ({fault})"))
         }
     }
 }

@@ -7,6 +7,7 @@ mod hierarchy;
 mod interop;
 mod inventory;
 mod signing;
+mod warden;
 
 use super::*;
 use crate::client::{Client, Role};
@@ -33,6 +34,11 @@ fn masters(byte: u8) -> Arc<Masters> {
 }
 
 async fn house() -> House {
+    house_under(async |_, _| masters(3)).await
+}
+
+/// Whose master key is made once there is a database.
+async fn house_under(masters: impl AsyncFn(&Store, &Clock) -> Arc<Masters>) -> House {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::settable(1_800_000_000_000);
     let target = Target::Sqlite(folder.path().join("test.db"));
@@ -43,7 +49,7 @@ async fn house() -> House {
         store.clone(),
         clock.clone(),
         catalogue.clone(),
-        masters(3),
+        masters(&store, &clock).await,
         installation,
     );
     let vault = Arc::new(vault.await.unwrap());
@@ -239,4 +245,105 @@ async fn what_a_call_under_way_holds_is_seen_until_it_lets_go() {
     drop(selected);
     assert!(remains.gone(SHORT).await);
     assert!(house.vault.seal().gone(SHORT).await, "sealed already, nothing is held");
+}
+
+/// As a call does it: placed, and kept for those that follow.
+fn placed(house: &House, now_ns: u64) -> Arc<Placed> {
+    let permit = permit(house, "polygon", None);
+    let selected = house.vault.select(&permit).ok().unwrap();
+    let now = Moment { monotonic_ns: now_ns, ..NOW };
+    let opened = house.vault.open(&permit, &selected, now).ok().unwrap();
+    let place = |_: &Fresh| {
+        let needles = Arc::new(crate::secret::Needles::new(Vec::new()));
+        Ok::<_, ()>(Placed { values: Vec::new(), needles, may_stay: true })
+    };
+    opened.placed(place).unwrap()
+}
+
+#[tokio::test]
+async fn a_kept_value_serves_for_its_time_and_then_goes_whether_anybody_asks_or_not() {
+    const KEEP_NS: u64 = 60_000_000_000;
+    let mut house = house().await;
+    let settings = Settings {
+        kek_max_age_days: 0,
+        keep_opened: Duration::from_nanos(KEEP_NS),
+        locked_memory_bytes: 0,
+    };
+    let (store, clock) = (house.store.clone(), house.clock.clone());
+    let catalogue = house.catalogue.clone();
+    let vault = Vault::sealed(store, clock, catalogue, house.vault.installation);
+    house.vault = Arc::new(vault.keeping_opened(&settings));
+    house.vault.unseal(masters(3)).await.unwrap();
+    house.vault.add(new("polygon", "default", "polygon-key-0123456789")).await.unwrap();
+    let drop_stale = |now_ns| {
+        let unsealed = house.vault.opened.load_full().unwrap();
+        unsealed.snapshot.drop_stale(now_ns, KEEP_NS);
+    };
+    let first = placed(&house, 1);
+    assert!(Arc::ptr_eq(&first, &placed(&house, KEEP_NS)), "within its time it serves again");
+    let kept = Arc::downgrade(&first);
+    drop(first);
+    drop_stale(KEEP_NS);
+    assert!(kept.upgrade().is_some(), "its time is not over");
+    drop_stale(KEEP_NS + 1);
+    assert!(kept.upgrade().is_none(), "nobody asked, and it is gone");
+    // Asked for after its time it is opened anew, though nobody has looked.
+    let second = placed(&house, 2 * KEEP_NS);
+    let third = placed(&house, 3 * KEEP_NS);
+    assert!(!Arc::ptr_eq(&second, &third));
+    let (kept, remains) = (Arc::downgrade(&third), house.vault.seal());
+    drop((second, third));
+    assert!(remains.gone(Duration::from_millis(30)).await && kept.upgrade().is_none());
+}
+
+#[tokio::test]
+async fn a_kept_value_is_dropped_by_the_house_itself_when_its_time_is_over() {
+    let mut house = house().await;
+    let keep_opened = Duration::from_millis(200);
+    let settings = Settings { kek_max_age_days: 0, keep_opened, locked_memory_bytes: 0 };
+    let clock = Clock::system();
+    let (store, catalogue) = (house.store.clone(), house.catalogue.clone());
+    let vault = Vault::sealed(store, clock.clone(), catalogue, house.vault.installation);
+    house.vault = Arc::new(vault.keeping_opened(&settings));
+    house.vault.unseal(masters(3)).await.unwrap();
+    house.vault.add(new("polygon", "default", "polygon-key-0123456789")).await.unwrap();
+    let tending = tokio::spawn(Arc::clone(&house.vault).tend());
+    let kept = Arc::downgrade(&placed(&house, clock.monotonic_ns()));
+    assert!(kept.upgrade().is_some());
+    for _ in 0..500 {
+        if kept.upgrade().is_none() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tending.abort();
+    assert!(kept.upgrade().is_none(), "it is kept for ever");
+}
+
+#[tokio::test]
+async fn a_fingerprint_is_keyed_so_that_no_other_house_makes_the_same_one() {
+    let value = vec![(String::from("api_key"), SecretBytes::copy_of(b"polygon-key-0123456789"))];
+    let secret = Uuid::from_u128(7);
+    let mut told = Vec::new();
+    // Installations of the same master key, so that nothing but their own keys differs.
+    for _ in 0..2 {
+        let house = house().await;
+        house.vault.add(new("polygon", "default", "polygon-key-0123456789")).await.unwrap();
+        house.vault.add(new("polygon", "second", "polygon-key-0123456789")).await.unwrap();
+        let row = house.store.inventory("market-data").await.unwrap().unwrap();
+        let keyring = house.vault.unsealed().unwrap().keyring.share();
+        let list = crate::vault::inventory::Inventory::open(&keyring, &row).unwrap();
+        let fingerprint = fields::fingerprint(&list.fingerprint_key, secret, &value);
+        assert_eq!(fingerprint, fields::fingerprint(&list.fingerprint_key, secret, &value));
+        for stored in house.store.secrets().await.unwrap().rows {
+            let own = fields::fingerprint(&list.fingerprint_key, stored.secret.id, &value);
+            assert_eq!(stored.secret.fingerprint, own, "it is what the list's key makes of it");
+            told.push(own);
+        }
+        told.push(fingerprint);
+    }
+    let all = told.len();
+    told.sort();
+    told.dedup();
+    assert_eq!(told.len(), all, "equal values show: {told:?}");
 }

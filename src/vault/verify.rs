@@ -1,14 +1,16 @@
 //! The pass after which an old key may go: the hierarchy is unwrapped again from what is stored,
-//! and every value is opened under it. What does not open keeps the old keys of its category where
-//! they are. Must never use a key that is only in memory.
+//! and every value, list and signing key is opened under it. What does not open keeps the old keys
+//! of its category where they are. Must never use a key that is only in memory.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use super::inventory::Inventory;
 use super::keyring::Keyring;
+use super::signing::{CATEGORY as SIGNING_KEYS, signing_seed};
 use super::{Vault, VaultError, fields};
 use crate::kms::Masters;
-use crate::store::{Loaded, StoredSecret, VersionRow};
+use crate::store::{Listed, Loaded, SigningKeyRow, StoredSecret, VersionRow};
 
 /// What did not open.
 #[derive(Default)]
@@ -42,6 +44,29 @@ impl Flaws {
         format!("{}{more}", first.join("; "))
     }
 
+    fn of_list(&mut self, keyring: &Keyring, list: &Listed) {
+        let category = &list.category;
+        let fault = match &list.row {
+            Ok(row) => Inventory::open(keyring, row).err().map(|fault| fault.to_string()),
+            Err(fault) => Some(fault.to_string()),
+        };
+        if let Some(fault) = fault {
+            self.add(category, format!("the list of category {category} does not open: {fault}"));
+        }
+    }
+
+    fn of_signing(&mut self, keyring: &Keyring, keys: &Loaded<SigningKeyRow>) {
+        for row in &keys.rows {
+            if let Err(fault) = signing_seed(keyring, row) {
+                let number = row.number;
+                self.add(SIGNING_KEYS, format!("signing key {number} does not open: {fault}"));
+            }
+        }
+        for fault in &keys.contradictions {
+            self.add(SIGNING_KEYS, fault.to_string());
+        }
+    }
+
     fn add(&mut self, category: &str, sentence: String) {
         self.categories.insert(category.to_owned());
         self.sentences.push(sentence);
@@ -53,7 +78,8 @@ impl Vault {
     pub(super) async fn verify(&self, masters: Arc<Masters>) -> Result<Flaws, VaultError> {
         // In this order, and each once: whatever others change meanwhile, a secret that was read
         // hangs on a key that is read after it.
-        let secrets = self.store.secrets().await?;
+        let (secrets, lists) = self.store.secrets_and_lists().await?;
+        let signing = self.store.signing_keys().await?;
         let keks = self.store.keks().await?;
         let fresh = Keyring::of(&keks.rows, masters, self.installation).await?;
         let mut flaws = Flaws::default();
@@ -67,6 +93,8 @@ impl Vault {
                 flaws.keys = true;
             }
         }
+        // A row that cannot be read may need whatever it was wrapped by.
+        flaws.keys |= !keks.contradictions.is_empty();
         unreadable(&mut flaws, &keks);
         unreadable(&mut flaws, &secrets);
         for stored in &secrets.rows {
@@ -76,6 +104,11 @@ impl Vault {
                 flaws.add(&secret.category, sentence);
             }
         }
+        let has_key = |list: &&Listed| keks.rows.iter().any(|kek| kek.category == list.category);
+        for list in lists.iter().filter(has_key) {
+            flaws.of_list(&fresh, list);
+        }
+        flaws.of_signing(&fresh, &signing);
         Ok(flaws)
     }
 }

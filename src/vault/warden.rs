@@ -164,6 +164,7 @@ impl Warden {
             return Ok(false);
         }
         guesses.allow(typed.as_ref(), self.clock.monotonic_ns())?;
+        let typed_one = typed.is_some();
         match self.open(typed).await {
             Ok(()) => {
                 *guesses = Guesses::default();
@@ -172,7 +173,7 @@ impl Warden {
                 Ok(true)
             }
             Err(fault) => {
-                guesses.judge(&fault, self.clock.monotonic_ns());
+                guesses.judge(typed_one, &fault, self.clock.monotonic_ns());
                 Err(UnsealError::Vault(self.vault.explained(fault).await))
             }
         }
@@ -187,8 +188,9 @@ impl Warden {
     ) -> Result<JobRow, UnsealError> {
         let mut guesses = self.turn.lock().await;
         guesses.allow(typed.as_ref(), self.clock.monotonic_ns())?;
+        let typed_one = typed.is_some();
         self.vault.rotate_master(by, typed).await.map_err(|fault| {
-            guesses.judge(&fault, self.clock.monotonic_ns());
+            guesses.judge(typed_one, &fault, self.clock.monotonic_ns());
             UnsealError::Vault(fault)
         })
     }
@@ -279,7 +281,14 @@ impl Warden {
             None => Masters::of(kms::open(&self.settings, &ground, typed).await?),
         };
         self.vault.unseal(Arc::new(masters)).await?;
-        self.vault.note_master_rows().await?;
+        if let Err(fault) = self.vault.note_master_rows().await {
+            // Open and said to be sealed is neither: nobody would seal it, or prove its master key.
+            let why = self.why();
+            if self.close(why).await.is_err() {
+                tracing::error!("calls that were cut still hold keys");
+            }
+            return Err(fault);
+        }
         self.vault.judge_client_keys().await;
         *self.standing() = Standing::Open { proved_ns: self.clock.monotonic_ns() };
         Ok(())
@@ -291,6 +300,14 @@ impl Warden {
         let remains = self.vault.seal();
         let are_cut = (self.hooks.cut)().await;
         if are_cut && remains.gone(GONE_WITHIN).await { Ok(()) } else { Err(StillHeld) }
+    }
+
+    /// Why it was sealed until now.
+    fn why(&self) -> Why {
+        match *self.standing() {
+            Standing::Open { .. } => Why::Starting,
+            Standing::Sealed(why) => why,
+        }
     }
 
     fn standing(&self) -> MutexGuard<'_, Standing> {
@@ -318,8 +335,11 @@ impl Guesses {
         }
     }
 
-    fn judge(&mut self, fault: &VaultError, now_ns: u64) {
-        if matches!(fault, VaultError::Kms(KmsError::WrongPassphrase)) {
+    /// What was typed and opened nothing was a guess, whatever else is wrong with the rows.
+    fn judge(&mut self, typed_one: bool, fault: &VaultError, now_ns: u64) {
+        let is_wrong = matches!(fault, VaultError::Kms(KmsError::WrongPassphrase))
+            || typed_one && matches!(fault, VaultError::Kms(KmsError::Crypto(_)));
+        if is_wrong {
             self.miss(now_ns);
             tracing::warn!(name: "vault.wrong_passphrase", failed = self.failed,
                 "a passphrase that opens nothing");

@@ -1,20 +1,24 @@
 #!/usr/bin/env python3
 """A second reader of Sealgate's envelopes, written from docs/envelope.md alone, with nothing of Sealgate's in it.
 
-Reads one JSON object a line on standard input: the master key, the three rows that lead to one value, and its inventory (numbers
-as numbers, ids as UUIDs, bytes in hexadecimal):
+Reads one JSON object a line on standard input: the master key, or the passphrase and the row that it opens, the three rows that
+lead to one value, its inventory, and a signing key (numbers as numbers, ids as UUIDs, bytes in hexadecimal):
 
-  {"installation": "...", "master": "...",
+  {"installation": "...",
+   "master":  "...", or
+   "passphrase": {"said": "...", "id": "...", "salt": "...", "memory_kib": 1, "passes": 1, "lanes": 1, "wrapped": "..."},
    "kek":     {"id": "...", "category": "...", "generation": 1, "wrapped": "..."},
    "inventory": {"epoch": 1, "sealed": "..."},
    "secret":  {"id": "...", "category": "...", "provider": "...", "data_key": "..."},
-   "version": {"version": 1, "destinations": "...", "envelope": "..."}}
+   "version": {"version": 1, "destinations": "...", "envelope": "..."},
+   "signing": {"kek": {...}, "number": 1, "created_at": 1, "sealed": "..."}}
 
-and writes one JSON object a line: {"destinations": [...], "fields": {name: hex}, "fingerprint": "..."} or
+and writes one JSON object a line: {"destinations": [...], "fields": {name: hex}, "fingerprint": "...", "seed": "..."} or
 {"refused": why}. It prints what the vault keeps secret: where real rows and a real master key are put in, this is
 the last resort of somebody who has lost the program, and its output belongs on no disk.
 """
 
+import functools
 import hashlib
 import hmac
 import json
@@ -24,9 +28,10 @@ import uuid
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA512
+from cryptography.hazmat.primitives.kdf.argon2 import Argon2id
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-KEY_ENCRYPTION_KEY, DATA_KEY, VALUE, INVENTORY = 1, 2, 3, 5
+KEY_ENCRYPTION_KEY, DATA_KEY, VALUE, MASTER_KEY, INVENTORY, SIGNING_KEY = 1, 2, 3, 4, 5, 6
 HEADER, TAG, STEP = 103, 16, 64
 MOST = (1 << 20) + 64
 
@@ -109,18 +114,53 @@ def fingerprint(key, secret_id, fields):
     return hmac.new(key, b"sealgate/v1/fingerprint" + secret_id + told, hashlib.sha256).digest()[:8].hex()
 
 
-def open_chain(line):
-    identity = lambda text: uuid.UUID(text).bytes
-    house, master = identity(line["installation"]), bytes.fromhex(line["master"])
-    kek, secret, version = line["kek"], line["secret"], line["version"]
-    kek_id, secret_id = identity(kek["id"]), identity(secret["id"])
-    provider = secret["provider"].encode()
+@functools.lru_cache
+def stretched(said, salt, memory_kib, passes, lanes):
+    argon = Argon2id(salt=salt, length=32, iterations=passes, lanes=lanes, memory_cost=memory_kib)
+    return argon.derive(said)
 
+
+def open_master(line):
+    if "master" in line:
+        return bytes.fromhex(line["master"])
+    row = line["passphrase"]
+    salt, effort = bytes.fromhex(row["salt"]), (row["memory_kib"], row["passes"], row["lanes"])
+    parent = stretched(row["said"].encode(), salt, *effort)
+    aad = associated(b"master-key", row["id"].encode(), salt, *effort)
+    parent_id = key_id(parent, b"sealgate/v1/passphrase-id")
+    master = open_envelope(parent, parent_id, MASTER_KEY, aad, bytes.fromhex(row["wrapped"]))
+    demand(len(master) == 32 and key_id(master, b"sealgate/v1/master-key-id").hex() == row["id"], "master key")
+    return master
+
+
+def open_kek(house, master, kek):
+    kek_id = identity(kek["id"])
     aad = associated(b"key-encryption-key", house, kek["category"].encode(), kek["generation"], kek_id)
     master_id = key_id(master, b"sealgate/v1/master-key-id")
     key = open_envelope(master, master_id, KEY_ENCRYPTION_KEY, aad, bytes.fromhex(kek["wrapped"]))
     demand(len(key) == 32, "key-encryption key")
+    return key
 
+
+def open_seed(house, master, row):
+    key, kek_id = open_kek(house, master, row["kek"]), identity(row["kek"]["id"])
+    aad = associated(b"signing-key", house, row["kek"]["category"].encode(), kek_id, row["number"], row["created_at"])
+    seed = open_envelope(key, kek_id, SIGNING_KEY, aad, bytes.fromhex(row["sealed"]))
+    demand(len(seed) == 32, "seed")
+    return seed
+
+
+def identity(text):
+    return uuid.UUID(text).bytes
+
+
+def open_chain(line):
+    house, master = identity(line["installation"]), open_master(line)
+    kek, secret, version = line["kek"], line["secret"], line["version"]
+    kek_id, secret_id = identity(kek["id"]), identity(secret["id"])
+    provider = secret["provider"].encode()
+
+    key = open_kek(house, master, kek)
     category, inventory = kek["category"].encode(), line["inventory"]
     aad = associated(b"inventory", house, category, kek_id, inventory["epoch"])
     listed = open_envelope(key, kek_id, INVENTORY, aad, bytes.fromhex(inventory["sealed"]))
@@ -141,6 +181,7 @@ def open_chain(line):
         "destinations": [text.decode() for text in destinations],
         "fields": {name.decode(): value.hex() for name, value in fields},
         "fingerprint": fingerprint(listed[:32], secret_id, fields),
+        "seed": open_seed(house, master, line["signing"]).hex(),
     }
 
 

@@ -10,7 +10,7 @@ use crate::house::{
     Canary, Database, Ground, House, Kind, Outpost, Plan, Server, Speaks, send_signal,
 };
 
-const STEPS: [&str; 5] = ["Unpacked", "Proven", "Emptied", "Loaded", "Committed"];
+const STEPS: [&str; 6] = ["Unpacked", "Proven", "Emptied", "Loaded", "Committed", "PutAside"];
 
 /// A provider with the canary as its key, and a folder for what is carried from house to house.
 struct Site {
@@ -277,8 +277,11 @@ async fn dying_child() {
         opener: sealgate::app::Opener::Identity(sealgate::secret::SecretBytes::new(identity)),
         replace: true,
     };
-    let step = |step: sealgate::app::RestoreStep| {
-        if format!("{step:?}") == at {
+    let url = std::env::var("DIE_CUT").ok();
+    let step = |step: sealgate::app::RestoreStep| match &url {
+        _ if format!("{step:?}") != at => {}
+        Some(url) => cut(url),
+        None => {
             send_signal(std::process::id(), "KILL");
             loop {
                 std::thread::park();
@@ -287,46 +290,158 @@ async fn dying_child() {
     };
     let clock = sealgate::clock::Clock::system();
     let ask = Box::new(|| panic!("this master key has no passphrase"));
-    sealgate::app::restore(&config, clock, (rescue, ask), &step).await.unwrap();
-    panic!("it lived");
+    let restored = sealgate::app::restore(&config, clock, (rescue, ask), &step).await;
+    assert!(url.is_some() && restored.is_err(), "it lived");
+}
+
+/// Shows everybody out of this database, as a server that stops does.
+fn cut(url: &str) {
+    let sql = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND pid <> pg_backend_pid()";
+    let url = url.to_owned();
+    let cutting = std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let connecting = <sqlx::PgConnection as sqlx::Connection>::connect(&url).await;
+            sqlx::query(sql).execute(&mut connecting.unwrap()).await.unwrap();
+        });
+    });
+    cutting.join().unwrap();
 }
 
 fn die(site: &Site, ground: &Path, at: &str) {
-    let status = Command::new(std::env::current_exe().unwrap())
+    let ended = child(site, ground, at, None);
+    use std::os::unix::process::ExitStatusExt;
+    assert_eq!(ended.status.signal(), Some(9), "{at}: {ended:?}");
+}
+
+fn child(site: &Site, ground: &Path, at: &str, cut: Option<&str>) -> std::process::Output {
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command
         .args(["--exact", "backup::dying_child", "--ignored"])
+        .current_dir(ground)
         .env("DIE_IN", ground)
         .env("DIE_AT", at)
         .env("DIE_FOR", site.path("backup.age"))
-        .env("DIE_WITH", site.path("identity"))
-        .output()
-        .unwrap()
-        .status;
-    use std::os::unix::process::ExitStatusExt;
-    assert_eq!(status.signal(), Some(9), "{at}: {status}");
+        .env("DIE_WITH", site.path("identity"));
+    if let Some(url) = cut {
+        command.env("DIE_CUT", url);
+    }
+    command.output().unwrap()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_restore_that_is_killed_at_any_step_leaves_the_old_house_or_the_new_one() {
+/// What belongs to the house that stands: its journal, the node's name, the anchors.
+fn belongings(ground: &Ground) -> Vec<(PathBuf, Vec<u8>)> {
+    let data = ground.data();
+    let mut found = crate::house::files_below(&data);
+    found.retain(|(path, _)| {
+        let name = path.strip_prefix(&data).unwrap().to_string_lossy().into_owned();
+        name == "node" || name == "anchors" || name.starts_with("journal/")
+    });
+    found.sort();
+    assert!(found.len() > 2, "{:?}", found.iter().map(|(path, _)| path).collect::<Vec<_>>());
+    found
+}
+
+fn set_aside(ground: &Ground) -> Vec<String> {
+    let entries = std::fs::read_dir(ground.data()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut aside: Vec<String> =
+        names.filter_map(|name| Some(name.split_once(".before-restore-")?.0.to_owned())).collect();
+    aside.sort();
+    aside
+}
+
+async fn killed_restores(more: &str, kind: Kind, into_empty: bool) {
     let site = Site::new().await;
     let first = site.ground("");
     let key = site.furnish(&first);
     site.back_up(&first, "backup.age");
+    let ground = async || {
+        let database = Database::fresh(kind, site.carried.path()).await;
+        let settings = match kind {
+            Kind::Sqlite => String::new(),
+            Kind::Postgres => database.settings(),
+        };
+        (site.ground(&format!("{settings}{more}")), database)
+    };
     for at in STEPS {
-        // Into an empty installation: it stays empty, and the next restore succeeds.
-        let empty = site.ground("");
-        die(&site, empty.path(), at);
-        let more: &[&str] = if at == "Committed" { &["--replace"] } else { &[] };
-        if at == "Committed" {
+        let is_new = ["Committed", "PutAside"].contains(&at);
+        if into_empty {
+            // It stays empty, and the next restore succeeds.
+            let (empty, database) = ground().await;
+            die(&site, empty.path(), at);
+            let more: &[&str] = if is_new { &["--replace"] } else { &[] };
+            if is_new {
+                site.assert_serves(&empty, &key).await;
+            }
+            site.restored(&empty, "backup.age", more);
             site.assert_serves(&empty, &key).await;
+            database.drop_it().await;
         }
-        site.restored(&empty, "backup.age", more);
-        site.assert_serves(&empty, &key).await;
         // Over another house: it is still that one, or wholly the backup's.
-        let other = site.ground("");
+        let (other, database) = ground().await;
         let own_key = site.furnish(&other);
+        let before = belongings(&other);
         die(&site, other.path(), at);
-        site.assert_serves(&other, if at == "Committed" { &key } else { &own_key }).await;
+        if !is_new {
+            assert_eq!(belongings(&other), before, "{at}: what the old house needs is gone");
+        }
+        site.assert_serves(&other, if is_new { &key } else { &own_key }).await;
+        assert!(!other.data().join("restore.pending").exists(), "{at}");
+        let aside = set_aside(&other);
+        let expected: &[&str] = if is_new { &["anchors", "journal", "node"] } else { &[] };
+        assert_eq!(aside, expected, "{at}");
+        database.drop_it().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_that_is_killed_at_any_step_leaves_the_old_house_or_the_new_one() {
+    killed_restores("", Kind::Sqlite, true).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_on_postgresql_that_is_killed_leaves_the_old_house_or_the_new_one() {
+    killed_restores("", Kind::Postgres, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_into_a_house_of_a_passphrase_that_is_killed_leaves_one_house_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let word = folder.path().join("word");
+    crate::house::private(&word, "a long enough passphrase\n");
+    let kind = "kind = \"passphrase\"";
+    let word = word.display();
+    let more = format!("master_key = {{ {kind}, passphrase = {{ file = \"{word}\" }} }}\n");
+    killed_restores(&more, Kind::Sqlite, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_into_a_house_of_vault_transit_that_is_killed_leaves_one_house_whole() {
+    let transit = crate::house::Transit::open().await;
+    let folder = tempfile::tempdir().unwrap();
+    killed_restores(&transit.settings(&folder.path().join("token"), 60), Kind::Sqlite, false).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_restore_whose_commit_fails_leaves_the_old_house_with_all_that_is_its_own() {
+    let site = Site::new().await;
+    let first = site.ground("");
+    site.furnish(&first);
+    site.back_up(&first, "backup.age");
+    let database = Database::fresh(Kind::Postgres, site.carried.path()).await;
+    let settings = database.settings();
+    let other = site.ground(&settings);
+    let own_key = site.furnish(&other);
+    let before = belongings(&other);
+    let url = settings.trim().strip_prefix("database.url = ").unwrap().trim_matches('"');
+    let ended = child(&site, other.path(), "Loaded", Some(url));
+    assert!(ended.status.success(), "{ended:?}");
+    assert_eq!(belongings(&other), before);
+    site.assert_serves(&other, &own_key).await;
+    assert_eq!(set_aside(&other), [""; 0]);
+    database.drop_it().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -443,6 +558,62 @@ async fn a_backup_of_a_damaged_house_says_what_is_damaged_and_never_that_it_hold
     let verdict: Value = serde_json::from_slice(&verified.stdout).unwrap();
     assert_eq!(verdict["outcome"], "damaged", "{verdict}");
     server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_house_throws_no_backup_away_and_a_date_to_come_hides_no_lack_of_them() {
+    let site = Site::new().await;
+    let recipient = site.recipient(&site.ground(""));
+    let settings = format!(
+        "[backup]\nevery_hours = 1\nkeep = 2\nfolder = \"kept\"\nrecipients = [\"{recipient}\"]\n"
+    );
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let kept = house.path().join("kept");
+    let count = || std::fs::read_dir(&kept).map_or(0, Iterator::count);
+    let hour = std::time::Duration::from_secs(3600);
+    wait(|| count() == 1).await;
+    // A key that opens for nobody: its row came from elsewhere.
+    let id = uuid::Uuid::now_v7();
+    let foreign = format!(
+        "INSERT INTO keks (id, category, generation, wrapped, master_kind, master_id, state, wraps,
+        created_at) SELECT '{id}', 'strange', 1, wrapped, master_kind, master_id, 'active', 0,
+        created_at FROM keks LIMIT 1"
+    );
+    house.database.tamper(&foreign).await;
+    for expected in [2, 3, 4, 5] {
+        house.clock.advance(hour);
+        wait(|| count() == expected).await;
+    }
+    let trail = house.admin.get("/api/v1/admin/audit?kind=security&limit=1000").send().await;
+    assert!(trail.text().contains("holds it only as it is wrapped here"), "{}", trail.text());
+    // A backup is named by its time.
+    house.clock.advance(std::time::Duration::from_secs(1));
+    let made = house.admin.post("/api/v1/admin/backups").json(&json!({})).send().await;
+    assert_eq!(made.status, 201, "{}", made.text());
+    let told = made.json()["faults"].to_string();
+    assert!(told.contains(&id.to_string()) && told.contains("wrapped here"), "{told}");
+    // Whole again, the oldest go again.
+    house.database.tamper("DELETE FROM keks WHERE category = 'strange'").await;
+    house.clock.advance(hour);
+    wait(|| count() == 2).await;
+    // Files of days to come are no backups of today, and none of the schedule's.
+    std::fs::remove_dir_all(&kept).unwrap();
+    std::fs::create_dir(&kept).unwrap();
+    std::fs::write(kept.join("sealgate-29990115T120000000Z.age"), "x").unwrap();
+    // No backup can be made any more.
+    house.database.tamper("ALTER TABLE symbols RENAME TO away").await;
+    house.clock.advance(hour * 4);
+    for _ in 0..100 {
+        let trail = house.admin.get("/api/v1/admin/audit?kind=security&limit=1000").send().await;
+        if trail.text().contains("backup_overdue") {
+            assert_eq!(count(), 1, "none was made");
+            house.database.tamper("ALTER TABLE away RENAME TO symbols").await;
+            house.leave().await;
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    }
+    panic!("no record says that backups are overdue");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -10,11 +10,11 @@ use serde_json::Value;
 use crate::house::Ground;
 
 /// A small disk in memory, gone with the test.
-struct Disk(PathBuf);
+pub(crate) struct Disk(PathBuf);
 
 impl Disk {
     /// None where this user may mount nothing; what is refused there is shown by the rooms' tests.
-    fn mount(place: &Path, size: &str) -> Option<Self> {
+    pub(crate) fn mount(place: &Path, size: &str) -> Option<Self> {
         std::fs::create_dir(place).unwrap();
         let options = format!("size={size},mode=0700");
         let mut mount = Command::new("mount");
@@ -22,7 +22,7 @@ impl Disk {
         done.status.success().then(|| Self(place.to_owned()))
     }
 
-    fn fill(&self) -> PathBuf {
+    pub(crate) fn fill(&self) -> PathBuf {
         let filler = self.0.join("filler");
         let target = format!("of={}", filler.display());
         let mut dd = Command::new("dd");

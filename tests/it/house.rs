@@ -12,6 +12,7 @@ mod mill;
 #[cfg(feature = "aws-kms")]
 mod moto;
 mod outpost;
+mod postgres;
 mod raw;
 #[cfg(feature = "aws-kms")]
 mod relay;
@@ -35,6 +36,7 @@ pub(crate) use self::mill::{Mill, event, packed_text};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::moto::Moto;
 pub(crate) use self::outpost::{Certificate, Channel, Outpost, Speaks};
+pub(crate) use self::postgres::Postgres;
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::relay::Relay;
 pub(crate) use self::transit::{TOKEN, Transit};
@@ -199,6 +201,17 @@ impl House {
     pub(crate) fn with_key(&self, id: &str, key: &str) -> Client {
         self.keys.lock().unwrap_or_else(PoisonError::into_inner).push(key.to_owned());
         Client::new(self.proxy_address(), id.to_owned(), key.to_owned(), self.scribe.clone())
+    }
+
+    /// The holder of a client key, at the admin face.
+    pub(crate) fn as_admin(&self, client: &Client) -> Admin {
+        let address = self.running().admin_address().expect("it serves");
+        Admin::new(address, &client.key, self.scribe.clone())
+    }
+
+    /// The first admin key.
+    pub(crate) fn admin_key(&self) -> String {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner)[0].clone()
     }
 
     /// Bytes as they are, on a connection of their own, to the proxy.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::house::{Canary, Ground, Outpost, Speaks};
 #[cfg(feature = "failpoints")]
-use crate::house::{Database, Kind, Server};
+use crate::house::{Database, Kind, Server, Transit};
 
 const BEARER: &str =
     "[{ at = \"header\", name = \"Authorization\", value = \"Bearer {api_key}\" }]";
@@ -220,4 +220,27 @@ async fn killed_at_every_point_on_postgresql_every_secret_is_readable() {
     let database = Database::fresh(Kind::Postgres, folder.path()).await;
     killed_everywhere(&database.settings()).await;
     database.drop_it().await;
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_point_under_a_passphrase_every_secret_is_readable() {
+    let folder = tempfile::tempdir().unwrap();
+    killed_everywhere(&passphrase(folder.path())).await;
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_point_under_vault_transit_every_secret_is_readable() {
+    let transit = Transit::open().await;
+    let folder = tempfile::tempdir().unwrap();
+    killed_everywhere(&transit.settings(&folder.path().join("token"), 60)).await;
+}
+
+/// Settings of a house whose passphrase lies in a file.
+pub(crate) fn passphrase(folder: &std::path::Path) -> String {
+    let word = folder.join("word");
+    crate::house::private(&word, "a long enough passphrase\n");
+    let word = word.display();
+    format!("master_key = {{ kind = \"passphrase\", passphrase = {{ file = \"{word}\" }} }}\n")
 }

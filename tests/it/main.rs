@@ -13,9 +13,13 @@ mod bad_input;
 #[cfg(test)]
 mod browser;
 #[cfg(test)]
+mod catalogue;
+#[cfg(test)]
 mod cells;
 #[cfg(test)]
 mod clients;
+#[cfg(test)]
+mod costs;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
@@ -24,6 +28,10 @@ mod credentials;
 mod destinations;
 #[cfg(test)]
 mod edited;
+#[cfg(test)]
+mod examples;
+#[cfg(test)]
+mod exports;
 #[cfg(test)]
 mod forged;
 #[cfg(test)]
@@ -49,6 +57,8 @@ mod mended;
 #[cfg(test)]
 mod nodes;
 #[cfg(test)]
+mod outages;
+#[cfg(test)]
 mod papers;
 #[cfg(test)]
 mod pauses;
@@ -58,6 +68,8 @@ mod placements;
 mod protocols;
 #[cfg(test)]
 mod providers;
+#[cfg(test)]
+mod pushes;
 #[cfg(test)]
 mod redis_kills;
 #[cfg(test)]
@@ -82,6 +94,10 @@ mod shared;
 mod standing;
 #[cfg(test)]
 mod streaming;
+#[cfg(test)]
+mod strict;
+#[cfg(test)]
+mod tail;
 #[cfg(test)]
 mod tampered;
 #[cfg(test)]

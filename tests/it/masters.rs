@@ -89,6 +89,66 @@ async fn killed_at_every_point_of_a_new_master_key_on_postgresql_every_secret_is
     database.drop_it().await;
 }
 
+/// Kinds whose master keys are no files: killed everywhere, and everything opens. `left` looks at
+/// what the rotation has left behind.
+#[cfg(feature = "failpoints")]
+async fn killed_in_place(more: &str, places: &[&str], left: impl AsyncFn(&Site, &str)) {
+    use std::os::unix::process::ExitStatusExt as _;
+    let site = Site::new(5, more).await;
+    for place in places {
+        let mut server = site.ground.serve_until(place);
+        site.post(&server.admin, "master-key/rotate").await;
+        let (status, _server) =
+            tokio::task::spawn_blocking(move || (server.wait(), server)).await.unwrap();
+        assert_eq!(status.signal(), Some(9), "{place} was never passed: {status}");
+        let server = site.ground.serve(&[]);
+        site.assert_readable(&server.admin, &server.proxy).await;
+        if *place == "master-staged" {
+            assert_eq!(site.post(&server.admin, "master-key/rotate").await, Some(202));
+        }
+        let status = site.ended(&server.admin).await;
+        assert_eq!(status["job"]["state"], "done", "{place}: {status}");
+        site.assert_readable(&server.admin, &server.proxy).await;
+        server.stop();
+        left(&site, place).await;
+        let server = site.ground.serve(&[]);
+        site.assert_readable(&server.admin, &server.proxy).await;
+        server.stop();
+    }
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_point_of_a_new_passphrase_key_one_row_is_left_and_every_secret_readable() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = crate::keys::passphrase(folder.path());
+    let places: Vec<&str> =
+        MASTER.into_iter().filter(|p| !["master-written", "master-kept"].contains(p)).collect();
+    killed_in_place(&more, &places, async |site, place| {
+        let url = format!("sqlite://{}?mode=ro", site.ground.data().join("sealgate.db").display());
+        let mut connection = sqlx::SqliteConnection::connect(&url).await.unwrap();
+        let sql = "SELECT (SELECT COUNT(*) FROM master_passphrases),
+            (SELECT COUNT(DISTINCT master_id) FROM keks WHERE state <> 'destroyed'),
+            (SELECT COUNT(*) FROM master_passphrases WHERE master_id IN (SELECT master_id FROM keks))";
+        let row = sqlx::query(sql).fetch_one(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        let counts: [i64; 3] = [row.get(0), row.get(1), row.get(2)];
+        assert_eq!(counts, [1, 1, 1], "{place}: rows, masters in use, rows in use");
+    })
+    .await;
+}
+
+#[cfg(feature = "failpoints")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_at_every_point_of_new_wraps_by_vault_transit_every_secret_is_readable() {
+    let transit = crate::house::Transit::open().await;
+    let folder = tempfile::tempdir().unwrap();
+    let more = transit.settings(&folder.path().join("token"), 60);
+    let of_file = ["master-written", "master-staged", "master-kept"];
+    let places: Vec<&str> = MASTER.into_iter().filter(|p| !of_file.contains(p)).collect();
+    killed_in_place(&more, &places, async |_, _| {}).await;
+}
+
 /// The settings with another `[master_key]`, and the present one as the former.
 pub(crate) fn moved(site: &Site, present: &str, previous: Option<&str>) {
     let file = site.ground.path().join("sealgate.toml");

@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::process::Command;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -20,9 +21,11 @@ enum Answers {
 }
 
 /// A stretch of a process's memory.
+#[derive(Debug, PartialEq)]
 struct Region {
     start: u64,
     end: u64,
+    name: String,
     flags: String,
 }
 
@@ -51,7 +54,8 @@ fn is_nowhere_after(answers: Answers) {
     drop(far);
     settle();
     let passed_over = search(&ground, &server, &canary, Region::is_kept_out_of_dumps);
-    assert!(passed_over.is_none_or(|regions| regions > 0), "no memory is kept out of dumps");
+    assert!(passed_over > 0, "no memory is kept out of dumps");
+    search_core(&ground, &server, &canary);
     for (path, bytes) in files_below(ground.path()) {
         canary.is_nowhere_in(&path.display().to_string(), &bytes);
     }
@@ -110,34 +114,81 @@ impl Site {
     }
 }
 
-/// Looks for the canary and for the master key in everything that can be read, but for what is
-/// passed over; yields how many regions that were. None where nobody but root may read.
+/// Looks for the canary and for the master key in everything that is mapped, but for what is passed
+/// over; yields how many regions that were. What cannot be read is a failure and no empty place.
 fn search(
     ground: &Ground,
     server: &Server,
     canary: &Canary,
     pass_over: fn(&Region) -> bool,
-) -> Option<usize> {
+) -> usize {
     let memory = File::open(format!("/proc/{}/mem", server.process()));
-    if !nix::unistd::geteuid().is_root() {
-        let refused = memory.err().map(|fault| fault.kind());
-        assert_eq!(refused, Some(std::io::ErrorKind::PermissionDenied), "its memory is open to us");
-        return None;
-    }
+    assert!(
+        nix::unistd::geteuid().is_root(),
+        "only root may look into the server's memory ({:?}), so nothing was shown: run this test as \
+         root, as CI does",
+        memory.err()
+    );
     let memory = memory.unwrap();
     let master = std::fs::read(ground.path().join("keys/master.key")).unwrap();
     let (passed_over, regions): (Vec<_>, Vec<_>) =
         regions(server.process()).into_iter().partition(pass_over);
-    let mut searched = 0;
+    let (mut searched, mut mapped) = (0, 0);
     for region in &regions {
-        let bytes = read(&memory, region);
-        searched += bytes.len();
+        let bytes = match read(&memory, region) {
+            Ok(bytes) => bytes,
+            Err(_) if region.is_of_the_kernel() || !region.stands(server.process()) => continue,
+            Err(fault) => panic!("{region:?} cannot be searched: {fault}"),
+        };
+        mapped += region.end - region.start;
+        searched += bytes.len() as u64;
         let place = format!("memory at {:x} to {:x}", region.start, region.end);
         canary.is_nowhere_in(&place, &bytes);
         assert!(memchr::memmem::find(&bytes, &master).is_none(), "the master key is in {place}");
     }
-    assert!(searched > 1 << 20, "only {searched} bytes could be read");
-    Some(passed_over.len())
+    assert_eq!(searched, mapped, "some memory was not read");
+    assert!(searched > 16 << 20, "only {searched} bytes were mapped");
+    passed_over.len()
+}
+
+/// A core file as root takes it of a process that runs, and none where the kernel would write one.
+fn search_core(ground: &Ground, server: &Server, canary: &Canary) {
+    let (core, process) = (ground.path().join("core-file"), server.process().to_string());
+    let taken = Command::new("gcore").arg("-o").arg(&core).arg(&process).output();
+    let taken = taken.expect("gcore is missing: `.ci/install test` installs it, with gdb");
+    let file = core.with_extension(&process);
+    let bytes = std::fs::read(&file).unwrap_or_else(|fault| panic!("{fault}: {taken:?}"));
+    std::fs::remove_file(file).unwrap();
+    assert!(bytes.starts_with(b"\x7fELF") && bytes.len() > 16 << 20, "{} bytes", bytes.len());
+    // It is of this process, and whole: what nobody hides stands in it.
+    let program = env!("CARGO_BIN_EXE_sealgate");
+    assert!(memchr::memmem::find(&bytes, program.as_bytes()).is_some(), "{program} is not in it");
+    canary.is_nowhere_in("a core file", &bytes);
+    let master = std::fs::read(ground.path().join("keys/master.key")).unwrap();
+    assert!(memchr::memmem::find(&bytes, &master).is_none(), "the master key is in a core file");
+}
+
+/// Whoever may raise the limit has the kernel write no core all the same.
+#[test]
+fn aborted_with_no_limit_on_cores_it_leaves_none() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let mut site = Site::open();
+    site.near.block_on(calls(&site.server, &site.key, Answers::SomeHoldTheKey));
+    let process = site.server.process().to_string();
+    // Where not even root may raise it any more, it is the limit that is shown to hold.
+    let raise = ["--pid", &process, "--core=unlimited"];
+    let raised = Command::new("prlimit").args(raise).output().expect("prlimit, of util-linux");
+    let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).unwrap();
+    let limit = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(raised.status.success(), limit.contains("unlimited"), "{limit}: {raised:?}");
+    site.server.signal("ABRT");
+    let status = site.server.wait();
+    assert_eq!((status.signal(), status.core_dumped()), (Some(6), false), "{status}");
+    for (path, bytes) in files_below(site.ground.path()) {
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        assert!(!name.starts_with("core"), "{name}");
+        site.canary.is_nowhere_in(&path.display().to_string(), &bytes);
+    }
 }
 
 /// Two providers, one with the key in a header, one in the query and a header.
@@ -193,6 +244,18 @@ impl Region {
     fn is_kept_out_of_dumps(&self) -> bool {
         self.flags.split(' ').any(|flag| flag == "dd")
     }
+
+    /// What the kernel shows to the process itself and to nobody else, root included: its clocks,
+    /// and memory that was asked for as secret.
+    fn is_of_the_kernel(&self) -> bool {
+        ["[vvar]", "[vvar_vclock]", "[vsyscall]"].contains(&&*self.name)
+            || self.name.starts_with("/secretmem")
+    }
+
+    /// Is it still mapped as it was listed?
+    fn stands(&self, process: u32) -> bool {
+        regions(process).contains(self)
+    }
 }
 
 /// Everything that can be read, as the kernel lists it.
@@ -210,18 +273,18 @@ fn regions(process: u32) -> Vec<Region> {
         };
         let hex = |text| u64::from_str_radix(text, 16);
         if let (Ok(start), Ok(end)) = (hex(start), hex(end)) {
-            regions.push(Region { start, end, flags: String::new() });
+            // Behind permissions, offset, device and inode.
+            let name = words.skip(4).collect::<Vec<_>>().join(" ");
+            regions.push(Region { start, end, name, flags: String::new() });
         }
     }
     regions.retain(|region| region.flags.starts_with("rd"));
     regions
 }
 
-/// What can be read of it; the kernel's own pages cannot.
-fn read(memory: &File, region: &Region) -> Vec<u8> {
+/// All of it, or why not.
+fn read(memory: &File, region: &Region) -> std::io::Result<Vec<u8>> {
     let mut bytes = vec![0; usize::try_from(region.end - region.start).unwrap()];
-    match memory.read_exact_at(&mut bytes, region.start) {
-        Ok(()) => bytes,
-        Err(_) => Vec::new(),
-    }
+    memory.read_exact_at(&mut bytes, region.start)?;
+    Ok(bytes)
 }

@@ -1,7 +1,8 @@
 #!/bin/sh
 # Official SDKs, unmodified. `run.sh install` fetches the pinned versions beside this file;
 # `run.sh NAME`, the name of a script here, makes its trip against SEALGATE_URL with SEALGATE_KEY,
-# and with SEALGATE_REFUSED_KEY, whose secret the provider refuses.
+# and with SEALGATE_REFUSED_KEY, whose secret the provider refuses. `run.sh example FILE` runs one
+# of `examples/` with the same packages.
 set -eu
 cd "$(dirname "$0")"
 
@@ -39,9 +40,24 @@ straight() {
     exec "$@"
 }
 
+# From a folder of its own, where it finds the packages beside it and nothing else.
+example() {
+    folder=$(mktemp -d)
+    trap 'rm -rf "$folder"' EXIT
+    cp "../../examples/$1" "$folder/"
+    ln -s "$PWD/node_modules" "$folder/node_modules"
+    case "$1" in
+        *.py) (straight .venv/bin/python "$folder/$1") ;;
+        *.mjs) (straight node "$folder/$1") ;;
+        *.sh) (straight sh "$folder/$1") ;;
+        *) echo "run.sh: no way to run $1" >&2; exit 2 ;;
+    esac
+}
+
 case "${1:-}" in
     install) install ;;
     *_py) install && straight .venv/bin/python "$1.py" ;;
     *_js) install && straight node "$1.mjs" ;;
-    *) echo "usage: run.sh install | NAME_py | NAME_js" >&2; exit 2 ;;
+    example) install && example "$2" ;;
+    *) echo "usage: run.sh install | NAME_py | NAME_js | example FILE" >&2; exit 2 ;;
 esac

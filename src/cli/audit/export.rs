@@ -14,6 +14,7 @@ use super::super::failure::Failure;
 use super::super::link::{self, encoded};
 use super::super::{Ground, Reach};
 use super::{Filter, TRAIL};
+use crate::ledger::{Packing, whole_pieces};
 
 /// Longer than any few lines.
 const TAIL_BYTES: u64 = 1 << 20;
@@ -24,6 +25,21 @@ enum Format {
     Csv,
 }
 
+#[derive(Clone, Copy, ValueEnum)]
+enum Compress {
+    Gzip,
+    Zstd,
+}
+
+impl Compress {
+    fn packing(self) -> Packing {
+        match self {
+            Self::Gzip => Packing::Gzip,
+            Self::Zstd => Packing::Zstd,
+        }
+    }
+}
+
 #[derive(Args)]
 pub(in super::super) struct Export {
     /// A new file; standard output if not said
@@ -32,6 +48,9 @@ pub(in super::super) struct Export {
     /// ndjson can be verified offline, csv is for spreadsheets
     #[arg(long, value_enum, default_value = "ndjson")]
     format: Format,
+    /// Packed, piece by piece; `audit verify --offline` reads it as it is
+    #[arg(long, value_enum, value_name = "HOW")]
+    compress: Option<Compress>,
     /// Go on where an export in NDJSON to the same file broke off
     #[arg(long, requires = "output")]
     resume: bool,
@@ -47,11 +66,12 @@ impl Export {
             Format::Ndjson => "ndjson",
             Format::Csv => "csv",
         };
+        let mut packing = self.compress.map(Compress::packing);
         let mut path = format!("{TRAIL}/export?format={format}{}", self.filter.query());
         let Some(to) = &self.output else {
             let mut out = std::io::stdout().lock();
             return link::with(ground, &self.reach, async |link| {
-                link.stream(&path, &mut out).await
+                link.stream(&path, packing.map(Packing::as_str), &mut out).await
             })
             .map(|_| ());
         };
@@ -59,13 +79,22 @@ impl Export {
             return Err(Failure::usage("only an export in NDJSON can be taken up again"));
         }
         let mut file = if self.resume { reopened(to)? } else { made(to)? };
-        if self.resume
-            && let Some((node, sequence)) = last_record(&mut file).map_err(|e| broken(to, &e))?
-        {
+        let mut had = None;
+        if self.resume {
+            // It goes on as it was begun.
+            packing = Packing::of(&mut file).map_err(|error| broken(to, &error))?;
+            let last = match packing {
+                Some(packing) => last_packed(&mut file, packing),
+                None => last_record(&mut file),
+            };
+            had = last.map_err(|error| broken(to, &error))?;
+        }
+        if let Some((node, sequence)) = had {
             path.push_str(&format!("&cursor={}", encoded(&format!("{node}:{sequence}"))));
         }
-        let bytes =
-            link::with(ground, &self.reach, async |link| link.stream(&path, &mut file).await)?;
+        let bytes = link::with(ground, &self.reach, async |link| {
+            link.stream(&path, packing.map(Packing::as_str), &mut file).await
+        })?;
         file.sync_all().map_err(|error| broken(to, &error))?;
         let output = ground.output(self.reach.print);
         if output.json {
@@ -112,6 +141,24 @@ fn last_record(file: &mut File) -> std::io::Result<Option<(String, u64)>> {
         return Ok(None);
     }
     Err(std::io::Error::other("it holds no whole record of an export; name a new file"))
+}
+
+/// The same of a packed one: what stands behind the last whole piece with a record is cut off.
+fn last_packed(file: &mut File, packing: Packing) -> std::io::Result<Option<(String, u64)>> {
+    let mut last = None;
+    whole_pieces(file, packing, |piece, end| {
+        let found = piece.split(|byte| *byte == b'\n').rev().find_map(record_of);
+        if let Some(found) = found {
+            last = Some((found, end));
+        }
+    })?;
+    let Some((found, end)) = last else {
+        let none = "it holds no whole record of an export; name a new file";
+        return Err(std::io::Error::other(none));
+    };
+    file.set_len(end)?;
+    file.seek(SeekFrom::Start(end))?;
+    Ok(Some(found))
 }
 
 fn record_of(line: &[u8]) -> Option<(String, u64)> {

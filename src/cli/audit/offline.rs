@@ -3,14 +3,13 @@
 //! and holds none of its records. Must never write.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use serde_json::{Value, json};
 
 use super::super::failure::Failure;
 use crate::admin;
-use crate::ledger::{Offline, public_key_of, public_key_text, read_lines};
+use crate::ledger::{Offline, public_key_of, public_key_text, read_lines, unpacked};
 
 /// What is to be verified, by what.
 pub(super) struct Evidence<'a> {
@@ -82,7 +81,7 @@ pub(super) fn report(evidence: &Evidence<'_>) -> Result<Value, Failure> {
 /// Until one says no; answers the first.
 fn each_line(path: &Path, mut take: impl FnMut(&str) -> bool) -> Result<String, Failure> {
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
-    let mut reader = BufReader::with_capacity(1 << 20, file);
+    let mut reader = unpacked(file).map_err(|error| unreadable(path, &error))?;
     let (mut line, mut first) = (String::new(), String::new());
     loop {
         line.clear();

@@ -74,6 +74,12 @@ pub(in crate::config) const OF_A_PROVIDER: &[Setting] = &[
     ),
     setting("slots", Kind::Table, "{}", "where clients may put their key: headers, query"),
     setting("rewrite", Kind::Table, "{}", "JSON members of answers that hold the provider's URLs"),
+    setting(
+        "price",
+        Kind::Table,
+        "{}",
+        "what calls and tokens cost, in dollars: per_call, models, …",
+    ),
     setting("probe.method", Kind::Text, "\"GET\"", "the call that proves a key"),
     setting("probe.path", Kind::Text, "\"/me\"", "its path"),
     setting("probe.ok", Kind::Array, "[200]", "statuses that prove a key"),

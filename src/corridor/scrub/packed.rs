@@ -11,6 +11,7 @@ use flate2::write::{DeflateDecoder, GzDecoder, ZlibDecoder};
 use zstd::stream::raw::{DParameter, Decoder as Zstd, InBuffer, Operation as _, OutBuffer};
 
 use super::super::codings::Coding;
+use super::super::meter::Meter;
 use super::search::Leak;
 use crate::secret::{self, Needles, Sighting};
 
@@ -68,12 +69,13 @@ struct Eyes {
     leak: Option<Leak>,
     came: u64,
     unpacked: u64,
+    meter: Option<Box<Meter>>,
 }
 
 impl Packed {
-    pub(super) fn new(coding: Coding, needles: Arc<Needles>) -> Self {
-        let raw = Eyes::new(Arc::clone(&needles));
-        let (eyes, waiting) = (Some(Eyes::new(needles)), BytesMut::new());
+    pub(super) fn new(coding: Coding, needles: Arc<Needles>, meter: Option<Box<Meter>>) -> Self {
+        let raw = Eyes::new(Arc::clone(&needles), None);
+        let (eyes, waiting) = (Some(Eyes::new(needles, meter)), BytesMut::new());
         Self { coding, unpacker: None, eyes, raw, spoilt: false, waiting }
     }
 
@@ -102,6 +104,15 @@ impl Packed {
 
     pub(super) fn holds(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// None where nothing could be unpacked.
+    pub(super) fn take_meter(&mut self) -> Option<Box<Meter>> {
+        let eyes = match &mut self.unpacker {
+            Some(unpacker) => Some(unpacker.eyes()),
+            None => self.eyes.as_mut(),
+        };
+        eyes?.meter.take()
     }
 
     /// Did all of it come? True too where nobody can tell. Nothing may be unpacked behind this.
@@ -222,7 +233,7 @@ impl Gunzip {
                 if chunk.is_empty() {
                     break;
                 }
-                let blind = Eyes::new(Arc::clone(&self.member.get_ref().needles));
+                let blind = Eyes::new(Arc::clone(&self.member.get_ref().needles), None);
                 let eyes = std::mem::replace(self.member.get_mut(), blind);
                 *self = Self { member: GzDecoder::new(eyes), has_ended: false };
             }
@@ -258,8 +269,8 @@ impl ZstdUnpacker {
 }
 
 impl Eyes {
-    fn new(needles: Arc<Needles>) -> Self {
-        Self { needles, tail: Vec::new(), leak: None, came: 0, unpacked: 0 }
+    fn new(needles: Arc<Needles>, meter: Option<Box<Meter>>) -> Self {
+        Self { needles, tail: Vec::new(), leak: None, came: 0, unpacked: 0, meter }
     }
 
     fn verdict(&self) -> Result<(), Leak> {
@@ -294,6 +305,9 @@ impl Write for Eyes {
             self.leak = Some(Leak::Endless);
         }
         if self.leak.is_none() {
+            if let Some(meter) = &mut self.meter {
+                meter.see(bytes);
+            }
             self.see(bytes);
         }
         let stopped = |_| io::Error::other("nothing more of this body is looked at");
@@ -322,7 +336,7 @@ mod tests {
     }
 
     fn packed(name: &str) -> Packed {
-        Packed::new(Coding::named(name.as_bytes()).unwrap(), needles())
+        Packed::new(Coding::named(name.as_bytes()).unwrap(), needles(), None)
     }
 
     /// Packed, and flushed after every part of it.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 
 use super::super::codings::Coding;
+use super::super::meter::Meter;
 use super::packed::Packed;
 use crate::secret::{self, Needles, Sighting};
 
@@ -27,14 +28,20 @@ pub(super) struct Plain {
     needles: Arc<Needles>,
     /// The end of what came, if it may be the beginning of a key.
     held: BytesMut,
+    meter: Option<Box<Meter>>,
     blanked: usize,
 }
 
 impl Search {
-    pub(super) fn new(needles: Arc<Needles>, coding: Option<Coding>) -> Self {
+    /// The meter, if there is one, sees everything, unpacked.
+    pub(super) fn new(
+        needles: Arc<Needles>,
+        coding: Option<Coding>,
+        meter: Option<Box<Meter>>,
+    ) -> Self {
         match coding {
-            Some(coding) => Self::Packed(Box::new(Packed::new(coding, needles))),
-            None => Self::Plain(Plain { needles, held: BytesMut::new(), blanked: 0 }),
+            Some(coding) => Self::Packed(Box::new(Packed::new(coding, needles, meter))),
+            None => Self::Plain(Plain { needles, held: BytesMut::new(), meter, blanked: 0 }),
         }
     }
 
@@ -55,6 +62,14 @@ impl Search {
         match self {
             Self::Plain(plain) => Ok(plain.last(chunk)),
             Self::Packed(packed) => packed.last(chunk),
+        }
+    }
+
+    /// With what it has seen.
+    pub(super) fn take_meter(&mut self) -> Option<Box<Meter>> {
+        match self {
+            Self::Plain(plain) => plain.meter.take(),
+            Self::Packed(packed) => packed.take_meter(),
         }
     }
 
@@ -90,6 +105,9 @@ impl Search {
 impl Plain {
     /// Without a copy where nothing stands in it.
     fn next(&mut self, chunk: Bytes) -> Bytes {
+        if let Some(meter) = &mut self.meter {
+            meter.see(&chunk);
+        }
         if self.held.is_empty() && self.needles.look(&chunk, 0, true) == Sighting::Nothing {
             return chunk;
         }
@@ -102,6 +120,9 @@ impl Plain {
     }
 
     fn last(&mut self, chunk: &[u8]) -> Bytes {
+        if let Some(meter) = &mut self.meter {
+            meter.see(chunk);
+        }
         let mut last = self.held.split();
         last.extend_from_slice(chunk);
         self.blanked += blank(&self.needles, &mut last, false).1;
@@ -205,7 +226,7 @@ mod tests {
     }
 
     fn through(needles: &Arc<Needles>, chunks: Vec<Bytes>) -> Vec<u8> {
-        let mut search = Search::new(Arc::clone(needles), None);
+        let mut search = Search::new(Arc::clone(needles), None, None);
         let mut out = Vec::new();
         for chunk in chunks {
             out.extend_from_slice(&search.next(chunk).unwrap());
@@ -253,7 +274,7 @@ mod tests {
             assert_eq!(through(&needles, dice.cuts(&text)), text);
         }
         let event = Bytes::from_static(b"data: {\"delta\":\"a\\nb\"}\n\n");
-        let mut search = Search::new(needles, None);
+        let mut search = Search::new(needles, None, None);
         assert_eq!(search.next(event.clone()).unwrap(), event);
         assert!(search.holds_nothing());
     }

@@ -1,5 +1,6 @@
 //! Sums of usage: exactly what the calls were, whatever dies between.
 
+use super::super::record::{Metered, StoredMeter};
 use super::*;
 use crate::store::{Bucket, Dimension, UsageSum};
 
@@ -47,6 +48,51 @@ async fn usage_tells_requests_errors_bytes_and_times_by_every_name() {
     assert_eq!(minutes.iter().map(|(_, _, sum)| sum.requests).sum::<u64>(), 100);
     ledger.stop();
     writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_a_call_cost_finds_room_behind_the_longest_record() {
+    let house = House::new().await;
+    let (ledger, lanes) = house.open().await.unwrap();
+    let (long, path) = ("r".repeat(128), format!("/{}", "p".repeat(2_000)));
+    let name = "n".repeat(200);
+    let provider = "o".repeat(63);
+    let actor = ActorRef { kind: ActorKind::Key, id: Some(KEY), name: &name };
+    let address = Some("2001:db8::1".parse().unwrap());
+    let (provider, path) = (provider.as_str(), path.as_str());
+    let method = "M".repeat(32);
+    let tokens = Some([1, 2, 3, 4, u64::MAX]);
+    for (sent, model) in [("x".repeat(128), "m".repeat(80)), (long.clone(), "short".to_owned())] {
+        let begin = Begin { actor, address, provider, method: &method, ..begin(path, &long) };
+        let mut record = lanes[0].seat().unwrap().open(&begin);
+        record.secret(SECRET, 1);
+        record.forwarded(&sent);
+        record.secret(Uuid::from_u128(99), 2);
+        record.forwarded(&sent);
+        record.answered(200, &"y".repeat(128), None);
+        record.metered(&Metered { model: &model, tokens, cost: Some(17) });
+        record.complete();
+    }
+    let mut record = lanes[0].seat().unwrap().open(&begin("/v1/x", "r"));
+    record.forwarded("r");
+    record.answered(200, "r", None);
+    record.metered(&Metered { model: "m-1", tokens: None, cost: None });
+    record.complete();
+    drop(record);
+    drain(&ledger).await;
+    let page = ledger.query(&Filter::default(), 10, None).await.unwrap();
+    let meters: Vec<_> = page.items.into_iter().map(|item| (item.end, item.meter)).collect();
+    let most = Some([1, 2, 3, 4, u64::from(u32::MAX)]);
+    let meter = |model: &str, tokens, cost| {
+        (End::Complete, Some(StoredMeter { model: model.to_owned(), tokens, cost }))
+    };
+    let wanted =
+        [meter("m-1", None, None), meter("short", most, Some(17)), meter("", most, Some(17))];
+    assert_eq!(meters, wanted);
+    let (_, _, sum) = &sums(&house, Bucket::Day, Dimension::All).await[0];
+    let tokens_out = 2 * u64::from(u32::MAX);
+    assert_eq!((sum.tokens_in, sum.tokens_out), (20, tokens_out));
+    assert_eq!((sum.cost, sum.unpriced), (34, 1));
 }
 
 #[tokio::test]

@@ -32,8 +32,7 @@ impl Shared {
         mirrors: &[Arc<Mirror>],
         (how, wait, sent): (How, Duration, &mut Sent<'_>),
     ) -> Result<Verdict, Snag> {
-        let counts = how != How::Look;
-        let now_us = self.time.now_us();
+        let (counts, now_us) = (how != How::Look, self.time.now_us());
         let mut asking = Asking::new(mirrors, !counts);
         let mut arguments = Vec::with_capacity(mirrors.len());
         for (place, (bucket, mirror)) in buckets.iter().zip(mirrors).enumerate() {
@@ -135,12 +134,11 @@ impl Shared {
                 let (place, _) = *asking.wanted.get(*place).ok_or(Snag::Broken(Why::Odd))?;
                 let bucket = buckets.get(place).ok_or(Snag::Broken(Why::Odd))?;
                 let free_in_ns = free_in_ns(bucket, window.oldest, *now_us);
+                let seen = Seen { used: window.used, left: 0, free_in_ns, at: window.at };
                 if window.used < bucket.quota {
-                    let free_in_ns = 1_000_000_000;
-                    let soon = Seen { used: window.used, left: 0, free_in_ns, at: window.at };
+                    let soon = Seen { free_in_ns: 1_000_000_000, ..seen };
                     return Err(Snag::Kept(Verdict::Over(place, soon)));
                 }
-                let seen = Seen { used: window.used, left: 0, free_in_ns, at: window.at };
                 Ok(Verdict::Over(place, seen))
             }
             Reply::Late { .. } => Err(Snag::Again),

@@ -307,3 +307,94 @@ async fn a_job_that_nobody_works_on_is_cancelled_whatever_its_row_says() {
         start().await.unwrap();
     }
 }
+
+/// As long as this lives, somebody writes this without a pause.
+fn writing(house: &House, sql: &'static str) -> tokio::task::JoinHandle<()> {
+    let store = house.store.clone();
+    tokio::spawn(async move {
+        loop {
+            store.tamper(sql).await;
+        }
+    })
+}
+
+async fn reloaded(vault: &Vault) {
+    let changing = vault.changing.lock().await;
+    vault.reload_locked(&changing).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_list_that_never_rests_lets_no_edited_row_through() {
+    let (house, _folder, _) = filled(&["a", "b", "c"]).await;
+    for sql in [
+        "UPDATE secrets SET name = 'x' WHERE name = 'a'",
+        "UPDATE secrets SET name = 'a' WHERE name = 'b'",
+        "UPDATE secrets SET name = 'b' WHERE name = 'x'",
+    ] {
+        house.store.tamper(sql).await;
+    }
+    // Neither one that stays as it is by its meaning, nor one that does not open.
+    for sql in [
+        "UPDATE inventories SET epoch = epoch + 1",
+        "UPDATE inventories SET sealed = randomblob(300)",
+    ] {
+        let busy = writing(&house, sql);
+        for _ in 0..30 {
+            reloaded(&house.vault).await;
+            assert!(!serves(&house, &house.vault, "a") && !serves(&house, &house.vault, "b"));
+            assert!(serves(&house, &house.vault, "c"), "this node's own copy vouches for it");
+        }
+        busy.abort();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_copy_a_list_that_never_rests_serves_nobody_unjudged() {
+    let (house, _folder, _) = filled(&["a"]).await;
+    let vault = house.another_node().await;
+    house.store.tamper("UPDATE secrets SET name = 'b' WHERE name = 'a'").await;
+    let busy = writing(&house, "UPDATE inventories SET epoch = epoch + 1, sealed = randomblob(99)");
+    for _ in 0..30 {
+        reloaded(&vault).await;
+        let has_finding = vault.findings().iter().any(|line| line.contains("does not open"));
+        assert!(!serves(&house, &vault, "b") || has_finding, "{:?}", vault.findings());
+    }
+    busy.abort();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_neighbour_that_changes_secrets_all_the_time_is_no_finding() {
+    let (house, _folder, ids) = filled(&["a", "b"]).await;
+    let elsewhere = tempfile::tempdir().unwrap();
+    let other = started(&house, elsewhere.path()).await;
+    let busy = Arc::clone(&house.vault);
+    let changing = tokio::spawn(async move {
+        for number in 0..60 {
+            let owner = Some(Some(format!("desk {number}")));
+            let patch = SecretPatch { owner, ..SecretPatch::default() };
+            busy.set(ids[0], patch).await.unwrap();
+            if number % 10 == 0 {
+                busy.rotate_keks(None).await.unwrap();
+            }
+        }
+    });
+    while !changing.is_finished() {
+        reloaded(&other).await;
+        assert_eq!(other.findings(), Vec::<String>::new());
+        assert!(serves(&house, &other, "a") && serves(&house, &other, "b"));
+    }
+    changing.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_lost_list_without_a_key_to_begin_it_anew_closes_its_rows() {
+    let (house, _folder, _) = filled(&["a"]).await;
+    house.store.tamper("UPDATE keks SET state = 'retired'").await;
+    house.store.tamper("DELETE FROM inventories").await;
+    let vault = house.another_node().await;
+    assert!(!serves(&house, &vault, "a"), "nothing vouches for it");
+    let told = vault.findings().join("\n");
+    assert!(told.contains("kek rotate --category market-data"), "{told}");
+    vault.rotate_keks(Some("market-data")).await.unwrap();
+    assert!(serves(&house, &vault, "a"), "{:?}", vault.findings());
+}

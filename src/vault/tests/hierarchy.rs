@@ -356,3 +356,114 @@ async fn one_word_closes_no_category_and_its_remedy_works() {
     assert!(house.store.keks().await.unwrap().rows[0].is_gone());
     all_open(&house, 3);
 }
+
+/// The newest generation of a category.
+async fn newest(house: &House, category: &str) -> (Uuid, Uuid) {
+    let mut rows = house.store.keks().await.unwrap().rows;
+    rows.retain(|row| row.category == category);
+    let [first, .., last] = &rows[..] else { panic!("{category} has one generation") };
+    (first.id, last.id)
+}
+
+#[tokio::test]
+async fn a_list_or_a_signing_key_that_does_not_open_keeps_the_generation_it_may_hang_on() {
+    for (table, category) in [("inventories", "market-data"), ("signing_keys", "signing-keys")] {
+        let (house, _) = filled(2).await;
+        house.vault.signer().await.unwrap();
+        house.vault.rotate_keks(None).await.unwrap();
+        let (old, new) = newest(&house, category).await;
+        // It says that it was moved, and was not.
+        let says = |id: Uuid| {
+            let sql = format!("UPDATE {table} SET kek_id = '{id}'");
+            let sql = match table {
+                "inventories" => format!("{sql} WHERE category = '{category}'"),
+                _ => sql,
+            };
+            &*Box::leak(sql.into_boxed_str())
+        };
+        assert_eq!(house.store.tamper(says(new)).await, 1);
+        house.vault.start_job(JobKind::Rewrap, "test", None).await.unwrap();
+        let job = ended(&house).await;
+        let outcome = job.outcome.unwrap();
+        assert_eq!(job.state, JobState::Failed, "{table}: {outcome}");
+        assert!(outcome.contains("does not open"), "{table}: {outcome}");
+        let rows = house.store.keks().await.unwrap().rows;
+        let kept = rows.iter().find(|row| row.id == old).unwrap();
+        assert!(!kept.is_gone(), "{table}: what it hangs on is gone for good");
+        // With what was edited put right, nothing is lost.
+        assert_eq!(house.store.tamper(says(old)).await, 1, "{table}");
+        house.vault.start_job(JobKind::Rewrap, "test", None).await.unwrap();
+        let job = ended(&house).await;
+        assert_eq!(job.state, JobState::Done, "{table}: {job:?}");
+        all_open(&house, 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sealed_in_the_middle_of_a_rewrap_it_lets_go_of_every_key_and_goes_on_afterwards() {
+    const COUNT: usize = 60;
+    let (house, _) = filled(COUNT).await;
+    house.vault.rotate_keks(None).await.unwrap();
+    let job = house.vault.start_job(JobKind::Rewrap, "test", None).await.unwrap();
+    let tending = tokio::spawn(Arc::clone(&house.vault).tend_keys(String::from("a"), settings(0)));
+    let at = async || house.vault.job(job.id).await.unwrap().unwrap();
+    for _ in 0..2000 {
+        if at().await.done > 3 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let remains = house.vault.seal();
+    assert!(remains.gone(Duration::from_secs(5)).await, "the job holds a key of a sealed vault");
+    let stopped = at().await;
+    assert_eq!(stopped.state, JobState::Running);
+    assert!((1..COUNT as u64).contains(&stopped.done), "{stopped:?}");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert_eq!(at().await.done, stopped.done, "sealed, nothing moves");
+    house.vault.unseal(masters(3)).await.unwrap();
+    all_open(&house, COUNT);
+    // As whoever unseals does it.
+    house.store.seal_rows_by(RowKey::Here(Key::copy_of(&[9; 32])));
+    house.vault.wake.notify_one();
+    for _ in 0..2000 {
+        if at().await.state != JobState::Running {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    tending.abort();
+    let done = at().await;
+    assert_eq!((done.state, done.done), (JobState::Done, COUNT as u64), "{done:?}");
+    all_open(&house, COUNT);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rotation_that_another_job_overtakes_is_undone_and_leaves_no_key_behind() {
+    let (house, _) = filled(2).await;
+    let word = house.folder.path().join("word");
+    std::fs::write(&word, "a long enough passphrase").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&word, mode).unwrap();
+    let source = crate::kms::Source::File(word);
+    let settings = crate::kms::Settings::Passphrase { source: Some(source) };
+    let installation = house.vault.installation;
+    let ground = crate::kms::Ground { store: &house.store, clock: &house.clock, installation };
+    crate::kms::create_if_missing(&settings, &ground, None).await.unwrap();
+    house.vault.master_lies_in(Place { settings, previous: None });
+    let before = house.store.master_passphrases().await.unwrap().rows;
+    let present = house.vault.unsealed().unwrap().keyring.masters().ids();
+    let other = house.another_node().await;
+    // Stretching a passphrase takes its time, in which another node begins a job.
+    let overtaking = async {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        other.start_job(JobKind::Rekey, "another", None).await.unwrap();
+    };
+    let (rotated, ()) = tokio::join!(house.vault.rotate_master("test", None), overtaking);
+    assert!(matches!(rotated, Err(VaultError::JobRuns)), "{rotated:?}");
+    assert_eq!(house.store.master_passphrases().await.unwrap().rows, before);
+    assert_eq!(house.vault.unsealed().unwrap().keyring.masters().ids(), present);
+    house.vault.add(new("openai", "o", "sk-0123456789abcdef0123456789")).await.unwrap();
+    let job = ended(&house).await;
+    assert_eq!(job.state, JobState::Done, "{job:?}");
+    all_open(&house, 2);
+}

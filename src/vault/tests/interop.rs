@@ -7,8 +7,10 @@ use std::process::{Command, Stdio};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::kms;
 use crate::store::{InventoryRow, KekRow, SecretRow, VersionRow};
 use crate::vault::inventory::Inventory;
+use crate::vault::signing::signing_seed;
 
 const CHAINS: usize = 1000;
 
@@ -16,8 +18,9 @@ const CHAINS: usize = 1000;
 async fn a_second_reader_opens_a_thousand_values_and_refuses_a_thousand_changed_ones() {
     let mut lines = Vec::new();
     let mut told = Vec::new();
-    for _ in 0..10 {
-        for (line, answer) in chains(CHAINS / 10).await {
+    for house in 0..10 {
+        let way = if house % 2 == 0 { Way::Raw } else { Way::Passphrase };
+        for (line, answer) in chains(CHAINS / 10, way).await {
             lines.push(line);
             told.push(answer);
         }
@@ -34,17 +37,65 @@ async fn a_second_reader_opens_a_thousand_values_and_refuses_a_thousand_changed_
     }
 }
 
-/// A fresh house with its own master key: rows as they are stored, and what they must open to.
-async fn chains(count: usize) -> Vec<(Value, Value)> {
-    let house = house().await;
+/// How the reader is given the master key.
+#[derive(Clone, Copy)]
+enum Way {
+    Raw,
+    /// By what opens its row.
+    Passphrase,
+}
+
+/// A house with a master key of its own, and that key or what opens it.
+async fn house_by(way: Way) -> (House, Value) {
+    match way {
+        Way::Raw => {
+            let key = random(32);
+            let house = house_under(async |_, _| {
+                let key = Key::from_slice(&key).unwrap();
+                Arc::new(Masters::of(Master::local(MasterKind::File, key)))
+            });
+            (house.await, json!({"master": hex(&key)}))
+        }
+        Way::Passphrase => {
+            let said = format!("a passphrase of {}", hex(&random(8)));
+            let settings = kms::Settings::Passphrase { source: None };
+            let house = house_under(async |store, clock| {
+                let ground = kms::Ground { store, clock, installation: Uuid::nil() };
+                let typed = || Some(SecretBytes::copy_of(said.as_bytes()));
+                kms::create_if_missing(&settings, &ground, typed()).await.unwrap();
+                Arc::new(Masters::of(kms::open(&settings, &ground, typed()).await.unwrap()))
+            });
+            let house = house.await;
+            let row = house.store.master_passphrases().await.unwrap().rows.remove(0);
+            let row = json!({
+                "said": said, "id": row.master_id, "wrapped": hex(&row.wrapped),
+                "salt": hex(&row.salt), "memory_kib": row.memory_kib, "passes": row.passes,
+                "lanes": row.lanes,
+            });
+            (house, json!({"passphrase": row}))
+        }
+    }
+}
+
+/// Rows as they are stored, and what they must open to.
+async fn chains(count: usize, way: Way) -> Vec<(Value, Value)> {
+    let (house, opener) = house_by(way).await;
     for provider in ["polygon", "openai"] {
         let value =
             if provider == "openai" { "sk-0123456789abcdef0123" } else { "0123456789abcdef" };
         house.vault.add(new(provider, "default", value)).await.unwrap();
     }
+    house.vault.signer().await.unwrap();
     let keks = house.store.keks().await.unwrap().rows;
     let unsealed = house.vault.opened.load_full().unwrap();
     let lists = house.store.inventories().await.unwrap().rows;
+    let signing = house.store.signing_keys().await.unwrap().rows.remove(0);
+    let seed = signing_seed(&unsealed.keyring, &signing).unwrap();
+    let of_signing = keks.iter().find(|kek| kek.id == signing.kek_id).unwrap();
+    let signing = json!({
+        "kek": kek_line(of_signing), "number": signing.number, "created_at": signing.created_at,
+        "sealed": hex(&signing.sealed),
+    });
     let mut chains = Vec::new();
     for _ in 0..count {
         let [long, provider] = crypto::random_bytes::<2>().unwrap();
@@ -69,8 +120,14 @@ async fn chains(count: usize) -> Vec<(Value, Value)> {
                 "key_id": hex(&[b"key_id", &value[..]].concat()),
             },
             "fingerprint": secret.fingerprint,
+            "seed": hex(seed.expose()),
         });
-        chains.push((line(&house, (kek, list), (&secret, &version)), answer));
+        let mut line = line(&house, (kek, list), (&secret, &version));
+        line["signing"] = signing.clone();
+        for (name, value) in opener.as_object().unwrap() {
+            line[name] = value.clone();
+        }
+        chains.push((line, answer));
     }
     chains
 }
@@ -82,11 +139,7 @@ fn line(
 ) -> Value {
     json!({
         "installation": house.vault.installation.to_string(),
-        "master": hex(&[3; 32]),
-        "kek": {
-            "id": kek.id.to_string(), "category": kek.category, "generation": kek.generation,
-            "wrapped": hex(&kek.wrapped),
-        },
+        "kek": kek_line(kek),
         "inventory": { "epoch": list.epoch, "sealed": hex(&list.sealed) },
         "secret": {
             "id": secret.id.to_string(), "category": secret.category, "provider": secret.provider,
@@ -99,16 +152,34 @@ fn line(
     })
 }
 
+fn kek_line(kek: &KekRow) -> Value {
+    json!({
+        "id": kek.id.to_string(), "category": kek.category, "generation": kek.generation,
+        "wrapped": hex(&kek.wrapped),
+    })
+}
+
 /// One thing changed at random: bytes, lengths, meanings, or what belongs to another row.
 fn changed(line: &Value, other: &Value) -> Value {
-    const ENVELOPES: [&str; 3] = ["/kek/wrapped", "/secret/data_key", "/version/envelope"];
+    const ENVELOPES: [&str; 7] = [
+        "/kek/wrapped",
+        "/secret/data_key",
+        "/version/envelope",
+        "/passphrase/wrapped",
+        "/inventory/sealed",
+        "/signing/sealed",
+        "/signing/kek/wrapped",
+    ];
     let [what, which, bit, high, low] = crypto::random_bytes::<5>().unwrap();
     let mut line = line.clone();
-    let envelope = ENVELOPES[usize::from(which % 3)];
+    let there: Vec<&str> =
+        ENVELOPES.into_iter().filter(|path| line.pointer(path).is_some()).collect();
+    let envelope = there[usize::from(which) % there.len()];
     let mut bytes = unhex(line.pointer(envelope).unwrap());
     let at = usize::from(u16::from_be_bytes([high, low])) % bytes.len();
+    let is_said = line.get("passphrase").is_some();
     let mut put = |path: &str, value: Value| *line.pointer_mut(path).unwrap() = value;
-    match what % 12 {
+    match what % 15 {
         0..=3 => {
             bytes[at] ^= 1 << (bit % 8);
             put(envelope, json!(hex(&bytes)));
@@ -120,6 +191,10 @@ fn changed(line: &Value, other: &Value) -> Value {
         8 => put("/version/version", json!(2 + u32::from(bit))),
         9 => put("/kek/generation", json!(2 + u32::from(bit))),
         10 => put("/secret/provider", json!("elsewhere")),
+        11 => put("/inventory/epoch", json!(1000 + u32::from(bit))),
+        12 => put("/signing/number", json!(2 + u32::from(bit))),
+        13 if is_said => put("/passphrase/salt", json!(hex(&[bit % 2; 16]))),
+        13 => put("/master", json!(hex(&random(32)))),
         _ => {
             let path = ["/installation", "/kek/id", "/secret/id"][usize::from(which % 3)];
             put(path, json!(Uuid::now_v7().to_string()));

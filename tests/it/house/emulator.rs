@@ -28,6 +28,10 @@ impl Emulator {
         Self { child, url: url.to_owned(), ca_file }
     }
 
+    pub(crate) fn url(&self) -> &str {
+        &self.url
+    }
+
     /// Its entry in the settings.
     pub(crate) fn settings(&self, provider: &str) -> String {
         format!(

@@ -225,6 +225,7 @@ async fn reply(stage: Arc<Stage>, request: Request<Incoming>) -> Result<Reply, I
     let first = path.trim_start_matches('/').split('/').next().unwrap_or_default();
     Ok(match first {
         "echo" => json(echo(&seen)),
+        "says" => says(&head, seen.body),
         "status" => status(&path),
         "slow" => {
             tokio::time::sleep(Duration::from_millis(number(&head, "ms"))).await;
@@ -241,6 +242,23 @@ async fn reply(stage: Arc<Stage>, request: Request<Incoming>) -> Result<Reply, I
         "interim" => json(serde_json::json!({"interim": false})),
         _ => json(serde_json::json!({"path": head.uri.path(), "query": head.uri.query()})),
     })
+}
+
+/// What it was sent, in pieces of `?size=` bytes; headers that begin with `x-says-` are its own.
+fn says(head: &Parts, body: Bytes) -> Reply {
+    let size = usize::try_from(number(head, "size")).unwrap();
+    let piece = |piece: &[u8]| Ok(Frame::data(Bytes::copy_from_slice(piece)));
+    let mut reply = pieces(body.chunks(size).map(piece).collect(), false);
+    for (name, value) in &head.headers {
+        if let Some(name) = name.as_str().strip_prefix("x-says-") {
+            let name: http::HeaderName = name.parse().unwrap();
+            reply.headers_mut().insert(name, value.clone());
+        }
+    }
+    if let Some(code) = text(head, "status") {
+        *reply.status_mut() = code.parse().unwrap();
+    }
+    reply
 }
 
 impl Stage {

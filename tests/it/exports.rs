@@ -1,0 +1,58 @@
+//! Exports of the trail, packed: verified as they are, cut anywhere, and taken up again.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::house::Ground;
+
+fn verified(ground: &Ground, file: &Path, key: &str) -> Value {
+    let file = file.to_str().unwrap();
+    ground.json(&["audit", "verify", "--offline", file, "--public-key", key, "--json"])
+}
+
+#[test]
+fn a_packed_export_is_verified_as_it_is_and_goes_on_where_it_was_cut() {
+    let ground = Ground::new("");
+    let server = ground.serve(&[]);
+    for number in 0..24 {
+        let made = ground.run(&["client", "create", &format!("desk-{number}")]);
+        assert!(made.status.success());
+    }
+    let report = ground.json(&["audit", "verify", "--json"]);
+    let key = report["nodes"][0]["public_key"].as_str().unwrap();
+    for (how, magic) in [("gzip", &[0x1f, 0x8b][..]), ("zstd", &[0x28, 0xb5, 0x2f, 0xfd][..])] {
+        let file = ground.path().join(format!("trail.{how}"));
+        let named = file.to_str().unwrap();
+        let export = ["audit", "export", "--compress", how, "--output", named, "--json"];
+        ground.json(&export);
+        let bytes = std::fs::read(&file).unwrap();
+        assert!(bytes.starts_with(magic));
+        let whole = verified(&ground, &file, key);
+        assert_eq!((&whole["ok"], &whole["first_bad"]), (&json!(true), &Value::Null), "{whole}");
+        let records = whole["records"].as_u64().unwrap();
+        assert!(records > 24);
+        // Cut, it is not whole; taken up again, it is, with what has happened since.
+        for part in [2, 3] {
+            std::fs::write(&file, &bytes[..bytes.len() * part / 4]).unwrap();
+            let cut = ground.run(&["audit", "verify", "--offline", named, "--public-key", key]);
+            assert!(!cut.status.success());
+            ground.json(&["audit", "export", "--resume", "--output", named, "--json"]);
+            let again = verified(&ground, &file, key);
+            assert_eq!(again["ok"], true, "{again}");
+            assert!(again["records"].as_u64().unwrap() >= records);
+        }
+        // A flipped bit is found, or nothing can be unpacked any more.
+        let mut edited = std::fs::read(&file).unwrap();
+        let middle = edited.len() / 2;
+        edited[middle] ^= 4;
+        std::fs::write(&file, edited).unwrap();
+        let told = ground.run(&["audit", "verify", "--offline", named, "--public-key", key]);
+        assert!(!told.status.success());
+    }
+    // Unpacked it is the very same as the one that was never packed.
+    let plain = ground.run(&["audit", "export", "--kind", "change"]).stdout;
+    let packed = ground.run(&["audit", "export", "--kind", "change", "--compress", "zstd"]).stdout;
+    assert_eq!(zstd::stream::decode_all(packed.as_slice()).unwrap(), plain);
+    server.stop();
+}
