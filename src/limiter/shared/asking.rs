@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::bucket::Bucket;
 use super::fault::Why;
-use super::link::{Link, Reply};
+use super::link::{Link, Reply, Window};
 use super::mirror::{Mirror, Seen, Verdict};
 use super::pace::Trip;
 use super::tally::Cell;
@@ -70,8 +70,7 @@ impl Shared {
             call.arg(self.key(&bucket.name));
         });
         call.arg(late_us);
-        let number = if counts { link.asked.number() } else { 0 };
-        link.asked.name_call(&mut call, number);
+        let number = link.asked.name_call(&mut call, counts);
         arguments.iter().for_each(|(_, values, owner)| {
             call.arg(&values[..]).arg(owner.as_deref().unwrap_or_default());
         });
@@ -114,15 +113,7 @@ impl Shared {
                     }
                     held.see(Cell { part: window.at, calls: window.running }, window.version);
                 }
-                for ((place, is_lease), window) in asking.wanted.iter().zip(windows) {
-                    if let Some(mirror) = mirrors.get(*place)
-                        && (*is_lease || buckets.get(*place).is_some_and(Bucket::is_leased))
-                        && window.granted > 0
-                    {
-                        mirror.held().lease(window.at, window.granted, *now_us);
-                        self.note_lease(mirror);
-                    }
-                }
+                self.take_leases(buckets, &asking, (windows, *now_us));
                 asking.is_counted = true;
                 let mut seen = self.seen(buckets, &asking, *now_us);
                 for ((place, _), window) in asking.wanted.iter().zip(windows) {
@@ -158,6 +149,24 @@ impl Shared {
                 Err(Snag::Again)
             }
             Reply::Forgotten => Err(Snag::Broken(Why::Forgot)),
+        }
+    }
+
+    /// What was granted beyond this call is spent by the next ones.
+    fn take_leases(
+        &self,
+        buckets: &[Bucket],
+        asking: &Asking<'_>,
+        (windows, now_us): (&[Window], u64),
+    ) {
+        for ((place, _), window) in asking.wanted.iter().zip(windows) {
+            if let (Some(bucket), Some(mirror)) = (buckets.get(*place), asking.mirrors.get(*place))
+                && bucket.is_leased()
+                && window.granted > 0
+            {
+                mirror.held().lease(window.at, window.granted, now_us);
+                self.note_lease(mirror);
+            }
         }
     }
 

@@ -49,14 +49,11 @@ impl Asked {
         Self { name: name.into(), next: AtomicU64::new(1), heard: Mutex::default() }
     }
 
-    /// Of the next call.
-    pub(super) fn number(&self) -> u64 {
-        self.next.fetch_add(1, Ordering::Relaxed)
-    }
-
     /// The link and the number of a call; 0: it only looks.
-    pub(super) fn name_call(&self, command: &mut Cmd, number: u64) {
+    pub(super) fn name_call(&self, command: &mut Cmd, counts: bool) -> u64 {
+        let number = if counts { self.next.fetch_add(1, Ordering::Relaxed) } else { 0 };
         command.arg(&*self.name).arg(number);
+        number
     }
 
     fn take_heard(&self) -> Vec<u64> {

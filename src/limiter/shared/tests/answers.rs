@@ -89,18 +89,24 @@ async fn calls_whose_answers_are_lost_are_asked_again_and_counted_once() {
 async fn calls_that_nobody_waits_for_any_more_are_taken_back() {
     let mut server = Server::start();
     let relay = Relay::to(server.port()).await;
-    let node = through(&relay, "north", 500).await;
+    let node = through(&relay, "north", 2_000).await;
     let bucket = hourly(100);
     early_in_a_part(&node, &bucket).await;
-    relay.delay_answers(LATE_MS);
-    for _ in 0..3 {
-        let shared = Arc::clone(&node.shared);
-        let asked = [bucket.clone()];
-        let call = tokio::spawn(async move { shared.admit(&asked).await });
-        until_running(&server, &node, (&bucket, 1)).await;
+    relay.delay_answers(400);
+    let mut hung_up = 0;
+    for _ in 0..5 {
+        let (shared, asked) = (Arc::clone(&node.shared), hourly(100));
+        let buckets = [asked.clone()];
+        let call = tokio::spawn(async move { shared.admit(&buckets).await });
+        until_running(&server, &node, (&asked, 1)).await;
         call.abort();
-        until_running(&server, &node, (&bucket, 0)).await;
+        // On a busy machine it may have its answer.
+        if call.await.is_err() {
+            hung_up += 1;
+            until_running(&server, &node, (&asked, 0)).await;
+        }
     }
+    assert!(hung_up > 0);
     relay.delay_answers(0);
     tokio::time::sleep(Duration::from_millis(100)).await;
     // They lie in its sockets while it stands still, and are counted when it goes on, or not.
