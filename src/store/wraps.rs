@@ -96,6 +96,10 @@ impl Store {
         let (wraps, seal) = (wraps.or(-1), seal.or(Some(Vec::new())));
         let meter = self.meter(kek_id);
         judge(&meter, kek_id, (wraps, seal.as_deref()))?;
+        if meter.key.is_none() && seal.as_ref().is_some_and(|seal| !seal.is_empty()) {
+            // The vault was sealed meanwhile: nobody here can seal a count.
+            return Err(Error::Stale);
+        }
         if u64::try_from(wraps).is_ok_and(|wraps| wraps >= MOST_WRAPS) {
             return Err(Error::Worn);
         }

@@ -150,7 +150,7 @@ async fn providers_and_symbols_are_read() {
     let face = face().await;
     let auditor = face.key(Role::Auditor, Tier::Limited).await;
     let providers = face.get("/api/v1/admin/providers", &auditor).await.is(200);
-    assert_eq!(providers.json["items"].as_array().unwrap().len(), 10);
+    assert_eq!(providers.json["items"].as_array().unwrap().len(), 20);
     let polygon = face.get("/api/v1/admin/providers/polygon", &auditor).await.is(200);
     assert_eq!(polygon.json["fields"], json!(["api_key"]));
     let bearer = json!([{"at": "header", "name": "authorization", "value": "Bearer {api_key}"}]);

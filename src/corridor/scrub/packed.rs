@@ -511,11 +511,8 @@ mod tests {
 
     #[test]
     fn a_body_that_is_not_what_it_says_is_searched_as_it_is() {
-        for name in NAMES {
-            // Of the bare one everything is a beginning.
-            if name == "Deflate" {
-                continue;
-            }
+        // To the others anything may be a beginning.
+        for name in ["gzip", "zstd"] {
             let mut search = packed(name);
             let plain = Bytes::from_static(b"{\"not\":\"packed at all\", \"but\":\"plain\"}");
             let mut out = search.next(plain.clone()).unwrap().to_vec();
@@ -525,6 +522,8 @@ mod tests {
             let leak = search.next(Bytes::from(format!("{{\"key\":\"{KEY}\"}} and more of it")));
             let leak = leak.and_then(|_| search.last(&[]));
             assert_eq!(leak, Err(Leak::Key), "{name}");
+        }
+        for name in NAMES {
             // Whole, and then something behind it.
             let mut search = packed(name);
             let mut bytes = pack(name, &[b"innocent"]).concat();
