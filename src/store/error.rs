@@ -30,7 +30,7 @@ pub(crate) enum Error {
     Stale,
     /// Somebody else works on this job now.
     LeaseLost,
-    /// The master key that would wrap this key-encryption key is gone: the house has moved to another.
+    /// The master key that would wrap this one is gone: the house has moved to another.
     MasterGone,
     /// The count of what a key-encryption key has wrapped was edited.
     Miscounted { kek: String, fault: &'static str },
@@ -138,8 +138,8 @@ impl fmt::Display for Error {
 }
 
 const MASTER_GONE: &str = "The master key that this server has is no longer in the table \
-    master_passphrases: another server has moved the house to a new one. Restart this one, or seal and \
-    unseal it, and repeat the call.";
+    master_passphrases: another server has moved the house to a new one. Restart this one, or seal \
+    and unseal it, and repeat the call.";
 
 fn full(f: &mut fmt::Formatter<'_>, place: &str) -> fmt::Result {
     write!(

@@ -14,9 +14,6 @@ use crate::quota::{Period, Quota};
 pub(super) const LEASE_ABOVE: u64 = 10_000;
 /// A window is this many parts and the running one.
 const PARTS: u64 = 60;
-/// How the names of months begin.
-pub(super) const OF_MONTHS: &str = "m:";
-pub(super) const DAY_MS: i64 = 86_400_000;
 
 /// One window or month that bounds a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +46,7 @@ impl Bucket {
     }
 
     pub(super) fn name_of_month(client: Uuid) -> Box<str> {
-        format!("{OF_MONTHS}{}", client.simple()).into()
+        format!("m:{}", client.simple()).into()
     }
 
     /// The inner window first, then that of the key or page, then its month. What is unlimited is
@@ -108,14 +105,6 @@ impl Span {
         }
     }
 
-    /// A month that has been over for a day is nobody's, whatever the nodes' clocks say.
-    pub(super) fn is_over(self, unix_ms: i64) -> bool {
-        match self {
-            Self::Window { .. } => false,
-            Self::Month(period) => unix_ms > period.end_ms.saturating_add(DAY_MS),
-        }
-    }
-
     /// Until the oldest counted part has left.
     pub(super) fn free_in_ns(self, oldest: u64, now_us: u64) -> u64 {
         match self {
@@ -132,8 +121,7 @@ impl Span {
         match self {
             Self::Window { .. } => (self.part_us() * (PARTS + 2)).div_ceil(1000),
             Self::Month(period) => {
-                let left_ms = period.end_ms.saturating_sub(unix_ms).saturating_add(DAY_MS);
-                u64::try_from(left_ms.max(DAY_MS)).unwrap_or(0)
+                u64::try_from(period.end_ms.saturating_sub(unix_ms)).unwrap_or(0) + 86_400_000
             }
         }
     }
