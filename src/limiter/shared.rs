@@ -16,6 +16,7 @@ mod look;
 mod mirror;
 mod owner;
 mod pace;
+mod span;
 mod standing;
 mod tally;
 mod telling;
@@ -24,6 +25,11 @@ mod tests;
 mod time;
 mod unheard;
 mod wait;
+
+/// What the tests put loom in the place of.
+mod sync {
+    pub(super) use std::sync::{Mutex, MutexGuard, PoisonError};
+}
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -2,12 +2,13 @@
 //! while Redis was away, and what is left of a lease. From that it judges alone when it must.
 //! Must never let in by itself more than its share of what is left, nor forget to tell it.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::bucket::{Bucket, Span};
+use super::sync::{Mutex, MutexGuard, PoisonError};
 use super::tally::{Cell, Tally};
 
 pub(super) struct Mirror {
