@@ -55,6 +55,7 @@ async fn measure() {
     let settings = Settings {
         folder: folder.path().join("journal"),
         retention_days: 90,
+        archives: std::path::PathBuf::new(),
         is_strict: false,
         checkpoints: None,
         budget_bytes: 256 << 20,

@@ -33,6 +33,16 @@ const COLUMNS: &[Column] = &[
     ("REQUEST", "request_id"),
 ];
 
+const ARCHIVES: &[Column] = &[
+    ("NODE", "node"),
+    ("FIRST", "first"),
+    ("LAST", "last"),
+    ("FROM", "from"),
+    ("TO", "to"),
+    ("BYTES", "bytes"),
+    ("FILE", "file"),
+];
+
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// The newest records, the newest last
@@ -60,15 +70,20 @@ pub(super) enum Command {
     },
     /// Prove that no record was changed, removed or inserted; exit 1 where one was
     Verify {
-        /// An export, verified without any server
-        #[arg(long, value_name = "FILE", requires = "public_key")]
-        offline: Option<PathBuf>,
+        /// Archives and an export, oldest first, verified without any server
+        #[arg(long, value_name = "FILE", requires = "public_key", num_args = 1..)]
+        offline: Vec<PathBuf>,
         /// The key that signs, of each node; only with --offline
         #[arg(long, value_name = "KEY", requires = "offline")]
         public_key: Vec<String>,
         /// Checkpoints that were pushed elsewhere: an older export is found by them
         #[arg(long, value_name = "FILE", requires = "offline")]
         checkpoints: Option<PathBuf>,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Files with the records that are older than audit.retention_days
+    Archives {
         #[command(flatten)]
         reach: Reach,
     },
@@ -121,11 +136,16 @@ impl Command {
                 ground.output(reach.print).list(&found, COLUMNS)
             }
             Self::Export(export) => export.run(ground),
-            Self::Verify { offline: Some(file), public_key, checkpoints, reach } => {
+            Self::Verify { offline, public_key, checkpoints, reach } if !offline.is_empty() => {
                 let checkpoints = checkpoints.as_deref();
                 let evidence =
-                    offline::Evidence { export: &file, public_keys: &public_key, checkpoints };
+                    offline::Evidence { files: &offline, public_keys: &public_key, checkpoints };
                 verdict(ground.output(reach.print), &offline::report(&evidence)?)
+            }
+            Self::Archives { reach } => {
+                let path = format!("{TRAIL}/archives");
+                let held = link::with(ground, &reach, async |link| link.get(&path).await)?;
+                ground.output(reach.print).list(&held, ARCHIVES)
             }
             Self::Verify { reach, .. } => {
                 let progress = Progress::of("the trail is verified");
@@ -173,6 +193,14 @@ fn told(item: &Value) -> String {
 fn uncovered(output: Output, report: &Value) -> Result<(), Failure> {
     for node in report.get("nodes").and_then(Value::as_array).into_iter().flatten() {
         let told = |member: &str| super::output::cell(node, member);
+        if node.get("archived").and_then(Value::as_u64).is_some_and(|records| records > 0) {
+            output.remark(&format!(
+                "not looked at: the records up to {} of node {}, which lie in archives; verify \
+                 them with --offline",
+                told("archived"),
+                told("node"),
+            ))?;
+        }
         if node.get("not_yet_covered").and_then(Value::as_u64).is_some_and(|records| records > 0) {
             output.remark(&format!(
                 "not yet covered by a checkpoint outside: {} of {} records of node {}, those \

@@ -85,6 +85,7 @@ pub(crate) const ARCHIVED: &[Archived] = &[
         page: 500,
     },
     Archived { name: "record_checkpoints", key: &["node", "last_sequence"], page: 500 },
+    Archived { name: "record_archives", key: &["node", "first_sequence"], page: 500 },
 ];
 
 /// Of this house and this moment alone: repeats of calls, turns, what opens the old master key, tokens and

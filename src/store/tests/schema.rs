@@ -48,6 +48,7 @@ async fn both_dialects_give_the_same_schema() {
         "provider_list",
         "providers",
         "recent_calls",
+        "record_archives",
         "record_blocks",
         "record_checkpoints",
         "secret_versions",
