@@ -5,8 +5,9 @@
 //!
 //! `mapping` the files · `slot` the bytes of one record while it grows · `frame`, `view` written
 //! and read · `lane`, `seat` the hot path · `block` chain and packing · `writer`, `recovery` into
-//! the database · `query` and back · `checkpoint`, `cover` what is signed, `push` carried out,
-//! `walk`, `verify` checked · `export`, `offline` for others · `archive` old records into files.
+//! the database · `query` and back, `marks` where to look · `checkpoint`, `cover` what is signed,
+//! `push` carried out, `walk`, `verify` checked · `export`, `offline` for others · `archive` old
+//! records into files, `archived` where the chain goes on behind them.
 
 mod archive;
 mod archived;
@@ -21,6 +22,7 @@ mod journal;
 mod lane;
 mod look;
 mod mapping;
+mod marks;
 mod merkle;
 mod offline;
 mod open;

@@ -38,6 +38,7 @@ mod providers;
 mod recent_calls;
 mod record_archives;
 mod record_blocks;
+mod record_marks;
 mod schema;
 mod secret_versions;
 mod secrets;

@@ -1,6 +1,6 @@
 //! `GET …/audit`, `…/audit/verify` and `…/audit/archives`: the trail as it is
-//! searched, whether it still holds, and what of it lies in files. Read only: must never offer a way to alter or remove a
-//! record.
+//! searched, whether it still holds, and what of it lies in files. Read only:
+//! must never offer a way to alter or remove a record.
 
 use std::sync::Arc;
 

@@ -190,7 +190,7 @@ impl Sending {
             }
             for line in lines {
                 let line = match self.format {
-                    Format::Ndjson => line.to_line(shown, self.is_whole),
+                    Format::Ndjson => line.into_line(shown, self.is_whole),
                     Format::Csv => csv(line),
                 };
                 if let Some(line) = line {

@@ -9,7 +9,7 @@ mod offline;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::link::{self, Link, encoded};
@@ -63,7 +63,8 @@ pub(super) enum Command {
         #[command(flatten)]
         filter: Filter,
         /// How many at most
-        #[arg(long, default_value_t = 100, value_name = "RECORDS")]
+        #[arg(long, default_value_t = 100, value_name = "RECORDS",
+            value_parser = clap::value_parser!(u16).range(1..))]
         limit: u16,
         #[command(flatten)]
         reach: Reach,
@@ -74,7 +75,7 @@ pub(super) enum Command {
         #[arg(long, value_name = "FILE", requires = "public_key", num_args = 1..)]
         offline: Vec<PathBuf>,
         /// The key that signs, of each node; only with --offline
-        #[arg(long, value_name = "KEY", requires = "offline")]
+        #[arg(long, value_name = "KEY", requires = "offline", allow_hyphen_values = true)]
         public_key: Vec<String>,
         /// Checkpoints that were pushed elsewhere: an older export is found by them
         #[arg(long, value_name = "FILE", requires = "offline")]
@@ -131,8 +132,9 @@ impl Command {
                 link::with(ground, &reach, async |link| tail(link, output, (lines, &filter)).await)
             }
             Self::Query { filter, limit, reach } => {
-                let path = format!("{TRAIL}?limit={limit}{}", filter.query());
-                let found = link::with(ground, &reach, async |link| link.get(&path).await)?;
+                let filter = filter.query();
+                let found =
+                    link::with(ground, &reach, async |link| search(link, (limit, &filter)).await)?;
                 ground.output(reach.print).list(&found, COLUMNS)
             }
             Self::Export(export) => export.run(ground),
@@ -175,8 +177,26 @@ impl Filter {
     }
 }
 
+/// So many records, or all that there are: a page may end before either.
+async fn search(link: &Link, (limit, filter): (u16, &str)) -> Result<Value, Failure> {
+    let (mut items, mut cursor) = (Vec::new(), None);
+    loop {
+        let left = usize::from(limit).saturating_sub(items.len()).clamp(1, 1_000);
+        let behind = cursor.as_deref().map(|next| format!("&cursor={}", encoded(next)));
+        let path = format!("{TRAIL}?limit={left}{filter}{}", behind.unwrap_or_default());
+        let mut page = link.get(&path).await?;
+        if let Some(Value::Array(some)) = page.get_mut("items") {
+            items.append(some);
+        }
+        cursor = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+        if cursor.is_none() || items.len() >= usize::from(limit) {
+            return Ok(json!({"items": items, "next_cursor": cursor}));
+        }
+    }
+}
+
 async fn tail(link: &Link, output: Output, (lines, filter): (u16, &str)) -> Result<(), Failure> {
-    let page = link.get(&format!("{TRAIL}?limit={}{filter}", lines.clamp(1, 1_000))).await?;
+    let page = search(link, (lines.clamp(1, 1_000), filter)).await?;
     let items = page.get("items").and_then(Value::as_array);
     for item in items.into_iter().flatten().rev() {
         if output.json { output.compact(item)? } else { output.line(&told(item))? }

@@ -159,7 +159,7 @@ impl Ledger {
             if lines.is_empty() {
                 break;
             }
-            let lines = lines.into_iter().filter_map(|line| line.to_line(archiving.shown, true));
+            let lines = lines.into_iter().filter_map(|line| line.into_line(archiving.shown, true));
             piece = lines.map(|line| line + "\n").collect();
         }
         let key = self.0.proof.signing.public_key();

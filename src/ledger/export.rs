@@ -91,7 +91,7 @@ impl Ledger {
 
 impl Exported {
     /// What proves something stands in whole exports alone.
-    pub(crate) fn to_line(self, shown: Shown, is_whole: bool) -> Option<String> {
+    pub(crate) fn into_line(self, shown: Shown, is_whole: bool) -> Option<String> {
         let value = match self {
             Self::Record { record, .. } if !is_whole => shown(*record),
             Self::Record { record, hash, frames } => {

@@ -161,16 +161,14 @@ impl Offline {
         let link = Link { next_sequence, hash };
         let walk = Walk::new(Vouchers { signed, outside, keys }, next_sequence);
         let (first, node) = (next_sequence, node.to_owned());
-        // Where nothing came before, that it begins there is believed once the end has said so.
-        let reason = match self.behind.get(&node) {
-            _ if link == genesis => None,
-            _ if next_sequence == 1 => Some(NO_RECORD),
-            Some(former) if *former != link => Some(APART),
+        let former = self.behind.get(&node).copied();
+        let reason = match former {
+            Some(former) if former != link => Some(APART),
+            // Elsewhere a chain begins where the end says that it does, which is signed.
+            None if first == 1 && link != genesis => Some(NO_RECORD),
             Some(_) | None => None,
         };
-        let at =
-            Link { next_sequence: self.behind.get(&node).map_or(first, |b| b.next_sequence), hash };
-        let link = if reason.is_some() { at } else { link };
+        let link = reason.and(former).unwrap_or(link);
         self.chain = Some(Chain { first, link, node, walk, pushed_through });
         match reason {
             Some(reason) => self.bad(reason),
@@ -237,14 +235,9 @@ impl Offline {
         if let (None, Some(reason)) = (&self.verified.first_bad, reason) {
             self.verified.first_bad = Some(Bad::here(&chain.node, &chain.link, reason));
         }
-        let archived = match self.verified.nodes.iter().position(|one| one.node == chain.node) {
-            Some(former) if chain.first > 1 => self.verified.nodes.remove(former).archived,
-            Some(former) => {
-                // It has all that the files before it had.
-                let former = self.verified.nodes.remove(former);
-                self.verified.records -= former.records - former.archived;
-                0
-            }
+        let former = self.verified.nodes.iter().position(|one| one.node == chain.node);
+        let archived = match former {
+            Some(former) => self.verified.nodes.remove(former).archived,
             None => chain.first - 1,
         };
         self.verified.records += held;

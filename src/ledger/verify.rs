@@ -8,11 +8,12 @@ use super::archived::{self, Beginning};
 use super::block::{self, Bad, Link};
 use super::end::UNREADABLE_ROW;
 use super::walk::{CUT_TAIL, Vouchers, Walk};
-use super::{Ledger, lock, push};
-use crate::store::{self, Checkpoint, Store};
+use super::{Ledger, lock, marks, push};
+use crate::store::{self, Checkpoint, RecordBlock, Store};
 
 const BLOCKS_A_READ: u32 = 8;
 const CHECKPOINTS_A_READ: u32 = 1_000;
+const HIDDEN: &str = "what searches go by, in the table record_marks, is not what its block holds";
 const REMOVED: &str = "a checkpoint that vouches for it was taken out of the database";
 
 /// What a verification found.
@@ -214,6 +215,21 @@ async fn verify_once(
     Ok((covered, bad))
 }
 
+/// None: a row among them cannot be read.
+async fn marks_of(
+    store: &Store,
+    node: &str,
+    blocks: &[RecordBlock],
+) -> Result<Option<Vec<(u64, Vec<u8>)>>, store::Error> {
+    let number = |block: Option<&RecordBlock>| block.map_or(0, |block| block.first_sequence);
+    let span = (number(blocks.first()), number(blocks.last()));
+    match store.record_marks(node, span).await {
+        Ok(marked) => Ok(Some(marked)),
+        Err(store::Error::Contradiction { .. }) => Ok(None),
+        Err(fault) => Err(fault),
+    }
+}
+
 /// Moves the link as far as the records hold.
 async fn walk_through(
     store: &Store,
@@ -231,7 +247,14 @@ async fn walk_through(
         if blocks.is_empty() {
             return Ok(None);
         }
+        let marked = marks_of(store, node, &blocks).await?;
         for block in &blocks {
+            let edited = |(first, held): &(u64, Vec<u8>)| {
+                *first == block.first_sequence && *held != marks::of(&block.body)
+            };
+            if marked.as_ref().is_none_or(|marked| marked.iter().any(edited)) {
+                return Ok(Some(Bad::here(node, link, HIDDEN)));
+            }
             let mut each = |sequence, hash: &[u8; 32]| walk.step(sequence, hash);
             match block::verify_each(block, link, &mut each) {
                 Ok(after) => *link = after,

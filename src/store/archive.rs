@@ -79,6 +79,7 @@ pub(crate) const ARCHIVED: &[Archived] = &[
     Archived { name: "symbols", key: &["id"], page: 500 },
     // A block may be a mebibyte.
     Archived { name: "record_blocks", key: &["node", "first_sequence"], page: 8 },
+    Archived { name: "record_marks", key: &["node", "first_sequence"], page: 100 },
     Archived {
         name: "usage_rollups",
         key: &["bucket", "dimension", "start", "name", "node"],

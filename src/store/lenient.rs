@@ -142,7 +142,7 @@ fn named<R: Cells>(table: &'static str, row: &R, fault: sqlx::Error) -> Error {
 fn keys(table: &str) -> usize {
     match table {
         "secret_versions" | "record_blocks" | "record_checkpoints" | "record_archives"
-        | "recent_calls" => 2,
+        | "record_marks" | "recent_calls" => 2,
         _ => 1,
     }
 }

@@ -5,7 +5,7 @@
 use super::columns::{Place, signed};
 use super::dialect::{changing, rows};
 use super::lenient::Unread;
-use super::{Error, Store};
+use super::{Error, Store, record_marks};
 
 /// A node's word for a file of its records.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -118,6 +118,7 @@ impl Store {
         )?;
         let (first, last) = (signed(archive.first), signed(archive.last));
         changing!(&mut tx, sqlx::query(REMOVE).bind(node).bind(first).bind(last))?;
+        changing!(&mut tx, sqlx::query(record_marks::REMOVE).bind(node).bind(first).bind(last))?;
         changing!(&mut tx, sqlx::query(REMOVE_SIGNED).bind(node).bind(last))?;
         Ok(tx.commit().await?)
     }

@@ -57,7 +57,8 @@ on_both! {
             words.push("--offline");
             words.extend_from_slice(files);
             let output = ground.run(&words);
-            let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+            let told: Value = serde_json::from_slice(&output.stdout)
+                .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
             (output.status.success(), told)
         };
         let (whole, told) = judged(&[file, export]);

@@ -25,7 +25,7 @@ pub(super) async fn exported(ledger: &Ledger, resume: Option<(String, u64)>) -> 
         if page.is_empty() {
             return lines;
         }
-        lines.extend(page.into_iter().filter_map(|line| line.to_line(shown, true)));
+        lines.extend(page.into_iter().filter_map(|line| line.into_line(shown, true)));
     }
 }
 

@@ -51,6 +51,7 @@ async fn both_dialects_give_the_same_schema() {
         "record_archives",
         "record_blocks",
         "record_checkpoints",
+        "record_marks",
         "secret_versions",
         "secrets",
         "signing_keys",
