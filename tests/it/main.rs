@@ -93,6 +93,8 @@ mod sealing;
 #[cfg(test)]
 mod shared;
 #[cfg(test)]
+mod sockets;
+#[cfg(test)]
 mod standing;
 #[cfg(test)]
 mod streaming;
