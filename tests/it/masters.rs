@@ -147,7 +147,7 @@ async fn killed_at_every_point_of_new_wraps_by_vault_transit_every_secret_is_rea
     killed_in_place(&more, &places, async |_, _| {}).await;
 }
 
-#[cfg(feature = "aws-kms")]
+#[cfg(all(feature = "failpoints", feature = "aws-kms"))]
 fn in_kms(moto: &crate::house::Moto, key: &str) -> String {
     format!(
         "kind = \"aws-kms\", key = \"{key}\", region = \"eu-central-1\", \
