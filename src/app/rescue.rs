@@ -167,8 +167,8 @@ const OTHER_DATABASE: &str = "Nothing was changed; make an empty database, name 
                               database.url, and restore into that.";
 
 const WAITS: &str = "A restore into another database was cut off here, and its note waits in \
-                     data_dir (restore.pending). Nothing was changed; start Sealgate once with that \
-                     database, or remove the note if it is not wanted any more.";
+                     data_dir (restore.pending). Nothing was changed; start Sealgate with that \
+                     database once, or remove the note if it is not wanted any more.";
 const COMMITTED: &str = "That was the answer to the last step, which was done all the same: the \
                          database holds the backup, and what was the former house's is put aside. \
                          Start the server.";
