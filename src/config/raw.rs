@@ -170,6 +170,7 @@ pub(super) struct RawAudit {
     pub(super) durability: String,
     pub(super) retention_days: u32,
     pub(super) journal_bytes: u64,
+    pub(super) archive_folder: String,
     pub(super) checkpoint_file: String,
     pub(super) checkpoint_webhook: RawSecret,
 }

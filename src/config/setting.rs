@@ -296,6 +296,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "the longest life of a token, and its life where none is asked for",
     ),
     setting(
+        "audit.archive_folder",
+        Kind::Path,
+        "\"\"",
+        "where records go that are older than audit.retention_days; empty: archive in data_dir",
+    ),
+    setting(
         "audit.checkpoint_file",
         Kind::Path,
         "\"\"",
@@ -319,7 +325,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "268435456",
         "what the journal may take of the disk while the database is away; then calls get a 503",
     ),
-    setting("audit.retention_days", number(1, CENTURY_DAYS), "90", "how long records are kept"),
+    setting(
+        "audit.retention_days",
+        number(0, CENTURY_DAYS),
+        "90",
+        "how long records stay in the database; older ones go into archives; 0: for good",
+    ),
     setting(
         "egress.allow_private_networks",
         Kind::Flag,

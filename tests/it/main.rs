@@ -4,6 +4,8 @@
 //! whole.
 
 #[cfg(test)]
+mod archives;
+#[cfg(test)]
 #[cfg(feature = "aws-kms")]
 mod aws_kms;
 #[cfg(test)]
