@@ -13,6 +13,7 @@ mod feed;
 mod keys;
 mod limits;
 mod lock;
+mod note;
 mod proof;
 mod rescue;
 mod sandbox;
@@ -28,6 +29,7 @@ use std::sync::Arc;
 
 use tracing::Instrument as _;
 
+use self::aside::Settled;
 use self::background::{protect_memory, workers};
 pub use self::fault::StartError;
 use self::lock::DataLock;
@@ -128,8 +130,9 @@ async fn ground(
     let metrics = Metrics::new(clock.clone(), Reason::ALL.iter().map(|reason| reason.code()));
     let store = Store::open(&config.store, clock.clone()).await?;
     // A restore that died between its commit and its end.
-    if aside::settle(&config.data_dir, &config.ledger.folder, &store).await? {
-        lock.begin_anew()?;
+    match aside::settle(&config.data_dir, &config.ledger.folder, &store).await? {
+        Settled::Finished => lock.begin_anew()?,
+        Settled::Nothing | Settled::Forgotten | Settled::Elsewhere => {}
     }
     let roster = Roster::open(store.clone(), clock.clone(), metrics.clone()).await?;
     let roster = roster.slowing_beyond(config.free_failures_per_minute);
@@ -169,7 +172,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
         },
     };
     let (ledger, lanes) = Ledger::open(opening).await?;
-    watch::tell_start(&vault, &ledger, &metrics, renamed);
+    watch::tell_start((&vault, &config.data_dir), &ledger, &metrics, renamed)?;
     let writer = tokio::spawn(ledger.writer().instrument(telemetry::job("ledger")));
     let (kept, seen) = ((&clock, &store), (&ledger, &metrics));
     let limiter = limits::limiter(&config, mode, kept, seen, (installation, lock.node())).await?;

@@ -23,6 +23,12 @@ pub(crate) mod place {
     pub(crate) const MASTER_VERIFIED: &str = "master-verified";
     pub(crate) const MASTER_KEPT: &str = "master-kept";
     pub(crate) const MASTER_PLACED: &str = "master-placed";
+    pub(crate) const RESTORE_ASIDE: &str = "restore-aside";
+    pub(crate) const RESTORE_EMPTIED: &str = "restore-emptied";
+    pub(crate) const RESTORE_ANCHORED: &str = "restore-anchored";
+    pub(crate) const RESTORE_WRITTEN: &str = "restore-written";
+    pub(crate) const RESTORE_SETTLED: &str = "restore-settled";
+    pub(crate) const RESTORE_TOLD: &str = "restore-told";
     pub(crate) const JOURNAL_SYNC: &str = "journal-sync";
 }
 

@@ -46,7 +46,7 @@ mod signing_keys;
 mod sqlite;
 mod symbols;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod usage_rollups;
 mod wraps;
 

@@ -5,9 +5,10 @@
 use std::fs::File;
 use std::path::PathBuf;
 
-use super::aside::{self, Note};
+use super::aside::{self, Settled};
 use super::background::protect_memory;
 use super::lock::DataLock;
+use super::note::{self, Note};
 use super::setup::AskPassphrase;
 use super::{Mode, StartError};
 use crate::backup::{self, Step, Unlock, Verdict};
@@ -61,20 +62,17 @@ pub async fn restore(
     let (store, aside) = usable_store(config, &clock, &rescue).await?;
     let (folder, journal) = (&config.data_dir, &config.ledger.folder);
     // One that was killed before this one.
-    aside::settle(folder, journal, &store).await?;
+    if aside::settle(folder, journal, &store).await? == Settled::Elsewhere {
+        return Err(StartError::Room(String::from(WAITS)));
+    }
     let (file, unlock) = open(&rescue)?;
-    let ground = kms::Ground { store: &store, clock: &clock, installation: uuid::Uuid::nil() };
-    let typed = match &config.kms {
-        kms::Settings::Passphrase { source: None } => Some(ask()?),
-        kms::Settings::Passphrase { source: Some(_) }
-        | kms::Settings::File { .. }
-        | kms::Settings::AwsKms(_)
-        | kms::Settings::VaultTransit(_) => None,
+    let master = own_master(config, (&store, &clock), ask).await?;
+    let note = Note {
+        mark: uuid::Uuid::now_v7().to_string(),
+        begun_ms: clock.unix_ms(),
+        former: store.last_restore().await?,
+        place: store.describe().to_owned(),
     };
-    let again = typed.as_ref().map(|typed| SecretBytes::copy_of(typed.expose()));
-    kms::create_if_missing(&config.kms, &ground, again).await?;
-    let master = kms::open(&config.kms, &ground, typed).await?;
-    let note = Note { mark: uuid::Uuid::now_v7().to_string(), begun_ms: clock.unix_ms() };
     let target = backup::Target {
         store: &store,
         master: &master,
@@ -92,18 +90,42 @@ pub async fn restore(
     };
     let restored = backup::restore(file, unlock, target, &steps).await;
     let settled = aside::settle(folder, journal, &store).await;
-    if restored.is_ok() && settled.is_ok() {
-        step(Step::PutAside);
-    }
     let has_admin = store.count_active_admins().await.is_ok_and(|admins| admins > 0);
     store.close().await;
-    drop(lock);
-    let restored = restored?;
+    let verdict = match (restored, &settled) {
+        // The answer to its commit was lost on the way, and nothing else.
+        (Err(fault), Ok(Settled::Finished)) => {
+            return Err(StartError::Room(format!("{fault} {COMMITTED}")));
+        }
+        (restored, _) => restored?,
+    };
     settled?;
+    note::leave_record(folder, &told(&verdict))?;
+    step(Step::PutAside);
+    drop(lock);
     if has_admin {
-        write_down(config, clock, &restored).await;
+        write_down(config, clock).await;
     }
-    Ok(Restored { verdict: restored, aside })
+    Ok(Restored { verdict, aside })
+}
+
+/// The master key of this installation, made where there is none.
+async fn own_master(
+    config: &Config,
+    (store, clock): (&Store, &Clock),
+    ask: AskPassphrase,
+) -> Result<kms::Master, StartError> {
+    let ground = kms::Ground { store, clock, installation: uuid::Uuid::nil() };
+    let typed = match &config.kms {
+        kms::Settings::Passphrase { source: None } => Some(ask()?),
+        kms::Settings::Passphrase { source: Some(_) }
+        | kms::Settings::File { .. }
+        | kms::Settings::AwsKms(_)
+        | kms::Settings::VaultTransit(_) => None,
+    };
+    let again = typed.as_ref().map(|typed| SecretBytes::copy_of(typed.expose()));
+    kms::create_if_missing(&config.kms, &ground, again).await?;
+    Ok(kms::open(&config.kms, &ground, typed).await?)
 }
 
 /// The database to restore into. A file that no program can use any more is put aside, whole and
@@ -144,10 +166,26 @@ const GIVE_REPLACE: &str = "Nothing was changed; `sealgate backup restore --repl
 const OTHER_DATABASE: &str = "Nothing was changed; make an empty database, name it in \
                               database.url, and restore into that.";
 
-/// A security record, at the beginning of this node's new chain. The house stands without it too:
-/// whatever keeps it from starting is told by the start that somebody waits for. (Without an admin
-/// a start would make one, whose key nobody would see.)
-async fn write_down(config: &Config, clock: Clock, restored: &Verdict) {
+const WAITS: &str = "A restore into another database was cut off here, and its note waits in \
+                     data_dir (restore.pending). Nothing was changed; start Sealgate with that \
+                     database once, or remove the note if it is not wanted any more.";
+const COMMITTED: &str = "That was the answer to the last step, which was done all the same: the \
+                         database holds the backup, and what was the former house's is put aside. \
+                         Start the server.";
+
+/// What the trail is to say of it.
+fn told(restored: &Verdict) -> serde_json::Value {
+    serde_json::json!({
+        "backup_of": crate::clock::rfc3339(restored.created_at_ms),
+        "secrets": restored.secrets, "versions": restored.values,
+        "records": restored.records, "faults": restored.faults,
+    })
+}
+
+/// A security record, at the beginning of this node's new chain: each start writes what is in none
+/// yet. The house stands without it too: whatever keeps it from starting is told by the start that
+/// somebody waits for. (Without an admin a start would make one, whose key nobody would see.)
+async fn write_down(config: &Config, clock: Clock) {
     let running = match super::start(config.clone(), clock, Mode::SocketOnly).await {
         Ok(running) => running,
         Err(fault) => {
@@ -155,13 +193,6 @@ async fn write_down(config: &Config, clock: Clock, restored: &Verdict) {
             return;
         }
     };
-    running.ledger.noted(serde_json::json!({
-        "restored": {
-            "backup_of": crate::clock::rfc3339(restored.created_at_ms),
-            "secrets": restored.secrets, "versions": restored.values,
-            "records": restored.records, "faults": restored.faults,
-        },
-    }));
     running.stop().await;
 }
 

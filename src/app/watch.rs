@@ -2,9 +2,12 @@
 //! the trail and the figures. Must never keep a call alive that it waits for, and never count
 //! one as gone that is still there.
 
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::note;
+use crate::failpoint::{self, place};
 use crate::ledger::Ledger;
 use crate::limiter::{Bell as SharingBell, Limiter, Tidings};
 use crate::net::Drain;
@@ -59,11 +62,12 @@ pub(super) fn hooks(
 
 /// What the start has mended stands until somebody has looked.
 pub(super) fn tell_start(
-    vault: &Arc<Vault>,
+    (vault, data_dir): (&Arc<Vault>, &Path),
     ledger: &Ledger,
     metrics: &Metrics,
     renamed: Option<String>,
-) {
+) -> std::io::Result<()> {
+    tell_restore(data_dir, ledger)?;
     if let Some(finding) = &renamed {
         ledger.found(serde_json::json!({"alert": "integrity", "finding": finding}));
     }
@@ -94,6 +98,17 @@ pub(super) fn tell_start(
             Err(fault) => tracing::error!(%fault, "the trail could not be looked at"),
         }
     });
+    Ok(())
+}
+
+/// A restore that is in no trail yet: the first word of this node's new chain about its house.
+fn tell_restore(data_dir: &Path, ledger: &Ledger) -> std::io::Result<()> {
+    if let Some(detail) = note::record(data_dir)? {
+        ledger.noted(serde_json::json!({"restored": detail}));
+        failpoint::pass(place::RESTORE_TOLD);
+        note::forget_record(data_dir)?;
+    }
+    Ok(())
 }
 
 /// A node that was never here before has nothing to compare with, and says so once.

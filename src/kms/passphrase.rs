@@ -130,10 +130,15 @@ pub(super) async fn stage(
 /// at this moment stays.
 pub(super) async fn sweep(ground: &Ground<'_>, opened: &[MasterId]) -> Result<(), KmsError> {
     let named = named(ground.store).await?;
+    let mut any = false;
     for id in opened {
         if id.kind == MasterKind::Passphrase && !named.contains(&id.id) {
-            ground.store.delete_master_passphrase(&id.id).await?;
+            any |= ground.store.delete_master_passphrase(&id.id).await?;
         }
+    }
+    // Once for all: while somebody reads, each fold would wait for him.
+    if any {
+        ground.store.forget_journal().await;
     }
     Ok(())
 }

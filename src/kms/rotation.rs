@@ -148,11 +148,12 @@ pub(crate) async fn stage(
 pub(crate) async fn unstage(place: &Place, ground: &Ground<'_>, id: &MasterId) {
     match &place.settings {
         Settings::File { path } => file::unstage(path, id),
-        Settings::Passphrase { .. } => {
-            if let Err(fault) = ground.store.delete_master_passphrase(&id.id).await {
+        Settings::Passphrase { .. } => match ground.store.delete_master_passphrase(&id.id).await {
+            Ok(_) => ground.store.forget_journal().await,
+            Err(fault) => {
                 tracing::warn!(%fault, "an unused master key stays in the database");
             }
-        }
+        },
         Settings::AwsKms(_) | Settings::VaultTransit(_) => {}
     }
 }

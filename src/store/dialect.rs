@@ -2,6 +2,8 @@
 //! run one statement on whichever it is.
 //! Must never grow a second text of a statement.
 
+use std::time::Duration;
+
 use sqlx::{PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 
 #[derive(Clone)]
@@ -36,6 +38,18 @@ impl Tx {
         match self {
             Self::Sqlite(tx) => tx.commit().await,
             Self::Postgres(tx) => tx.commit().await,
+        }
+    }
+
+    /// For a row that another transaction holds. On SQLite there is none beside this one.
+    pub(super) async fn wait_no_longer_than(&mut self, most: Duration) -> Result<(), sqlx::Error> {
+        match self {
+            Self::Sqlite(_) => Ok(()),
+            Self::Postgres(tx) => sqlx::query("SELECT set_config('lock_timeout', $1, true)")
+                .bind(most.as_millis().to_string())
+                .execute(&mut **tx)
+                .await
+                .map(|_| ()),
         }
     }
 

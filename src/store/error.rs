@@ -189,6 +189,9 @@ impl From<sqlx::Error> for Error {
             if refused.code().as_deref() == Some("53100") {
                 return Self::Full { place: String::from("PostgreSQL's data folder") };
             }
+            if refused.code().as_deref() == Some("55P03") {
+                return Self::Unreachable { fault: String::from(HELD) };
+            }
             return match sqlite_code(&error) {
                 Some(SqliteCode::Full) => Self::Full { place: place() },
                 Some(SqliteCode::Busy) => Self::Unreachable {
@@ -211,6 +214,9 @@ impl From<sqlx::Error> for Error {
         }
     }
 }
+
+const HELD: &str = "another transaction holds the row and does not end; one whose client is gone \
+                    ends when the database notices, or by pg_terminate_backend";
 
 /// The few result codes of SQLite that mean something to an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

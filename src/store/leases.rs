@@ -3,7 +3,9 @@
 //! A time that is still to come is nobody's doing, and holds nobody off.
 //! Must never give one turn to two.
 
-use super::dialect::{Tx, changing, row, rows};
+use std::time::Duration;
+
+use super::dialect::{Tx, changing, row, row_within, rows};
 use super::lenient::Unread;
 use super::{Error, Store};
 
@@ -36,6 +38,8 @@ const MEND: &str = "UPDATE leases SET held_until = 0, done_at = 0
 /// How far clocks of nodes may be apart.
 pub(super) const SKEW_MS: i64 = 10 * 60_000;
 const LAST: &str = "SELECT done_at FROM leases WHERE name = $1";
+/// A transaction whose client is gone ends as soon as the database has noticed.
+const RESTORE_ENDS_WITHIN: Duration = Duration::from_secs(20);
 /// Nobody waits for this turn: its row says which restore was the last one.
 const RESTORE: &str = "restore";
 const RESTORED: &str =
@@ -106,14 +110,24 @@ impl Store {
         Ok(tx.commit().await?)
     }
 
-    /// The mark of the last restore that was committed here.
+    /// The mark of the last restore that was committed here. No other is on its way any more: the
+    /// one whose COMMIT went out, and whose answer was lost, holds the row until it has ended, so
+    /// whoever asks writes it, too, and waits for that.
     pub(crate) async fn last_restore(&self) -> Result<Option<String>, Error> {
+        const HOLD: &str = "INSERT INTO leases (name, holder, held_until, done_at)
+            VALUES ($1, '', 0, 0) ON CONFLICT (name) DO UPDATE SET holder = leases.holder";
         const MARK: &str = "SELECT holder FROM leases WHERE name = $1";
-        match row!(self, "leases", sqlx::query(MARK).bind(RESTORE)) {
+        let mut tx = self.begin().await?;
+        tx.wait_no_longer_than(RESTORE_ENDS_WITHIN).await?;
+        changing!(&mut tx, sqlx::query(HOLD).bind(RESTORE))?;
+        let mark = match row_within!(&mut tx, "leases", sqlx::query(MARK).bind(RESTORE)) {
             // What somebody has edited is no mark of ours.
-            Err(Error::Contradiction { .. }) => Ok(None),
-            read => Ok(read?.map(|(mark,): (String,)| mark)),
-        }
+            Err(Error::Contradiction { .. }) => None,
+            read => read?.map(|(mark,): (String,)| mark),
+        };
+        // Dropped here, it leaves the row as it was.
+        drop(tx);
+        Ok(mark.filter(|mark| !mark.is_empty()))
     }
 
     /// When it was last done, on whichever node.

@@ -93,7 +93,8 @@ impl Store {
         Ok(Loaded::collect(raw.into_iter().map(read)))
     }
 
-    /// False if there is none of that id, or if something is wrapped by it.
+    /// False if there is none of that id, or if something is wrapped by it. Whoever has deleted
+    /// the last one folds the journal, once.
     pub(crate) async fn delete_master_passphrase(&self, master_id: &str) -> Result<bool, Error> {
         const DELETE: &str = "DELETE FROM master_passphrases WHERE master_id = $1
             AND NOT EXISTS (SELECT 1 FROM keks WHERE master_kind = 'passphrase'
@@ -103,9 +104,6 @@ impl Store {
         changing!(&mut tx, sqlx::query(HOLD).bind(master_id))?;
         let deleted = changing!(&mut tx, sqlx::query(DELETE).bind(master_id))?;
         tx.commit().await?;
-        if deleted > 0 {
-            self.forget_journal().await;
-        }
         Ok(deleted > 0)
     }
 }

@@ -7,6 +7,7 @@ mod client_keys;
 mod idempotency;
 mod leases;
 mod master_keys;
+mod nodes;
 mod opening;
 mod record_blocks;
 mod schema;
@@ -37,7 +38,7 @@ struct Bed {
 }
 
 /// What is thrown away with the bed.
-enum Home {
+pub(crate) enum Home {
     Folder(tempfile::TempDir),
     Database { server: String, name: String },
 }
@@ -98,7 +99,7 @@ impl Drop for Home {
 }
 
 /// An empty database on the test run's server, and its URL.
-async fn empty_database() -> (String, Home) {
+pub(crate) async fn empty_database() -> (String, Home) {
     let server = server_url();
     let name = format!("sealgate_{}", Uuid::now_v7().simple());
     let mut connection = PgConnection::connect(&server).await.unwrap();
@@ -116,7 +117,7 @@ fn server_url() -> String {
     url
 }
 
-fn postgres_target(url: &str) -> Target {
+pub(crate) fn postgres_target(url: &str) -> Target {
     Target::Postgres(Arc::new(SecretBytes::copy_of(url.as_bytes())))
 }
 

@@ -119,13 +119,15 @@ impl Store {
         Ok(())
     }
 
-    /// The same for a list, which must be sealed whatever has become of the count.
+    /// The same for a list, which must be sealed whatever has become of the count. `Error::Stale`
+    /// if the key itself is gone.
     pub(super) async fn count_list_in(&self, tx: &mut Tx, kek_id: Uuid) -> Result<Wrapped, Error> {
         match self.count_wrap_in(tx, kek_id).await {
             Err(Error::Stale | Error::Worn | Error::Miscounted { .. }) => {
-                // Nobody destroys it meanwhile.
+                // Nobody destroys it meanwhile; what another node has destroyed before opens for
+                // nobody who comes later.
                 hold_any(tx, kek_id).await?;
-                Ok(Wrapped(None))
+                if is_gone(tx, kek_id).await? { Err(Error::Stale) } else { Ok(Wrapped(None)) }
             }
             outcome => outcome,
         }
@@ -153,6 +155,12 @@ pub(super) async fn hold_any(tx: &mut Tx, kek_id: Uuid) -> Result<(), Error> {
     const HOLD_ANY: &str = "UPDATE keks SET wraps = wraps WHERE id = $1";
     changing!(tx, sqlx::query(HOLD_ANY).bind(kek_id.to_string()))?;
     Ok(())
+}
+
+/// Its row stands, and the key itself was overwritten.
+async fn is_gone(tx: &mut Tx, kek_id: Uuid) -> Result<bool, Error> {
+    const GONE: &str = "UPDATE keks SET wraps = wraps WHERE id = $1 AND length(wrapped) = 0";
+    Ok(changing!(tx, sqlx::query(GONE).bind(kek_id.to_string()))? > 0)
 }
 
 fn judge(meter: &Meter, id: Uuid, (wraps, seal): (i64, Option<&[u8]>)) -> Result<(), Error> {

@@ -81,7 +81,7 @@ impl Anchors {
         let path = folder.join(FILE);
         let read = load(&path, installation);
         let is_missing = matches!(read, Err(Unread::Missing));
-        let is_new = is_missing && !folder.join(JOURNAL).exists();
+        let is_new = is_missing && !has_journal(folder);
         let mut state = State::default();
         match read {
             Ok(held) => state = State { held: held.clone(), written: Some(held) },
@@ -102,7 +102,7 @@ impl Anchors {
 
     /// Has a house ever served from this folder?
     pub(crate) fn tell_of_a_house(folder: &Path) -> bool {
-        folder.join(FILE).exists() || folder.join(JOURNAL).exists()
+        folder.join(FILE).exists() || has_journal(folder)
     }
 
     /// Of an installation that was made, or restored, this moment: nothing has been seen of it.
@@ -245,6 +245,12 @@ impl State {
         tracing::warn!(sentence, "integrity");
         self.held.doubts.insert(one_line(&sentence));
     }
+}
+
+/// The folder alone may be the root of an empty disk that somebody has given to the journal.
+fn has_journal(folder: &Path) -> bool {
+    let entries = std::fs::read_dir(folder.join(JOURNAL)).into_iter().flatten();
+    entries.flatten().any(|entry| entry.file_type().is_ok_and(|kind| !kind.is_dir()))
 }
 
 fn one_line(text: &str) -> String {
@@ -393,6 +399,23 @@ mod tests {
         InventoryRow { category: category.to_owned(), epoch, kek_id, sealed: vec![0, 171, 255] }
     }
 
+    /// As a node leaves it that has served.
+    fn journal(folder: &Path) {
+        std::fs::create_dir(folder.join(JOURNAL)).unwrap();
+        std::fs::write(folder.join(JOURNAL).join("head"), "x").unwrap();
+    }
+
+    #[test]
+    fn a_disk_that_was_given_to_the_journal_and_is_empty_tells_of_no_house() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(folder.path().join(JOURNAL).join("lost+found")).unwrap();
+        assert!(!Anchors::tell_of_a_house(folder.path()));
+        assert!(Anchors::read(folder.path(), Uuid::from_u128(1)).are_new());
+        std::fs::write(folder.path().join(JOURNAL).join("head"), "x").unwrap();
+        assert!(Anchors::tell_of_a_house(folder.path()));
+        assert!(!Anchors::read(folder.path(), Uuid::from_u128(1)).are_new());
+    }
+
     #[test]
     fn what_is_kept_is_read_again_and_never_goes_back() {
         let folder = tempfile::tempdir().unwrap();
@@ -418,7 +441,7 @@ mod tests {
         Anchors::begin(folder.path(), installation).unwrap();
         assert!(!read().are_new() && read().are_whole());
         read().advance(&[list("ai", 3)]).unwrap();
-        std::fs::create_dir(folder.path().join(JOURNAL)).unwrap();
+        journal(folder.path());
         let path = folder.path().join(FILE);
         let whole = std::fs::read_to_string(&path).unwrap();
         let cuts = [0, 5, whole.len() - 5, whole.len() / 2].map(|cut| Some(&whole[..cut]));
@@ -450,7 +473,7 @@ mod tests {
         for is_pipe in [true, false] {
             for at in [String::from(FILE), format!("{FILE}.new")] {
                 let folder = tempfile::tempdir().unwrap();
-                std::fs::create_dir(folder.path().join(JOURNAL)).unwrap();
+                journal(folder.path());
                 let path = folder.path().join(&at);
                 let make = if is_pipe { "mkfifo" } else { "mkdir" };
                 let made = std::process::Command::new(make).arg(&path).status().unwrap();

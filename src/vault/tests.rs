@@ -6,6 +6,7 @@ mod anchors;
 mod hierarchy;
 mod interop;
 mod inventory;
+mod nodes;
 mod signing;
 mod warden;
 

@@ -13,14 +13,14 @@ use crate::house::{
 const STEPS: [&str; 6] = ["Unpacked", "Proven", "Emptied", "Loaded", "Committed", "PutAside"];
 
 /// A provider with the canary as its key, and a folder for what is carried from house to house.
-struct Site {
+pub(crate) struct Site {
     provider: Outpost,
     canary: Canary,
-    carried: tempfile::TempDir,
+    pub carried: tempfile::TempDir,
 }
 
 impl Site {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let provider = Outpost::open(Speaks::Both).await;
         let site =
             Self { provider, canary: Canary::hatch(), carried: tempfile::tempdir().unwrap() };
@@ -28,16 +28,16 @@ impl Site {
         site
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.carried.path().join(name)
     }
 
-    fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         self.path(name).to_str().unwrap().to_owned()
     }
 
     /// An empty installation that knows the provider.
-    fn ground(&self, more: &str) -> Ground {
+    pub(crate) fn ground(&self, more: &str) -> Ground {
         let bearer =
             "[{ at = \"header\", name = \"Authorization\", value = \"Bearer {api_key}\" }]";
         let provider = self.provider.settings("acme", &self.path("outpost.pem"), bearer);
@@ -45,7 +45,7 @@ impl Site {
     }
 
     /// Set up, the canary in it, a client key handed out.
-    fn furnish(&self, ground: &Ground) -> String {
+    pub(crate) fn furnish(&self, ground: &Ground) -> String {
         ground.json(&["init", "--json"]);
         let key = format!("{}\n", self.canary.plain());
         let add = ["secret", "add", "acme", "--no-validate", "--json"];
@@ -62,7 +62,7 @@ impl Site {
         String::from_utf8(output.stdout).unwrap().trim().to_owned()
     }
 
-    fn back_up(&self, ground: &Ground, name: &str) {
+    pub(crate) fn back_up(&self, ground: &Ground, name: &str) {
         let recipient = self.recipient(ground);
         let to = self.text(name);
         ground.json(&["backup", "create", "--to", &to, "--recipient", &recipient, "--json"]);
@@ -71,7 +71,7 @@ impl Site {
         self.canary.is_nowhere_in("a backup", &bytes);
     }
 
-    fn restored(&self, ground: &Ground, name: &str, more: &[&str]) -> Value {
+    pub(crate) fn restored(&self, ground: &Ground, name: &str, more: &[&str]) -> Value {
         let (file, identity) = (self.text(name), self.text("identity"));
         let mut arguments = vec!["backup", "restore", &file, "--identity", &identity, "--json"];
         arguments.extend_from_slice(more);
@@ -79,7 +79,7 @@ impl Site {
     }
 
     /// The house serves the old client key with the real key, and its trail holds.
-    async fn assert_serves(&self, ground: &Ground, key: &str) {
+    pub(crate) async fn assert_serves(&self, ground: &Ground, key: &str) {
         let server = ground.serve(&[]);
         assert_eq!(call(&server, key).await, 200);
         let seen = self.provider.last();
@@ -91,7 +91,7 @@ impl Site {
     }
 }
 
-async fn call(server: &Server, key: &str) -> u16 {
+pub(crate) async fn call(server: &Server, key: &str) -> u16 {
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
     let url = format!("{}/acme/x", server.proxy);
     http.get(url).header("x-api-key", key).send().await.unwrap().status().as_u16()
@@ -280,7 +280,11 @@ async fn dying_child() {
     let url = std::env::var("DIE_CUT").ok();
     let step = |step: sealgate::app::RestoreStep| match &url {
         _ if format!("{step:?}") != at => {}
-        Some(url) => cut(url),
+        Some(url) => {
+            cut(url);
+            // Its parent asks for this: what fails before fails for another reason.
+            std::fs::write(folder.join("was-cut"), "").unwrap();
+        }
         None => {
             send_signal(std::process::id(), "KILL");
             loop {
@@ -309,7 +313,7 @@ fn cut(url: &str) {
     cutting.join().unwrap();
 }
 
-fn die(site: &Site, ground: &Path, at: &str) {
+pub(crate) fn die(site: &Site, ground: &Path, at: &str) {
     let ended = child(site, ground, at, None);
     use std::os::unix::process::ExitStatusExt;
     assert_eq!(ended.status.signal(), Some(9), "{at}: {ended:?}");
@@ -331,7 +335,7 @@ fn child(site: &Site, ground: &Path, at: &str, cut: Option<&str>) -> std::proces
 }
 
 /// What belongs to the house that stands: its journal, the node's name, the anchors.
-fn belongings(ground: &Ground) -> Vec<(PathBuf, Vec<u8>)> {
+pub(crate) fn belongings(ground: &Ground) -> Vec<(PathBuf, Vec<u8>)> {
     let data = ground.data();
     let mut found = crate::house::files_below(&data);
     found.retain(|(path, _)| {
@@ -343,7 +347,7 @@ fn belongings(ground: &Ground) -> Vec<(PathBuf, Vec<u8>)> {
     found
 }
 
-fn set_aside(ground: &Ground) -> Vec<String> {
+pub(crate) fn set_aside(ground: &Ground) -> Vec<String> {
     let entries = std::fs::read_dir(ground.data()).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
     let mut aside: Vec<String> =
@@ -438,6 +442,7 @@ async fn a_restore_whose_commit_fails_leaves_the_old_house_with_all_that_is_its_
     let url = settings.trim().strip_prefix("database.url = ").unwrap().trim_matches('"');
     let ended = child(&site, other.path(), "Loaded", Some(url));
     assert!(ended.status.success(), "{ended:?}");
+    assert!(other.path().join("was-cut").exists(), "it failed before its commit");
     assert_eq!(belongings(&other), before);
     site.assert_serves(&other, &own_key).await;
     assert_eq!(set_aside(&other), [""; 0]);

@@ -40,7 +40,7 @@ pub(crate) use self::mill::{Mill, event, packed_text};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::moto::Moto;
 pub(crate) use self::outpost::{Certificate, Channel, Outpost, Speaks};
-pub(crate) use self::postgres::Postgres;
+pub(crate) use self::postgres::{Postgres, is_root};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::relay::Relay;
 pub(crate) use self::sailor::{KEY, Sailor};

@@ -45,11 +45,31 @@ impl Site {
         Self { ground, ..self }
     }
 
+    /// A second node of the same house: its settings, and a data folder of its own.
+    pub(crate) fn beside(&self) -> Ground {
+        let ground = Ground::new("");
+        for file in ["sealgate.toml", "outpost.pem"] {
+            std::fs::copy(self.ground.path().join(file), ground.path().join(file)).unwrap();
+        }
+        ground
+    }
+
     async fn add(&self, admin: &str, provider: &str, name: &str, value: &str) {
+        assert_eq!(self.adding(admin, (provider, name), value).await.0, 201);
+    }
+
+    /// What is answered to it.
+    pub(crate) async fn adding(
+        &self,
+        admin: &str,
+        (provider, name): (&str, &str),
+        value: &str,
+    ) -> (u16, Value) {
         let body = json!({"provider": provider, "name": name, "fields": {"api_key": value}});
         let url = format!("{admin}/api/v1/admin/secrets");
         let answer = http().post(url).header("x-api-key", &self.key).json(&body).send().await;
-        assert_eq!(answer.unwrap().status(), 201);
+        let answer = answer.unwrap();
+        (answer.status().as_u16(), answer.json().await.unwrap())
     }
 
     pub(crate) async fn get(&self, admin: &str, path: &str) -> Value {

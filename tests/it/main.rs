@@ -81,6 +81,8 @@ mod refusals;
 #[cfg(test)]
 mod resilience;
 #[cfg(test)]
+mod restores;
+#[cfg(test)]
 mod rewriting;
 #[cfg(test)]
 mod ruined;

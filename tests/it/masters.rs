@@ -6,9 +6,7 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::{Connection, Row};
 
-#[cfg(feature = "failpoints")]
-use crate::house::{Database, Kind};
-use crate::house::{files_below, private};
+use crate::house::{Database, Kind, files_below, private};
 use crate::keys::Site;
 
 #[cfg(feature = "failpoints")]
@@ -147,6 +145,104 @@ async fn killed_at_every_point_of_new_wraps_by_vault_transit_every_secret_is_rea
     let of_file = ["master-written", "master-staged", "master-kept"];
     let places: Vec<&str> = MASTER.into_iter().filter(|p| !of_file.contains(p)).collect();
     killed_in_place(&more, &places, async |_, _| {}).await;
+}
+
+#[cfg(all(feature = "failpoints", feature = "aws-kms"))]
+fn in_kms(moto: &crate::house::Moto, key: &str) -> String {
+    format!(
+        "kind = \"aws-kms\", key = \"{key}\", region = \"eu-central-1\", \
+         endpoint = \"http://{}\"",
+        moto.address
+    )
+}
+
+#[cfg(all(feature = "failpoints", feature = "aws-kms"))]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_on_the_way_to_new_wraps_by_aws_kms_every_secret_is_readable() {
+    let moto = crate::house::Moto::start().await;
+    let more = format!("master_key = {{ {} }}\n", in_kms(&moto, &moto.key().await));
+    let places = ["master-row:2", "master-verified"];
+    killed_in_place(&more, &places, async |_, _| {}).await;
+}
+
+#[cfg(all(feature = "failpoints", feature = "aws-kms"))]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn killed_on_the_way_from_a_file_to_aws_kms_and_back_every_secret_is_readable() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let moto = crate::house::Moto::start().await;
+    let in_kms = in_kms(&moto, &moto.key().await);
+    let site = Site::new(3, "").await;
+    let file = site.ground.path().join("keys/master.key");
+    let kept = site.ground.path().join("kept.key");
+    for (to, from, place) in
+        [(in_kms.as_str(), FIRST, "master-row:2"), (FIRST, in_kms.as_str(), "master-verified")]
+    {
+        moved(&site, to, Some(from));
+        if to == FIRST {
+            std::fs::rename(&kept, &file).unwrap();
+        }
+        let mut server = site.ground.serve_until(place);
+        site.post(&server.admin, "master-key/rotate").await;
+        let (status, _server) =
+            tokio::task::spawn_blocking(move || (server.wait(), server)).await.unwrap();
+        assert_eq!(status.signal(), Some(9), "{place} was never passed: {status}");
+        let server = site.ground.serve(&[]);
+        site.assert_readable(&server.admin, &server.proxy).await;
+        let status = site.ended(&server.admin).await;
+        assert_eq!(status["job"]["state"], "done", "{place}: {status}");
+        site.assert_readable(&server.admin, &server.proxy).await;
+        server.stop();
+        // Without the former one, whose key is not there any more.
+        moved(&site, to, None);
+        if to != FIRST {
+            std::fs::rename(&file, &kept).unwrap();
+        }
+        let server = site.ground.serve(&[]);
+        site.assert_readable(&server.admin, &server.proxy).await;
+        server.stop();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_has_not_heard_of_a_new_passphrase_key_makes_no_key_under_the_former_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::fresh(Kind::Postgres, folder.path()).await;
+    let more = format!("{}{}", database.settings(), crate::keys::passphrase(folder.path()));
+    let site = Site::new(2, &more).await;
+    let beside = site.beside();
+    let mut servers = vec![site.ground.serve(&[]), beside.serve(&[])];
+    let done = site.ground.json(&["master-key", "rotate", "--json"]);
+    assert_eq!(done["state"], "done", "{done}");
+    // The row of the former one is swept, and the second node has it in memory still.
+    let value = "sk-0123456789abcdef0123456789";
+    for _ in 0..2 {
+        let other = &servers[1].admin;
+        assert_eq!(site.post(other, "keks/rotate").await, Some(409));
+        let (status, body) = site.adding(other, ("openai", "o"), value).await;
+        assert_eq!((status, &body["code"]), (409, &json!("conflict")), "{body}");
+        assert!(body["detail"].to_string().contains("no longer in the table"), "{body}");
+        for server in &servers {
+            site.assert_readable(&server.admin, &server.proxy).await;
+        }
+    }
+    // As the answer says: unsealed anew, it has the new one. Nothing was lost on the way.
+    assert!(beside.run(&["seal"]).status.success());
+    assert!(beside.run(&["unseal"]).status.success());
+    for is_restarted in [false, true] {
+        if is_restarted {
+            servers.drain(..).for_each(|server| drop(server.stop()));
+            servers.extend([site.ground.serve(&[]), beside.serve(&[])]);
+        }
+        for (number, server) in servers.iter().enumerate() {
+            site.assert_readable(&server.admin, &server.proxy).await;
+            let name = format!("{is_restarted}-{number}");
+            let (status, body) = site.adding(&server.admin, ("openai", &name), value).await;
+            assert_eq!(status, 201, "{body}");
+            assert_eq!(site.post(&server.admin, "keks/rotate").await, Some(201));
+        }
+    }
+    servers.into_iter().for_each(|server| drop(server.stop()));
+    database.drop_it().await;
 }
 
 /// The settings with another `[master_key]`, and the present one as the former.

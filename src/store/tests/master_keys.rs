@@ -3,7 +3,7 @@
 
 use super::*;
 
-fn row(master_id: &str) -> PassphraseRow {
+pub(super) fn row(master_id: &str) -> PassphraseRow {
     PassphraseRow {
         master_id: master_id.to_owned(),
         wrapped: vec![1, 2, 3],
