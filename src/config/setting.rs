@@ -104,6 +104,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "calls at once; beyond it, and a short bounded queue, 503 overloaded",
     ),
     setting(
+        "proxy.max_sockets",
+        number(0, 10_000_000),
+        "5000",
+        "WebSockets at once, of which each is a call under way, too",
+    ),
+    setting(
         "proxy.max_connections",
         number(0, 10_000_000),
         "0",

@@ -95,6 +95,8 @@ mod sealing;
 #[cfg(test)]
 mod shared;
 #[cfg(test)]
+mod sockets;
+#[cfg(test)]
 mod standing;
 #[cfg(test)]
 mod streaming;
