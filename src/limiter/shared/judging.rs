@@ -11,7 +11,7 @@ use super::fault::Why;
 use super::link::Link;
 use super::mirror::Verdict;
 use super::pace::Trip;
-use super::{How, Shared, Snag, lock, owner, wait as hand};
+use super::{How, Sent, Shared, Snag, lock, owner, wait as hand};
 
 /// Answers that ask to be asked again: more of them than this make no sense.
 const MOST_ROUNDS: usize = 5;
@@ -34,6 +34,7 @@ impl Shared {
         }
         let (mut rounds, mut kept_rounds, mut lease_rounds) = (0, 0, 0);
         let (mut more, mut answers) = (MOST_MORE, 0);
+        let mut sent = Sent::new(self);
         loop {
             let mirrors: Vec<_> = buckets.iter().map(|bucket| self.mirrors.of(bucket)).collect();
             let Some(link) = self.link(until_ns).await else {
@@ -52,7 +53,7 @@ impl Shared {
                 continue;
             }
             rounds += 1;
-            match self.ask(&link, buckets, &mirrors, (how, wait)).await {
+            match self.ask(&link, buckets, &mirrors, (how, wait, &mut sent)).await {
                 Ok(verdict) => return verdict,
                 Err(Snag::Again) if rounds < MOST_ROUNDS => {}
                 Err(Snag::Kept(verdict)) if kept_rounds == MOST_KEPT_ROUNDS => return verdict,
@@ -121,6 +122,10 @@ impl Shared {
     /// at once.
     pub(super) fn between(&self) -> Duration {
         self.settings.timeout * 4
+    }
+
+    pub(super) fn is_current(&self, link: &Link) -> bool {
+        self.link.load().as_ref().is_some_and(|held| held.id == link.id)
     }
 
     /// Nobody asks through this link any more.

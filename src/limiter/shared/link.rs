@@ -2,7 +2,6 @@
 //! what other nodes count, in the order in which Redis did both.
 //! Must never put the URL, which may hold a password, into an error.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +14,14 @@ use redis::{
 
 use super::fault::Why;
 use super::pace::Pace;
+use super::unheard::Asked;
 use super::{Settings, Shared};
 
 pub(super) struct Scripts {
     admit: Script,
     pub(super) tell: Script,
     pub(super) beat: Script,
+    unheard: Script,
 }
 
 pub(super) struct Link {
@@ -28,14 +29,13 @@ pub(super) struct Link {
     pub(super) id: u64,
     pub(super) connection: MultiplexedConnection,
     pub(super) pace: Pace,
+    pub(super) asked: Asked,
 }
 
 /// An answer is waited for in so many steps, and for so many of them at most. A step is half of the
 /// time-out: a process that stood still itself has the other half for what lies in its sockets.
 const STALLED_STEPS: u32 = 2;
 const MOST_STEPS: u32 = 10;
-/// An answer that comes later than this is not known of.
-const LATEST: Duration = Duration::from_secs(60);
 
 /// What the script says of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,22 +81,6 @@ pub(super) struct Told<'a> {
     pub(super) version: u64,
 }
 
-/// Of a script that may be running still.
-pub(super) type Answer =
-    Pin<Box<dyn Future<Output = redis::RedisResult<Vec<i64>>> + Send + 'static>>;
-
-pub(super) enum NoAnswer {
-    Fault(Why),
-    /// Nobody waits for it any more, but it may come.
-    Yet(Answer),
-}
-
-/// What came of it after all.
-pub(super) async fn late(answer: Answer) -> Option<Reply> {
-    let numbers = tokio::time::timeout(LATEST, answer).await.ok()?.ok()?;
-    Reply::read(&numbers)
-}
-
 impl Default for Scripts {
     fn default() -> Self {
         let script = |own: &str| Script::new(&format!("{}\n{own}", include_str!("common.lua")));
@@ -104,6 +88,7 @@ impl Default for Scripts {
             admit: script(include_str!("admit.lua")),
             tell: script(include_str!("tell.lua")),
             beat: script(include_str!("beat.lua")),
+            unheard: script(include_str!("unheard.lua")),
         }
     }
 }
@@ -111,7 +96,7 @@ impl Default for Scripts {
 impl Scripts {
     /// Redis knows them from here on, by their digests.
     pub(super) async fn load(&self, link: &Link, wait: Duration) -> Result<(), Why> {
-        for script in [&self.admit, &self.tell, &self.beat] {
+        for script in [&self.admit, &self.tell, &self.beat, &self.unheard] {
             let mut connection = link.connection.clone();
             in_time(wait, script.load_async(&mut connection)).await?;
         }
@@ -122,6 +107,13 @@ impl Scripts {
     pub(super) fn admit(&self, keys: usize) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
         command.arg(self.admit.get_hash()).arg(keys);
+        command
+    }
+
+    /// The script that takes back, to be completed with what.
+    pub(super) fn unheard(&self, state: String) -> Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(self.unheard.get_hash()).arg(1).arg(state);
         command
     }
 }
@@ -147,22 +139,20 @@ impl Link {
         let mut connection = connect(&shared.settings, settings, wait).await?;
         let subscribed = connection.subscribe(shared.key("feed"));
         in_time(wait, subscribed).await?;
-        Ok(Self { id, connection, pace: Pace::default() })
+        let asked = Asked::new(format!("asked:{}.{}.{id}", shared.node, shared.process));
+        Ok(Self { id, connection, pace: Pace::default(), asked })
     }
 
     /// As long as answers to calls that were heard in time come in, those behind them are waited
     /// for: many callers at once, or a busy machine, are no sign that Redis is away.
-    pub(super) async fn count(&self, command: Cmd, wait: Duration) -> Result<Reply, NoAnswer> {
+    pub(super) async fn count(&self, command: &Cmd, wait: Duration) -> Result<Reply, Why> {
         let mut connection = self.connection.clone();
-        let mut answer: Answer =
-            Box::pin(async move { command.query_async::<Vec<i64>>(&mut connection).await });
+        let mut answer = std::pin::pin!(command.query_async::<Vec<i64>>(&mut connection));
         let (mut stalled, mut before) = (0, self.pace.answers());
         for _ in 0..MOST_STEPS {
             match tokio::time::timeout(wait / STALLED_STEPS, &mut answer).await {
-                Ok(Ok(numbers)) => {
-                    return Reply::read(&numbers).ok_or(NoAnswer::Fault(Why::Odd));
-                }
-                Ok(Err(error)) => return Err(NoAnswer::Fault(Why::of(&error))),
+                Ok(Ok(numbers)) => return Reply::read(&numbers).ok_or(Why::Odd),
+                Ok(Err(error)) => return Err(Why::of(&error)),
                 Err(_) => {}
             }
             stalled = if self.is_brisk(&mut before) { 0 } else { stalled + 1 };
@@ -170,7 +160,7 @@ impl Link {
                 break;
             }
         }
-        Err(NoAnswer::Yet(answer))
+        Err(Why::Slow)
     }
 
     /// Answers have come in since, and to calls that it heard in time.
@@ -252,7 +242,7 @@ pub(super) async fn in_time<T>(
 }
 
 impl Reply {
-    fn read(numbers: &[i64]) -> Option<Self> {
+    pub(super) fn read(numbers: &[i64]) -> Option<Self> {
         let mut numbers = numbers.iter().map(|number| u64::try_from(*number).unwrap_or(0));
         let (what, now_us, place) = (numbers.next()?, numbers.next()?, numbers.next()?);
         let place = usize::try_from(place).ok()?;

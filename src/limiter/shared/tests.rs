@@ -1,8 +1,10 @@
 //! Several nodes in one process, on a Redis of the test's own that is paused, killed, filled and
 //! emptied under them. Counted is what was let in, by the test's own clock.
 
+mod answers;
 mod faults;
 mod foreign;
+mod relay;
 mod server;
 
 use std::sync::atomic::AtomicUsize;
@@ -124,6 +126,13 @@ fn hourly(calls: u64) -> Bucket {
     window(Uuid::now_v7(), calls, 3600)
 }
 
+/// A month that began yesterday.
+fn monthly(calls: u64) -> Bucket {
+    let start_ms = Clock::system().unix_ms() - 86_400_000;
+    let period = Period { start_ms, end_ms: start_ms + 30 * 86_400_000 };
+    Bucket::month(Uuid::now_v7(), period, calls)
+}
+
 fn window(client: Uuid, calls: u64, seconds: u64) -> Bucket {
     let window_ns = seconds * 1_000_000_000;
     Bucket::window(client, None, Quota { calls, window_ns, unlimited: false })
@@ -141,15 +150,20 @@ async fn until(is_so: impl Fn() -> bool) {
 
 /// So many callers at once, spread over the nodes: how many each node let in.
 async fn burst(nodes: &[Node], bucket: &Bucket, callers: usize) -> Vec<usize> {
+    burst_on(nodes, std::slice::from_ref(bucket), callers).await
+}
+
+/// Each call must pass all of these.
+async fn burst_on(nodes: &[Node], buckets: &[Bucket], callers: usize) -> Vec<usize> {
     let admitted: Arc<Vec<AtomicUsize>> =
         Arc::new(nodes.iter().map(|_| AtomicUsize::new(0)).collect());
     let mut calls = Vec::new();
     for caller in 0..callers {
         let place = caller % nodes.len();
-        let (shared, bucket) = (Arc::clone(&nodes[place].shared), bucket.clone());
+        let (shared, buckets) = (Arc::clone(&nodes[place].shared), buckets.to_vec());
         let admitted = Arc::clone(&admitted);
         calls.push(tokio::spawn(async move {
-            if let Verdict::Counted(_) = shared.admit(&[bucket]).await {
+            if let Verdict::Counted(_) = shared.admit(&buckets).await {
                 admitted[place].fetch_add(1, Ordering::Relaxed);
             }
         }));
@@ -182,6 +196,14 @@ async fn five_hundred_callers_at_once_get_a_hundred_calls_on_one_node_and_on_thr
         let used = nodes[2].used(&shared).await;
         if own != [100] || admitted.iter().sum::<usize>() != 100 || used != 100 {
             others.push((round, own, admitted, used));
+        }
+        let (wide, month) = (hourly(1000), monthly(100));
+        let admitted = burst_on(&nodes, &[wide.clone(), month.clone()], 500).await;
+        let used = [&wide, &month].map(|bucket| nodes[1].used(bucket));
+        let [wide, month] = used;
+        let used = (wide.await, month.await);
+        if admitted.iter().sum::<usize>() != 100 || used != (100, 100) {
+            others.push((round, vec![100], admitted, used.1));
         }
     }
     assert!(others.is_empty(), "{} of {rounds} rounds: {others:?}", others.len());
@@ -239,7 +261,7 @@ async fn a_window_slides_and_takes_constant_room_and_its_key_expires() {
     assert!(refused > 100 && admitted.len() > 60, "{refused} {}", admitted.len());
     let key = format!("{}{}", nodes[0].shared.prefix, bucket.name);
     let fields: usize = server.ask(&["HLEN", &key]).parse().unwrap();
-    assert!(fields <= 66, "{fields} fields");
+    assert!(fields <= 69, "{fields} fields");
     let ttl: i64 = server.ask(&["PTTL", &key]).parse().unwrap();
     assert!((1..=2_100).contains(&ttl), "{ttl} ms");
     tokio::time::sleep(Duration::from_millis(2_500)).await;
@@ -310,3 +332,54 @@ async fn what_is_leased_and_not_spent_is_not_told_as_used() {
         assert_eq!(node.used(&bucket).await, used);
     }
 }
+
+#[expect(clippy::print_stdout, reason = "the proof command shows its figures")]
+fn tell(figures: &str) {
+    println!("{figures}");
+}
+
+/// Of a call, beside the way to Redis and back, and of a window in use there.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_call_and_a_window_cost_in_redis_is_bounded() {
+    const CALLS: u64 = 2_000;
+    let server = Server::start();
+    let node = Node::planned(server.url(), "north", (1000, 0)).await;
+    let clock = Clock::system();
+    let link = node.shared.link.load_full().unwrap();
+    let (mut pings, mut calls) = (u64::MAX, u64::MAX);
+    let bucket = hourly(10_000);
+    server.ask(&["CONFIG", "RESETSTAT"]);
+    for _ in 0..4 {
+        let before = clock.monotonic_ns();
+        for _ in 0..CALLS {
+            let _pong: String = link.ask(&redis::cmd("PING"), DEFAULT_WAIT).await.unwrap();
+        }
+        let between = clock.monotonic_ns();
+        for _ in 0..CALLS {
+            assert!(node.admits(&bucket).await);
+        }
+        pings = pings.min((between - before) / CALLS);
+        calls = calls.min((clock.monotonic_ns() - between) / CALLS);
+    }
+    let stats = server.ask(&["INFO", "commandstats"]);
+    let line = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap();
+    let there_us: f64 = line.split(['=', ',']).nth(5).unwrap().parse().unwrap();
+    let key = format!("{}{}", node.shared.prefix, bucket.name);
+    // As full as a window can be.
+    let at: u64 = server.ask(&["HGET", &key, "at"]).parse().unwrap();
+    for part in at - 60..at {
+        server.ask(&["HSET", &key, &part.to_string(), "166"]);
+    }
+    let bytes: u64 = server.ask(&["MEMORY", "USAGE", &key]).parse().unwrap();
+    let asked = format!("{}asked:north.{}.{}", node.shared.prefix, node.shared.process, link.id);
+    let unheard: u64 = server.ask(&["HLEN", &asked]).parse().unwrap();
+    tell(&format!(
+        "a call {calls} ns, the way there and back {pings} ns, of the call in Redis {there_us} us; \
+         a full window {bytes} bytes there; {unheard} calls noted"
+    ));
+    assert!(bytes <= 2_048, "{bytes} bytes");
+    assert!(there_us <= 500.0, "{there_us} us");
+    assert!(unheard <= 32, "{unheard} calls are noted still");
+}
+
+const DEFAULT_WAIT: Duration = Duration::from_secs(1);
