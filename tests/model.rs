@@ -24,6 +24,7 @@ mod quota {
 
 #[path = "../src/limiter/shared"]
 mod shared {
+    mod lease;
     mod mirror;
     mod span;
     mod tally;

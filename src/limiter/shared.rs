@@ -11,6 +11,7 @@ mod fault;
 mod judging;
 mod keeper;
 mod learning;
+mod lease;
 mod link;
 mod look;
 mod mirror;
@@ -23,6 +24,7 @@ mod telling;
 #[cfg(test)]
 mod tests;
 mod time;
+mod turns;
 mod unheard;
 mod wait;
 
@@ -50,6 +52,7 @@ pub(super) use self::mirror::{Seen, Verdict};
 pub(super) use self::standing::Standing;
 pub(super) use self::tally::Tally;
 use self::time::Time;
+use self::turns::Turns;
 use self::unheard::{Sent, Unheard};
 pub(super) use self::wait::now_ns as hand_ns;
 use crate::clock::Clock;
@@ -142,6 +145,7 @@ pub(super) struct Shared {
     /// Those that hold a lease.
     leased: Mutex<Vec<Arc<Mirror>>>,
     time: Time,
+    turns: Arc<Turns>,
     nodes: AtomicU64,
     names: Mutex<Vec<String>>,
     /// Nodes whose share is kept though they are not here.
@@ -176,8 +180,8 @@ enum Snag {
     Broken(Why),
     /// There is room, but it is kept for a node that may be away.
     Kept(Verdict),
-    /// Somebody asks for a lease of this one.
-    Leased(Arc<Mirror>),
+    /// Somebody asks for a lease of this one, which is that of that bucket.
+    Leased(usize, Arc<Mirror>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -195,6 +199,7 @@ impl Shared {
         let (diary, found) = Diary::open(data_dir.join(DIARY));
         let mut shared = Self {
             nodes: AtomicU64::new(settings.nodes.max(1)),
+            turns: Arc::new(Turns::new(settings.timeout)),
             settings,
             time: Time::new(clock),
             metrics,

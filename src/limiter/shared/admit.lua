@@ -46,7 +46,7 @@ for _, b in ipairs(found) do
     local is_first = b.running == 0
     if is_first and b.past == 0 then b.oldest = b.at end
     b.running, b.version = b.running + b.granted, b.version + 1
-    keep(b)
+    keep_count(b)
     if is_first then expire(b) end
     lines[#lines + 1] = line(b, b.at, b.running)
     counted[#counted + 1] = b.name .. ' ' .. text(b.at) .. ' ' .. text(b.granted) .. ' ' .. text(b.born)
@@ -56,7 +56,8 @@ for _, b in ipairs(found) do
   end
 end
 if wants and all > 1 then redis.call('PUBLISH', prefix .. 'feed', table.concat(lines, '\n')) end
-if wants then note_asked(own, number, table.concat(counted, ' ')) end
+-- Now and then is soon enough for what lasts an hour.
+if wants then note_asked(own, number, table.concat(counted, ' '), heard > 0 or tonumber(number) < 16) end
 -- Last: a server whose memory is full refuses no write behind one that it took, and it takes this one.
 if heard > 0 then redis.pcall('HDEL', own, unpack(ARGV, rest + 1, rest + heard)) end
 return answer

@@ -12,7 +12,8 @@ use super::link::{Link, Reply, Window};
 use super::mirror::{Mirror, Seen, Verdict};
 use super::pace::Trip;
 use super::tally::Cell;
-use super::{How, Sent, Shared, Snag, lock, wait as hand};
+use super::turns::Patience;
+use super::{How, Sent, Shared, Snag, lock};
 
 /// A call that is being asked for; what it took of leases goes back unless it was counted.
 struct Asking<'a> {
@@ -30,9 +31,9 @@ impl Shared {
         link: &Link,
         buckets: &[Bucket],
         mirrors: &[Arc<Mirror>],
-        (how, wait, sent): (How, Duration, &mut Sent<'_>),
+        (how, patience, sent): (How, &Patience, &mut Sent<'_>),
     ) -> Result<Verdict, Snag> {
-        let (counts, now_us) = (how != How::Look, self.time.now_us());
+        let (counts, now_us, went) = (how != How::Look, self.time.now_us(), self.turns.now());
         let mut asking = Asking::new(mirrors, !counts);
         let mut arguments = Vec::with_capacity(mirrors.len());
         for (place, (bucket, mirror)) in buckets.iter().zip(mirrors).enumerate() {
@@ -45,10 +46,11 @@ impl Shared {
             let (want, is_lease) = match (counts, bucket.is_leased()) {
                 (false, _) => (0, false),
                 (true, false) => (1, false),
-                (true, true) => match held.wanted(bucket, self.nodes.load(Ordering::Acquire)) {
+                (true, true) => match held.lease.wanted(bucket, self.nodes.load(Ordering::Acquire))
+                {
                     Some(want) => (want, true),
                     None if how == How::CountNow => (1, false),
-                    None => return Err(Snag::Leased(Arc::clone(mirror))),
+                    None => return Err(Snag::Leased(place, Arc::clone(mirror))),
                 },
             };
             asking.wanted.push((place, is_lease));
@@ -63,7 +65,7 @@ impl Shared {
             asking.is_counted = true;
             return Ok(Verdict::Counted(self.seen(buckets, &asking, now_us)));
         }
-        let late_us = self.time.late_us(Link::longest(wait));
+        let late_us = self.time.late_us(patience.most_left(went));
         let mut call = self.scripts.admit(arguments.len() + 1);
         call.arg(self.key("state"));
         arguments.iter().for_each(|(bucket, _, _)| {
@@ -75,18 +77,18 @@ impl Shared {
             call.arg(&values[..]).arg(owner.as_deref().unwrap_or_default());
         });
         sent.say_former(link, &mut call);
-        let sent_ns = hand::now_ns();
         let reply = match counts {
-            true => sent.count(link, (&call, wait), (number, late_us)).await,
-            false => link.count(&call, wait).await,
+            true => sent.count(link, (&call, patience), (number, late_us)).await,
+            false => link.count(&call, patience).await,
         };
         let reply = reply.map_err(Snag::Broken)?;
-        let came_ns = hand::now_ns();
-        self.metrics.limits().answered(came_ns.saturating_sub(sent_ns));
-        let said = self.understood(link, (buckets, asking), (&reply, wait)).await;
+        let came = self.turns.now();
+        self.metrics.limits().answered(came.at_ns.saturating_sub(went.at_ns));
+        let left = patience.left(came, link.pace.heard());
+        let said = self.understood(link, (buckets, asking), (&reply, left)).await;
         sent.came(link, &reply, matches!(said, Err(Snag::Again)));
         if let Some(heard_us) = reply.now_us() {
-            self.took(link, Trip { sent_ns, came_ns, heard_us });
+            self.took(link, Trip { sent: went, came, heard_us });
         }
         said
     }
@@ -95,7 +97,7 @@ impl Shared {
         self: &Arc<Self>,
         link: &Link,
         (buckets, mut asking): (&[Bucket], Asking<'_>),
-        (reply, wait): (&Reply, Duration),
+        (reply, left): (&Reply, Duration),
     ) -> Result<Verdict, Snag> {
         let mirrors = asking.mirrors;
         if let Some(now_us) = reply.now_us() {
@@ -131,21 +133,26 @@ impl Shared {
                 Ok(Verdict::Counted(seen))
             }
             Reply::Over { now_us, place, window } => {
-                let (place, _) = *asking.wanted.get(*place).ok_or(Snag::Broken(Why::Odd))?;
+                let (place, is_lease) = *asking.wanted.get(*place).ok_or(Snag::Broken(Why::Odd))?;
                 let bucket = buckets.get(place).ok_or(Snag::Broken(Why::Odd))?;
                 let free_in_ns = free_in_ns(bucket, window.oldest, *now_us);
                 let seen = Seen { used: window.used, left: 0, free_in_ns, at: window.at };
-                if window.used < bucket.quota {
-                    let soon = Seen { free_in_ns: 1_000_000_000, ..seen };
-                    return Err(Snag::Kept(Verdict::Over(place, soon)));
+                let is_kept = window.used < bucket.quota;
+                let soon = Seen { free_in_ns: 1_000_000_000, ..seen };
+                let seen = if is_kept { soon } else { seen };
+                if is_lease && let Some(mirror) = mirrors.get(place) {
+                    mirror.held().lease.is_refused(seen, is_kept);
                 }
-                Ok(Verdict::Over(place, seen))
+                match is_kept {
+                    true => Err(Snag::Kept(Verdict::Over(place, seen))),
+                    false => Ok(Verdict::Over(place, seen)),
+                }
             }
             Reply::Late { .. } => Err(Snag::Again),
             Reply::Behind { place, .. } => {
                 let (place, _) = *asking.wanted.get(*place).ok_or(Snag::Broken(Why::Odd))?;
                 let mirror = mirrors.get(place).ok_or(Snag::Broken(Why::Odd))?;
-                self.tell_all_of(link, mirror, wait).await.map_err(Snag::Broken)?;
+                self.tell_all_of(link, mirror, left).await.map_err(Snag::Broken)?;
                 Err(Snag::Again)
             }
             Reply::Forgotten => Err(Snag::Broken(Why::Forgot)),
@@ -200,8 +207,7 @@ impl Drop for Asking<'_> {
     fn drop(&mut self) {
         for (place, is_lease) in &self.wanted {
             if *is_lease && let Some(mirror) = self.mirrors.get(*place) {
-                mirror.held().lease.is_asked_for = false;
-                mirror.leased.notify_waiters();
+                mirror.end_asking(self.is_counted);
             }
         }
         if self.is_counted {

@@ -70,8 +70,15 @@ local function keep(b)
     'oldest', text(b.oldest), 'version', text(b.version), 'born', text(b.born))
 end
 
+-- Of one that stands there as it was read, only what a count changes.
+local function keep_count(b)
+  if b.is_fresh or b.running == b.granted then return keep(b) end
+  redis.call('HSET', b.key, 'running', text(b.running), 'version', text(b.version))
+end
+
 local function fresh(b, number)
   b.at, b.past, b.running, b.oldest, b.version, b.born = number, 0, 0, number, 0, math.floor(b.now)
+  b.is_fresh = true
 end
 
 -- The running part becomes past, and what has left the window is taken off.
@@ -79,7 +86,7 @@ local function go_on_to(b, number)
   local left = b.at
   if b.sub == 0 then
     redis.call('DEL', b.key)
-    b.at, b.past, b.running, b.oldest = number, 0, 0, number
+    b.at, b.past, b.running, b.oldest, b.is_fresh = number, 0, 0, number, true
     return
   end
   if b.running > 0 then redis.call('HSET', b.key, text(b.at), text(b.running)) end
@@ -143,13 +150,13 @@ end
 
 -- Calls of which a node has not said that it heard the answer, of one of its links: the number of each, and what was
 -- counted for it; `-` where the node gave it up before it came here, and it must not be counted any more.
-local function note_asked(key, number, said)
+local function note_asked(key, number, said, is_new)
   local done = redis.pcall('HSET', key, number, said)
   if type(done) ~= 'number' then
     if string.find(done.err, 'WRONGTYPE', 1, true) then heal(key) end
     redis.call('HSET', key, number, said)
   end
-  redis.call('PEXPIRE', key, 3600000)
+  if is_new then redis.call('PEXPIRE', key, 3600000) end
 end
 
 -- The line for the feed, or nil where nothing was changed: what was lost since nobody can take off.
@@ -177,7 +184,7 @@ local function take_back(asked, number, until_us, now)
   local key, lines = string.sub(KEYS[1], 1, -6) .. asked, {}
   local said = redis.pcall('HGET', key, number)
   if type(said) ~= 'string' then
-    if now <= until_us then note_asked(key, number, '-') end
+    if now <= until_us then note_asked(key, number, '-', true) end
     return
   end
   if said == '-' then return end

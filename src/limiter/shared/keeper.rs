@@ -44,6 +44,11 @@ impl Shared {
 
     /// Never ends.
     pub(in super::super) async fn keep(self: Arc<Self>) {
+        let turns = Arc::clone(&self.turns);
+        tokio::join!(turns.keep(), self.keep_link());
+    }
+
+    async fn keep_link(self: Arc<Self>) {
         let mut row = 0_u32;
         loop {
             let Some(link) = self.link.load_full() else {
@@ -129,8 +134,8 @@ impl Shared {
     /// While calls wait for it. Once they need not, nothing is broken off: what was told by half
     /// would be told by nobody.
     async fn connect_at_once(self: &Arc<Self>) -> Result<(), Why> {
-        let reaching = self.reach(self.between());
-        let reached = tokio::time::timeout(self.between(), reaching).await;
+        let reaching = Box::pin(self.reach(self.between()));
+        let reached = self.turns.within(self.between(), reaching).await;
         self.settle(reached.unwrap_or(Err(Why::Slow))?).await
     }
 
@@ -209,9 +214,9 @@ impl Shared {
         for name in lock(&self.names).iter() {
             call.arg(name);
         }
-        let sent_ns = hand::now_ns();
+        let sent = self.turns.now();
         let (now_us, all, _here, _is_new, names, era): Beat = link.run(&call, wait).await?;
-        self.took(link, Trip { sent_ns, came_ns: hand::now_ns(), heard_us: now_us });
+        self.took(link, Trip { sent, came: self.turns.now(), heard_us: now_us });
         *lock(&self.era) = era;
         self.time.synchronise(now_us, true);
         self.nodes.store(all.max(1), Ordering::Release);

@@ -41,10 +41,10 @@ impl Shared {
             let mut connection = link.connection.clone();
             let asked = pipe.query_async(&mut connection);
             let windows: Vec<redis::RedisResult<HashMap<String, String>>> =
-                match tokio::time::timeout(PATIENCE, asked).await {
-                    Ok(Ok(windows)) => windows,
-                    Ok(Err(error)) => return Err(Why::of(&error)),
-                    Err(_) => return Err(Why::Slow),
+                match self.turns.within(PATIENCE, asked).await {
+                    Some(Ok(windows)) => windows,
+                    Some(Err(error)) => return Err(Why::of(&error)),
+                    None => return Err(Why::Slow),
                 };
             for (name, fields) in names.iter().zip(windows) {
                 if let Some(fields) = fields.ok().as_ref().and_then(numbers) {

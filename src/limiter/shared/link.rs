@@ -14,6 +14,7 @@ use redis::{
 
 use super::fault::Why;
 use super::pace::Pace;
+use super::turns::{Patience, Turns};
 use super::unheard::Asked;
 use super::{Settings, Shared};
 
@@ -30,12 +31,11 @@ pub(super) struct Link {
     pub(super) connection: MultiplexedConnection,
     pub(super) pace: Pace,
     pub(super) asked: Asked,
+    turns: Arc<Turns>,
 }
 
-/// An answer is waited for in so many steps, and for so many of them at most. A step is half of the
-/// time-out: a process that stood still itself has the other half for what lies in its sockets.
-const STALLED_STEPS: u32 = 2;
-const MOST_STEPS: u32 = 10;
+/// So many calls may be on their way to the task that sends them.
+const ON_THEIR_WAY: usize = 1024;
 
 /// What the script says of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +98,7 @@ impl Scripts {
     pub(super) async fn load(&self, link: &Link, wait: Duration) -> Result<(), Why> {
         for script in [&self.admit, &self.tell, &self.beat, &self.unheard] {
             let mut connection = link.connection.clone();
-            in_time(wait, script.load_async(&mut connection)).await?;
+            link.in_time(wait, script.load_async(&mut connection)).await?;
         }
         Ok(())
     }
@@ -135,44 +135,26 @@ impl Link {
         let settings = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(wait))
             .set_response_timeout(None)
+            .set_pipeline_buffer_size(ON_THEIR_WAY)
             .set_push_sender(push);
         let mut connection = connect(&shared.settings, settings, wait).await?;
         let subscribed = connection.subscribe(shared.key("feed"));
         in_time(wait, subscribed).await?;
         let asked = Asked::new(format!("asked:{}.{}.{id}", shared.node, shared.process));
-        Ok(Self { id, connection, pace: Pace::default(), asked })
+        let turns = Arc::clone(&shared.turns);
+        Ok(Self { id, connection, pace: Pace::default(), asked, turns })
     }
 
     /// As long as answers to calls that were heard in time come in, those behind them are waited
-    /// for: many callers at once, or a busy machine, are no sign that Redis is away.
-    pub(super) async fn count(&self, command: &Cmd, wait: Duration) -> Result<Reply, Why> {
+    /// for: many callers at once are no sign that Redis is away.
+    pub(super) async fn count(&self, command: &Cmd, patience: &Patience) -> Result<Reply, Why> {
         let mut connection = self.connection.clone();
-        let mut answer = std::pin::pin!(command.query_async::<Vec<i64>>(&mut connection));
-        let (mut stalled, mut before) = (0, self.pace.answers());
-        for _ in 0..MOST_STEPS {
-            match tokio::time::timeout(wait / STALLED_STEPS, &mut answer).await {
-                Ok(Ok(numbers)) => return Reply::read(&numbers).ok_or(Why::Odd),
-                Ok(Err(error)) => return Err(Why::of(&error)),
-                Err(_) => {}
-            }
-            stalled = if self.is_brisk(&mut before) { 0 } else { stalled + 1 };
-            if stalled >= STALLED_STEPS {
-                break;
-            }
+        let answer = command.query_async::<Vec<i64>>(&mut connection);
+        match self.turns.hear(patience, || self.pace.heard(), answer).await {
+            Some(Ok(numbers)) => Reply::read(&numbers).ok_or(Why::Odd),
+            Some(Err(error)) => Err(Why::of(&error)),
+            None => Err(Why::Slow),
         }
-        Err(Why::Slow)
-    }
-
-    /// Answers have come in since, and to calls that it heard in time.
-    pub(super) fn is_brisk(&self, before: &mut u64) -> bool {
-        let answers = self.pace.answers();
-        let is_moving = std::mem::replace(before, answers) != answers;
-        is_moving && !self.pace.is_slow()
-    }
-
-    /// Until when an answer of `count` may be of use.
-    pub(super) fn longest(wait: Duration) -> Duration {
-        wait / STALLED_STEPS * MOST_STEPS
     }
 
     pub(super) async fn invoke(
@@ -190,7 +172,7 @@ impl Link {
         wait: Duration,
     ) -> Result<T, Why> {
         let mut connection = self.connection.clone();
-        in_time(wait, call.invoke_async(&mut connection)).await
+        self.in_time(wait, call.invoke_async(&mut connection)).await
     }
 
     pub(super) async fn ask<T: FromRedisValue>(
@@ -199,7 +181,18 @@ impl Link {
         wait: Duration,
     ) -> Result<T, Why> {
         let mut connection = self.connection.clone();
-        in_time(wait, command.query_async(&mut connection)).await
+        self.in_time(wait, command.query_async(&mut connection)).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        wait: Duration,
+        answer: impl Future<Output = redis::RedisResult<T>>,
+    ) -> Result<T, Why> {
+        match self.turns.within(wait, answer).await {
+            Some(answer) => answer.map_err(|error| Why::of(&error)),
+            None => Err(Why::Slow),
+        }
     }
 }
 

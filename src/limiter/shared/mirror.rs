@@ -8,12 +8,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use tokio::sync::Notify;
 
 use super::bucket::{Bucket, Span};
+use super::lease::Lease;
 use super::sync::{Mutex, MutexGuard, PoisonError};
 use super::tally::{Cell, Tally};
 
 pub(super) struct Mirror {
     pub(super) name: Box<str>,
-    /// Whoever asked for a lease has his answer.
+    /// Those who wait for a lease that somebody asks for, in their order.
     pub(super) leased: Notify,
     held: Mutex<Held>,
 }
@@ -54,19 +55,6 @@ pub(super) struct Telling {
 }
 
 static TURNS: AtomicU64 = AtomicU64::new(1);
-
-/// Calls that Redis has counted already.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Lease {
-    /// In which they were counted: they are spent in no other.
-    pub(super) part: u64,
-    pub(super) left: u64,
-    /// How many the last one was.
-    pub(super) size: u64,
-    /// Somebody asks for more at this moment.
-    pub(super) is_asked_for: bool,
-    pub(super) used_at_us: u64,
-}
 
 /// What of a window is this node's while Redis is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,6 +152,20 @@ impl Mirror {
             is_gone: false,
         };
         Self { name, leased: Notify::new(), held: Mutex::new(held) }
+    }
+
+    /// Whoever asked for a lease has it, or will have none.
+    pub(super) fn end_asking(&self, is_granted: bool) {
+        let left = {
+            let mut held = self.held();
+            held.lease.is_asked_for = false;
+            held.lease.left
+        };
+        match is_granted {
+            // Each of these takes one call of it, and the last one asks for more.
+            true => (0..=left).for_each(|_| self.leased.notify_one()),
+            false => self.leased.notify_waiters(),
+        }
     }
 
     /// Nothing behind this lock is left half-changed by a panic.
@@ -274,17 +276,6 @@ impl Held {
         self.lease.left -= 1;
         self.lease.used_at_us = now_us;
         true
-    }
-
-    /// How many calls to ask for: twice as many as the last time, a hundredth of the quota on all
-    /// nodes together at most. None where somebody asks already.
-    pub(super) fn wanted(&mut self, bucket: &Bucket, nodes: u64) -> Option<u64> {
-        if self.lease.is_asked_for {
-            return None;
-        }
-        self.lease.is_asked_for = true;
-        let most = (bucket.quota / (100 * nodes.max(1))).max(1);
-        Some(self.lease.size.saturating_mul(2).clamp(8, 8_192).min(most))
     }
 
     /// So many calls were granted, one of which is spent at once.

@@ -9,6 +9,7 @@ use super::fault::Why;
 use super::keeper::PATIENCE;
 use super::link::{Link, Reply};
 use super::mirror::Mirror;
+use super::turns::MOST;
 use super::{Shared, lock};
 
 /// Of all corrections of a process the last: made by another one in its name.
@@ -123,7 +124,7 @@ impl Shared {
             held.known.cells().iter().map(|cell| (cell.part, signed(cell.calls))).collect()
         };
         let told = self.tell(link, mirror, None, &pairs);
-        tokio::time::timeout(wait, told).await.unwrap_or(Err(Why::Slow)).map(|_| ())
+        self.turns.within(wait, told).await.unwrap_or(Err(Why::Slow)).map(|_| ())
     }
 
     /// False where Redis has lost a part of this window, which must be told first. Whose turn it
@@ -142,7 +143,7 @@ impl Shared {
         };
         let mut call = self.scripts.tell.prepare_invoke();
         call.key(self.key("state")).key(self.key(&mirror.name));
-        call.arg(self.time.late_us(PATIENCE)).arg(span.part_us()).arg(span.part(now_us));
+        call.arg(self.time.late_us(PATIENCE * MOST)).arg(span.part_us()).arg(span.part(now_us));
         call.arg(span.ttl_ms(self.time.clock.unix_ms())).arg(version);
         match turn {
             None => call.arg("most").arg("").arg("").arg(0).arg(0),

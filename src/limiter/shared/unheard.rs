@@ -5,7 +5,6 @@
 use std::collections::HashSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
 
 use redis::Cmd;
 
@@ -14,9 +13,11 @@ use super::fault::Why;
 use super::keeper::PATIENCE;
 use super::link::{Link, Reply};
 use super::mirror::Seen;
+use super::turns::Patience;
 use super::{Shared, lock};
 
-/// So many answers are said to be heard with one call.
+/// So many answers are said to be heard with one call: now and then, and not with each.
+const HEARD_AT_LEAST: usize = 8;
 const HEARD_AT_ONCE: usize = 16;
 const UNHEARD_AT_ONCE: usize = 500;
 
@@ -58,6 +59,9 @@ impl Asked {
 
     fn take_heard(&self) -> Vec<u64> {
         let mut heard = lock(&self.heard);
+        if heard.len() < HEARD_AT_LEAST {
+            return Vec::new();
+        }
         let from = heard.len().saturating_sub(HEARD_AT_ONCE);
         heard.split_off(from)
     }
@@ -79,11 +83,11 @@ impl<'a> Sent<'a> {
     pub(super) async fn count(
         &mut self,
         link: &Link,
-        (call, wait): (&Cmd, Duration),
+        (call, patience): (&Cmd, &Patience),
         (number, until_us): (u64, u64),
     ) -> Result<Reply, Why> {
         self.unheard.push(Unheard { link: Arc::clone(&link.asked.name), number, until_us });
-        link.count(call, wait).await
+        link.count(call, patience).await
     }
 
     /// What was said to the call that went last: whether it was counted, and whether the script
