@@ -9,34 +9,38 @@ mod clean;
 mod codings;
 mod credential;
 mod document;
+mod framed;
 mod meter;
+mod names;
 mod overrides;
 mod own;
 mod path;
 mod rewrite;
 mod scrub;
+mod socket;
 mod trace;
 mod trailers;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::header::{CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
 use hyper::body::{Body as _, Incoming};
 
 pub(crate) use self::answer::{Answer, AnswerBody};
 pub(crate) use self::browser::{PageSettings, Pages, dress, vary};
-use self::clean::Inbound;
+use self::clean::{Inbound, Onward};
+use self::framed::framed;
 pub(crate) use self::own::{Identified, OwnCall};
 pub(crate) use self::path::{addressed, decoded_segments, percent_decoded};
 use self::rewrite::Place as Whereabouts;
+pub(crate) use self::socket::{Berths as SocketBerths, Socket};
+use self::socket::{Handshake, Opening};
 use self::trace::Trace;
 use crate::catalogue::InForce;
 use crate::client::{Client, Standing};
 use crate::clock::Clock;
-use crate::inject::{OutboundBody, inject};
+use crate::inject::{Document, OutboundBody, inject};
 use crate::ledger::{Kept, Lane};
 use crate::limiter::Limiter;
 use crate::net;
@@ -44,8 +48,8 @@ use crate::policy::{self, Permit};
 use crate::refusal::{Reason, Refusal};
 use crate::roster::{Place, Roster};
 use crate::telemetry::Metrics;
-use crate::upstream::{Reply, Upstream};
-use crate::vault::Vault;
+use crate::upstream::Upstream;
+use crate::vault::{Selected, Vault};
 
 /// What all threads of the proxy share.
 pub(crate) struct House {
@@ -53,6 +57,7 @@ pub(crate) struct House {
     pub(crate) roster: Arc<Roster>,
     pub(crate) vault: Arc<Vault>,
     pub(crate) limiter: Arc<Limiter>,
+    pub(crate) sockets: Arc<SocketBerths>,
     pub(crate) pages: Pages,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
@@ -183,23 +188,18 @@ impl Corridor {
         };
         let client = self.authenticate(&inbound, *address, trace).await?;
         let permit = self.authorize(&inbound, &client, *address)?;
-        let (mut head, host_form) = inbound.into_head();
+        let (mut head, onward) = inbound.into_head();
         let moment = trace.seat(&self.lane, &permit, &mut head)?;
-        let selected = house.vault.select(&permit)?;
+        let selected = select(house, &permit, &onward)?;
         trace.secret(&selected);
         let admission = match house.limiter.admit(&permit, *address, moment)? {
             Some(admission) => admission,
             None => house.limiter.admit_in_turn(&permit, *address).await?,
         };
         trace.counted(&admission);
+        let opening = onward.handshake.map(|handshake| self.opening(handshake)).transpose()?;
         let opened = house.vault.open(&permit, &selected, moment)?;
-        let body = match (document, body.take()) {
-            (Some(document), _) => OutboundBody::of_document(document, &trace.bytes_in()),
-            (None, Some(incoming)) => {
-                OutboundBody::of(incoming, trace.bytes_in(), house.settings.max_body_bytes)
-            }
-            (None, None) => OutboundBody::Empty,
-        };
+        let body = self.outgoing(document, body.take(), trace);
         let (outbound, needles) = inject(head, body, &permit, opened)?;
         // Whoever was revoked while this call walked does not leave any more.
         check_standing(client.standing(&house.clock))?;
@@ -213,13 +213,40 @@ impl Corridor {
         };
         let sent = self.upstream.send(outbound, now_ns, &mut may_leave).await;
         trace.upstream_ended();
-        let reply = framed(sent?)?;
+        let reply = framed(sent?, opening.is_some())?;
         let place = Whereabouts {
             provider: permit.provider(),
             public_url: &house.settings.public_url,
-            host_form: host_form.as_deref(),
+            host_form: onward.host_form.as_deref(),
         };
-        scrub::scrub(reply, needles, &place, (trace, admission)).await
+        match opening {
+            None => scrub::scrub(reply, needles, &place, (trace, admission)).await,
+            // Boxed, so that ordinary calls do not carry the room for it.
+            Some(opening) => {
+                let carried = (trace, admission);
+                Box::pin(socket::answered(reply, needles, (opening, &place), carried)).await
+            }
+        }
+    }
+
+    /// A place for a socket, before anything leaves.
+    fn opening(&self, handshake: Handshake) -> Result<Opening, Refusal> {
+        let berth = self.house.sockets.take()?;
+        Ok(Opening { handshake, berth, clock: self.house.clock.clone() })
+    }
+
+    fn outgoing(
+        &self,
+        document: Option<Document>,
+        body: Option<Incoming>,
+        trace: &mut Trace,
+    ) -> OutboundBody {
+        let most = self.house.settings.max_body_bytes;
+        match (document, body) {
+            (Some(document), _) => OutboundBody::of_document(document, &trace.bytes_in()),
+            (None, Some(incoming)) => OutboundBody::of(incoming, trace.bytes_in(), most),
+            (None, None) => OutboundBody::Empty,
+        }
     }
 
     async fn authenticate(
@@ -309,27 +336,13 @@ impl Corridor {
     }
 }
 
-/// In our protocol, and of one length: what follows any other answer is none that a client could
-/// read.
-fn framed(reply: Reply) -> Result<Reply, Refusal> {
-    if reply.head.status == StatusCode::SWITCHING_PROTOCOLS {
-        let detail = "The provider changed the protocol though nobody had asked it to.";
-        return Err(Refusal::new(Reason::UpstreamInvalid, detail));
+/// From the row alone; a socket wants one that was sealed for its address, too.
+fn select(house: &House, permit: &Permit, onward: &Onward) -> Result<Selected, Refusal> {
+    let selected = house.vault.select(permit)?;
+    if onward.handshake.is_some() {
+        selected.check_sockets(permit.provider())?;
     }
-    let headers = &reply.head.headers;
-    let is_number = |value: &HeaderValue| value.as_bytes().iter().all(u8::is_ascii_digit);
-    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
-    let one_length = lengths.next().is_none_or(is_number) && lengths.next().is_none();
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
-    let coded = codings.next();
-    let chunked = coded.is_none_or(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
-    let both = coded.is_some() && headers.contains_key(CONTENT_LENGTH);
-    if !one_length || !chunked || codings.next().is_some() || both {
-        let detail = "The provider's answer says two things about its length, or is packed on the \
-                      way in a manner that cannot be looked through.";
-        return Err(Refusal::new(Reason::UpstreamInvalid, detail));
-    }
-    Ok(reply)
+    Ok(selected)
 }
 
 fn check_standing(standing: Standing) -> Result<(), Refusal> {

@@ -11,7 +11,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::header::{
-    ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING,
+    ACCEPT_ENCODING, AUTHORIZATION, CONNECTION, CONTENT_LENGTH, HOST, SEC_WEBSOCKET_KEY,
+    SEC_WEBSOCKET_VERSION, TRAILER, TRANSFER_ENCODING, UPGRADE,
 };
 use http::request::Parts;
 use http::uri::PathAndQuery;
@@ -22,7 +23,7 @@ use base64::Engine as _;
 pub(crate) use self::body::{BodyFault, Flaw, OutboundBody};
 pub(crate) use self::document::{Document, MOST_BYTES as MOST_DOCUMENT_BYTES};
 use crate::policy::Permit;
-use crate::provider::{Host, Placement, Provider, Spot, Template};
+use crate::provider::{Host, Hosts, Placement, Provider, Spot, Template};
 use crate::refusal::{Reason, Refusal};
 use crate::secret::{KeptBytes, Needles, SecretBytes};
 use crate::vault::{Fresh, Opened, Placed, PlacedValue};
@@ -33,6 +34,8 @@ pub(crate) struct Head<'r> {
     parts: &'r mut Parts,
     rest_at: usize,
     query: Option<String>,
+    /// Of a handshake that opens a socket: our own key in it.
+    socket: Option<HeaderValue>,
 }
 
 /// A call that may leave. Only this room makes one.
@@ -46,11 +49,24 @@ pub(crate) struct Outbound {
 pub(crate) struct Goal {
     provider: Arc<Provider>,
     at: usize,
+    is_socket: bool,
 }
 
 impl Goal {
-    fn of(provider: &Arc<Provider>, path: &str) -> Self {
-        Self { provider: Arc::clone(provider), at: provider.hosts.of(path) }
+    fn of(provider: &Arc<Provider>, path: &str, is_socket: bool) -> Self {
+        let mut goal = Self { provider: Arc::clone(provider), at: 0, is_socket };
+        goal.at = goal.hosts().of(path);
+        goal
+    }
+
+    fn hosts(&self) -> &Hosts {
+        // Who asks for a socket was asked before whether there are any.
+        let sockets = self.provider.sockets.as_ref().filter(|_| self.is_socket);
+        sockets.unwrap_or(&self.provider.hosts)
+    }
+
+    pub(crate) fn is_socket(&self) -> bool {
+        self.is_socket
     }
 
     pub(crate) fn provider(&self) -> &Arc<Provider> {
@@ -58,7 +74,7 @@ impl Goal {
     }
 
     pub(crate) fn host(&self) -> &Host {
-        self.provider.hosts.host(self.at)
+        self.hosts().host(self.at)
     }
 }
 
@@ -66,7 +82,7 @@ impl<'r> Head<'r> {
     /// `rest_at` is where in the path the provider ends; `query` is what is left of the query
     /// without the credential parameters: none, where that is nothing.
     pub(crate) fn new(parts: &'r mut Parts, rest_at: usize, query: Option<String>) -> Self {
-        Self { parts, rest_at, query }
+        Self { parts, rest_at, query, socket: None }
     }
 
     pub(crate) fn method(&self) -> &str {
@@ -79,6 +95,13 @@ impl<'r> Head<'r> {
             Some("") | None => "/",
             Some(rest) => rest,
         }
+    }
+
+    /// It asks for a socket, with this key.
+    #[must_use]
+    pub(crate) fn opening(mut self, key: HeaderValue) -> Self {
+        self.socket = Some(key);
+        self
     }
 
     pub(crate) fn put(&mut self, name: HeaderName, value: HeaderValue) {
@@ -94,16 +117,17 @@ impl Outbound {
 
 /// Places the opened fields as the catalogue says. The needles are what must not come back.
 pub(crate) fn inject(
-    head: Head<'_>,
+    mut head: Head<'_>,
     mut body: OutboundBody,
     permit: &Permit,
     opened: Opened,
 ) -> Result<(Outbound, Arc<Needles>), Refusal> {
-    let goal = Goal::of(permit.provider(), head.path());
+    let socket = head.socket.take();
+    let goal = Goal::of(permit.provider(), head.path(), socket.is_some());
     let provider = goal.provider();
     let placed = opened.placed(|fields| place(provider, fields))?;
     let method = std::mem::take(&mut head.parts.method);
-    let filled = placed_for(provider, &placed, &method);
+    let filled = placed_for(&placed, (provider, socket.is_some()), &method);
     let target = target(&goal, (head.path(), head.query.as_deref()), filled.clone())?;
     let headers = &mut head.parts.headers;
     for (placement, value) in filled {
@@ -119,6 +143,12 @@ pub(crate) fn inject(
         }
     }
     headers.insert(HOST, goal.host().header.clone());
+    if let Some(key) = socket {
+        headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
+        headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+        headers.insert(SEC_WEBSOCKET_KEY, key);
+    }
     if !provider.rewrite.members.is_empty() {
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     }
@@ -147,20 +177,21 @@ pub(crate) fn inject(
 
 /// What is filled in a call of this method.
 fn placed_for<'p>(
-    provider: &'p Provider,
     placed: &'p Placed,
+    (provider, is_socket): (&'p Provider, bool),
     method: &Method,
 ) -> impl Iterator<Item = (&'p Placement, &'p PlacedValue)> + Clone {
-    let pairs = provider.inject.iter().zip(&placed.values);
-    pairs.filter(move |(placement, _)| placement.is_for(method))
+    let pairs = provider.placements().zip(&placed.values);
+    let meant = pairs.filter(move |(placement, _)| provider.fills(*placement, (method, is_socket)));
+    meant.map(|((placement, _), value)| (placement, value))
 }
 
 /// The same for every call of one opening.
 fn place(provider: &Provider, fields: &Fresh) -> Result<Placed, Refusal> {
-    let mut values = Vec::with_capacity(provider.inject.len());
+    let mut values = Vec::with_capacity(provider.placements().count());
     let needles = needles(provider, fields);
     let mut may_stay = true;
-    for placement in &provider.inject {
+    for (placement, _) in provider.placements() {
         let value = fill(placement.template(), fields)?;
         let mut header = |name: &HeaderName, value: &SecretBytes| {
             let (value, fits) = sensitive(value)?;

@@ -13,6 +13,7 @@ mod price;
 mod pricing;
 mod raw;
 mod rewrite;
+mod socket;
 mod url;
 
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ pub(crate) use self::placement::{Placement, Spot, Template};
 pub(crate) use self::pointer::Pointer;
 pub(crate) use self::price::{Places, Price, TokenKind, TokenPrices, Tokens, Told};
 pub(crate) use self::rewrite::{Rewrite, escaped};
+pub(crate) use self::socket::SocketWays;
 pub(crate) use self::url::BaseUrl;
 
 /// One upstream API.
@@ -38,6 +40,7 @@ pub(crate) struct Provider {
     pub docs_url: Option<String>,
     pub hosts: Hosts,
     pub sockets: Option<Hosts>,
+    pub socket: SocketWays,
     pub fields: Vec<Field>,
     pub inject: Vec<Placement>,
     pub slots: Slots,
@@ -275,8 +278,7 @@ impl Provider {
     /// text each. Sealed inside the secret; what is not in the sealed list is not served.
     pub(crate) fn destinations(&self) -> Vec<String> {
         let mut list = self.destinations_of_calls();
-        let sockets = self.sockets.iter().flat_map(Hosts::iter);
-        list.extend(sockets.map(|host| format!("to {}", host.base.canonical())));
+        list.extend(self.destinations_of_sockets());
         list.sort_unstable();
         list.dedup();
         list
@@ -288,6 +290,41 @@ impl Provider {
         let mut list: Vec<String> = hosts.collect();
         list.extend(self.inject.iter().map(|placement| format!("at {}", placement.canonical())));
         list
+    }
+
+    /// The part that only a socket reaches.
+    pub(crate) fn destinations_of_sockets(&self) -> Vec<String> {
+        let sockets = self.sockets.iter().flat_map(Hosts::iter);
+        let mut list: Vec<String> =
+            sockets.map(|host| format!("to {}", host.base.canonical())).collect();
+        let inject = self.socket.inject.iter().flatten();
+        list.extend(inject.map(|placement| format!("at {}", placement.canonical())));
+        list
+    }
+
+    /// Every placement, those of calls first, and whether it is one of sockets alone.
+    pub(crate) fn placements(&self) -> impl Iterator<Item = (&Placement, bool)> + Clone {
+        let of_sockets = self.socket.inject.iter().flatten();
+        let of_calls = self.inject.iter().map(|placement| (placement, false));
+        of_calls.chain(of_sockets.map(|placement| (placement, true)))
+    }
+
+    /// Does a socket's handshake have places of its own?
+    fn has_places_of_sockets(&self) -> bool {
+        self.socket.inject.is_some()
+    }
+
+    /// Is it filled in a call (or, true, in a socket's handshake) of this method?
+    pub(crate) fn fills(
+        &self,
+        (placement, of_sockets): (&Placement, bool),
+        (method, is_socket): (&http::Method, bool),
+    ) -> bool {
+        let meant = match is_socket {
+            true => of_sockets == self.has_places_of_sockets(),
+            false => !of_sockets,
+        };
+        meant && placement.is_for(method)
     }
 
     /// The sandbox's own entry, pointed at the port on which it listens.

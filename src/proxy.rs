@@ -36,6 +36,8 @@ pub struct Settings {
     /// 0: no limit.
     pub max_body_bytes: u64,
     pub max_concurrent: usize,
+    /// Sockets at once.
+    pub max_sockets: usize,
     /// 0: as many as the system grants descriptors for.
     pub max_connections: usize,
     /// Of one address; 0: a part of them.

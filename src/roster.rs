@@ -308,7 +308,7 @@ impl Roster {
         }
     }
 
-    /// A number that moves when streams should look whether their client key has ended.
+    /// A number that moves when streams should look whether their client key is what it was.
     pub(crate) fn endings(&self) -> u64 {
         self.endings.load(Ordering::Acquire)
     }

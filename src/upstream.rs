@@ -29,7 +29,7 @@ use crate::ledger::BytesIn;
 use crate::net::{
     ConnectError, Connector, Deadlines, Destination, Patience, Seen, TimedOut, Trust,
 };
-use crate::provider::{Catalogue, Host, Provider};
+use crate::provider::{Catalogue, Host, Hosts, Provider};
 use crate::refusal::Refusal;
 
 /// Connections that nobody uses are looked through this often.
@@ -104,7 +104,11 @@ impl Origins {
         };
         let destinations: Vec<(Arc<str>, Destination)> = catalogue
             .iter()
-            .flat_map(|provider| provider.hosts.iter().map(|host| destination(provider, host)))
+            .flat_map(|provider| {
+                let sockets = provider.sockets.iter().flat_map(Hosts::iter);
+                let hosts = provider.hosts.iter().chain(sockets);
+                hosts.map(|host| destination(provider, host))
+            })
             .collect();
         self.destinations.write().unwrap_or_else(PoisonError::into_inner).extend(destinations);
     }
@@ -191,7 +195,7 @@ impl Upstream {
         (now_ns, end_ns): (u64, Option<u64>),
         may_leave: &mut MayLeave<'_>,
     ) -> Result<Reply, Refusal> {
-        let wish = wish(goal.provider(), &request);
+        let wish = wish(goal, &request);
         let key = &goal.host().key;
         let Some(Taken { mut lease, is_doubtful }) = self.pool.take(key, wish, now_ns) else {
             // Boxed, like the second try: what is rare must not swell every call.

@@ -28,6 +28,7 @@ impl Rooms {
             roster: Arc::clone(&self.roster),
             vault: Arc::clone(&self.vault),
             limiter: Arc::clone(&self.limiter),
+            sockets: corridor::SocketBerths::new(settings.max_sockets),
             // What cannot be compiled was refused with the settings.
             pages: corridor::Pages::compile(&config.pages).unwrap_or_default(),
             metrics: self.metrics.clone(),

@@ -40,6 +40,7 @@ pub(super) fn proxy(ground: &Ground<'_>, raw: &RawProxy) -> Result<proxy::Settin
         max_head_bytes: raw.max_head_bytes,
         max_body_bytes: raw.max_body_bytes,
         max_concurrent: raw.max_concurrent,
+        max_sockets: raw.max_sockets,
         max_connections: raw.max_connections,
         max_connections_per_address: raw.max_connections_per_address,
         workers: raw.workers,

@@ -11,6 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use super::scrub::Passing;
+use super::socket::Socket;
 use crate::limiter::Figures;
 use crate::refusal::{Reason, Refusal};
 use crate::upstream::ReplyFault;
@@ -21,6 +22,8 @@ pub(crate) type Answer = http::Response<AnswerBody>;
 pub(crate) enum AnswerBody {
     Own(Option<Bytes>),
     Passing(Box<Passing>),
+    /// What follows this head is no HTTP; None where somebody has taken it over.
+    Socket(Option<Box<Socket>>),
 }
 
 impl AnswerBody {
@@ -30,11 +33,25 @@ impl AnswerBody {
 }
 
 impl AnswerBody {
+    /// What is to be carried on once the head has gone out.
+    pub(crate) fn take_socket(&mut self) -> Option<Box<Socket>> {
+        match self {
+            Self::Own(_) | Self::Passing(_) => None,
+            Self::Socket(socket) => socket.take(),
+        }
+    }
+
     /// It goes to nobody, for this reason.
     pub(super) fn refuse(&mut self, reason: Reason) {
         match self {
             Self::Own(_) => {}
             Self::Passing(passing) => passing.refuse(reason),
+            Self::Socket(socket) => {
+                // Dropped: the provider hears of it at once.
+                if let Some(mut socket) = socket.take() {
+                    socket.refuse(reason);
+                }
+            }
         }
     }
 }
@@ -50,6 +67,7 @@ impl Body for AnswerBody {
         match self.get_mut() {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Passing(passing) => passing.poll_frame(context),
+            Self::Socket(_) => Poll::Ready(None),
         }
     }
 
@@ -57,6 +75,7 @@ impl Body for AnswerBody {
         match self {
             Self::Own(bytes) => bytes.is_none(),
             Self::Passing(passing) => passing.is_end_stream(),
+            Self::Socket(_) => true,
         }
     }
 
@@ -67,6 +86,7 @@ impl Body for AnswerBody {
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
             Self::Passing(passing) => passing.size_hint(),
+            Self::Socket(_) => SizeHint::with_exact(0),
         }
     }
 }

@@ -12,6 +12,8 @@ use hyper::body::{Body as _, Incoming};
 
 use super::browser::own_hosts;
 use super::credential::{self, Presented};
+use super::names::{hyphened, is_ours_or_hop_by_hop};
+use super::socket::{Handshake, is_of_a_handshake};
 use super::{House, codings, overrides, path, trailers};
 use crate::client::Client;
 use crate::inject::Head;
@@ -35,6 +37,14 @@ pub(super) struct Inbound<'r> {
     host_form: Option<String>,
     /// What a page of the same origin may call us; nothing where no page says that it is one.
     hosts: Vec<String>,
+    /// It asks for a socket.
+    handshake: Option<Handshake>,
+}
+
+/// What is known of a request beside its head, for what comes back.
+pub(super) struct Onward {
+    pub(super) host_form: Option<String>,
+    pub(super) handshake: Option<Handshake>,
 }
 
 /// After this, the request has exactly one meaning.
@@ -67,7 +77,9 @@ pub(super) fn clean<'r>(
         secret: None,
         host_form,
         hosts,
+        handshake: None,
     };
+    inbound.clean_handshake()?;
     inbound.clean_query(&catalogue)?;
     inbound.clean_headers(&catalogue, house.roster.takes_any_shape())?;
     if inbound.presented.stands_in(inbound.rest().as_bytes())
@@ -157,16 +169,29 @@ impl<'r> Inbound<'r> {
         if asked { path::decoded_segments(self.rest()) } else { Vec::new() }
     }
 
-    /// The head that may go on, and the host of the host form.
-    pub(super) fn into_head(self) -> (Head<'r>, Option<String>) {
+    /// The head that may go on, and what is kept for its answer.
+    pub(super) fn into_head(self) -> (Head<'r>, Onward) {
         let is_bare = self.parts.uri.query() == Some("");
         let query = Some(self.query).filter(|query| is_bare || !query.is_empty());
-        (Head::new(self.parts, self.rest_at, query), self.host_form)
+        let mut head = Head::new(self.parts, self.rest_at, query);
+        if let Some(handshake) = &self.handshake {
+            head = head.opening(handshake.key());
+        }
+        (head, Onward { host_form: self.host_form, handshake: self.handshake })
     }
 
     /// What follows the provider in the path; empty where nothing does.
     fn rest(&self) -> &str {
         self.parts.uri.path().get(self.rest_at..).unwrap_or_default()
+    }
+
+    /// Before the rest: a subprotocol may be a slot, and what is in it is not misplaced then.
+    fn clean_handshake(&mut self) -> Result<(), Refusal> {
+        let Some(provider) = &self.provider else { return Ok(()) };
+        self.handshake = Handshake::asked(self.parts, provider)?;
+        let Some(handshake) = &mut self.handshake else { return Ok(()) };
+        let mark = provider.socket.subprotocol.as_deref();
+        handshake.clean_protocols(&mut self.parts.headers, mark, &mut self.presented)
     }
 
     fn clean_query(&mut self, catalogue: &Catalogue) -> Result<(), Refusal> {
@@ -194,7 +219,9 @@ impl<'r> Inbound<'r> {
                 self.presented.note_open(name.as_str(), value.as_bytes(), any_shape);
                 // The catalogue's own copy of the name: cloning the request's costs an allocation.
                 dropped.push(slot.clone());
-            } else if is_ours_or_hop_by_hop(name.as_str()) {
+            } else if is_ours_or_hop_by_hop(name.as_str())
+                || (self.handshake.is_some() && is_of_a_handshake(name.as_str()))
+            {
                 nominates |= *name == CONNECTION;
                 asks_for_trailers |= *name == TE;
                 announces_trailers |= *name == TRAILER;
@@ -350,32 +377,4 @@ fn address<'a>(
         return Err(Refusal::bad_request("The path names no provider."));
     };
     Ok((provider, path::without_doubled_prefix(provider, rest), None))
-}
-
-/// Many servers take an underscore for a hyphen, and would read a second framing or a second key.
-pub(super) fn hyphened(name: &str) -> Option<String> {
-    name.contains('_').then(|| name.replace('_', "-"))
-}
-
-pub(super) fn is_ours_or_hop_by_hop(name: &str) -> bool {
-    matches!(
-        name,
-        "connection"
-            | "keep-alive"
-            | "proxy-connection"
-            | "proxy-authenticate"
-            | "te"
-            | "trailer"
-            | "transfer-encoding"
-            | "upgrade"
-            | "http2-settings"
-            | "expect"
-            | "host"
-            | "content-length"
-            | "forwarded"
-            | "via"
-            | "x-real-ip"
-            | "x-request-id"
-    ) || name.starts_with("x-forwarded-")
-        || name.starts_with("x-sealgate-")
 }

@@ -17,8 +17,9 @@ use http::header::{
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
 
-use self::hops::drop_hop_by_hop;
-use self::search::{Leak, Search, blank};
+pub(super) use self::hops::drop_hop_by_hop;
+pub(super) use self::search::blank;
+use self::search::{Leak, Search};
 use super::answer::{Answer, AnswerBody};
 use super::codings::Coding;
 use super::meter::Toll;
@@ -358,7 +359,7 @@ fn lasts_until_closed(head: &http::response::Parts) -> bool {
 }
 
 /// Yields how many keys stood in them.
-fn blank_headers(headers: &mut HeaderMap, needles: &Needles) -> usize {
+pub(super) fn blank_headers(headers: &mut HeaderMap, needles: &Needles) -> usize {
     let mut blanked = 0;
     for value in headers.values_mut() {
         if needles.look(value.as_bytes(), 0, false) != Sighting::Nothing {

@@ -5,7 +5,7 @@
 use http::header::TRAILER;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::clean::{hyphened, is_ours_or_hop_by_hop};
+use super::names::{hyphened, is_ours_or_hop_by_hop};
 use super::overrides;
 use crate::provider::Catalogue;
 

@@ -2,6 +2,7 @@
 //! Must never be used on a guessable value without a key: whoever has the digest would try them
 //! all.
 
+use base64::Engine as _;
 use hmac::{KeyInit, Mac};
 use sha2::Digest;
 
@@ -40,10 +41,30 @@ pub(crate) fn hmac_sha256(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
     mac.finalize().into_bytes().into()
 }
 
+/// What proves that a handshake's key was understood (RFC 6455, 4.2.2). No secret: SHA-1 is what
+/// the protocol wants.
+pub(crate) fn socket_accept(key: &[u8]) -> String {
+    const GUID: &[u8] = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    let whole = [key, GUID].concat();
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA1_FOR_LEGACY_USE_ONLY, &whole);
+    base64::engine::general_purpose::STANDARD.encode(digest)
+}
+
 /// The id of a key that needs no other name: derived from it, so it cannot be wrong and tells
 /// nothing.
 pub(crate) fn key_id(key: &Key, label: &[u8]) -> [u8; 16] {
     let mut id = [0; 16];
     id.iter_mut().zip(hmac_sha256(key, &[label])).for_each(|(to, from)| *to = from);
     id
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_proof_of_a_handshake_is_that_of_its_standard() {
+        let accept = socket_accept(b"dGhlIHNhbXBsZSBub25jZQ==");
+        assert_eq!(accept, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
+    }
 }

@@ -34,6 +34,7 @@ pub(super) const ANSWERED: u8 = 3;
 pub(super) const CLOSED: u8 = 4;
 pub(super) const DETAIL: u8 = 5;
 pub(super) const METERED: u8 = 6;
+pub(super) const MESSAGES: u8 = 7;
 
 pub(super) const HAS_ACTOR_ID: u8 = 1;
 pub(super) const SAME_REQUEST_ID: u8 = 1;
@@ -233,6 +234,15 @@ pub(super) fn metered(metered: &Metered<'_>) -> Frame<{ METER_BYTES + MOST_MODEL
     }
     frame.put(&[0; 4]);
     frame.put_text(&model);
+    frame
+}
+
+/// What passed on a socket: in, and out.
+pub(super) fn messages(count: (u64, u64)) -> Frame<24> {
+    let mut frame = Frame::new(MESSAGES, 0);
+    frame.put(&[0; 4]);
+    frame.put(&count.0.to_le_bytes());
+    frame.put(&count.1.to_le_bytes());
     frame
 }
 

@@ -215,6 +215,13 @@ impl Record {
         }
     }
 
+    /// What passed on a socket, in and out, once it has ended. In the room for what a call came to:
+    /// a socket tells no tokens.
+    pub(crate) fn messages(&mut self, count: (u64, u64)) {
+        let mut frame = frame::messages(count);
+        self.append(State::Answered, frame.bytes(), CLOSE_BYTES);
+    }
+
     /// Whose fault it is, where the answer's status alone does not say.
     pub(crate) fn fault(&mut self, fault: Fault) {
         self.closing.fault = Some(fault);

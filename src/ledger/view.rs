@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::frame::{
     ANSWERED, CLOSED, Closing, DETAIL, FORWARDED, HAS_ACTOR_ID, HAS_COST, HAS_SECRET, HAS_TOKENS,
-    METERED, OPEN, SAME_REQUEST_ID, SecretRef, WAS_COMPLETE, padded,
+    MESSAGES, METERED, OPEN, SAME_REQUEST_ID, SecretRef, WAS_COMPLETE, padded,
 };
 use super::record::{
     Actor, ActorKind, End, Kind, StoredMeter, StoredRecord, Tokens, fault_from_byte,
@@ -52,6 +52,8 @@ pub(super) struct View<'a> {
     pub(super) answer: Option<Answer<'a>>,
     pub(super) detail: Option<&'a [u8]>,
     pub(super) meter: Option<Meter<'a>>,
+    /// Of a socket: messages in, and out.
+    pub(super) messages: Option<(u64, u64)>,
     pub(super) closing: Option<Closing>,
 }
 
@@ -103,7 +105,13 @@ impl<'a> View<'a> {
                 cost: meter.cost,
             }),
             scrub_hits: closing.map_or(0, |closing| closing.scrub_hits),
-            detail: self.detail.and_then(|json| serde_json::from_slice(json).ok()),
+            detail: match (self.detail, self.messages) {
+                (Some(json), _) => serde_json::from_slice(json).ok(),
+                (None, Some((came, went))) => {
+                    Some(serde_json::json!({"messages_in": came, "messages_out": went}))
+                }
+                (None, None) => None,
+            },
         }
     }
 
@@ -142,6 +150,11 @@ impl<'a> View<'a> {
                 self.answer = Some(Answer { status, code, request_id });
             }
             METERED => self.meter = Some(read_meter(reader, flags)?),
+            MESSAGES => {
+                reader.array::<4>()?;
+                let came = u64::from_le_bytes(reader.array()?);
+                self.messages = Some((came, u64::from_le_bytes(reader.array()?)));
+            }
             CLOSED => self.closing = Some(read_closing(reader, flags)?),
             DETAIL => {
                 reader.array::<4>()?;
@@ -212,6 +225,7 @@ fn read_open(frame: &[u8]) -> Option<View<'_>> {
         answer: None,
         detail: None,
         meter: None,
+        messages: None,
         closing: None,
     })
 }

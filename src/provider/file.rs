@@ -11,7 +11,7 @@ use super::pricing::price;
 use super::raw::{Raw, RawEmulation, RawProbe, RawRoute, RawTimeouts};
 use super::{
     BaseUrl, Canned, EmulatedRoute, Emulation, Field, Hosts, Http2, KeyFormat, Probe, Provider,
-    Rewrite, Timeouts,
+    Rewrite, SocketWays, Timeouts,
 };
 
 const FILES: [(&str, &str); 20] = [
@@ -133,7 +133,8 @@ pub(super) fn provider(
     let home = base_url(id, &raw)?;
     let fields = fields(id, &raw)?;
     let inject = placements(id, &raw, &fields)?;
-    let slots = slots(&raw, &inject);
+    let socket = SocketWays::of(id, &raw.socket, &fields)?;
+    let slots = slots(&raw, inject.iter().chain(socket.inject.iter().flatten()));
     let named = named_hosts(id, &raw)?;
     let hosts = Hosts::new(id, home, &raw, (Kind::Calls, &named))?;
     let sockets = websocket_url(id, &raw)?
@@ -152,6 +153,7 @@ pub(super) fn provider(
         docs_url: raw.docs_url,
         hosts,
         sockets,
+        socket,
         fields,
         inject,
         slots,

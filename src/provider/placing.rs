@@ -12,9 +12,18 @@ pub(super) fn placements(
     fields: &[Field],
 ) -> Result<Vec<Placement>, BadProvider> {
     let given = raw.inject.as_ref().ok_or_else(|| bad(id, "inject", "is missing"))?;
+    listed(id, ("inject", given), fields)
+}
+
+/// One list of placements; `member` is what the file calls it.
+pub(super) fn listed(
+    id: &str,
+    (member, given): (&str, &[RawPlacement]),
+    fields: &[Field],
+) -> Result<Vec<Placement>, BadProvider> {
     let mut placements = Vec::with_capacity(given.len());
     for (index, entry) in given.iter().enumerate() {
-        let key = format!("inject[{index}]");
+        let key = format!("{member}[{index}]");
         let placement = placement(entry).map_err(|fault| bad(id, &key, fault))?;
         let known = |name: &str| fields.iter().any(|field| field.name == name);
         if let Some(unknown) = placement.template().fields().find(|name| !known(name)) {
@@ -145,7 +154,7 @@ fn method(name: &str) -> Result<http::Method, String> {
 }
 
 /// What is filled is a slot too: whatever a client put there is emptied.
-pub(super) fn slots(raw: &Raw, inject: &[Placement]) -> Slots {
+pub(super) fn slots<'p>(raw: &Raw, inject: impl Iterator<Item = &'p Placement>) -> Slots {
     let mut slots = Slots {
         headers: raw.slots.headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
         query: raw.slots.query.iter().map(|name| name.to_ascii_lowercase()).collect(),

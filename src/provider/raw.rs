@@ -26,6 +26,8 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) slots: RawSlots,
     #[serde(default)]
+    pub(super) socket: RawSocket,
+    #[serde(default)]
     pub(super) rewrite: RawRewrite,
     pub(super) probe: Option<RawProbe>,
     #[serde(default)]
@@ -103,6 +105,13 @@ pub(super) struct RawPath {
 pub(super) struct RawSlots {
     pub(super) headers: Vec<String>,
     pub(super) query: Vec<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawSocket {
+    pub(super) inject: Option<Vec<RawPlacement>>,
+    pub(super) subprotocol: Option<String>,
 }
 
 #[derive(Deserialize, Default)]

@@ -3,8 +3,8 @@
 //! what is answered, nor count the time that a provider takes.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderName, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::corridor::{Answer, AnswerBody};
+use crate::corridor::{Answer, AnswerBody, Socket};
 use crate::net::Patience;
 
 /// What one connection shares with its answers.
@@ -25,6 +25,8 @@ pub(super) struct Progress {
     /// Answers that wait for the client, not for their provider.
     held: AtomicUsize,
     moves: AtomicU64,
+    /// What follows the head that was answered last; the lock is its own thread's alone.
+    socket: Mutex<Option<Box<Socket>>>,
 }
 
 /// How long a connection may stand still.
@@ -56,6 +58,17 @@ impl Progress {
         if !self.is_known() && !is_for_strangers(answer) {
             self.known.store(true, Ordering::Relaxed);
         }
+    }
+
+    /// HTTP ends with the head of this answer.
+    pub(super) fn hand_over(&self, answer: &mut Answer) {
+        if let Some(socket) = answer.body_mut().take_socket() {
+            *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
+        }
+    }
+
+    pub(super) fn take_socket(&self) -> Option<Box<Socket>> {
+        self.socket.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn is_known(&self) -> bool {

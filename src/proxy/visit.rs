@@ -18,7 +18,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use super::line::{Line, Spoken};
 use super::own;
 use super::progress::{Heeded, MOVES_WITHIN, Progress, STRANGER_MOVES_WITHIN, Standstill};
-use crate::corridor::{Corridor, Raw, dress, vary};
+use crate::corridor::{Corridor, Raw, Socket, dress, vary};
 use crate::net::{Crowd, Deadlines, Drain, Follower, Patient, PeerStream, Place};
 
 /// Nothing was asked for so long: the conversation is put aside, and the line stays.
@@ -55,6 +55,8 @@ struct Visit {
 enum End {
     Over,
     Aside,
+    /// What follows is no HTTP.
+    Upgraded(Box<Socket>),
 }
 
 pub(super) async fn serve(peer: PeerStream, place: Place, shared: Arc<Shared>) {
@@ -123,7 +125,13 @@ impl Visit {
             }
             loop {
                 match Pin::new(&mut connection).poll(context) {
-                    Poll::Ready(Ok(())) if aside => return Poll::Ready(End::Aside),
+                    Poll::Ready(Ok(())) => {
+                        return Poll::Ready(match progress.take_socket() {
+                            Some(socket) => End::Upgraded(socket),
+                            None if aside => End::Aside,
+                            None => End::Over,
+                        });
+                    }
                     Poll::Ready(_) => return Poll::Ready(End::Over),
                     Poll::Pending => {}
                 }
@@ -142,16 +150,30 @@ impl Visit {
         })
         .await;
         self.is_known = progress.is_known();
+        if matches!(end, End::Over) {
+            return None;
+        }
+        let parts = connection.into_parts();
+        let mut line = parts.io.into_inner();
+        line.put_back(parts.read_buf.into());
+        self.after(end, line).await
+    }
+
+    /// What becomes of the line.
+    async fn after(&mut self, end: End, mut line: Line) -> Option<Line> {
+        let Self { shared, follower, .. } = self;
+        // Boxed, as conversations are.
         match end {
-            End::Over => None,
+            End::Over => return None,
             End::Aside => {
-                self.shared.crowd.leaves_room();
-                let parts = connection.into_parts();
-                let mut line = parts.io.into_inner();
-                line.put_back(parts.read_buf.into());
-                Some(line)
+                shared.crowd.leaves_room();
+                return Some(line);
+            }
+            End::Upgraded(socket) => {
+                Box::pin(socket.run(&mut line, follower, &shared.deadlines)).await;
             }
         }
+        None
     }
 
     async fn h2(&mut self, mut line: Line) {
@@ -242,6 +264,7 @@ fn answers(
                 Some(origin) => dress(answer.headers_mut(), origin),
                 None => vary(&mut answer),
             }
+            progress.hand_over(&mut answer);
             Ok::<_, Infallible>(progress.heeded(answer))
         }
     })

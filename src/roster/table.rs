@@ -190,7 +190,7 @@ impl Table {
     }
 
     /// After this returns, no call is served from what was known of this client key before.
-    /// True where somebody may hold one that has ended.
+    /// True where somebody may hold one that has ended, or whose rights are others now.
     pub(super) fn forget(&self, id: Uuid, now: &Now<'_>) -> bool {
         let mut kept = self.lock();
         self.revision.fetch_add(1, Ordering::AcqRel);
@@ -201,7 +201,7 @@ impl Table {
                 copies.push(Handed { digest, client: Arc::downgrade(client) });
             }
         }
-        let mut has_ended = false;
+        let mut is_hit = false;
         copies.retain(|copy| {
             let Some(client) = copy.client.upgrade() else { return false };
             let is_proven = match now {
@@ -216,17 +216,18 @@ impl Table {
                     if new.active && is_proven && new.rights == client.rights => {}
                 Now::Changed(new) | Now::Heard { new, .. } if new.active && is_proven => {
                     client.fate.alter();
+                    is_hit = true;
                 }
                 Now::Changed(_) | Now::Heard { .. } | Now::Gone => {
                     client.fate.end();
-                    has_ended = true;
+                    is_hit = true;
                     return false;
                 }
             }
             true
         });
         kept.remember(id, copies);
-        has_ended
+        is_hit
     }
 
     /// Tokens come and go without end; the others stay for as long as there is room.

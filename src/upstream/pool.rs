@@ -194,7 +194,8 @@ impl Pool {
             .max_buf_size(BUFFER_BYTES)
             .handshake(TokioIo::new(stream))
             .await?;
-        tokio::spawn(driven(connection));
+        // Whether a call asks for a socket is not known here.
+        tokio::spawn(driven(connection.with_upgrades()));
         if wish != Wish::H1 {
             self.with(host, |connections| connections.is_h1_only = true);
         }

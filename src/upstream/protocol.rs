@@ -7,12 +7,16 @@ use http::{HeaderMap, Request, Uri, Version};
 
 use super::pool::Wish;
 use crate::inject::{Goal, OutboundBody};
-use crate::provider::{Http2, Provider};
+use crate::provider::Http2;
 use crate::refusal::Refusal;
 
 /// HTTP/2 where it is cheaper, and where nothing else will do.
-pub(super) fn wish(provider: &Provider, request: &Request<OutboundBody>) -> Wish {
-    match provider.http2 {
+pub(super) fn wish(goal: &Goal, request: &Request<OutboundBody>) -> Wish {
+    if goal.is_socket() {
+        // HTTP/2 has no upgrades.
+        return Wish::H1;
+    }
+    match goal.provider().http2 {
         Http2::Never => Wish::H1,
         Http2::Always => Wish::H2,
         Http2::Auto if is_grpc(request.headers()) => Wish::H2,

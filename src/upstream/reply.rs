@@ -6,12 +6,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use hyper_util::rt::TokioIo;
 
 use super::pool::Lease;
-use crate::net::Patience;
+use crate::net::{Patience, Stream};
 
 pub(crate) struct Reply {
     pub(crate) head: http::response::Parts,
@@ -61,10 +63,21 @@ impl Reply {
     pub(super) fn new(response: Response<Incoming>, lease: Lease, patience: Patience) -> Self {
         let (head, incoming) = response.into_parts();
         let mut body = ReplyBody { incoming, lease, patience, ended: false };
-        if body.incoming.is_end_stream() {
+        if head.status != StatusCode::SWITCHING_PROTOCOLS && body.incoming.is_end_stream() {
             body.end();
         }
         Self { head, body }
+    }
+
+    /// The connection itself, where its provider has left HTTP, and what came on it since. It
+    /// carries no other call ever.
+    pub(crate) async fn into_stream(self) -> Option<(Stream, Bytes)> {
+        let Self { mut head, mut body } = self;
+        let upgrade = head.extensions.remove::<OnUpgrade>()?;
+        let upgraded = upgrade.await.ok()?;
+        body.lease.discard();
+        let parts = upgraded.downcast::<TokioIo<Stream>>().ok()?;
+        Some((parts.io.into_inner(), parts.read_buf))
     }
 }
 

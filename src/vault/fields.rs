@@ -85,12 +85,19 @@ pub(super) fn open(prepared: &Prepared) -> Result<Fresh, CryptoError> {
     Ok(Fresh { plaintext })
 }
 
-/// Is everything that a call to the provider reaches today in the list that was sealed? Whoever
-/// opens a socket asks the same of the socket's address.
+/// Is everything that a call to the provider reaches today in the list that was sealed?
 pub(super) fn covers(opened: &Fresh, provider: &Provider) -> bool {
+    holds(opened, &provider.destinations_of_calls())
+}
+
+/// The same of what a socket reaches.
+pub(super) fn covers_sockets(opened: &Fresh, provider: &Provider) -> bool {
+    holds(opened, &provider.destinations_of_sockets())
+}
+
+fn holds(opened: &Fresh, wanted: &[String]) -> bool {
     let Some(sealed) = destinations_of(opened.plaintext.expose()) else { return false };
-    let covered = |wanted: &String| sealed.contains(&wanted.as_bytes());
-    provider.destinations_of_calls().iter().all(covered)
+    wanted.iter().all(|wanted| sealed.contains(&wanted.as_bytes()))
 }
 
 /// The same value and the same destinations under another data key.

@@ -56,7 +56,12 @@ struct Entry {
 }
 
 enum Usable {
-    Yes { prepared: Box<Prepared>, kept: ArcSwapOption<Kept> },
+    Yes {
+        prepared: Box<Prepared>,
+        kept: ArcSwapOption<Kept>,
+        /// It was sealed for the provider's sockets, too.
+        reaches_sockets: bool,
+    },
     No(&'static str),
 }
 
@@ -223,6 +228,14 @@ impl Selected {
         self.0.version
     }
 
+    /// Was it sealed for the sockets of this very provider?
+    pub(crate) fn check_sockets(&self, provider: &Arc<Provider>) -> Result<(), Refusal> {
+        match &self.0.state {
+            Usable::Yes { reaches_sockets: true, .. } if self.was_judged_for(provider) => Ok(()),
+            Usable::Yes { .. } | Usable::No(_) => Err(Refusal::new(Reason::NoSecret, NEW_TARGET)),
+        }
+    }
+
     pub(super) fn was_judged_for(&self, provider: &Arc<Provider>) -> bool {
         self.0.judged_for.as_ref().is_some_and(|judged| Arc::ptr_eq(judged, provider))
     }
@@ -236,7 +249,7 @@ impl Selected {
         keep_ns: u64,
     ) -> Result<Opened, CryptoError> {
         match &self.0.state {
-            Usable::Yes { prepared, kept } if self.0.provider == *provider.id => {
+            Usable::Yes { prepared, kept, .. } if self.0.provider == *provider.id => {
                 let keep_ns = if self.was_judged_for(provider) { keep_ns } else { 0 };
                 let kept = kept.load();
                 let placed = kept.as_ref().filter(|kept| !kept.is_stale(now_ns, keep_ns));
@@ -324,7 +337,12 @@ fn usable(
     // Opened once here, so that a damaged value is known before a call needs it.
     match fields::open(&prepared) {
         Ok(opened) if fields::covers(&opened, provider) => {
-            Usable::Yes { prepared: Box::new(prepared), kept: ArcSwapOption::empty() }
+            let reaches_sockets = fields::covers_sockets(&opened, provider);
+            Usable::Yes {
+                prepared: Box::new(prepared),
+                kept: ArcSwapOption::empty(),
+                reaches_sockets,
+            }
         }
         Ok(_) => Usable::No(NEW_TARGET),
         Err(_) => Usable::No(DAMAGED),

@@ -7,6 +7,8 @@ mod binary;
 mod canary;
 mod database;
 mod emulator;
+pub(crate) mod frames;
+mod harbour;
 mod logs;
 mod mill;
 #[cfg(feature = "aws-kms")]
@@ -16,6 +18,7 @@ mod postgres;
 mod raw;
 #[cfg(feature = "aws-kms")]
 mod relay;
+mod sailor;
 mod transit;
 mod weir;
 mod wreck;
@@ -32,6 +35,7 @@ pub(crate) use self::binary::{Ground, Server, one_line, private, send_signal};
 pub(crate) use self::canary::Canary;
 pub(crate) use self::database::{Database, Kind};
 pub(crate) use self::emulator::Emulator;
+pub(crate) use self::harbour::{Harbour, header};
 pub(crate) use self::mill::{Mill, event, packed_text};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::moto::Moto;
@@ -39,6 +43,7 @@ pub(crate) use self::outpost::{Certificate, Channel, Outpost, Speaks};
 pub(crate) use self::postgres::Postgres;
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::relay::Relay;
+pub(crate) use self::sailor::{KEY, Sailor};
 pub(crate) use self::transit::{TOKEN, Transit};
 pub(crate) use self::weir::{Flow, Weir};
 pub(crate) use self::wreck::{Act, Greeting, Wreck};
@@ -219,6 +224,16 @@ impl House {
         let answer = raw::exchange(self.proxy_address(), request.as_bytes()).await;
         self.scribe.note(&answer);
         answer
+    }
+
+    /// Asks for a socket; `lines` are further headers, each with its end.
+    pub(crate) async fn sail(&self, path: &str, lines: &str) -> Sailor {
+        Sailor::call(self.proxy_address(), (path, lines), self.scribe.clone()).await
+    }
+
+    /// Bytes as they are, and the head that is answered.
+    pub(crate) async fn sail_raw(&self, bytes: &[u8]) -> Sailor {
+        Sailor::say_first(self.proxy_address(), bytes, self.scribe.clone()).await
     }
 
     /// The same, to the admin face.

@@ -4,6 +4,8 @@
 //! whole.
 
 #[cfg(test)]
+mod archives;
+#[cfg(test)]
 #[cfg(feature = "aws-kms")]
 mod aws_kms;
 #[cfg(test)]
@@ -90,6 +92,8 @@ mod sdk;
 mod sealing;
 #[cfg(test)]
 mod shared;
+#[cfg(test)]
+mod sockets;
 #[cfg(test)]
 mod standing;
 #[cfg(test)]

@@ -73,6 +73,12 @@ pub(in crate::config) const OF_A_PROVIDER: &[Setting] = &[
         "where the real key goes; every placement is filled",
     ),
     setting("slots", Kind::Table, "{}", "where clients may put their key: headers, query"),
+    setting(
+        "socket",
+        Kind::Table,
+        "{}",
+        "how keys go on its sockets, where that differs: inject, subprotocol",
+    ),
     setting("rewrite", Kind::Table, "{}", "JSON members of answers that hold the provider's URLs"),
     setting(
         "price",

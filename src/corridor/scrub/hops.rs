@@ -6,7 +6,7 @@ use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName};
 
 /// What belongs to the connection to the provider, and what only we may say.
-pub(super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
+pub(in super::super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
     if headers.contains_key(CONNECTION) {
         let nominated = headers.get_all(CONNECTION).iter();
         let nominated = nominated.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));

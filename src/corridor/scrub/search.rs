@@ -131,7 +131,7 @@ impl Plain {
 }
 
 /// Yields from where on the bytes may be the beginning of a key, and how many were blanked.
-pub(super) fn blank(needles: &Needles, bytes: &mut [u8], more: bool) -> (usize, usize) {
+pub(in super::super) fn blank(needles: &Needles, bytes: &mut [u8], more: bool) -> (usize, usize) {
     let (decided, blanked) = needles.blank(bytes, more);
     if blanked > 0 {
         // The buffer that it came in is not ours to blank; it is wiped when it is freed.

@@ -56,7 +56,7 @@ impl Scribe {
         kept.extend_from_slice(&answer.body);
     }
 
-    fn note_bytes(&self, bytes: &[u8]) {
+    pub(super) fn note_bytes(&self, bytes: &[u8]) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend_from_slice(bytes);
     }
 
