@@ -40,8 +40,6 @@ use crate::store::{self, Store};
 pub(crate) const UNLIMITED: u64 = 999_999;
 /// Of what was admitted before the start.
 const ROWS_AT_ONCE: u32 = 1000;
-const NO_MONTH: &str = "The database does not answer, so what this key has used of its monthly \
-                        quota cannot be looked up; try again.";
 /// How often what rests is put away.
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
 
@@ -158,7 +156,7 @@ impl Limiter {
             if let Some(shared) = self.shared.as_ref().filter(|_| self.settings.enabled) {
                 return self.admit_shared(shared, permit, &asked).await;
             }
-            let mut stand = Some(self.stand_in_turn(permit).await?);
+            let mut stand = Some(self.stand_in_turn(permit, false).await?);
             // A month may end between the asking and the counting; two do not.
             for _ in 0..3 {
                 self.learn_month(&asked).await?;
@@ -166,7 +164,7 @@ impl Limiter {
                 if let Some(admission) = self.counted(&asked, held, self.clock.now())? {
                     return Ok(admission);
                 }
-                stand = Some(self.stand_in_turn(permit).await?);
+                stand = Some(self.stand_in_turn(permit, false).await?);
             }
             Err(Refusal::new(Reason::Overloaded, "The month of this client key moves; try again."))
         })
@@ -265,10 +263,15 @@ impl Limiter {
         {
             return Ok(());
         }
-        let (period, used) = self.month_used(client, now_ms).await.map_err(|fault| {
-            tracing::error!(%fault, "a monthly quota could not be looked up");
-            Refusal::new(Reason::Overloaded, NO_MONTH)
-        })?;
+        let slot = self.slots.held_by(client);
+        let (period, used) = match self.month_used(client, now_ms).await {
+            Ok(month) => month,
+            // Nobody has used any of a month before it begins.
+            Err(_) if slot.is_some_and(|slot| slot.has_month()) => {
+                (Period::of(client.id, now_ms, &self.settings.time_zone), 0)
+            }
+            Err(fault) => return Err(refusing::without_month(&fault)),
+        };
         self.slots.of_client(client, |slot| {
             slot.tell_month(period, used);
             Said::MonthUnknown

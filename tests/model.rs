@@ -22,6 +22,110 @@ mod quota {
     }
 }
 
+#[path = "../src/limiter/shared"]
+mod shared {
+    mod lease;
+    mod mirror;
+    mod span;
+    mod tally;
+
+    /// What else a bucket knows is no concern of a mirror.
+    mod bucket {
+        pub(super) use super::span::Span;
+
+        pub(super) struct Bucket {
+            pub(super) name: Box<str>,
+            pub(super) span: Span,
+            pub(super) quota: u64,
+        }
+    }
+
+    mod sync {
+        pub(super) use std::sync::PoisonError;
+
+        pub(super) use loom::sync::{Mutex, MutexGuard};
+    }
+
+    use std::sync::Arc;
+
+    use loom::thread;
+
+    use self::bucket::Bucket;
+    use self::mirror::{Mirror, Mirrors};
+    use self::span::Span;
+
+    /// Of a window that is leased, with a lease of so many calls besides the one that asked for it.
+    fn leased(left: u64) -> Arc<Mirror> {
+        let mirror = Mirrors::default().of(&bucket());
+        mirror.held().lease(0, left + 1, 0);
+        mirror
+    }
+
+    fn bucket() -> Bucket {
+        let span = Span::Window { seconds: 3600 };
+        Bucket { name: "w3600:1".into(), span, quota: 20_000 }
+    }
+
+    /// Two take of a lease of two, one of them has no use for it, and the keeper ends it meanwhile.
+    #[test]
+    fn every_call_of_a_lease_is_spent_or_goes_back_once() {
+        loom::model(|| {
+            let mirror = leased(2);
+            let call = |mirror: Arc<Mirror>, is_made: bool| {
+                move || {
+                    let took = mirror.held().take_leased(&bucket(), 0);
+                    if took && !is_made {
+                        mirror.held().put_back(0);
+                    }
+                    u64::from(took && is_made)
+                }
+            };
+            let other = thread::spawn(call(mirror.clone(), false));
+            let keeper = thread::spawn({
+                let mirror = mirror.clone();
+                move || mirror.held().end_lease()
+            });
+            let own = call(mirror.clone(), true)();
+            let spent = own + other.join().unwrap();
+            keeper.join().unwrap();
+            assert_eq!(spent + mirror.held().spare(), 2);
+        });
+    }
+
+    /// The keeper tells what is not used, and its answer is lost each time but the last; meanwhile
+    /// one more call is taken back. Redis does each correction once.
+    #[test]
+    fn what_is_told_again_is_the_same_and_what_came_later_is_told_after_it() {
+        loom::model(|| {
+            let mirror = leased(3);
+            let call = thread::spawn({
+                let mirror = mirror.clone();
+                move || {
+                    mirror.held().end_lease();
+                    mirror.held().take_back(0);
+                }
+            });
+            let (mut counted, mut last) = (4, 0);
+            let mut tell = |is_heard: bool| {
+                let Some(telling) = mirror.held().begin_telling() else { return };
+                if telling.turn > last {
+                    (counted, last) = (counted - telling.unused.used(), telling.turn);
+                }
+                if is_heard {
+                    mirror.held().end_telling();
+                }
+            };
+            tell(false);
+            tell(true);
+            call.join().unwrap();
+            for is_heard in [false, true, true] {
+                tell(is_heard);
+            }
+            assert_eq!((counted, mirror.held().has_news()), (0, false));
+        });
+    }
+}
+
 use clock::Moment;
 use loom::sync::Arc;
 use loom::sync::atomic::{AtomicU64, Ordering};

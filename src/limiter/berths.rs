@@ -58,13 +58,18 @@ impl Limiter {
     }
 
     /// First to the provider's queue: whoever waits there takes nobody's place meanwhile.
-    pub(super) async fn stand_in_turn(&self, permit: &Permit) -> Result<Stand, Refusal> {
+    /// Who has waited long already is not sent away because the queue is long.
+    pub(super) async fn stand_in_turn(
+        &self,
+        permit: &Permit,
+        has_waited: bool,
+    ) -> Result<Stand, Refusal> {
         let (provider, who) = (permit.provider(), permit.client().id);
         let berth = match self.berths.of(provider) {
             None => None,
             Some(berths) => match berths.take() {
                 Some(berth) => Some(berth),
-                None => Some(berths.wait(who, provider.max_wait).await.ok_or_else(|| {
+                None => Some(berths.wait((who, has_waited), provider.max_wait).await.ok_or_else(|| {
                     let detail = format!(
                         "As many calls to {} are under way as its max_concurrent allows, and the \
                          queue before them is too long; try again soon.",
@@ -77,7 +82,7 @@ impl Limiter {
         if let Some(place) = self.places.take() {
             return Ok(Stand { _berth: berth, _place: place });
         }
-        let waited = Arc::clone(&self.places).wait(who, WAIT_AT_MOST).await;
+        let waited = Arc::clone(&self.places).wait((who, has_waited), WAIT_AT_MOST).await;
         let place = waited.ok_or_else(|| {
             let detail = "As many calls are under way as proxy.max_concurrent allows, and the \
                           queue before them is too long; try again soon.";

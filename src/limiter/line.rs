@@ -28,6 +28,11 @@ impl<T> Line<T> {
         if self.length >= self.longest && !self.make_room_for(who) {
             return false;
         }
+        self.push_beyond(who, waiter)
+    }
+
+    /// However long it is.
+    pub(super) fn push_beyond(&mut self, who: Uuid, waiter: T) -> bool {
         self.length += 1;
         match self.turns.iter_mut().find(|(other, _)| *other == who) {
             Some((_, own)) => own.push_back(waiter),

@@ -14,10 +14,15 @@ use super::line::Line;
 /// A tenth of the places, within these bounds.
 const LEAST_QUEUE: usize = 8;
 const LONGEST_QUEUE: usize = 1_000;
+/// So long whoever has waited elsewhere waits here, and whoever comes after him.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 pub(super) struct Places {
     most: usize,
     taken: AtomicUsize,
+    /// How many in the queue had waited elsewhere before, all at once perhaps: until they are gone
+    /// nobody is sent away because the queue is long.
+    patient: AtomicUsize,
     /// How many stand in the queue: who finds one there takes no place by himself.
     waiting: AtomicUsize,
     queue: Mutex<Line<oneshot::Sender<Place>>>,
@@ -30,6 +35,7 @@ pub(super) struct Place(Arc<Places>);
 struct Waiter {
     places: Arc<Places>,
     who: Uuid,
+    is_patient: bool,
     turn: oneshot::Receiver<Place>,
 }
 
@@ -38,6 +44,7 @@ impl Places {
         Arc::new(Self {
             most,
             taken: AtomicUsize::new(0),
+            patient: AtomicUsize::new(0),
             waiting: AtomicUsize::new(0),
             queue: Mutex::new(Line::new((most / 10).clamp(LEAST_QUEUE, LONGEST_QUEUE))),
         })
@@ -57,11 +64,18 @@ impl Places {
     }
 
     /// A place when it is this caller's turn. None if the queue is full or the wait too long.
-    pub(super) async fn wait(self: Arc<Self>, who: Uuid, at_most: Duration) -> Option<Place> {
+    /// Whoever has waited elsewhere finds room in any queue.
+    pub(super) async fn wait(
+        self: Arc<Self>,
+        (who, has_waited): (Uuid, bool),
+        at_most: Duration,
+    ) -> Option<Place> {
+        let is_lenient = has_waited || self.patient.load(Ordering::SeqCst) > 0;
+        let at_most = if is_lenient { at_most.max(PATIENCE) } else { at_most };
         if at_most.is_zero() {
             return None;
         }
-        let mut waiter = self.enqueue(who)?;
+        let mut waiter = self.enqueue(who, (has_waited, is_lenient))?;
         // A place that was given back while we stepped in line is nobody's yet.
         self.hand_out();
         let place = tokio::time::timeout(at_most, &mut waiter.turn).await;
@@ -76,13 +90,23 @@ impl Places {
         None
     }
 
-    fn enqueue(self: &Arc<Self>, who: Uuid) -> Option<Waiter> {
+    fn enqueue(
+        self: &Arc<Self>,
+        who: Uuid,
+        (is_patient, is_lenient): (bool, bool),
+    ) -> Option<Waiter> {
         let (sender, turn) = oneshot::channel();
         let mut queue = self.queue();
-        let is_in = queue.push(who, sender);
+        let is_in = match is_lenient {
+            true => queue.push_beyond(who, sender),
+            false => queue.push(who, sender),
+        };
         self.waiting.store(queue.len(), Ordering::SeqCst);
         drop(queue);
-        is_in.then(|| Waiter { places: Arc::clone(self), who, turn })
+        if is_in && is_patient {
+            self.patient.fetch_add(1, Ordering::SeqCst);
+        }
+        is_in.then(|| Waiter { places: Arc::clone(self), who, is_patient, turn })
     }
 
     /// Free places go to those who wait, the first of them first.
@@ -124,6 +148,9 @@ impl Drop for Place {
 
 impl Drop for Waiter {
     fn drop(&mut self) {
+        if self.is_patient {
+            self.places.patient.fetch_sub(1, Ordering::SeqCst);
+        }
         self.turn.close();
         let mut queue = self.places.queue();
         queue.forget(self.who, oneshot::Sender::is_closed);
@@ -145,7 +172,7 @@ mod tests {
     /// In line, and seen there.
     async fn in_line(places: &Arc<Places>) -> tokio::task::JoinHandle<Option<Place>> {
         let before = places.queue().len();
-        let turn = tokio::spawn(Arc::clone(places).wait(WHO, WAIT_AT_MOST));
+        let turn = tokio::spawn(Arc::clone(places).wait((WHO, false), WAIT_AT_MOST));
         while places.queue().len() == before && !settled(&turn) {
             tokio::task::yield_now().await;
         }
@@ -191,6 +218,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn whoever_has_waited_elsewhere_is_not_sent_away_nor_is_who_comes_behind_him() {
+        let places = Places::new(1);
+        let held = places.take().unwrap();
+        let wait = |has_waited| Arc::clone(&places).wait((WHO, has_waited), Duration::ZERO);
+        let many = 3 * LEAST_QUEUE;
+        let line: Vec<_> = (0..many).map(|_| tokio::spawn(wait(true))).collect();
+        while places.queue().len() < many {
+            tokio::task::yield_now().await;
+        }
+        let behind = tokio::spawn(wait(false));
+        while places.queue().len() == many {
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+        for turn in line.into_iter().chain([behind]) {
+            assert!(turn.await.unwrap().is_some());
+        }
+        assert_eq!((places.taken(), places.patient.load(Ordering::SeqCst)), (0, 0));
+        let held = places.take().unwrap();
+        assert!(wait(false).await.is_none(), "the queue is as it was");
+        drop(held);
+    }
+
+    #[tokio::test]
     async fn whoever_leaves_the_line_loses_no_place() {
         let places = Places::new(1);
         let held = places.take().unwrap();
@@ -213,7 +264,9 @@ mod tests {
                     for _ in 0..2_000 {
                         let place = match places.take() {
                             Some(place) => place,
-                            None => Arc::clone(&places).wait(WHO, WAIT_AT_MOST).await.unwrap(),
+                            None => {
+                                Arc::clone(&places).wait((WHO, false), WAIT_AT_MOST).await.unwrap()
+                            }
                         };
                         most.fetch_add(1, Ordering::SeqCst);
                         tokio::task::yield_now().await;

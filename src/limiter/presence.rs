@@ -116,7 +116,11 @@ impl Limiter {
         let standing = shared.standing();
         let oldest_ms = now_ms.saturating_sub(self.settings.window_ms()).saturating_sub(60_000);
         for gone in others.iter().filter(|row| row.seen_at < oldest_ms) {
-            self.store.forget_node(&gone.node, gone.seen_at).await?;
+            // What it let in by itself has left the windows, and not the months.
+            let is_told = gone.alone_since == 0 || self.tell_for(shared, gone).await?;
+            if is_told {
+                self.store.forget_node(&gone.node, gone.seen_at).await?;
+            }
         }
         others.retain(|row| row.seen_at >= oldest_ms);
         let is_there =

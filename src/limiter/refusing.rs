@@ -5,11 +5,20 @@
 use super::{Limiter, reset_at_ms};
 use crate::clock::Moment;
 use crate::quota::{Limits, Over};
-use crate::refusal::{Exceeded, LimitKind, Refusal};
+use crate::refusal::{Exceeded, LimitKind, Reason, Refusal};
 
 /// Nobody knows when one of the calls under way ends.
 const TRY_AGAIN_AFTER_MS: i64 = 1000;
 const KEPT: &str = "The rest of it is kept for the other nodes, which cannot be asked now.";
+
+const NO_MONTH: &str = "The database does not answer, so what this key has used of its monthly \
+                        quota cannot be looked up; try again.";
+
+/// What was used of a month is in the database.
+pub(super) fn without_month(fault: &impl std::fmt::Display) -> Refusal {
+    tracing::error!(%fault, "a monthly quota could not be looked up");
+    Refusal::new(Reason::Overloaded, NO_MONTH)
+}
 
 impl Limiter {
     pub(super) fn refusal(

@@ -11,17 +11,27 @@ mod fault;
 mod judging;
 mod keeper;
 mod learning;
+mod lease;
 mod link;
 mod look;
 mod mirror;
 mod owner;
 mod pace;
+mod span;
 mod standing;
 mod tally;
+mod telling;
 #[cfg(test)]
 mod tests;
 mod time;
+mod turns;
+mod unheard;
 mod wait;
+
+/// What the tests put loom in the place of.
+mod sync {
+    pub(super) use std::sync::{Mutex, MutexGuard, PoisonError};
+}
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -42,7 +52,11 @@ pub(super) use self::mirror::{Seen, Verdict};
 pub(super) use self::standing::Standing;
 pub(super) use self::tally::Tally;
 use self::time::Time;
+use self::turns::Turns;
+use self::unheard::{Sent, Unheard};
+pub(super) use self::wait::now_ns as hand_ns;
 use crate::clock::Clock;
+use crate::crypto;
 use crate::quota::Period;
 use crate::secret::SecretBytes;
 use crate::telemetry::Metrics;
@@ -102,6 +116,8 @@ pub(super) struct Shared {
     metrics: Metrics,
     bell: Bell,
     node: String,
+    /// Of this node, another one after each start.
+    process: String,
     /// Of all keys: one hash tag, as one script names several of them.
     prefix: String,
     scripts: Scripts,
@@ -124,9 +140,12 @@ pub(super) struct Shared {
     recalled_ms: Option<i64>,
     /// Those that have something to tell.
     news: Mutex<Vec<Arc<Mirror>>>,
+    /// Calls that nobody waits for any more, and Redis may have counted.
+    unheard: Mutex<Vec<Unheard>>,
     /// Those that hold a lease.
     leased: Mutex<Vec<Arc<Mirror>>>,
     time: Time,
+    turns: Arc<Turns>,
     nodes: AtomicU64,
     names: Mutex<Vec<String>>,
     /// Nodes whose share is kept though they are not here.
@@ -161,8 +180,8 @@ enum Snag {
     Broken(Why),
     /// There is room, but it is kept for a node that may be away.
     Kept(Verdict),
-    /// Somebody asks for a lease of this one.
-    Leased(Arc<Mirror>),
+    /// Somebody asks for a lease of this one, which is that of that bucket.
+    Leased(usize, Arc<Mirror>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -180,11 +199,13 @@ impl Shared {
         let (diary, found) = Diary::open(data_dir.join(DIARY));
         let mut shared = Self {
             nodes: AtomicU64::new(settings.nodes.max(1)),
+            turns: Arc::new(Turns::new(settings.timeout)),
             settings,
             time: Time::new(clock),
             metrics,
             bell,
             node,
+            process: process(),
             prefix: prefix(installation),
             scripts: Scripts::default(),
             link: ArcSwapOption::empty(),
@@ -198,6 +219,7 @@ impl Shared {
             diary,
             recalled_ms: None,
             news: Mutex::default(),
+            unheard: Mutex::default(),
             leased: Mutex::default(),
             names: Mutex::default(),
             kept: Mutex::default(),
@@ -250,25 +272,39 @@ impl Shared {
         self.learn_database(bucket, &tally);
     }
 
-    /// What was used of a month, as the database knows it.
-    pub(super) fn remember_month(&self, bucket: &Bucket, calls: u64) {
+    /// What was used of a month, as the database knows it. True where that is more than is known
+    /// here: then Redis has to be told.
+    pub(super) fn remember_month(&self, bucket: &Bucket, calls: u64) -> bool {
         let mirror = self.mirrors.of(bucket);
         let mut held = mirror.held();
         let part = bucket.span.part(0);
-        if held.span != bucket.span {
-            (held.span, held.version) = (bucket.span, 0);
-            held.forget(0);
-        }
+        (held.span, held.looked_up) = (bucket.span, part);
+        held.forget(0);
+        let before = held.known.used();
         // What this node let in by itself stands by itself.
         let of_all = calls.saturating_sub(held.alone.used());
         held.known.at_least(part, of_all);
         held.version = held.version.max(1);
+        let is_more = held.known.used() > before;
+        if is_more {
+            drop(held);
+            lock(&self.behind).push(mirror);
+        }
+        is_more
     }
 
-    pub(super) fn knows(&self, bucket: &Bucket) -> bool {
+    /// It was looked up what the database knows of this month.
+    pub(super) fn has_looked_up(&self, bucket: &Bucket) -> bool {
+        let mirror = self.mirrors.find(&bucket.name);
+        mirror.is_some_and(|mirror| mirror.held().looked_up == bucket.span.part(0))
+    }
+
+    /// Where the database does not answer: Redis has told of this month, or of one before it, and
+    /// nobody has used any of a month before it begins.
+    pub(super) fn follows(&self, bucket: &Bucket) -> bool {
         self.mirrors.find(&bucket.name).is_some_and(|mirror| {
             let held = mirror.held();
-            held.span == bucket.span && held.version > 0
+            held.version > 0 && held.span.part(0) <= bucket.span.part(0)
         })
     }
 
@@ -294,7 +330,7 @@ impl Shared {
     }
 
     pub(super) fn sweep(&self) {
-        self.mirrors.sweep(self.time.now_us());
+        self.mirrors.sweep(self.time.now_us(), self.time.clock.unix_ms());
     }
 
     fn key(&self, name: &str) -> String {
@@ -305,6 +341,12 @@ impl Shared {
 /// Of all keys of an installation.
 fn prefix(installation: uuid::Uuid) -> String {
     format!("sealgate:{{{}}}:", installation.simple())
+}
+
+/// Without randomness it is at least another one than before.
+fn process() -> String {
+    let number = crypto::random_bytes::<8>().map(u64::from_le_bytes);
+    format!("{:016x}", number.unwrap_or_else(|_| std::process::id().into()))
 }
 
 /// Nothing behind these locks is left half-changed by a panic.

@@ -9,13 +9,41 @@ use uuid::Uuid;
 
 use super::asked::Asked;
 use super::presence::Presence;
-use super::shared::{Bucket, Seen, Shared, Tally, Verdict};
-use super::{Admission, Figures, Left, Limiter, ROWS_AT_ONCE, SharedParts, Turn, figures};
+use super::shared::{Bucket, Seen, Shared, Tally, Verdict, hand_ns};
+use super::{
+    Admission, Figures, Left, Limiter, ROWS_AT_ONCE, SharedParts, Turn, figures, refusing,
+};
 use crate::clock::Moment;
 use crate::policy::Permit;
 use crate::quota::{Count, Limits, Over, Period, Said};
-use crate::refusal::{LimitKind, Reason, Refusal};
+use crate::refusal::{LimitKind, Refusal};
 use crate::store;
+
+/// A call that took longer to be asked for has waited, and is not sent away for that.
+const A_WHILE_NS: u64 = 20_000_000;
+
+/// A call that was counted; taken back where it is not made.
+struct Counted<'a> {
+    shared: &'a Arc<Shared>,
+    buckets: &'a [Bucket],
+    seen: &'a [Seen],
+    is_made: bool,
+}
+
+impl Counted<'_> {
+    fn made<T>(mut self, stands: Result<T, Refusal>) -> Result<T, Refusal> {
+        self.is_made = stands.is_ok();
+        stands
+    }
+}
+
+impl Drop for Counted<'_> {
+    fn drop(&mut self) {
+        if !self.is_made {
+            self.shared.take_back(self.buckets, self.seen);
+        }
+    }
+}
 
 impl Limiter {
     /// From here on the limits are shared, once `begin` has been called.
@@ -59,17 +87,21 @@ impl Limiter {
         permit: &Permit,
         asked: &Asked<'_>,
     ) -> Result<Admission, Refusal> {
-        let stand = self.stand_in_turn(permit).await?;
         let now = self.clock.now();
         let (count, turn) = self.turn(asked, now)?;
         // What is looked up before may be too little.
         let _too_early = shared.may_spend().await;
-        let buckets = self.buckets(shared, asked, now).await.map_err(|fault| {
-            tracing::error!(%fault, "a monthly quota could not be looked up");
-            Refusal::new(Reason::Overloaded, super::NO_MONTH)
-        })?;
+        let buckets = self
+            .buckets(shared, asked, now)
+            .await
+            .map_err(|fault| refusing::without_month(&fault))?;
+        let asked_ns = hand_ns();
         match shared.admit(&buckets).await {
             Verdict::Counted(seen) => {
+                // Nobody holds a place while Redis is waited for: there would be none for others.
+                let counted = Counted { shared, buckets: &buckets, seen: &seen, is_made: false };
+                let has_waited = hand_ns().saturating_sub(asked_ns) > A_WHILE_NS;
+                let stand = counted.made(self.stand_in_turn(permit, has_waited).await)?;
                 let window = tightest(asked, &seen, &count, now);
                 let figures = match self.month_shared(shared, asked, &seen, now) {
                     Some(month) => window.tighter(month),
@@ -171,6 +203,37 @@ impl Limiter {
         Ok(u64::try_from(nodes.len()).unwrap_or(0))
     }
 
+    /// Redis is told what a node that does not come back let in by itself of the months, as far as
+    /// it had written that down. False while Redis is away.
+    pub(super) async fn tell_for(
+        &self,
+        shared: &Shared,
+        gone: &store::NodeRow,
+    ) -> Result<bool, store::Error> {
+        if !shared.standing().is_up {
+            return Ok(false);
+        }
+        let mut months: HashMap<(Uuid, Period), u64> = HashMap::new();
+        let mut behind = None;
+        loop {
+            let page = self.store.recent_calls(&gone.node, behind.as_ref(), ROWS_AT_ONCE).await?;
+            for row in page.rows.iter().filter(|row| row.end_at > gone.alone_since) {
+                let month = Period::of(row.client_id, row.end_at, &self.settings.time_zone);
+                let calls = months.entry((row.client_id, month)).or_default();
+                *calls = calls.saturating_add(row.calls);
+            }
+            behind = page.last;
+            if behind.is_none() {
+                break;
+            }
+        }
+        let months = months.into_iter().map(|((client, month), calls)| {
+            // The quota is nobody's concern here.
+            (Bucket::month(client, month, 0), calls)
+        });
+        Ok(shared.tell_for((&gone.node, &gone.boot), months).await)
+    }
+
     fn begins_at(&self, row: &store::RecentCalls) -> i64 {
         row.end_at.saturating_sub(self.settings.window_ms() / 60)
     }
@@ -219,19 +282,30 @@ impl Limiter {
     ) -> Result<Vec<Bucket>, store::Error> {
         let Some(quota) = asked.limits.monthly else { return Ok(Bucket::all(asked, None)) };
         let mut period = self.running_month(shared, asked, now);
-        if !shared.knows(&Bucket::month(asked.client.id, period, quota)) {
-            let (stored, used) = self.month_used(asked.client, now.unix_ms).await?;
-            period = stored;
-            shared.remember_month(&Bucket::month(asked.client.id, period, quota), used);
+        let bucket = Bucket::month(asked.client.id, period, quota);
+        if !shared.has_looked_up(&bucket) {
+            match self.month_used(asked.client, now.unix_ms).await {
+                Ok((stored, used)) => {
+                    period = stored;
+                    let bucket = Bucket::month(asked.client.id, period, quota);
+                    if shared.remember_month(&bucket, used) {
+                        shared.tell_known().await;
+                    }
+                }
+                Err(_) if shared.follows(&bucket) => {}
+                Err(fault) => return Err(fault),
+            }
         }
         Ok(Bucket::all(asked, Some(period)))
     }
 
     /// A later one that is known goes on where the clock was set back.
     fn running_month(&self, shared: &Shared, asked: &Asked<'_>, now: Moment) -> Period {
-        let period = Period::of(asked.client.id, now.unix_ms, &self.settings.time_zone);
-        let known = shared.month_of(asked.client.id);
-        known.filter(|known| known.start_ms > period.start_ms).unwrap_or(period)
+        let (client, zone) = (asked.client.id, &self.settings.time_zone);
+        let period = Period::of(client, now.unix_ms, zone);
+        let known = shared.month_of(client);
+        let later = known.filter(|known| known.start_ms > period.start_ms);
+        later.map_or(period, |later| Period::of(client, later.start_ms, zone))
     }
 
     fn month_shared(
@@ -277,7 +351,7 @@ fn tightest(asked: &Asked<'_>, seen: &[Seen], own: &Count, now: Moment) -> Figur
             true => None,
             false => seen.next(),
         };
-        let Some(Seen { used, left, free_in_ns }) = seen.copied() else {
+        let Some(Seen { used, left, free_in_ns, at: _ }) = seen.copied() else {
             return figures(limits, own, now);
         };
         let count = Count { admitted: true, used, free_in_ns };

@@ -8,7 +8,7 @@ use jiff::{Span, Timestamp, Zoned};
 use uuid::Uuid;
 
 /// One month of a key, from its first millisecond to the first one of the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Period {
     pub(crate) start_ms: i64,
     pub(crate) end_ms: i64,

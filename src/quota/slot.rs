@@ -134,6 +134,11 @@ impl Slot {
         Some((month.used, month.period))
     }
 
+    /// A month is known: the running one, or the last in which somebody called.
+    pub(crate) fn has_month(&self) -> bool {
+        self.held().month.is_some()
+    }
+
     /// Calls of before this slot was made.
     pub(crate) fn remember(&self, quota: Quota, now_ns: u64, age_ns: u64, calls: u32) {
         self.held().window.remember(quota, now_ns, age_ns, calls);

@@ -8,6 +8,7 @@ use hyper::body::Frame;
 use serde_json::json;
 
 use crate::house::{Answer, Channel, Client, House, Kind, NOON_MS, Plan, Speaks, on_both};
+use crate::shared::Redis;
 
 const NOON: i64 = NOON_MS / 1000;
 
@@ -213,6 +214,30 @@ fn month(answer: &Answer) -> (i64, i64) {
     assert_eq!(body["limit"], "monthly", "{body}");
     let reset = body["reset_at"].as_str().unwrap();
     (body["quota"].as_i64().unwrap(), sealgate::clock::parse_rfc3339(reset).unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_month_that_begins_while_the_database_is_away_is_let_in() {
+    let redis = Redis::start().await;
+    for settings in [String::new(), redis.settings()] {
+        let plan = Plan { database: Kind::Postgres, settings, ..Plan::default() };
+        let house = House::planned(plan).await;
+        let client = house.client_with(json!({"monthly_quota": 2})).await;
+        for _ in 0..2 {
+            assert_eq!(client.get("/acme/x").send().await.status, 200);
+        }
+        month(&client.get("/acme/x").send().await);
+        house.database.go_away().await;
+        house.clock.advance(Duration::from_secs(32 * 86_400));
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        for _ in 0..2 {
+            let answer = client.get("/acme/x").send().await;
+            assert_eq!(answer.status, 200, "{}", answer.text());
+        }
+        month(&client.get("/acme/x").send().await);
+        house.database.come_back().await;
+        house.leave().await;
+    }
 }
 
 async fn a_month_is_counted_and_a_restart_forgets_none_of_it(kind: Kind) {

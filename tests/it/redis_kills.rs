@@ -98,7 +98,7 @@ async fn doctor_names_the_nodes_and_the_keys_that_somebody_else_wrote() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doctor_and_readyz_say_what_keeps_redis_from_counting() {
-    let redis = Redis::start().await;
+    let mut redis = Redis::start().await;
     let relay = Relay::to(([127, 0, 0, 1], redis.port).into()).await;
     let settings =
         format!("limits.backend = \"redis\"\nlimits.redis_url = \"redis://{}\"\n", relay.address);
@@ -114,8 +114,15 @@ async fn doctor_and_readyz_say_what_keeps_redis_from_counting() {
     };
     assert!(!part().await.contains("Redis"), "{}", part().await);
     let slow = |slow| Duration::from_millis(slow);
-    for (how, word) in [("full", "maxmemory"), ("replica", "replica"), ("slow", "answer within")] {
+    let faults = [
+        ("full", "maxmemory"),
+        ("replica", "replica"),
+        ("slow", "answer within"),
+        ("killed", "start Redis"),
+    ];
+    for (how, word) in faults {
         match how {
+            "killed" => redis.end("KILL"),
             "full" => assert_eq!(redis.ask(&["CONFIG", "SET", "maxmemory", "1"]), "OK"),
             "replica" => assert_eq!(redis.ask(&["REPLICAOF", "127.0.0.1", "1"]), "OK"),
             _ => relay.slow_down(slow(450)),
@@ -132,6 +139,9 @@ async fn doctor_and_readyz_say_what_keeps_redis_from_counting() {
             said = part().await;
         }
         assert!(said.contains(word), "{how}: {said}");
+        if how == "killed" {
+            redis.mend("KILL").await;
+        }
         redis.ask(&["REPLICAOF", "NO", "ONE"]);
         redis.ask(&["CONFIG", "SET", "maxmemory", "0"]);
         relay.slow_down(slow(0));

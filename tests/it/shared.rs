@@ -299,6 +299,70 @@ async fn mend_under_load(redis: &mut Redis, relay: &Relay, how: &str) {
     }
 }
 
+/// Nobody holds a place while he waits for Redis, nor is sent away because all come at once then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_redis_that_stands_still_fills_no_places_and_sends_nobody_away() {
+    let mut redis = Redis::start().await;
+    let settings = format!("{}proxy.max_concurrent = 2\n", redis.settings());
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let mut callers = Vec::new();
+    for _ in 0..40 {
+        callers.push(house.client_with(json!({"limit": 100})).await);
+    }
+    assert_eq!(callers[0].get("/acme/x").send().await.status, 200);
+    redis.end("STOP");
+    let calls: Vec<_> = callers
+        .into_iter()
+        .enumerate()
+        .map(|(place, caller)| {
+            tokio::spawn(async move {
+                let place = u64::try_from(place).unwrap();
+                tokio::time::sleep(Duration::from_millis(place * 15)).await;
+                caller.get("/acme/x").send().await.status
+            })
+        })
+        .collect();
+    let mut statuses = Vec::new();
+    for call in calls {
+        statuses.push(call.await.unwrap());
+    }
+    assert_eq!(statuses, [200; 40]);
+    redis.mend("STOP").await;
+    until_figure(&house, "sealgate_limiter_redis_up 1").await;
+    house.leave().await;
+}
+
+/// The alert and its end are records of the trail, the metric counts it, and says how it stands.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_that_goes_away_is_an_alert_and_its_return_ends_it() {
+    let mut redis = Redis::start().await;
+    let house = House::planned(Plan { settings: redis.settings(), ..Plan::default() }).await;
+    let trail = async || {
+        let path = "/api/v1/admin/audit?kind=security&limit=1000";
+        house.admin.get(path).send().await.text()
+    };
+    let until_told = async |said: &str| {
+        for _ in 0..200 {
+            if trail().await.contains(said) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("no {said:?} in {}", trail().await);
+    };
+    assert!(!trail().await.contains("limiter_degraded"));
+    redis.end("KILL");
+    until_figure(&house, "sealgate_limiter_redis_up 0").await;
+    until_told("Redis: nobody answers there").await;
+    assert!(trail().await.contains("limiter_degraded"));
+    until_figure(&house, "sealgate_alerts_total{kind=\"limiter_degraded\"} 1").await;
+    redis.mend("KILL").await;
+    until_figure(&house, "sealgate_limiter_redis_up 1").await;
+    until_told("Redis is back: limits are shared again").await;
+    assert!(figure(&house, "sealgate_alerts_total{kind=\"limiter_degraded\"} 1").await);
+    house.leave().await;
+}
+
 /// Just in time, again and again: each call waits once at most, and soon none does.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_redis_that_is_slow_but_in_time_holds_nobody_for_long() {

@@ -1,7 +1,9 @@
 -- Counts one call in every window that it must pass, or in none. KEYS: the state, then the windows. ARGV: until when
--- anybody waits for the answer, then eight values for each window: length of a part, month, time to live, quota, calls
--- wanted (0: only look), version that the caller has seen, the newest part in which it knows of a call, and which node
--- owns the quota while nobody answers here, where it is too small to be shared.
+-- anybody waits for the answer, the name of the link and the call's number on it (0: only look), then eight values for
+-- each window: length of a part, month, time to live, quota, calls wanted (0: only look), version that the caller has
+-- seen, the newest part in which it knows of a call, and which node owns the quota while nobody answers here, where it
+-- is too small to be shared; then how many answers on this link were heard, their numbers, and what the caller asked
+-- before with no answer: link, number, until when.
 -- Answers {what, now, window, then used, oldest, at, running, version, granted of each}: what is 0 counted, 1 nobody
 -- keeps the state, 2 the time has jumped, 3 too late, 4 the caller knows more of a window, 5 a window is full.
 local state = agreed()
@@ -10,15 +12,20 @@ local now = clock(state)
 local gap = now - state.last
 if gap > 3000000 or gap < -3000000 then return { 2, 0, 0 } end
 if now > tonumber(ARGV[1]) then return { 3, now, 0 } end
-local all, here = state.all, state.here
+local all, here, prefix = state.all, state.here, string.sub(KEYS[1], 1, -6)
+local own, number, rest = prefix .. ARGV[2], ARGV[3], 4 + (#KEYS - 1) * 8
+local heard = tonumber(ARGV[rest])
+for i = rest + heard + 1, #ARGV, 3 do take_back(ARGV[i], ARGV[i + 1], tonumber(ARGV[i + 2]), now) end
+-- It was given up already.
+if number ~= '0' and redis.pcall('HGET', own, number) == '-' then return { 3, now, 0 } end
 local function is_here(node, time)
-  local said = redis.pcall('HGET', string.sub(KEYS[1], 1, -6) .. 'nodes', node)
+  local said = redis.pcall('HGET', prefix .. 'nodes', node)
   local seen, settled = string.match(type(said) == 'string' and said or '', '^(%d+):([01])$')
   return settled == '1' and time - tonumber(seen) < 1500000
 end
 local found, wants = {}, false
 for i = 2, #KEYS do
-  local from = 2 + (i - 2) * 8
+  local from = 4 + (i - 2) * 8
   local b = look(KEYS[i], from, now, tonumber(ARGV[from + 5]), tonumber(ARGV[from + 6]))
   if tonumber(ARGV[from + 5]) > b.version then return { 4, now, i - 2 } end
   local quota, want = tonumber(ARGV[from + 3]), tonumber(ARGV[from + 4])
@@ -33,19 +40,24 @@ for i = 2, #KEYS do
   if want > 0 then wants = true end
   found[#found + 1] = b
 end
-local answer, lines = { 0, now, 0 }, {}
+local answer, lines, counted = { 0, now, 0 }, {}, {}
 for _, b in ipairs(found) do
   if wants then
     local is_first = b.running == 0
     if is_first and b.past == 0 then b.oldest = b.at end
     b.running, b.version = b.running + b.granted, b.version + 1
-    keep(b)
+    keep_count(b)
     if is_first then expire(b) end
     lines[#lines + 1] = line(b, b.at, b.running)
+    counted[#counted + 1] = b.name .. ' ' .. text(b.at) .. ' ' .. text(b.granted) .. ' ' .. text(b.born)
   end
   for _, value in ipairs({ b.past + b.running, b.oldest, b.at, b.running, b.version, b.granted }) do
     answer[#answer + 1] = value
   end
 end
-if wants and all > 1 then redis.call('PUBLISH', string.sub(KEYS[1], 1, -6) .. 'feed', table.concat(lines, '\n')) end
+if wants and all > 1 then redis.call('PUBLISH', prefix .. 'feed', table.concat(lines, '\n')) end
+-- Now and then is soon enough for what lasts an hour.
+if wants then note_asked(own, number, table.concat(counted, ' '), heard > 0 or tonumber(number) < 16) end
+-- Last: a server whose memory is full refuses no write behind one that it took, and it takes this one.
+if heard > 0 then redis.pcall('HDEL', own, unpack(ARGV, rest + 1, rest + heard)) end
 return answer

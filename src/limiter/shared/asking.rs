@@ -8,17 +8,18 @@ use std::time::Duration;
 
 use super::bucket::Bucket;
 use super::fault::Why;
-use super::link::{self, Answer, Link, NoAnswer, Reply};
+use super::link::{Link, Reply, Window};
 use super::mirror::{Mirror, Seen, Verdict};
 use super::pace::Trip;
 use super::tally::Cell;
-use super::{How, Shared, Snag, lock, wait as hand};
+use super::turns::Patience;
+use super::{How, Sent, Shared, Snag, lock};
 
 /// A call that is being asked for; what it took of leases goes back unless it was counted.
 struct Asking<'a> {
     mirrors: &'a [Arc<Mirror>],
-    /// Taken out of a lease.
-    spent: Vec<usize>,
+    /// Taken out of a lease, of this part.
+    spent: Vec<(usize, u64)>,
     /// Asked for; whether for a lease.
     wanted: Vec<(usize, bool)>,
     is_counted: bool,
@@ -30,26 +31,26 @@ impl Shared {
         link: &Link,
         buckets: &[Bucket],
         mirrors: &[Arc<Mirror>],
-        (how, wait): (How, Duration),
+        (how, patience, sent): (How, &Patience, &mut Sent<'_>),
     ) -> Result<Verdict, Snag> {
-        let counts = how != How::Look;
-        let now_us = self.time.now_us();
+        let (counts, now_us, went) = (how != How::Look, self.time.now_us(), self.turns.now());
         let mut asking = Asking::new(mirrors, !counts);
         let mut arguments = Vec::with_capacity(mirrors.len());
         for (place, (bucket, mirror)) in buckets.iter().zip(mirrors).enumerate() {
             let mut held = mirror.held();
             held.span = bucket.span;
             if counts && bucket.is_leased() && held.take_leased(bucket, now_us) {
-                asking.spent.push(place);
+                asking.spent.push((place, held.lease.part));
                 continue;
             }
             let (want, is_lease) = match (counts, bucket.is_leased()) {
                 (false, _) => (0, false),
                 (true, false) => (1, false),
-                (true, true) => match held.wanted(bucket, self.nodes.load(Ordering::Acquire)) {
+                (true, true) => match held.lease.wanted(bucket, self.nodes.load(Ordering::Acquire))
+                {
                     Some(want) => (want, true),
                     None if how == How::CountNow => (1, false),
-                    None => return Err(Snag::Leased(Arc::clone(mirror))),
+                    None => return Err(Snag::Leased(place, Arc::clone(mirror))),
                 },
             };
             asking.wanted.push((place, is_lease));
@@ -62,54 +63,41 @@ impl Shared {
         }
         if arguments.is_empty() {
             asking.is_counted = true;
-            return Ok(Verdict::Counted(self.seen(buckets, mirrors, now_us)));
+            return Ok(Verdict::Counted(self.seen(buckets, &asking, now_us)));
         }
+        let late_us = self.time.late_us(patience.most_left(went));
         let mut call = self.scripts.admit(arguments.len() + 1);
         call.arg(self.key("state"));
         arguments.iter().for_each(|(bucket, _, _)| {
             call.arg(self.key(&bucket.name));
         });
-        call.arg(self.time.late_us(Link::longest(wait)));
+        call.arg(late_us);
+        let number = link.asked.name_call(&mut call, counts);
         arguments.iter().for_each(|(_, values, owner)| {
             call.arg(&values[..]).arg(owner.as_deref().unwrap_or_default());
         });
-        let sent_ns = hand::now_ns();
-        let reply = match link.count(call, wait).await {
-            Ok(reply) => reply,
-            Err(NoAnswer::Fault(why)) => return Err(Snag::Broken(why)),
-            Err(NoAnswer::Yet(answer)) => {
-                let asked = asking.wanted.iter().filter_map(|(place, _)| mirrors.get(*place));
-                tokio::spawn(Arc::clone(self).give_back(answer, asked.cloned().collect()));
-                return Err(Snag::Broken(Why::Slow));
-            }
+        sent.say_former(link, &mut call);
+        let reply = match counts {
+            true => sent.count(link, (&call, patience), (number, late_us)).await,
+            false => link.count(&call, patience).await,
         };
-        let came_ns = hand::now_ns();
-        self.metrics.limits().answered(came_ns.saturating_sub(sent_ns));
-        let said = self.understood(link, (buckets, asking), (&reply, wait)).await;
+        let reply = reply.map_err(Snag::Broken)?;
+        let came = self.turns.now();
+        self.metrics.limits().answered(came.at_ns.saturating_sub(went.at_ns));
+        let left = patience.left(came, link.pace.heard());
+        let said = self.understood(link, (buckets, asking), (&reply, left)).await;
+        sent.came(link, &reply, matches!(said, Err(Snag::Again)));
         if let Some(heard_us) = reply.now_us() {
-            self.took(link, Trip { sent_ns, came_ns, heard_us });
+            self.took(link, Trip { sent: went, came, heard_us });
         }
         said
-    }
-
-    /// What Redis counted for a call that did not wait for it any more is used by nobody.
-    async fn give_back(self: Arc<Self>, answer: Answer, mirrors: Vec<Arc<Mirror>>) {
-        let Some(Reply::Counted { windows, .. }) = link::late(answer).await else { return };
-        for (mirror, window) in mirrors.iter().zip(windows) {
-            let mut held = mirror.held();
-            held.unused.add(window.at, window.granted);
-            if held.has_news() && !held.is_listed {
-                held.is_listed = true;
-                lock(&self.news).push(Arc::clone(mirror));
-            }
-        }
     }
 
     async fn understood(
         self: &Arc<Self>,
         link: &Link,
         (buckets, mut asking): (&[Bucket], Asking<'_>),
-        (reply, wait): (&Reply, Duration),
+        (reply, left): (&Reply, Duration),
     ) -> Result<Verdict, Snag> {
         let mirrors = asking.mirrors;
         if let Some(now_us) = reply.now_us() {
@@ -118,20 +106,18 @@ impl Shared {
         match reply {
             Reply::Counted { now_us, windows } => {
                 for ((place, _), window) in asking.wanted.iter().zip(windows) {
-                    let (Some(bucket), Some(mirror)) = (buckets.get(*place), mirrors.get(*place))
-                    else {
-                        continue;
-                    };
+                    let Some(mirror) = mirrors.get(*place) else { continue };
                     let mut held = mirror.held();
-                    held.see(Cell { part: window.at, calls: window.running }, window.version);
-                    if bucket.is_leased() && window.granted > 0 {
-                        held.lease(window.at, window.granted, *now_us);
-                        drop(held);
-                        self.note_lease(mirror);
+                    // Whoever judges alone looks at the link under this lock, too: from then on he
+                    // knows of no more calls, and none may be let in beside those he knows of.
+                    if !self.is_current(link) {
+                        return Err(Snag::Again);
                     }
+                    held.see(Cell { part: window.at, calls: window.running }, window.version);
                 }
+                self.take_leases(buckets, &asking, (windows, *now_us));
                 asking.is_counted = true;
-                let mut seen = self.seen(buckets, mirrors, *now_us);
+                let mut seen = self.seen(buckets, &asking, *now_us);
                 for ((place, _), window) in asking.wanted.iter().zip(windows) {
                     if let (Some(seen), Some(bucket)) = (seen.get_mut(*place), buckets.get(*place))
                     {
@@ -139,6 +125,7 @@ impl Shared {
                         let mirror = mirrors.get(*place);
                         let spare = mirror.map_or(0, |mirror| mirror.held().spare());
                         seen.used = window.used.saturating_sub(spare);
+                        seen.at = window.at;
                         seen.left = bucket.quota.saturating_sub(seen.used);
                         seen.free_in_ns = free_in_ns(bucket, window.oldest, *now_us);
                     }
@@ -146,23 +133,47 @@ impl Shared {
                 Ok(Verdict::Counted(seen))
             }
             Reply::Over { now_us, place, window } => {
-                let (place, _) = *asking.wanted.get(*place).ok_or(Snag::Broken(Why::Odd))?;
+                let (place, is_lease) = *asking.wanted.get(*place).ok_or(Snag::Broken(Why::Odd))?;
                 let bucket = buckets.get(place).ok_or(Snag::Broken(Why::Odd))?;
                 let free_in_ns = free_in_ns(bucket, window.oldest, *now_us);
-                if window.used < bucket.quota {
-                    let soon = Seen { used: window.used, left: 0, free_in_ns: 1_000_000_000 };
-                    return Err(Snag::Kept(Verdict::Over(place, soon)));
+                let seen = Seen { used: window.used, left: 0, free_in_ns, at: window.at };
+                let is_kept = window.used < bucket.quota;
+                let soon = Seen { free_in_ns: 1_000_000_000, ..seen };
+                let seen = if is_kept { soon } else { seen };
+                if is_lease && let Some(mirror) = mirrors.get(place) {
+                    mirror.held().lease.is_refused(seen, is_kept);
                 }
-                Ok(Verdict::Over(place, Seen { used: window.used, left: 0, free_in_ns }))
+                match is_kept {
+                    true => Err(Snag::Kept(Verdict::Over(place, seen))),
+                    false => Ok(Verdict::Over(place, seen)),
+                }
             }
             Reply::Late { .. } => Err(Snag::Again),
             Reply::Behind { place, .. } => {
                 let (place, _) = *asking.wanted.get(*place).ok_or(Snag::Broken(Why::Odd))?;
                 let mirror = mirrors.get(place).ok_or(Snag::Broken(Why::Odd))?;
-                self.tell_all_of(link, mirror, wait).await.map_err(Snag::Broken)?;
+                self.tell_all_of(link, mirror, left).await.map_err(Snag::Broken)?;
                 Err(Snag::Again)
             }
             Reply::Forgotten => Err(Snag::Broken(Why::Forgot)),
+        }
+    }
+
+    /// What was granted beyond this call is spent by the next ones.
+    fn take_leases(
+        &self,
+        buckets: &[Bucket],
+        asking: &Asking<'_>,
+        (windows, now_us): (&[Window], u64),
+    ) {
+        for ((place, _), window) in asking.wanted.iter().zip(windows) {
+            if let (Some(bucket), Some(mirror)) = (buckets.get(*place), asking.mirrors.get(*place))
+                && bucket.is_leased()
+                && window.granted > 0
+            {
+                mirror.held().lease(window.at, window.granted, now_us);
+                self.note_lease(mirror);
+            }
         }
     }
 
@@ -173,9 +184,16 @@ impl Shared {
         }
     }
 
-    fn seen(&self, buckets: &[Bucket], mirrors: &[Arc<Mirror>], now_us: u64) -> Vec<Seen> {
-        let each = buckets.iter().zip(mirrors);
-        each.map(|(bucket, mirror)| mirror.held().seen(bucket, now_us)).collect()
+    fn seen(&self, buckets: &[Bucket], asking: &Asking<'_>, now_us: u64) -> Vec<Seen> {
+        let each = buckets.iter().zip(asking.mirrors);
+        let mut seen: Vec<Seen> =
+            each.map(|(bucket, mirror)| mirror.held().seen(bucket, now_us)).collect();
+        for (place, part) in &asking.spent {
+            if let Some(seen) = seen.get_mut(*place) {
+                seen.at = *part;
+            }
+        }
+        seen
     }
 }
 
@@ -189,15 +207,16 @@ impl Drop for Asking<'_> {
     fn drop(&mut self) {
         for (place, is_lease) in &self.wanted {
             if *is_lease && let Some(mirror) = self.mirrors.get(*place) {
-                mirror.held().lease.is_asked_for = false;
-                mirror.leased.notify_waiters();
+                mirror.end_asking(self.is_counted);
             }
         }
         if self.is_counted {
             return;
         }
-        for mirror in self.spent.iter().filter_map(|place| self.mirrors.get(*place)) {
-            mirror.held().lease.left += 1;
+        for (place, part) in &self.spent {
+            if let Some(mirror) = self.mirrors.get(*place) {
+                mirror.held().put_back(*part);
+            }
         }
     }
 }

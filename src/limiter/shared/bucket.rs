@@ -8,12 +8,13 @@ use uuid::Uuid;
 
 use super::super::asked::{Asked, Within};
 use super::super::slots;
+pub(super) use super::span::{DAY_MS, Span};
 use crate::quota::{Period, Quota};
 
 /// A window of more calls than this is taken in leases: then Redis is not asked for every call.
 pub(super) const LEASE_ABOVE: u64 = 10_000;
-/// A window is this many parts and the running one.
-const PARTS: u64 = 60;
+/// How the names of months begin.
+pub(super) const OF_MONTHS: &str = "m:";
 
 /// One window or month that bounds a call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,12 +23,6 @@ pub(in super::super) struct Bucket {
     pub(super) name: Box<str>,
     pub(super) span: Span,
     pub(super) quota: u64,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Span {
-    Window { seconds: u64 },
-    Month(Period),
 }
 
 impl Bucket {
@@ -46,7 +41,7 @@ impl Bucket {
     }
 
     pub(super) fn name_of_month(client: Uuid) -> Box<str> {
-        format!("m:{}", client.simple()).into()
+        format!("{OF_MONTHS}{}", client.simple()).into()
     }
 
     /// The inner window first, then that of the key or page, then its month. What is unlimited is
@@ -77,66 +72,5 @@ impl Bucket {
 
     pub(super) fn is_leased(&self) -> bool {
         self.quota > LEASE_ABOVE && matches!(self.span, Span::Window { .. })
-    }
-}
-
-impl Span {
-    /// Rounded up: sixty of them are never shorter than the window.
-    pub(super) fn part_us(self) -> u64 {
-        match self {
-            Self::Window { seconds } => (seconds.saturating_mul(1_000_000)).div_ceil(PARTS).max(1),
-            Self::Month(_) => 0,
-        }
-    }
-
-    /// The running part. That of a month is the month.
-    pub(super) fn part(self, now_us: u64) -> u64 {
-        match self {
-            Self::Window { .. } => now_us / self.part_us(),
-            Self::Month(period) => u64::try_from(period.start_ms).unwrap_or(0),
-        }
-    }
-
-    /// The oldest part that counts.
-    pub(super) fn oldest(self, now_us: u64) -> u64 {
-        match self {
-            Self::Window { .. } => self.part(now_us).saturating_sub(PARTS),
-            Self::Month(_) => self.part(now_us),
-        }
-    }
-
-    /// Until the oldest counted part has left.
-    pub(super) fn free_in_ns(self, oldest: u64, now_us: u64) -> u64 {
-        match self {
-            Self::Window { .. } => {
-                let free_us = (oldest + PARTS + 1).saturating_mul(self.part_us());
-                free_us.saturating_sub(now_us).saturating_mul(1000)
-            }
-            Self::Month(_) => 0,
-        }
-    }
-
-    /// For the key in Redis: a part longer than it is of use.
-    pub(super) fn ttl_ms(self, unix_ms: i64) -> u64 {
-        match self {
-            Self::Window { .. } => (self.part_us() * (PARTS + 2)).div_ceil(1000),
-            Self::Month(period) => {
-                u64::try_from(period.end_ms.saturating_sub(unix_ms)).unwrap_or(0) + 86_400_000
-            }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn sixty_parts_are_no_shorter_than_the_window() {
-        for seconds in [1, 7, 60, 3600, 31 * 86_400] {
-            let span = Span::Window { seconds };
-            assert!(span.part_us() * 60 >= seconds * 1_000_000);
-            assert!(span.part_us() * 59 < seconds * 1_000_000, "a freed call waits a sixtieth");
-        }
     }
 }

@@ -2,6 +2,7 @@
 //! too long; and when Redis is given up.
 //! Must never let a call wait longer than the time-out for a Redis that is slow.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -9,65 +10,71 @@ use std::time::Duration;
 use super::bucket::Bucket;
 use super::fault::Why;
 use super::link::Link;
-use super::mirror::Verdict;
-use super::pace::Trip;
-use super::{How, Shared, Snag, lock, owner, wait as hand};
+use super::mirror::{Mirror, Verdict};
+use super::pace::{self, Trip};
+use super::turns::{Mark, Patience};
+use super::{How, Sent, Shared, Snag, lock, owner};
 
 /// Answers that ask to be asked again: more of them than this make no sense.
 const MOST_ROUNDS: usize = 5;
-/// A call that has waited for as long as the time-out waits on so often while answers come in, to
-/// calls that Redis heard in time: then this machine is busy, and knows less by itself.
-const MOST_MORE: u32 = 4;
 /// Room that is kept for a node which may be away is free soon, where that node is back already.
 const ASK_AGAIN_AFTER: Duration = Duration::from_millis(5);
 const MOST_KEPT_ROUNDS: usize = 8;
 const MOST_LEASE_ROUNDS: usize = 20;
+
+/// A call that waits for leases that others ask for.
+#[derive(Default)]
+struct InLine {
+    rounds: usize,
+    /// Of which bucket, and the question that was on its way when it came.
+    questions: BTreeMap<usize, u64>,
+}
 
 impl Shared {
     pub(super) async fn judge(self: &Arc<Self>, buckets: &[Bucket], mut how: How) -> Verdict {
         if buckets.is_empty() {
             return Verdict::Counted(Vec::new());
         }
-        let mut until_ns = self.deadline_ns();
+        let patience = self.turns.patience(self.settings.timeout);
         if !self.may_spend().await {
             return self.too_early(buckets, how);
         }
-        let (mut rounds, mut kept_rounds, mut lease_rounds) = (0, 0, 0);
-        let (mut more, mut answers) = (MOST_MORE, 0);
+        let (mut rounds, mut kept_rounds) = (0, 0);
+        let (mut sent, mut line) = (Sent::new(self), InLine::default());
         loop {
             let mirrors: Vec<_> = buckets.iter().map(|bucket| self.mirrors.of(bucket)).collect();
-            let Some(link) = self.link(until_ns).await else {
+            let Some(link) = self.link(&patience).await else {
                 match self.alone(buckets, &mirrors, how != How::Look) {
                     Some(verdict) => return verdict,
                     None => continue,
                 }
             };
-            let wait = self.until(until_ns);
-            if wait.is_zero() {
-                let is_brisk = link.is_brisk(&mut answers);
-                match more.checked_sub(1).filter(|_| is_brisk) {
-                    Some(left) => (more, until_ns) = (left, self.deadline_ns()),
-                    None => self.end(&link, Why::Slow),
-                }
+            if patience.left(self.turns.now(), link.pace.heard()).is_zero() {
+                self.end(&link, Why::Slow);
                 continue;
             }
             rounds += 1;
-            match self.ask(&link, buckets, &mirrors, (how, wait)).await {
+            let said = self.ask(&link, buckets, &mirrors, (how, &patience, &mut sent)).await;
+            let said = match said {
+                Err(Snag::Leased(place, mirror)) => {
+                    self.stand_in_line(&mut line, (place, mirror)).await
+                }
+                Ok(_) | Err(_) => said,
+            };
+            match said {
                 Ok(verdict) => return verdict,
                 Err(Snag::Again) if rounds < MOST_ROUNDS => {}
                 Err(Snag::Kept(verdict)) if kept_rounds == MOST_KEPT_ROUNDS => return verdict,
-                Err(Snag::Kept(verdict)) if self.until(until_ns).is_zero() => return verdict,
+                Err(Snag::Kept(verdict)) if self.left(&patience).is_zero() => return verdict,
                 Err(Snag::Kept(_)) => {
                     (rounds, kept_rounds) = (0, kept_rounds + 1);
                     tokio::time::sleep(ASK_AGAIN_AFTER).await;
                 }
-                Err(Snag::Leased(mirror)) => {
-                    (rounds, lease_rounds) = (0, lease_rounds + 1);
-                    if lease_rounds == MOST_LEASE_ROUNDS {
+                Err(Snag::Leased(_, _)) => {
+                    rounds = 0;
+                    if line.rounds >= MOST_LEASE_ROUNDS || self.left(&patience).is_zero() {
                         how = How::CountNow;
                     }
-                    let answered = mirror.leased.notified();
-                    let _late = tokio::time::timeout(ASK_AGAIN_AFTER, answered).await;
                 }
                 Err(Snag::Again) => self.end(&link, Why::Odd),
                 Err(Snag::Broken(why)) => self.end(&link, why),
@@ -75,14 +82,34 @@ impl Shared {
         }
     }
 
-    /// When a call has waited for Redis long enough, however often it asked.
-    pub(super) fn deadline_ns(&self) -> u64 {
-        let wait_ns = u64::try_from(self.settings.timeout.as_nanos()).unwrap_or(u64::MAX);
-        hand::now_ns().saturating_add(wait_ns)
+    /// Until a lease is there that somebody else asks for, or the answer that there is none: it is
+    /// one to all who were there when it was asked for.
+    async fn stand_in_line(
+        &self,
+        line: &mut InLine,
+        (place, mirror): (usize, Arc<Mirror>),
+    ) -> Result<Verdict, Snag> {
+        line.rounds += 1;
+        let mut turn = std::pin::pin!(mirror.leased.notified());
+        // From here on no answer is missed.
+        turn.as_mut().enable();
+        let lease = mirror.held().lease;
+        let question = line.questions.entry(place).or_insert(lease.asked);
+        if lease.is_asked_for && lease.left == 0 {
+            self.turns.within(pace::slow(self.settings.timeout), turn).await;
+        }
+        let refused = mirror.held().lease.refused_after(*question);
+        let Some(refused) = refused else { return Err(Snag::Leased(place, Arc::clone(&mirror))) };
+        *question = refused.question;
+        match Verdict::Over(place, refused.seen) {
+            verdict if refused.is_kept => Err(Snag::Kept(verdict)),
+            verdict => Ok(verdict),
+        }
     }
 
-    pub(super) fn until(&self, deadline_ns: u64) -> Duration {
-        Duration::from_nanos(deadline_ns.saturating_sub(hand::now_ns()))
+    /// Whatever Redis says to others meanwhile.
+    fn left(&self, patience: &Patience) -> Duration {
+        patience.left(self.turns.now(), Mark::default())
     }
 
     /// An answer came. Where they are slow all the time, nobody waits for the next one.
@@ -105,15 +132,15 @@ impl Shared {
     }
 
     /// The link to Redis. Where it ended a moment ago, the next one is waited for.
-    async fn link(&self, until_ns: u64) -> Option<Arc<Link>> {
+    async fn link(&self, patience: &Patience) -> Option<Arc<Link>> {
         let link = self.link.load_full();
         if link.is_some() || !*self.is_between.borrow() {
             return link;
         }
         let mut between = self.is_between.subscribe();
         let settled = between.wait_for(|is_between| !is_between);
-        let wait = self.between().min(self.until(until_ns));
-        let _late = tokio::time::timeout(wait, settled).await;
+        let wait = self.between().min(self.left(patience));
+        let _late = self.turns.within(wait, settled).await;
         self.link.load_full()
     }
 
@@ -121,6 +148,10 @@ impl Shared {
     /// at once.
     pub(super) fn between(&self) -> Duration {
         self.settings.timeout * 4
+    }
+
+    pub(super) fn is_current(&self, link: &Link) -> bool {
+        self.link.load().as_ref().is_some_and(|held| held.id == link.id)
     }
 
     /// Nobody asks through this link any more.

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::fault::Why;
-use super::link::{Link, Reply};
+use super::link::Link;
 use super::mirror::Mirror;
 use super::pace::{self, Trip};
 use super::{Shared, Tidings, lock, wait as hand};
@@ -44,6 +44,11 @@ impl Shared {
 
     /// Never ends.
     pub(in super::super) async fn keep(self: Arc<Self>) {
+        let turns = Arc::clone(&self.turns);
+        tokio::join!(turns.keep(), self.keep_link());
+    }
+
+    async fn keep_link(self: Arc<Self>) {
         let mut row = 0_u32;
         loop {
             let Some(link) = self.link.load_full() else {
@@ -78,7 +83,11 @@ impl Shared {
     pub(in super::super) async fn leave(&self) -> bool {
         let Some(link) = self.link.load_full() else { return false };
         self.end_leases(|_| true);
-        let has_told_all = self.tell_news(&link, self.take_news()).await.is_ok();
+        let told = async {
+            self.tell_unheard(&link).await?;
+            self.tell_news(&link, self.take_news()).await
+        };
+        let has_told_all = told.await.is_ok();
         if has_told_all {
             let mut gone = redis::cmd("HDEL");
             gone.arg(self.key("nodes")).arg(&self.node);
@@ -103,24 +112,35 @@ impl Shared {
                 held.lease.part != held.span.part(now_us)
                     || held.lease.used_at_us + IDLE_AFTER_US < now_us
             });
-            let told = match self.tell_news(link, self.take_news()).await {
-                Ok(()) => self.beat(link, true, self.settings.timeout * 4).await,
-                Err(why) => Err(why),
-            };
-            if let Err(why) = told {
+            if let Err(why) = self.say_all(link, self.settings.timeout * 4).await {
                 self.end(link, why);
                 return why;
             }
         }
     }
 
-    /// While calls wait for it.
-    async fn connect_at_once(self: &Arc<Self>) -> Result<(), Why> {
-        let connecting = self.connect(self.between());
-        tokio::time::timeout(self.between(), connecting).await.unwrap_or(Err(Why::Slow))
+    /// All that Redis has to be told, and then that this node is there.
+    async fn say_all(&self, link: &Link, wait: Duration) -> Result<(), Why> {
+        self.tell_unheard(link).await?;
+        self.tell_news(link, self.take_news()).await?;
+        self.beat(link, true, wait).await
     }
 
     async fn connect(self: &Arc<Self>, wait: Duration) -> Result<(), Why> {
+        let link = self.reach(wait).await?;
+        self.settle(link).await
+    }
+
+    /// While calls wait for it. Once they need not, nothing is broken off: what was told by half
+    /// would be told by nobody.
+    async fn connect_at_once(self: &Arc<Self>) -> Result<(), Why> {
+        let reaching = Box::pin(self.reach(self.between()));
+        let reached = self.turns.within(self.between(), reaching).await;
+        self.settle(reached.unwrap_or(Err(Why::Slow))?).await
+    }
+
+    /// A link over which all is known that Redis has counted.
+    async fn reach(self: &Arc<Self>, wait: Duration) -> Result<Arc<Link>, Why> {
         static NEXT: AtomicU64 = AtomicU64::new(1);
         let id = NEXT.fetch_add(1, Ordering::Relaxed);
         let link = Link::open(self, id, wait).await?;
@@ -130,9 +150,14 @@ impl Shared {
         }
         self.scripts.load(&link, PATIENCE).await?;
         self.beat(&link, false, PATIENCE).await?;
+        self.tell_unheard(&link).await?;
         self.newest_link.store(id, Ordering::Release);
         self.learn(&link).await?;
-        let link = Arc::new(link);
+        Ok(Arc::new(link))
+    }
+
+    /// Calls are asked over it from here on.
+    async fn settle(&self, link: Arc<Link>) -> Result<(), Why> {
         let news = {
             // Whoever judges alone looks at the link under this lock, or is in this list.
             let mut news = lock(&self.news);
@@ -189,9 +214,9 @@ impl Shared {
         for name in lock(&self.names).iter() {
             call.arg(name);
         }
-        let sent_ns = hand::now_ns();
+        let sent = self.turns.now();
         let (now_us, all, _here, _is_new, names, era): Beat = link.run(&call, wait).await?;
-        self.took(link, Trip { sent_ns, came_ns: hand::now_ns(), heard_us: now_us });
+        self.took(link, Trip { sent, came: self.turns.now(), heard_us: now_us });
         *lock(&self.era) = era;
         self.time.synchronise(now_us, true);
         self.nodes.store(all.max(1), Ordering::Release);
@@ -227,99 +252,4 @@ impl Shared {
             }
         }
     }
-
-    /// Tells what was let in without asking, and what of leases was not used. What could not be
-    /// told stays to be told.
-    async fn tell_news(&self, link: &Link, news: Vec<Arc<Mirror>>) -> Result<(), Why> {
-        let mut outcome = Ok(());
-        for mirror in news {
-            if outcome.is_err() {
-                lock(&self.news).push(mirror);
-                continue;
-            }
-            outcome = self.tell_news_of(link, &mirror).await;
-            if outcome.is_err() {
-                lock(&self.news).push(mirror);
-            }
-        }
-        outcome
-    }
-
-    async fn tell_news_of(&self, link: &Link, mirror: &Arc<Mirror>) -> Result<(), Why> {
-        let (alone, unused) = {
-            let held = mirror.held();
-            (held.alone.clone(), held.unused.clone())
-        };
-        let more = alone.cells().iter().map(|cell| (cell.part, signed(cell.calls)));
-        let less = unused.cells().iter().map(|cell| (cell.part, -signed(cell.calls)));
-        let pairs: Vec<(u64, i64)> = more.chain(less).collect();
-        let is_behind =
-            !pairs.is_empty() && !self.tell(link, mirror, ("add", PATIENCE), &pairs).await?;
-        if is_behind {
-            self.tell_all_of(link, mirror, PATIENCE).await?;
-            if !self.tell(link, mirror, ("add", PATIENCE), &pairs).await? {
-                return Err(Why::Odd);
-            }
-        }
-        let mut held = mirror.held();
-        // The feed says what the parts hold now.
-        alone.cells().iter().for_each(|cell| held.alone.take_off(cell.part, cell.calls));
-        self.diary.told(mirror, &held, alone.cells());
-        unused.cells().iter().for_each(|cell| held.unused.take_off(cell.part, cell.calls));
-        held.is_listed = held.has_news();
-        if held.is_listed {
-            lock(&self.news).push(Arc::clone(mirror));
-        }
-        Ok(())
-    }
-
-    /// Everything that this node knows of a window that Redis has lost, or a part of it.
-    pub(super) async fn tell_all_of(
-        &self,
-        link: &Link,
-        mirror: &Mirror,
-        wait: Duration,
-    ) -> Result<(), Why> {
-        let pairs: Vec<(u64, i64)> = {
-            let held = mirror.held();
-            held.known.cells().iter().map(|cell| (cell.part, signed(cell.calls))).collect()
-        };
-        self.tell(link, mirror, ("most", wait), &pairs).await.map(|_| ())
-    }
-
-    /// False where Redis has lost a part of this window, which must be told first.
-    async fn tell(
-        &self,
-        link: &Link,
-        mirror: &Mirror,
-        (how, wait): (&str, Duration),
-        pairs: &[(u64, i64)],
-    ) -> Result<bool, Why> {
-        let now_us = self.time.now_us();
-        let (span, version) = {
-            let held = mirror.held();
-            (held.span, held.version)
-        };
-        let mut call = self.scripts.tell.prepare_invoke();
-        call.key(self.key("state")).key(self.key(&mirror.name));
-        call.arg(self.time.late_us(wait)).arg(span.part_us()).arg(span.part(now_us));
-        call.arg(span.ttl_ms(self.time.clock.unix_ms())).arg(version).arg(how);
-        for (part, calls) in pairs {
-            call.arg(*part).arg(*calls);
-        }
-        match link.invoke(&call, wait).await? {
-            Reply::Counted { .. } => Ok(true),
-            Reply::Behind { .. } => Ok(false),
-            Reply::Late { now_us } => {
-                self.time.synchronise(now_us, true);
-                Err(Why::Slow)
-            }
-            Reply::Forgotten => Err(Why::Forgot),
-            Reply::Over { .. } => Err(Why::Odd),
-        }
-    }
-}
-
-fn signed(calls: u64) -> i64 {
-    i64::try_from(calls).unwrap_or(i64::MAX)
 }

@@ -5,6 +5,8 @@
 use std::collections::HashMap;
 use std::sync::atomic::Ordering;
 
+use super::alone::month;
+use super::bucket::{DAY_MS, OF_MONTHS};
 use super::fault::Why;
 use super::keeper::PATIENCE;
 use super::link::{self, Link, Told};
@@ -39,10 +41,10 @@ impl Shared {
             let mut connection = link.connection.clone();
             let asked = pipe.query_async(&mut connection);
             let windows: Vec<redis::RedisResult<HashMap<String, String>>> =
-                match tokio::time::timeout(PATIENCE, asked).await {
-                    Ok(Ok(windows)) => windows,
-                    Ok(Err(error)) => return Err(Why::of(&error)),
-                    Err(_) => return Err(Why::Slow),
+                match self.turns.within(PATIENCE, asked).await {
+                    Some(Ok(windows)) => windows,
+                    Some(Err(error)) => return Err(Why::of(&error)),
+                    None => return Err(Why::Slow),
                 };
             for (name, fields) in names.iter().zip(windows) {
                 if let Some(fields) = fields.ok().as_ref().and_then(numbers) {
@@ -54,14 +56,15 @@ impl Shared {
     }
 
     fn learn_one(&self, name: &str, fields: &HashMap<&str, u64>) {
-        let Some(span) = span_of(name) else { return };
         let version = fields.get("version").copied().unwrap_or(0);
         let at = fields.get("at").copied().unwrap_or(0);
+        let Some(span) = span_or_month(name, at) else { return };
         if !self.can_be(&Told { name, part: at, calls: 0, version }, span) {
             return;
         }
         let mirror = self.mirrors.named(name, span);
         let mut held = mirror.held();
+        held.go_on_to(span);
         // What is known of a newer version is right; of an older one it is not.
         if version < held.version {
             return;
@@ -95,19 +98,12 @@ impl Shared {
             return;
         }
         for told in text.lines().filter_map(link::told) {
-            let mirror = match span_of(told.name) {
-                Some(span) if self.can_be(&told, span) => self.mirrors.named(told.name, span),
-                Some(_) => continue,
-                // Of months only those that somebody asked for here.
-                None => match self.mirrors.find(told.name) {
-                    Some(mirror) => mirror,
-                    None => continue,
-                },
-            };
+            let span = span_or_month(told.name, told.part);
+            let Some(span) = span.filter(|span| self.can_be(&told, *span)) else { continue };
+            let mirror = self.mirrors.named(told.name, span);
             let mut held = mirror.held();
-            if self.can_be(&told, held.span) {
-                held.see(Cell { part: told.part, calls: told.calls }, told.version);
-            }
+            held.go_on_to(span);
+            held.see(Cell { part: told.part, calls: told.calls }, told.version);
         }
     }
 
@@ -116,7 +112,11 @@ impl Shared {
         let now_us = self.time.now_us();
         let latest = match span {
             Span::Window { .. } => span.part(now_us.saturating_add(TOLERANCE_US)),
-            Span::Month(period) => u64::try_from(period.end_ms).unwrap_or(u64::MAX),
+            // Nodes' clocks differ by less, and so do the settings' time zones.
+            Span::Month(_) => {
+                let unix_ms = self.time.clock.unix_ms().saturating_add(DAY_MS);
+                u64::try_from(unix_ms).unwrap_or(0)
+            }
         };
         told.part <= latest && told.calls <= MOST && told.version <= MOST
     }
@@ -155,6 +155,11 @@ fn numbers(fields: &HashMap<String, String>) -> Option<HashMap<&str, u64>> {
 pub(super) fn printable(name: &str) -> String {
     let known = |letter: &char| letter.is_ascii_alphanumeric() || "._:{}-".contains(*letter);
     name.chars().filter(known).take(LONGEST_NAME).collect()
+}
+
+/// Of a window, as its name says; of a month, as its part does.
+fn span_or_month(name: &str, part: u64) -> Option<Span> {
+    span_of(name).or_else(|| name.starts_with(OF_MONTHS).then(|| month(part)))
 }
 
 /// Of a window, as its name says.

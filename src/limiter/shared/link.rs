@@ -2,7 +2,6 @@
 //! what other nodes count, in the order in which Redis did both.
 //! Must never put the URL, which may hold a password, into an error.
 
-use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +14,15 @@ use redis::{
 
 use super::fault::Why;
 use super::pace::Pace;
+use super::turns::{Patience, Turns};
+use super::unheard::Asked;
 use super::{Settings, Shared};
 
 pub(super) struct Scripts {
     admit: Script,
     pub(super) tell: Script,
     pub(super) beat: Script,
+    unheard: Script,
 }
 
 pub(super) struct Link {
@@ -28,14 +30,12 @@ pub(super) struct Link {
     pub(super) id: u64,
     pub(super) connection: MultiplexedConnection,
     pub(super) pace: Pace,
+    pub(super) asked: Asked,
+    turns: Arc<Turns>,
 }
 
-/// An answer is waited for in so many steps, and for so many of them at most. A step is half of the
-/// time-out: a process that stood still itself has the other half for what lies in its sockets.
-const STALLED_STEPS: u32 = 2;
-const MOST_STEPS: u32 = 10;
-/// An answer that comes later than this is not known of.
-const LATEST: Duration = Duration::from_secs(60);
+/// So many calls may be on their way to the task that sends them.
+const ON_THEIR_WAY: usize = 1024;
 
 /// What the script says of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,22 +81,6 @@ pub(super) struct Told<'a> {
     pub(super) version: u64,
 }
 
-/// Of a script that may be running still.
-pub(super) type Answer =
-    Pin<Box<dyn Future<Output = redis::RedisResult<Vec<i64>>> + Send + 'static>>;
-
-pub(super) enum NoAnswer {
-    Fault(Why),
-    /// Nobody waits for it any more, but it may come.
-    Yet(Answer),
-}
-
-/// What came of it after all.
-pub(super) async fn late(answer: Answer) -> Option<Reply> {
-    let numbers = tokio::time::timeout(LATEST, answer).await.ok()?.ok()?;
-    Reply::read(&numbers)
-}
-
 impl Default for Scripts {
     fn default() -> Self {
         let script = |own: &str| Script::new(&format!("{}\n{own}", include_str!("common.lua")));
@@ -104,6 +88,7 @@ impl Default for Scripts {
             admit: script(include_str!("admit.lua")),
             tell: script(include_str!("tell.lua")),
             beat: script(include_str!("beat.lua")),
+            unheard: script(include_str!("unheard.lua")),
         }
     }
 }
@@ -111,9 +96,9 @@ impl Default for Scripts {
 impl Scripts {
     /// Redis knows them from here on, by their digests.
     pub(super) async fn load(&self, link: &Link, wait: Duration) -> Result<(), Why> {
-        for script in [&self.admit, &self.tell, &self.beat] {
+        for script in [&self.admit, &self.tell, &self.beat, &self.unheard] {
             let mut connection = link.connection.clone();
-            in_time(wait, script.load_async(&mut connection)).await?;
+            link.in_time(wait, script.load_async(&mut connection)).await?;
         }
         Ok(())
     }
@@ -122,6 +107,13 @@ impl Scripts {
     pub(super) fn admit(&self, keys: usize) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
         command.arg(self.admit.get_hash()).arg(keys);
+        command
+    }
+
+    /// The script that takes back, to be completed with what.
+    pub(super) fn unheard(&self, state: String) -> Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(self.unheard.get_hash()).arg(1).arg(state);
         command
     }
 }
@@ -143,46 +135,26 @@ impl Link {
         let settings = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(wait))
             .set_response_timeout(None)
+            .set_pipeline_buffer_size(ON_THEIR_WAY)
             .set_push_sender(push);
         let mut connection = connect(&shared.settings, settings, wait).await?;
         let subscribed = connection.subscribe(shared.key("feed"));
         in_time(wait, subscribed).await?;
-        Ok(Self { id, connection, pace: Pace::default() })
+        let asked = Asked::new(format!("asked:{}.{}.{id}", shared.node, shared.process));
+        let turns = Arc::clone(&shared.turns);
+        Ok(Self { id, connection, pace: Pace::default(), asked, turns })
     }
 
     /// As long as answers to calls that were heard in time come in, those behind them are waited
-    /// for: many callers at once, or a busy machine, are no sign that Redis is away.
-    pub(super) async fn count(&self, command: Cmd, wait: Duration) -> Result<Reply, NoAnswer> {
+    /// for: many callers at once are no sign that Redis is away.
+    pub(super) async fn count(&self, command: &Cmd, patience: &Patience) -> Result<Reply, Why> {
         let mut connection = self.connection.clone();
-        let mut answer: Answer =
-            Box::pin(async move { command.query_async::<Vec<i64>>(&mut connection).await });
-        let (mut stalled, mut before) = (0, self.pace.answers());
-        for _ in 0..MOST_STEPS {
-            match tokio::time::timeout(wait / STALLED_STEPS, &mut answer).await {
-                Ok(Ok(numbers)) => {
-                    return Reply::read(&numbers).ok_or(NoAnswer::Fault(Why::Odd));
-                }
-                Ok(Err(error)) => return Err(NoAnswer::Fault(Why::of(&error))),
-                Err(_) => {}
-            }
-            stalled = if self.is_brisk(&mut before) { 0 } else { stalled + 1 };
-            if stalled >= STALLED_STEPS {
-                break;
-            }
+        let answer = command.query_async::<Vec<i64>>(&mut connection);
+        match self.turns.hear(patience, || self.pace.heard(), answer).await {
+            Some(Ok(numbers)) => Reply::read(&numbers).ok_or(Why::Odd),
+            Some(Err(error)) => Err(Why::of(&error)),
+            None => Err(Why::Slow),
         }
-        Err(NoAnswer::Yet(answer))
-    }
-
-    /// Answers have come in since, and to calls that it heard in time.
-    pub(super) fn is_brisk(&self, before: &mut u64) -> bool {
-        let answers = self.pace.answers();
-        let is_moving = std::mem::replace(before, answers) != answers;
-        is_moving && !self.pace.is_slow()
-    }
-
-    /// Until when an answer of `count` may be of use.
-    pub(super) fn longest(wait: Duration) -> Duration {
-        wait / STALLED_STEPS * MOST_STEPS
     }
 
     pub(super) async fn invoke(
@@ -200,7 +172,7 @@ impl Link {
         wait: Duration,
     ) -> Result<T, Why> {
         let mut connection = self.connection.clone();
-        in_time(wait, call.invoke_async(&mut connection)).await
+        self.in_time(wait, call.invoke_async(&mut connection)).await
     }
 
     pub(super) async fn ask<T: FromRedisValue>(
@@ -209,7 +181,18 @@ impl Link {
         wait: Duration,
     ) -> Result<T, Why> {
         let mut connection = self.connection.clone();
-        in_time(wait, command.query_async(&mut connection)).await
+        self.in_time(wait, command.query_async(&mut connection)).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        wait: Duration,
+        answer: impl Future<Output = redis::RedisResult<T>>,
+    ) -> Result<T, Why> {
+        match self.turns.within(wait, answer).await {
+            Some(answer) => answer.map_err(|error| Why::of(&error)),
+            None => Err(Why::Slow),
+        }
     }
 }
 
@@ -252,7 +235,7 @@ pub(super) async fn in_time<T>(
 }
 
 impl Reply {
-    fn read(numbers: &[i64]) -> Option<Self> {
+    pub(super) fn read(numbers: &[i64]) -> Option<Self> {
         let mut numbers = numbers.iter().map(|number| u64::try_from(*number).unwrap_or(0));
         let (what, now_us, place) = (numbers.next()?, numbers.next()?, numbers.next()?);
         let place = usize::try_from(place).ok()?;

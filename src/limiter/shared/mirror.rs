@@ -2,16 +2,19 @@
 //! while Redis was away, and what is left of a lease. From that it judges alone when it must.
 //! Must never let in by itself more than its share of what is left, nor forget to tell it.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tokio::sync::Notify;
 
 use super::bucket::{Bucket, Span};
+use super::lease::Lease;
+use super::sync::{Mutex, MutexGuard, PoisonError};
 use super::tally::{Cell, Tally};
 
 pub(super) struct Mirror {
     pub(super) name: Box<str>,
-    /// Whoever asked for a lease has his answer.
+    /// Those who wait for a lease that somebody asks for, in their order.
     pub(super) leased: Notify,
     held: Mutex<Held>,
 }
@@ -28,7 +31,11 @@ pub(super) struct Held {
     pub(super) heard: Tally,
     /// Of former leases, not told yet: counted in Redis and used by nobody.
     pub(super) unused: Tally,
+    /// Of both what is being told, until Redis has answered.
+    telling: Option<Box<Telling>>,
     pub(super) lease: Lease,
+    /// The month that was looked up in the database; 0: none was.
+    pub(super) looked_up: u64,
     /// The volume of the diary in which this window stands.
     pub(super) noted_in: u64,
     /// Stands in the list of those that have something to tell.
@@ -36,18 +43,18 @@ pub(super) struct Held {
     is_gone: bool,
 }
 
-/// Calls that Redis has counted already.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Lease {
-    /// In which they were counted: they are spent in no other.
-    pub(super) part: u64,
-    pub(super) left: u64,
-    /// How many the last one was.
-    pub(super) size: u64,
-    /// Somebody asks for more at this moment.
-    pub(super) is_asked_for: bool,
-    pub(super) used_at_us: u64,
+/// A correction of a window in Redis: the same one until an answer has come.
+#[derive(Clone, Debug)]
+pub(super) struct Telling {
+    /// Grows with every one of this process.
+    pub(super) turn: u64,
+    /// When it was first sent; 0: it was not.
+    pub(super) first_us: u64,
+    pub(super) alone: Tally,
+    pub(super) unused: Tally,
 }
+
+static TURNS: AtomicU64 = AtomicU64::new(1);
 
 /// What of a window is this node's while Redis is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,6 +73,8 @@ pub(in super::super) struct Seen {
     /// What this node would let in still.
     pub(in super::super) left: u64,
     pub(in super::super) free_in_ns: u64,
+    /// The part in which this call was counted, if it was.
+    pub(in super::super) at: u64,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,14 +115,18 @@ impl Mirrors {
     }
 
     /// Puts away what rests.
-    pub(super) fn sweep(&self, now_us: u64) {
+    pub(super) fn sweep(&self, now_us: u64, unix_ms: i64) {
         self.by_name.pin().retain(|_, mirror| {
             let mut held = mirror.held();
             let now_us = held.moment(now_us);
             held.forget(now_us);
+            if held.span.is_over(unix_ms) {
+                held.forget_before(u64::MAX);
+            }
             let rests = held.known.is_empty()
                 && held.alone.is_empty()
                 && held.unused.is_empty()
+                && held.telling.is_none()
                 && held.lease.left == 0
                 && Arc::strong_count(mirror) == 1;
             held.is_gone |= rests;
@@ -131,12 +144,28 @@ impl Mirror {
             alone: Tally::default(),
             heard: Tally::default(),
             unused: Tally::default(),
+            telling: None,
             lease: Lease::default(),
+            looked_up: 0,
             noted_in: 0,
             is_listed: false,
             is_gone: false,
         };
         Self { name, leased: Notify::new(), held: Mutex::new(held) }
+    }
+
+    /// Whoever asked for a lease has it, or will have none.
+    pub(super) fn end_asking(&self, is_granted: bool) {
+        let left = {
+            let mut held = self.held();
+            held.lease.is_asked_for = false;
+            held.lease.left
+        };
+        match is_granted {
+            // Each of these takes one call of it, and the last one asks for more.
+            true => (0..=left).for_each(|_| self.leased.notify_one()),
+            false => self.leased.notify_waiters(),
+        }
     }
 
     /// Nothing behind this lock is left half-changed by a panic.
@@ -161,8 +190,19 @@ impl Held {
         }
     }
 
+    /// A later month than the one that is known has begun; or the same, better known.
+    pub(super) fn go_on_to(&mut self, span: Span) {
+        let (known, told) = (self.span.part(0), span.part(0));
+        if matches!(span, Span::Month(_)) && told > known {
+            self.span = span;
+        }
+    }
+
     pub(super) fn forget(&mut self, now_us: u64) {
-        let oldest = self.span.oldest(now_us);
+        self.forget_before(self.span.oldest(now_us));
+    }
+
+    fn forget_before(&mut self, oldest: u64) {
         self.known.forget_before(oldest);
         self.alone.forget_before(oldest);
         self.heard.forget_before(oldest);
@@ -190,7 +230,7 @@ impl Held {
         let used = all.iter().fold(0_u64, |sum, tally| sum.saturating_add(tally.used()));
         let oldest = all.iter().filter_map(|tally| tally.oldest()).min();
         let free_in_ns = oldest.map_or(0, |oldest| bucket.span.free_in_ns(oldest, now_us));
-        (left > 0, Seen { used, left, free_in_ns })
+        (left > 0, Seen { used, left, free_in_ns, at: bucket.span.part(now_us) })
     }
 
     pub(super) fn count_alone(&mut self, bucket: &Bucket, part: Part, now_us: u64) -> Seen {
@@ -238,17 +278,6 @@ impl Held {
         true
     }
 
-    /// How many calls to ask for: twice as many as the last time, a hundredth of the quota on all
-    /// nodes together at most. None where somebody asks already.
-    pub(super) fn wanted(&mut self, bucket: &Bucket, nodes: u64) -> Option<u64> {
-        if self.lease.is_asked_for {
-            return None;
-        }
-        self.lease.is_asked_for = true;
-        let most = (bucket.quota / (100 * nodes.max(1))).max(1);
-        Some(self.lease.size.saturating_mul(2).clamp(8, 8_192).min(most))
-    }
-
     /// So many calls were granted, one of which is spent at once.
     pub(super) fn lease(&mut self, part: u64, granted: u64, now_us: u64) {
         if self.lease.part != part {
@@ -275,7 +304,8 @@ impl Held {
         let used = self.known.used().saturating_sub(self.spare());
         let oldest = self.known.oldest();
         let free_in_ns = oldest.map_or(0, |oldest| bucket.span.free_in_ns(oldest, now_us));
-        Seen { used, left: bucket.quota.saturating_sub(used), free_in_ns }
+        let left = bucket.quota.saturating_sub(used);
+        Seen { used, left, free_in_ns, at: bucket.span.part(now_us) }
     }
 
     /// Counted in Redis for this node, and used by nobody so far.
@@ -289,6 +319,50 @@ impl Held {
     }
 
     pub(super) fn has_news(&self) -> bool {
-        !self.alone.is_empty() || !self.unused.is_empty()
+        !self.alone.is_empty() || !self.unused.is_empty() || self.telling.is_some()
+    }
+
+    /// A call that was taken out of a lease is not made.
+    pub(super) fn put_back(&mut self, part: u64) {
+        match self.lease.part == part {
+            true => self.lease.left += 1,
+            false => self.unused.add(part, 1),
+        }
+    }
+
+    /// What is to be told: what was begun before comes first.
+    pub(super) fn begin_telling(&mut self) -> Option<Telling> {
+        if self.telling.is_none() && self.has_news() {
+            let (alone, unused) = (self.alone.clone(), self.unused.clone());
+            let turn = TURNS.fetch_add(1, Ordering::Relaxed);
+            self.telling = Some(Box::new(Telling { turn, first_us: 0, alone, unused }));
+        }
+        self.telling.as_deref().cloned()
+    }
+
+    /// It is on its way, and nobody knows what becomes of it.
+    pub(super) fn is_sent(&mut self, now_us: u64) {
+        if let Some(telling) = self.telling.as_mut().filter(|telling| telling.first_us == 0) {
+            telling.first_us = now_us;
+        }
+    }
+
+    /// Redis has answered.
+    pub(super) fn end_telling(&mut self) {
+        let Some(told) = self.telling.take() else { return };
+        told.alone.cells().iter().for_each(|cell| self.alone.take_off(cell.part, cell.calls));
+        told.unused.cells().iter().for_each(|cell| self.unused.take_off(cell.part, cell.calls));
+    }
+
+    /// A call that was counted is not made after all.
+    pub(super) fn take_back(&mut self, part: u64) -> Option<Cell> {
+        let is_alone = self.telling.is_none()
+            && self.alone.cells().iter().any(|cell| cell.part == part && cell.calls > 0);
+        if !is_alone {
+            self.unused.add(part, 1);
+            return None;
+        }
+        self.alone.take_off(part, 1);
+        Some(Cell { part, calls: 1 })
     }
 }

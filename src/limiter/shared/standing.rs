@@ -64,7 +64,7 @@ impl Shared {
             How::Look => Verdict::Counted(seen),
             How::Count | How::CountNow => {
                 let used = seen.first().map_or(0, |seen| seen.used);
-                Verdict::Over(0, Seen { used, left: 0, free_in_ns: A_SECOND_NS })
+                Verdict::Over(0, Seen { used, left: 0, free_in_ns: A_SECOND_NS, at: 0 })
             }
         }
     }
@@ -198,8 +198,6 @@ impl Shared {
 
     /// Months are looked up anew: more is known of them by now.
     pub(in super::super) fn forget_months(&self) {
-        for mirror in self.mirrors.all().iter().filter(|mirror| mirror.name.starts_with("m:")) {
-            mirror.held().version = 0;
-        }
+        self.mirrors.all().iter().for_each(|mirror| mirror.held().looked_up = 0);
     }
 }

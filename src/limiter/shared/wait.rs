@@ -8,7 +8,7 @@ use std::time::Duration;
 static ORIGIN: OnceLock<tokio::time::Sleep> = OnceLock::new();
 
 /// Nanoseconds since this was first asked.
-pub(super) fn now_ns() -> u64 {
+pub(in super::super) fn now_ns() -> u64 {
     let origin = ORIGIN.get_or_init(|| tokio::time::sleep(Duration::ZERO));
     u64::try_from(origin.deadline().elapsed().as_nanos()).unwrap_or(u64::MAX)
 }
