@@ -26,10 +26,13 @@ mod house {
     pub(crate) mod store;
 }
 
+#[path = "ledger/large.rs"]
+mod large;
+
 use house::ledger::{
     ActorKind, ActorRef, Begin, Counting, Filter, Kind, Lane, Ledger, Opening, Settings,
 };
-use house::{client, clock, crypto, failpoint, ledger, quota, refusal, secret, store};
+use house::{client, clock, crypto, failpoint, quota, refusal, secret, store};
 use nix::time::{ClockId, clock_gettime};
 use uuid::Uuid;
 
@@ -43,6 +46,11 @@ struct Round {
 }
 
 fn main() {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    if let Some(at) = words.iter().position(|word| word == "--large") {
+        let records = words.get(at + 1).and_then(|word| word.parse().ok());
+        return large::run(records.unwrap_or(10_000_000), words.iter().any(|word| word == "--bar"));
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(measure());
 }
@@ -52,29 +60,7 @@ async fn measure() {
     let clock = clock::Clock::system();
     let target = store::Target::Sqlite(folder.path().join("sealgate.db"));
     let store = store::Store::open(&store::Settings { target }, clock.clone()).await.unwrap();
-    let settings = Settings {
-        folder: folder.path().join("journal"),
-        retention_days: 90,
-        is_strict: false,
-        checkpoints: None,
-        budget_bytes: 256 << 20,
-    };
-    let meter: ledger::Meter = Box::new(|tally| drop(std::hint::black_box(tally.clone())));
-    let (node, installation) = ("bench".to_owned(), Uuid::from_u128(1));
-    let own = clock.clone();
-    let counting = Counting { window_ms: 3_600_000, time_zone: jiff::tz::TimeZone::UTC };
-    let opening = Opening {
-        settings,
-        store,
-        clock: own,
-        installation,
-        node,
-        workers: 1,
-        meter,
-        counting,
-        post: None,
-    };
-    let (ledger, lanes) = Ledger::open(opening).await.unwrap();
+    let (ledger, lanes) = Ledger::open(opening(&store, &clock, folder.path())).await.unwrap();
     let writer = tokio::spawn(ledger.writer());
     let lane = lanes.first().unwrap();
 
@@ -104,6 +90,29 @@ async fn measure() {
         "bytes a record in the database             {:6.0}",
         bytes as f64 / verified.records as f64
     );
+}
+
+fn opening(store: &store::Store, clock: &clock::Clock, folder: &std::path::Path) -> Opening {
+    let settings = Settings {
+        folder: folder.join("journal"),
+        retention_days: 90,
+        archives: folder.join("archive"),
+        is_strict: false,
+        checkpoints: None,
+        budget_bytes: 256 << 20,
+    };
+    let counting = Counting { window_ms: 3_600_000, time_zone: jiff::tz::TimeZone::UTC };
+    Opening {
+        settings,
+        store: store.clone(),
+        clock: clock.clone(),
+        installation: Uuid::from_u128(1),
+        node: "bench".to_owned(),
+        workers: 1,
+        meter: Box::new(|tally| drop(std::hint::black_box(tally.clone()))),
+        counting,
+        post: None,
+    }
 }
 
 fn print_rounds(rounds: &[Round]) {

@@ -2,6 +2,7 @@
 //! die. The one place that knows all rooms; nothing is decided here that a room could
 //! decide.
 
+mod archiving;
 mod aside;
 mod background;
 mod certificates;
@@ -75,7 +76,7 @@ pub struct Running {
     admin: tokio::task::JoinHandle<()>,
     /// Look after the certificates, the backups, the keys and the holder of the master key; end
     /// with the house, and a job on the keys that is cut goes on at the next start.
-    background: [tokio::task::JoinHandle<()>; 7],
+    background: [tokio::task::JoinHandle<()>; 8],
     limiter: Arc<Limiter>,
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
@@ -256,6 +257,7 @@ impl Rooms {
         let backups = tokio::spawn(self.schedule(&config, (mode, lock.node())));
         let expiring = expiry::Expiry::of(&self).tend();
         let expiring = tokio::spawn(expiring.instrument(telemetry::job("expiry")));
+        let archiving = self.archive(&config, mode);
         let told = (Arc::clone(&self.roster), Arc::clone(&self.vault));
         let feed = feed::follow(self.store.clone(), told, renew.clone());
         let feed = tokio::spawn(feed.instrument(telemetry::job("feed")));
@@ -285,6 +287,7 @@ impl Rooms {
                 feed,
                 tokio::spawn(keeping),
                 tokio::spawn(background::tidy(self.crowd.clone())),
+                tokio::spawn(archiving),
             ],
             limiter: self.limiter,
             ledger: self.ledger,

@@ -146,7 +146,6 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         // braces.
         Fault::new("settings", None, error.message())
     })?;
-    limits::not_yet(ground, &raw)?;
     let data_dir = storage::data_dir(ground, &raw.data_dir)?;
     let former = raw.master_key.previous.clone();
     let kms = master_key::master_key(ground, raw.master_key)?;
@@ -184,6 +183,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         pages: browser::pages(ground, &raw.browser.origins)?,
         ledger: ledger::Settings {
             folder: data_dir.join("journal"),
+            archives: storage::archives(ground, &raw.audit.archive_folder, &data_dir),
             retention_days: raw.audit.retention_days,
             is_strict: raw.audit.durability == "strict",
             budget_bytes: raw.audit.journal_bytes,

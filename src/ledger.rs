@@ -5,9 +5,12 @@
 //!
 //! `mapping` the files · `slot` the bytes of one record while it grows · `frame`, `view` written
 //! and read · `lane`, `seat` the hot path · `block` chain and packing · `writer`, `recovery` into
-//! the database · `query` and back · `checkpoint`, `cover` what is signed, `push` carried out,
-//! `walk`, `verify` checked · `export`, `offline` for others.
+//! the database · `query` and back, `marks` where to look · `checkpoint`, `cover` what is signed,
+//! `push` carried out, `walk`, `verify` checked · `export`, `offline` for others · `archive` old
+//! records into files, `archived` where the chain goes on behind them.
 
+mod archive;
+mod archived;
 mod block;
 mod checkpoint;
 mod commit;
@@ -19,6 +22,7 @@ mod journal;
 mod lane;
 mod look;
 mod mapping;
+mod marks;
 mod merkle;
 mod offline;
 mod open;
@@ -65,12 +69,13 @@ use crate::clock::Clock;
 use crate::crypto::sha256;
 use crate::refusal::Reason;
 
-pub(crate) use self::checkpoint::{hex, public_key_of, public_key_text, signature_text};
+pub(crate) use self::archive::Archiving;
+pub(crate) use self::checkpoint::{hex, public_key_of, public_key_text};
 pub(crate) use self::commit::Kept;
 pub(crate) use self::export::{Export, Exported};
 pub(crate) use self::lane::Lane;
 pub(crate) use self::look::{examine, owner_of};
-pub(crate) use self::offline::{Offline, proven_line};
+pub(crate) use self::offline::Offline;
 pub(crate) use self::open::{Error, Opening};
 pub(crate) use self::packing::{Packing, unpacked, whole_pieces};
 pub(crate) use self::push::{Post, read_lines};
@@ -85,7 +90,10 @@ pub(crate) use self::verify::{Covered, verify_stored};
 pub struct Settings {
     /// The folder of the journal: `{data_dir}/journal`.
     pub folder: PathBuf,
+    /// How long records stay in the database; 0: for good.
     pub retention_days: u32,
+    /// Where they go then.
+    pub archives: PathBuf,
     /// Whether a record is on disk before its call is answered, or merely outlives the process.
     pub is_strict: bool,
     /// How much of the disk all segments together may take; beyond it calls are refused.

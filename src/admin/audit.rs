@@ -1,6 +1,6 @@
-//! `GET …/audit` and `GET …/audit/verify`: the trail as it is searched, and
-//! whether it still holds. Read only: must never offer a way to alter or remove a
-//! record.
+//! `GET …/audit`, `…/audit/verify` and `…/audit/archives`: the trail as it is
+//! searched, whether it still holds, and what of it lies in files. Read only:
+//! must never offer a way to alter or remove a record.
 
 use std::sync::Arc;
 
@@ -18,6 +18,7 @@ use super::members::Members;
 use super::page;
 use super::records::{self, Records};
 use super::refused::Refused;
+use crate::clock::rfc3339;
 use crate::ledger::{self, Filter, Kind};
 
 pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
@@ -25,7 +26,7 @@ pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
 }
 
 pub(super) fn verifying() -> OpenApiRouter<Arc<House>> {
-    OpenApiRouter::new().routes(routes!(verify))
+    OpenApiRouter::new().routes(routes!(verify)).routes(routes!(archives))
 }
 
 /// Search the trail, newest first.
@@ -80,7 +81,7 @@ fn id(query: &mut Members, name: &str) -> Option<Uuid> {
 #[derive(Serialize, ToSchema)]
 struct Verification {
     ok: bool,
-    /// How many records hold.
+    /// How many records of the database hold.
     records: u64,
     first_bad: Option<FirstBad>,
     /// How far the records of each node are vouched for.
@@ -90,7 +91,10 @@ struct Verification {
 #[derive(Serialize, ToSchema)]
 struct Covered {
     node: String,
+    /// The number of the last record that holds.
     records: u64,
+    /// Those up to this one lie in archives, which are verified by themselves.
+    archived: u64,
     /// The last record that a signed checkpoint covers.
     signed_through: u64,
     /// The last one whose checkpoint a place outside the database has confirmed.
@@ -133,8 +137,54 @@ fn covered(of: ledger::Covered) -> Covered {
         not_yet_covered: of.not_covered(),
         node: of.node,
         records: of.records,
+        archived: of.archived,
         signed_through: of.signed_through,
         pushed_through: of.pushed_through,
         public_key: of.public_key.as_ref().map(ledger::public_key_text),
     }
+}
+
+/// Records that were carried out of the database.
+#[derive(Serialize, ToSchema)]
+struct Archive {
+    node: String,
+    /// Numbers of its first and its last record.
+    first: u64,
+    last: u64,
+    #[schema(format = DateTime)]
+    from: String,
+    #[schema(format = DateTime)]
+    to: String,
+    file: String,
+    bytes: u64,
+    sha256: String,
+    #[schema(format = DateTime)]
+    created_at: String,
+}
+
+#[derive(Serialize, ToSchema)]
+struct Archives {
+    items: Vec<Archive>,
+    next_cursor: Option<String>,
+}
+
+/// List the archives of records older than `audit.retention_days`, node by node, oldest first.
+#[utoipa::path(get, path = "/api/v1/admin/audit/archives", tag = "Audit",
+    responses((status = 200, description = "Every archive.", body = Archives)))]
+async fn archives(call: Call, uri: Uri) -> Result<Answer, Refused> {
+    Members::of_query(&uri)?.finish()?;
+    let held = call.house.ledger.archives().await;
+    let held = held.map_err(|fault| Refused::of_store(&fault))?;
+    let items = held.into_iter().map(|one| Archive {
+        node: one.node,
+        first: one.first,
+        last: one.last,
+        from: rfc3339(one.first_time),
+        to: rfc3339(one.last_time),
+        file: one.file,
+        bytes: one.bytes,
+        sha256: ledger::hex(&one.digest),
+        created_at: rfc3339(one.created_at),
+    });
+    Answer::ok(&Archives { items: items.collect(), next_cursor: None })
 }

@@ -22,7 +22,7 @@ use super::members::Members;
 use super::page;
 use super::records;
 use super::refused::Refused;
-use crate::ledger::{Export, Exported, Packing, StoredRecord, proven_line, public_key_text};
+use crate::ledger::{Export, Exported, Packing, StoredRecord};
 
 pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new().routes(routes!(export))
@@ -190,7 +190,7 @@ impl Sending {
             }
             for line in lines {
                 let line = match self.format {
-                    Format::Ndjson => ndjson(line, self.is_whole),
+                    Format::Ndjson => line.into_line(shown, self.is_whole),
                     Format::Csv => csv(line),
                 };
                 if let Some(line) = line {
@@ -225,30 +225,6 @@ impl Sending {
 /// A record as it stands in a line, without what proves it.
 pub(crate) fn shown(record: StoredRecord) -> Value {
     serde_json::to_value(records::Record::of(record)).unwrap_or(Value::Null)
-}
-
-/// What proves something stands in whole exports alone.
-fn ndjson(line: Exported, is_whole: bool) -> Option<String> {
-    let value = match line {
-        Exported::Record { record, .. } if !is_whole => shown(*record),
-        Exported::Record { record, hash, frames } => {
-            return proven_line(shown(*record), &hash, &frames);
-        }
-        Exported::Chain { .. } | Exported::Checkpoint(_) | Exported::End { .. } if !is_whole => {
-            return None;
-        }
-        Exported::Chain { node, first, before } => {
-            json!({"chain": node, "first": first, "before": crate::ledger::hex(&before)})
-        }
-        Exported::Checkpoint(checkpoint) => checkpoint.to_json(),
-        Exported::End { chains, public_key, signature } => json!({
-            "end": 1,
-            "chains": chains,
-            "public_key": public_key_text(&public_key),
-            "signature": crate::ledger::signature_text(&signature),
-        }),
-    };
-    Some(value.to_string())
 }
 
 fn csv(line: Exported) -> Option<String> {

@@ -81,6 +81,7 @@ async fn face_with(requests_per_minute: u64) -> Face {
         settings: ledger::Settings {
             folder: folder.path().join("journal"),
             retention_days: 90,
+            archives: std::path::PathBuf::new(),
             is_strict: false,
             checkpoints: None,
             budget_bytes: 16 * 1024 * 1024,

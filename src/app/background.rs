@@ -1,5 +1,5 @@
 //! What the house does beside its calls: the memory and the threads that it takes at its start, the
-//! backups that it makes by schedule.
+//! backups that it makes by schedule, the records that it archives.
 //! Must never keep the house from starting.
 
 use std::sync::Arc;
@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use tracing::Instrument as _;
 
+use super::archiving::Archivist;
 use super::{Mode, Rooms};
 use crate::backup::{self, Schedule};
 use crate::config::Config;
@@ -66,5 +67,18 @@ impl Rooms {
             node: node.to_owned(),
         })
         .instrument(telemetry::job("backup"))
+    }
+
+    /// Nor to put anything into an archive.
+    pub(super) fn archive(&self, config: &Config, mode: Mode) -> impl Future<Output = ()> + use<> {
+        let settings = (config.ledger.archives.clone(), config.ledger.retention_days);
+        let archivist =
+            Archivist::of(self, settings).filter(|_| matches!(mode, Mode::Serve { .. }));
+        async move {
+            if let Some(archivist) = archivist {
+                archivist.tend().await;
+            }
+        }
+        .instrument(telemetry::job("archive"))
     }
 }

@@ -9,7 +9,7 @@ mod offline;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::failure::Failure;
 use super::link::{self, Link, encoded};
@@ -33,6 +33,16 @@ const COLUMNS: &[Column] = &[
     ("REQUEST", "request_id"),
 ];
 
+const ARCHIVES: &[Column] = &[
+    ("NODE", "node"),
+    ("FIRST", "first"),
+    ("LAST", "last"),
+    ("FROM", "from"),
+    ("TO", "to"),
+    ("BYTES", "bytes"),
+    ("FILE", "file"),
+];
+
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// The newest records, the newest last
@@ -53,22 +63,28 @@ pub(super) enum Command {
         #[command(flatten)]
         filter: Filter,
         /// How many at most
-        #[arg(long, default_value_t = 100, value_name = "RECORDS")]
+        #[arg(long, default_value_t = 100, value_name = "RECORDS",
+            value_parser = clap::value_parser!(u16).range(1..))]
         limit: u16,
         #[command(flatten)]
         reach: Reach,
     },
     /// Prove that no record was changed, removed or inserted; exit 1 where one was
     Verify {
-        /// An export, verified without any server
-        #[arg(long, value_name = "FILE", requires = "public_key")]
-        offline: Option<PathBuf>,
+        /// Archives and an export, oldest first, verified without any server
+        #[arg(long, value_name = "FILE", requires = "public_key", num_args = 1..)]
+        offline: Vec<PathBuf>,
         /// The key that signs, of each node; only with --offline
-        #[arg(long, value_name = "KEY", requires = "offline")]
+        #[arg(long, value_name = "KEY", requires = "offline", allow_hyphen_values = true)]
         public_key: Vec<String>,
         /// Checkpoints that were pushed elsewhere: an older export is found by them
         #[arg(long, value_name = "FILE", requires = "offline")]
         checkpoints: Option<PathBuf>,
+        #[command(flatten)]
+        reach: Reach,
+    },
+    /// Files with the records that are older than audit.retention_days
+    Archives {
         #[command(flatten)]
         reach: Reach,
     },
@@ -116,16 +132,22 @@ impl Command {
                 link::with(ground, &reach, async |link| tail(link, output, (lines, &filter)).await)
             }
             Self::Query { filter, limit, reach } => {
-                let path = format!("{TRAIL}?limit={limit}{}", filter.query());
-                let found = link::with(ground, &reach, async |link| link.get(&path).await)?;
+                let filter = filter.query();
+                let found =
+                    link::with(ground, &reach, async |link| search(link, (limit, &filter)).await)?;
                 ground.output(reach.print).list(&found, COLUMNS)
             }
             Self::Export(export) => export.run(ground),
-            Self::Verify { offline: Some(file), public_key, checkpoints, reach } => {
+            Self::Verify { offline, public_key, checkpoints, reach } if !offline.is_empty() => {
                 let checkpoints = checkpoints.as_deref();
                 let evidence =
-                    offline::Evidence { export: &file, public_keys: &public_key, checkpoints };
+                    offline::Evidence { files: &offline, public_keys: &public_key, checkpoints };
                 verdict(ground.output(reach.print), &offline::report(&evidence)?)
+            }
+            Self::Archives { reach } => {
+                let path = format!("{TRAIL}/archives");
+                let held = link::with(ground, &reach, async |link| link.get(&path).await)?;
+                ground.output(reach.print).list(&held, ARCHIVES)
             }
             Self::Verify { reach, .. } => {
                 let progress = Progress::of("the trail is verified");
@@ -155,8 +177,26 @@ impl Filter {
     }
 }
 
+/// So many records, or all that there are: a page may end before either.
+async fn search(link: &Link, (limit, filter): (u16, &str)) -> Result<Value, Failure> {
+    let (mut items, mut cursor) = (Vec::new(), None);
+    loop {
+        let left = usize::from(limit).saturating_sub(items.len()).clamp(1, 1_000);
+        let behind = cursor.as_deref().map(|next| format!("&cursor={}", encoded(next)));
+        let path = format!("{TRAIL}?limit={left}{filter}{}", behind.unwrap_or_default());
+        let mut page = link.get(&path).await?;
+        if let Some(Value::Array(some)) = page.get_mut("items") {
+            items.append(some);
+        }
+        cursor = page.get("next_cursor").and_then(Value::as_str).map(str::to_owned);
+        if cursor.is_none() || items.len() >= usize::from(limit) {
+            return Ok(json!({"items": items, "next_cursor": cursor}));
+        }
+    }
+}
+
 async fn tail(link: &Link, output: Output, (lines, filter): (u16, &str)) -> Result<(), Failure> {
-    let page = link.get(&format!("{TRAIL}?limit={}{filter}", lines.clamp(1, 1_000))).await?;
+    let page = search(link, (lines.clamp(1, 1_000), filter)).await?;
     let items = page.get("items").and_then(Value::as_array);
     for item in items.into_iter().flatten().rev() {
         if output.json { output.compact(item)? } else { output.line(&told(item))? }
@@ -173,6 +213,14 @@ fn told(item: &Value) -> String {
 fn uncovered(output: Output, report: &Value) -> Result<(), Failure> {
     for node in report.get("nodes").and_then(Value::as_array).into_iter().flatten() {
         let told = |member: &str| super::output::cell(node, member);
+        if node.get("archived").and_then(Value::as_u64).is_some_and(|records| records > 0) {
+            output.remark(&format!(
+                "not looked at: the records up to {} of node {}, which lie in archives; verify \
+                 them with --offline",
+                told("archived"),
+                told("node"),
+            ))?;
+        }
         if node.get("not_yet_covered").and_then(Value::as_u64).is_some_and(|records| records > 0) {
             output.remark(&format!(
                 "not yet covered by a checkpoint outside: {} of {} records of node {}, those \

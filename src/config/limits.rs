@@ -1,13 +1,13 @@
-//! The sections that bound: tiers and windows, the trail's retention, and the settings
-//! of the contract that this version refuses because what they ask for is not built
-//! yet.
+//! The section that bounds: tiers and windows, and through what nodes share
+//! them. Must never let a wrong value pass because another setting leaves it
+//! without effect.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::fault::Fault;
 use super::ground::Ground;
-use super::raw::{Raw, RawLimits};
+use super::raw::RawLimits;
 use crate::limiter;
 use crate::secret::SecretBytes;
 
@@ -58,17 +58,4 @@ fn time_zone(ground: &Ground<'_>, raw: &RawLimits) -> Result<jiff::tz::TimeZone,
         );
         ground.fault("limits.time_zone", what)
     })
-}
-
-/// What the contract names and this version does not have.
-pub(super) fn not_yet(ground: &Ground<'_>, raw: &Raw) -> Result<(), Fault> {
-    // Settings whose work is not built yet: taken at their default, never silently without effect.
-    let unbuilt = [("audit.retention_days", raw.audit.retention_days != 90)];
-    match unbuilt.iter().find(|(_, is_set)| *is_set) {
-        Some((key, _)) => {
-            let what = "this version does not act on it yet; leave it out";
-            Err(ground.fault(key, what))
-        }
-        None => Ok(()),
-    }
 }

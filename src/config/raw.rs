@@ -44,6 +44,7 @@ pub(super) struct RawProxy {
     pub(super) max_body_bytes: u64,
     pub(super) max_concurrent: usize,
     pub(super) max_sockets: usize,
+    pub(super) max_unauthenticated_sockets: usize,
     pub(super) max_connections: usize,
     pub(super) max_connections_per_address: usize,
     pub(super) workers: usize,
@@ -171,6 +172,7 @@ pub(super) struct RawAudit {
     pub(super) durability: String,
     pub(super) retention_days: u32,
     pub(super) journal_bytes: u64,
+    pub(super) archive_folder: String,
     pub(super) checkpoint_file: String,
     pub(super) checkpoint_webhook: RawSecret,
 }

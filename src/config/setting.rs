@@ -110,6 +110,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "WebSockets at once, of which each is a call under way, too",
     ),
     setting(
+        "proxy.max_unauthenticated_sockets",
+        number(0, 10_000_000),
+        "100",
+        "beside them, those whose client has yet to show its key, for ten seconds at most",
+    ),
+    setting(
         "proxy.max_connections",
         number(0, 10_000_000),
         "0",
@@ -302,6 +308,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "the longest life of a token, and its life where none is asked for",
     ),
     setting(
+        "audit.archive_folder",
+        Kind::Path,
+        "\"\"",
+        "where records go that are older than audit.retention_days; empty: archive in data_dir",
+    ),
+    setting(
         "audit.checkpoint_file",
         Kind::Path,
         "\"\"",
@@ -325,7 +337,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "268435456",
         "what the journal may take of the disk while the database is away; then calls get a 503",
     ),
-    setting("audit.retention_days", number(1, CENTURY_DAYS), "90", "how long records are kept"),
+    setting(
+        "audit.retention_days",
+        number(0, CENTURY_DAYS),
+        "90",
+        "how long records stay in the database; older ones go into archives; 0: for good",
+    ),
     setting(
         "egress.allow_private_networks",
         Kind::Flag,

@@ -85,6 +85,14 @@ pub(super) fn webhook(ground: &Ground<'_>, raw: RawSecret) -> Result<Option<Secr
     }
 }
 
+/// Where old records go.
+pub(super) fn archives(ground: &Ground<'_>, named: &str, data_dir: &Path) -> PathBuf {
+    match named {
+        "" => data_dir.join("archive"),
+        named => ground.path(named),
+    }
+}
+
 pub(super) fn backup(
     ground: &Ground<'_>,
     raw: &RawBackup,

@@ -6,7 +6,12 @@
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering;
 
+use serde_json::json;
+
+use super::archived;
 use super::block::{Link, Unpacked};
+use super::checkpoint::{hex, public_key_text, signature_text};
+use super::offline::{Shown, proven_line};
 use super::query::Filter;
 use super::record::StoredRecord;
 use super::{Ledger, verify};
@@ -15,6 +20,7 @@ use crate::store::{self, Checkpoint, RecordBlock};
 const BLOCKS_A_READ: u32 = 2;
 /// What an export ends with is signed under this, so that no checkpoint can stand for it.
 const END_LABEL: &[u8] = b"sealgate/v1/export/";
+pub(super) const GOES_ON: &str = ":more";
 
 /// One line of an export.
 #[derive(Clone, Debug, PartialEq)]
@@ -46,14 +52,18 @@ pub(crate) struct Export {
     filter: Filter,
     nodes: VecDeque<String>,
     at: Option<At>,
-    /// `node:records:hash`, apart by spaces.
+    /// As `end_of` says it, apart by spaces.
     chains: Vec<String>,
+    /// Of an archive: the last record.
+    through: Option<u64>,
     resume: Option<(String, u64)>,
     is_over: bool,
 }
 
 struct At {
     node: String,
+    /// What the chain began with in this export.
+    first: u64,
     link: Link,
     /// Records up to here were had already.
     had: u64,
@@ -73,12 +83,53 @@ impl Ledger {
         let nodes = verify::nodes(self.0.sink.store()).await?;
         let is_left = |node: &String| resume.as_ref().is_none_or(|(from, _)| node >= from);
         let nodes = nodes.into_iter().filter(is_left).collect();
-        let (at, chains, is_over) = (None, Vec::new(), false);
-        Ok(Export { ledger: self.clone(), filter, nodes, at, chains, resume, is_over })
+        let (at, chains, through, is_over) = (None, Vec::new(), None, false);
+        let ledger = self.clone();
+        Ok(Export { ledger, filter, nodes, at, chains, through, resume, is_over })
+    }
+}
+
+impl Exported {
+    /// What proves something stands in whole exports alone.
+    pub(crate) fn into_line(self, shown: Shown, is_whole: bool) -> Option<String> {
+        let value = match self {
+            Self::Record { record, .. } if !is_whole => shown(*record),
+            Self::Record { record, hash, frames } => {
+                return proven_line(shown(*record), &hash, &frames);
+            }
+            Self::Chain { .. } | Self::Checkpoint(_) | Self::End { .. } if !is_whole => {
+                return None;
+            }
+            Self::Chain { node, first, before } => {
+                json!({"chain": node, "first": first, "before": hex(&before)})
+            }
+            Self::Checkpoint(checkpoint) => checkpoint.to_json(),
+            Self::End { chains, public_key, signature } => json!({
+                "end": 1,
+                "chains": chains,
+                "public_key": public_key_text(&public_key),
+                "signature": signature_text(&signature),
+            }),
+        };
+        Some(value.to_string())
     }
 }
 
 impl Export {
+    /// The oldest records of this node that are in the database, for an archive.
+    pub(super) fn of_old(ledger: &Ledger, through: u64) -> Self {
+        Self {
+            ledger: ledger.clone(),
+            filter: Filter::default(),
+            nodes: VecDeque::from([ledger.0.node.clone()]),
+            at: None,
+            chains: Vec::new(),
+            through: Some(through),
+            resume: None,
+            is_over: false,
+        }
+    }
+
     /// The next few lines; none at the end.
     pub(crate) async fn next(&mut self) -> Result<Vec<Exported>, store::Error> {
         let mut lines = Vec::new();
@@ -90,15 +141,14 @@ impl Export {
             let store = self.ledger.0.sink.store();
             let from = at.link.next_sequence;
             let page = store.record_blocks_from(&at.node, from, BLOCKS_A_READ).await;
-            let page = match page {
+            let mut page = match page {
                 Ok(page) => page,
                 Err(store::Error::Contradiction { .. }) => Vec::new(),
                 Err(fault) => return Err(fault),
             };
+            page.retain(|block| self.through.is_none_or(|last| block.first_sequence <= last));
             if page.is_empty() {
-                let (node, last) = (&at.node, at.link.next_sequence - 1);
-                let head = super::checkpoint::hex(&at.link.hash);
-                self.chains.push(format!("{node}:{last}:{head}"));
+                self.chains.push(end_of(&at.node, (at.first, &at.link), self.through.is_some()));
                 continue;
             }
             let mut at = at;
@@ -124,7 +174,8 @@ impl Export {
             Some((from, had)) if from == node => had,
             Some(_) | None => 0,
         };
-        let mut link = Link::genesis(&node);
+        let mut link = archived::beginning(store, &node, None).await?.link;
+        let begins_with = link.next_sequence;
         if had > 0
             && let Some(block) = store.last_record_block(&node, had.saturating_add(1)).await?
             && let Ok(unpacked) = Unpacked::read(&block.body)
@@ -137,7 +188,7 @@ impl Export {
         let mut signed = verify::signed(store, &node).await?.unwrap_or_default();
         // One at the very border was perhaps not had.
         signed.retain(|one| one.last >= had);
-        self.at = Some(At { node, link, had, signed: signed.into() });
+        self.at = Some(At { node, first: begins_with, link, had, signed: signed.into() });
         Ok(())
     }
 
@@ -165,6 +216,17 @@ impl Export {
                 }
             }
         }
+    }
+}
+
+/// Where a chain ended: `node:last:hash`, and the first record where that is not the node's first.
+/// An archive says that the trail goes on elsewhere.
+pub(super) fn end_of(node: &str, (first, link): (u64, &Link), goes_on: bool) -> String {
+    let (last, head) = (link.next_sequence.saturating_sub(1), hex(&link.hash));
+    match (first, goes_on) {
+        (1, false) => format!("{node}:{last}:{head}"),
+        (first, false) => format!("{node}:{last}:{head}:{first}"),
+        (first, true) => format!("{node}:{last}:{head}:{first}{GOES_ON}"),
     }
 }
 

@@ -2,13 +2,15 @@
 //! again from the bytes of each line, what the line shows is held against them, and the checkpoints
 //! among the lines against both. Must never call an export whole that was filtered or cut.
 
+use std::collections::HashMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::block::{Bad, Link};
 use super::checkpoint::{hex, public_key_of, unhex};
-use super::export::end_bytes;
+use super::export::{GOES_ON, end_bytes, end_of};
 use super::record::StoredRecord;
 use super::verify::{Covered, Verified};
 use super::view::View;
@@ -22,6 +24,7 @@ const SHOWN: &str = "its line shows something else than the record that was chai
 const NO_END: &str = "the end of the export is missing or was not signed by this key";
 const BEHIND_END: &str = "something stands behind the end of the export";
 const UNSIGNED: &str = "no checkpoint vouches for it";
+const APART: &str = "the file before it ends elsewhere: one between them is missing";
 
 /// How a record is shown in a line; the same on both sides.
 pub(crate) type Shown = fn(StoredRecord) -> Value;
@@ -34,19 +37,23 @@ pub(crate) fn proven_line(mut shown: Value, hash: &[u8; 32], frames: &[u8]) -> O
     Some(shown.to_string())
 }
 
-/// An export that is read twice: first what vouches, then what is vouched for.
+/// Exports and archives, each read twice: first what vouches, then what is vouched for.
 pub(crate) struct Offline {
     keys: Vec<[u8; 32]>,
     shown: Shown,
     signed: Vec<Checkpoint>,
     outside: Vec<Checkpoint>,
     chain: Option<Chain>,
+    /// Where each chain ended in the files before.
+    behind: HashMap<String, Link>,
     ended: Vec<String>,
+    is_begun: bool,
     is_ended: bool,
     verified: Verified,
 }
 
 struct Chain {
+    first: u64,
     link: Link,
     node: String,
     walk: Walk,
@@ -62,10 +69,33 @@ impl Offline {
             signed: Vec::new(),
             outside,
             chain: None,
+            behind: HashMap::new(),
             ended: Vec::new(),
+            is_begun: false,
             is_ended: false,
             verified: Verified { records: 0, first_bad: None, nodes: Vec::new() },
         }
+    }
+
+    /// Before the first reading of each file, where there are several.
+    pub(crate) fn begin_file(&mut self) {
+        if std::mem::replace(&mut self.is_begun, true) && !self.is_ended {
+            self.finish_chain(false);
+            let _said = self.bad(NO_END);
+        }
+        self.signed.clear();
+        self.ended.clear();
+        self.is_ended = false;
+    }
+
+    /// What comes must follow this.
+    pub(super) fn goes_on_behind(&mut self, node: &str, link: Link) {
+        self.behind.insert(node.to_owned(), link);
+    }
+
+    /// Where the chain of a node ended in what was read.
+    pub(super) fn end_of(&self, node: &str) -> Option<Link> {
+        self.behind.get(node).copied()
     }
 
     /// First reading.
@@ -94,7 +124,8 @@ impl Offline {
         }
         // Every record says how it ended, too.
         if has("end") && !has("kind") {
-            self.finish_chain();
+            let goes_on = value.get("chains").and_then(Value::as_str);
+            self.finish_chain(goes_on.is_some_and(|chains| chains.ends_with(GOES_ON)));
             return self.verified.first_bad.is_none() && self.end(&value);
         }
         self.record(line, &value)
@@ -102,7 +133,7 @@ impl Offline {
 
     /// After the last line.
     pub(crate) fn finish(mut self) -> Verified {
-        self.finish_chain();
+        self.finish_chain(false);
         if self.verified.first_bad.is_none() && !self.is_ended {
             let _said = self.bad(NO_END);
         }
@@ -110,8 +141,7 @@ impl Offline {
     }
 
     fn begin(&mut self, node: &str, value: &Value) -> bool {
-        self.finish_chain();
-        let genesis = Link::genesis(node);
+        self.finish_chain(false);
         let of_node = |all: &[Checkpoint]| -> Vec<Checkpoint> {
             all.iter().filter(|one| one.node == node).cloned().collect()
         };
@@ -122,11 +152,28 @@ impl Offline {
         signed.dedup();
         let pushed_through = outside.iter().map(|one| one.last).max().unwrap_or(0);
         let keys = self.keys.clone();
-        let walk = Walk::new(Vouchers { signed, outside, keys }, genesis.next_sequence);
+        let genesis = Link::genesis(node);
         let before = value.get("before").and_then(Value::as_str).and_then(unhex);
-        let is_genesis = before == Some(genesis.hash);
-        self.chain = Some(Chain { link: genesis, node: node.to_owned(), walk, pushed_through });
-        (self.verified.first_bad.is_none() && is_genesis) || self.bad(NO_RECORD)
+        let first = value.get("first").and_then(Value::as_u64);
+        let (Some(next_sequence), Some(hash)) = (first.filter(|first| *first > 0), before) else {
+            return self.bad(NO_RECORD);
+        };
+        let link = Link { next_sequence, hash };
+        let walk = Walk::new(Vouchers { signed, outside, keys }, next_sequence);
+        let (first, node) = (next_sequence, node.to_owned());
+        let former = self.behind.get(&node).copied();
+        let reason = match former {
+            Some(former) if former != link => Some(APART),
+            // Elsewhere a chain begins where the end says that it does, which is signed.
+            None if first == 1 && link != genesis => Some(NO_RECORD),
+            Some(_) | None => None,
+        };
+        let link = reason.and(former).unwrap_or(link);
+        self.chain = Some(Chain { first, link, node, walk, pushed_through });
+        match reason {
+            Some(reason) => self.bad(reason),
+            None => self.verified.first_bad.is_none(),
+        }
     }
 
     fn record(&mut self, line: &str, value: &Value) -> bool {
@@ -173,23 +220,32 @@ impl Offline {
         self.is_ended || self.bad(NO_END)
     }
 
-    fn finish_chain(&mut self) {
+    /// `goes_on`: an archive, behind which there is more.
+    fn finish_chain(&mut self, goes_on: bool) {
         let Some(chain) = self.chain.take() else { return };
         let records = chain.link.next_sequence - 1;
+        let held = records.saturating_sub(chain.first - 1);
         let signed_through = chain.walk.signed_through();
-        let head = hex(&chain.link.hash);
-        self.ended.push(format!("{}:{records}:{head}", chain.node));
-        let reason = match chain.walk.end() {
-            None if records > 0 && signed_through == 0 => Some(UNSIGNED),
+        self.ended.push(end_of(&chain.node, (chain.first, &chain.link), goes_on));
+        let end = if goes_on { chain.walk.end_of_part() } else { chain.walk.end() };
+        let reason = match end {
+            None if held > 0 && signed_through == 0 => Some(UNSIGNED),
             other => other,
         };
         if let (None, Some(reason)) = (&self.verified.first_bad, reason) {
             self.verified.first_bad = Some(Bad::here(&chain.node, &chain.link, reason));
         }
-        self.verified.records += records;
+        let former = self.verified.nodes.iter().position(|one| one.node == chain.node);
+        let archived = match former {
+            Some(former) => self.verified.nodes.remove(former).archived,
+            None => chain.first - 1,
+        };
+        self.verified.records += held;
+        self.behind.insert(chain.node.clone(), chain.link);
         self.verified.nodes.push(Covered {
             node: chain.node,
             records,
+            archived,
             signed_through,
             pushed_through: chain.pushed_through.min(records),
             public_key: None,

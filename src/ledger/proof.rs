@@ -99,6 +99,11 @@ impl Proof {
         self.places.iter().filter_map(Place::file)
     }
 
+    /// Has every place outside the checkpoint of this record?
+    pub(super) fn is_everywhere(&self, last: u64) -> bool {
+        self.places.iter().all(|place| place.through() >= last)
+    }
+
     /// The last record whose checkpoint a place outside has confirmed.
     pub(super) fn pushed_through(&self) -> u64 {
         self.places.iter().map(Place::through).max().unwrap_or(0)

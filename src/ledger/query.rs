@@ -6,13 +6,17 @@ use uuid::Uuid;
 
 use super::Ledger;
 use super::block::Unpacked;
+use super::marks::{self, Mark};
 use super::record::{Kind, StoredRecord};
 use super::view::View;
 use crate::store::{self, RecordBlock};
 
 const BLOCKS_A_READ: u32 = 8;
-/// After so many blocks a search answers with what it has, and with a cursor to go on from.
-const MOST_BLOCKS_A_PAGE: usize = 256;
+const MARKS_A_READ: u32 = 128;
+/// After so many blocks that were read, or looked at, a search answers with what it has, and with a
+/// cursor to go on from.
+const MOST_READ: usize = 16;
+const MOST_LOOKED_AT: usize = 512;
 
 /// What a record must be like. None: anything.
 #[derive(Clone, Debug, Default)]
@@ -46,6 +50,9 @@ pub(crate) struct Page {
     pub(crate) next: Option<Cursor>,
 }
 
+/// Of a block: its node, its first record, and its last one's time.
+type Place<'a> = (&'a str, u64, i64);
+
 impl Cursor {
     /// Opaque to whoever carries it.
     pub(crate) fn to_text(&self) -> String {
@@ -63,23 +70,18 @@ impl Cursor {
         })
     }
 
-    fn at(block: &RecordBlock, records_left: usize) -> Self {
-        Self {
-            last_time: block.last_time,
-            node: block.node.clone(),
-            first_sequence: block.first_sequence,
-            records_left,
-        }
+    fn at((node, first_sequence, last_time): Place<'_>, records_left: usize) -> Self {
+        Self { last_time, node: node.to_owned(), first_sequence, records_left }
     }
 
     /// How many records of the block are still to be looked at; blocks come newest first, those of
     /// one time by node, those of one node from the last to the first.
-    fn left_of(&self, block: &RecordBlock) -> usize {
-        let place = |node: &str, sequence: u64, time: i64| {
-            (std::cmp::Reverse(time), node.to_owned(), std::cmp::Reverse(sequence))
+    fn left_of(&self, (node, first_sequence, last_time): Place<'_>) -> usize {
+        let place = |node, sequence: u64, time: i64| {
+            (std::cmp::Reverse(time), node, std::cmp::Reverse(sequence))
         };
-        let here = place(&block.node, block.first_sequence, block.last_time);
-        match here.cmp(&place(&self.node, self.first_sequence, self.last_time)) {
+        let here = place(node, first_sequence, last_time);
+        match here.cmp(&place(self.node.as_str(), self.first_sequence, self.last_time)) {
             std::cmp::Ordering::Less => 0,
             std::cmp::Ordering::Equal => self.records_left,
             std::cmp::Ordering::Greater => usize::MAX,
@@ -99,6 +101,19 @@ impl Filter {
             && from_ms.is_none()
             && to_ms.is_none()
             && request_id.is_none()
+    }
+
+    /// What a record must have, so that others need not be read.
+    fn marks(&self) -> Vec<Mark> {
+        let Self { kind, actor_id, provider, secret_id, status, request_id, .. } = self;
+        let mut marks = Vec::new();
+        marks.extend(kind.map(Mark::kind));
+        marks.extend(actor_id.map(Mark::actor));
+        marks.extend(provider.as_ref().map(|id| Mark::provider(id.as_bytes())));
+        marks.extend(secret_id.map(Mark::secret));
+        marks.extend(status.map(Mark::status));
+        marks.extend(request_id.as_ref().map(|id| Mark::request(id.as_bytes())));
+        marks
     }
 
     pub(super) fn admits(&self, view: &View<'_>) -> bool {
@@ -127,35 +142,108 @@ impl Ledger {
         limit: usize,
         cursor: Option<&Cursor>,
     ) -> Result<Page, store::Error> {
-        let store = self.0.sink.store();
-        let mut page = Page::default();
-        let mut before = cursor.map(|cursor| cursor.last_time.saturating_add(1));
-        let mut looked_at = 0;
+        let wanted = filter.marks();
+        let mut search = Search { filter, limit, cursor, page: Page::default(), read: 0 };
+        match filter.is_whole() {
+            true => self.look_through(&mut search).await?,
+            false => self.look_where(&mut search, &wanted).await?,
+        }
+        Ok(search.page)
+    }
+
+    /// Every block has something.
+    async fn look_through(&self, search: &mut Search<'_>) -> Result<(), store::Error> {
+        let mut before = search.before();
         loop {
+            let store = self.0.sink.store();
             let found = store.record_blocks_before(None, before, BLOCKS_A_READ).await?;
-            if found.before.is_none() {
-                return Ok(page);
+            for block in &found.blocks {
+                if search.is_over(block.last_time) || search.takes(block) {
+                    return Ok(());
+                }
             }
             before = found.before;
-            let blocks = found.blocks;
-            for block in &blocks {
-                if filter.from_ms.is_some_and(|from| block.last_time < from) {
-                    return Ok(page);
-                }
-                let left = cursor.map_or(usize::MAX, |cursor| cursor.left_of(block));
-                if let Some(left) = search_block(filter, block, left, (limit, &mut page.items)) {
-                    page.next = Some(Cursor::at(block, left));
-                    return Ok(page);
-                }
-            }
-            looked_at += blocks.len();
-            if let Some(last) = blocks.last()
-                && looked_at >= MOST_BLOCKS_A_PAGE
-            {
-                page.next = Some(Cursor::at(last, 0));
-                return Ok(page);
+            if before.is_none() {
+                return Ok(());
             }
         }
+    }
+
+    /// Few have, and their marks say which.
+    async fn look_where(
+        &self,
+        search: &mut Search<'_>,
+        wanted: &[Mark],
+    ) -> Result<(), store::Error> {
+        let (mut before, mut looked_at) = (search.before(), 0);
+        loop {
+            let store = self.0.sink.store();
+            let to = search.filter.to_ms;
+            let found = store.marked_blocks_before(before, to, MARKS_A_READ).await?;
+            for one in &found.blocks {
+                if search.is_over(one.last_time) {
+                    return Ok(());
+                }
+                looked_at += 1;
+                let place = (one.node.as_str(), one.first_sequence, one.last_time);
+                if search.left_of(place) > 0
+                    && marks::may_hold(one.marks.as_deref(), wanted)
+                    && let Some(block) = store.record_block(&one.node, one.first_sequence).await?
+                    && search.takes(&block)
+                {
+                    return Ok(());
+                }
+                if looked_at >= MOST_LOOKED_AT {
+                    search.page.next = Some(Cursor::at(place, 0));
+                    return Ok(());
+                }
+            }
+            before = found.before;
+            if before.is_none() {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A search under way.
+struct Search<'a> {
+    filter: &'a Filter,
+    limit: usize,
+    cursor: Option<&'a Cursor>,
+    page: Page,
+    /// How many blocks were read.
+    read: usize,
+}
+
+impl Search<'_> {
+    fn before(&self) -> Option<i64> {
+        self.cursor.map(|cursor| cursor.last_time.saturating_add(1))
+    }
+
+    fn is_over(&self, last_time: i64) -> bool {
+        self.filter.from_ms.is_some_and(|from| last_time < from)
+    }
+
+    fn left_of(&self, place: Place<'_>) -> usize {
+        self.cursor.map_or(usize::MAX, |cursor| cursor.left_of(place))
+    }
+
+    /// True once the page has all that it may have.
+    fn takes(&mut self, block: &RecordBlock) -> bool {
+        let place = (block.node.as_str(), block.first_sequence, block.last_time);
+        let left = self.left_of(place);
+        let items = (self.limit, &mut self.page.items);
+        if let Some(left) = search_block(self.filter, block, left, items) {
+            self.page.next = Some(Cursor::at(place, left));
+            return true;
+        }
+        self.read += usize::from(left > 0);
+        let is_enough = self.read >= MOST_READ;
+        if is_enough {
+            self.page.next = Some(Cursor::at(place, 0));
+        }
+        is_enough
     }
 }
 

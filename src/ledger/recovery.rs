@@ -18,6 +18,7 @@ use super::frame::{self, Birth, Closing};
 use super::journal::Journal;
 use super::look;
 use super::mapping::Segment;
+use super::marks;
 use super::record::{ActorRef, Begin, Kind};
 use super::sink::Sink;
 use super::slot::{Content, Slot};
@@ -274,7 +275,9 @@ async fn store(
         }
         let (stored, unstored) = rest.split_at_checked(packer.records()).unwrap_or((rest, &[]));
         let link = packer.link();
-        sink.append(&packer.finish(), &Along::default()).await?;
+        let block = packer.finish();
+        let marks = marks::of(&block.body);
+        sink.append(&block, &Along { marks: &marks, ..Along::default() }).await?;
         recovered.link = link;
         for one in stored {
             free(segments, one);

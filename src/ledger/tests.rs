@@ -2,6 +2,7 @@
 //! database does, what a full journal does, and what verification finds. Must never look at a
 //! record but through the ledger's own doors.
 
+mod archive;
 mod export;
 mod proof;
 mod scale;
@@ -54,6 +55,7 @@ impl House {
             settings: Settings {
                 folder: self.folder.path().join("journal"),
                 retention_days: 90,
+                archives: PathBuf::new(),
                 is_strict: self.is_strict,
                 budget_bytes: self.budget_bytes,
                 checkpoints: None,

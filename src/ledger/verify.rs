@@ -4,14 +4,16 @@
 
 use std::collections::{BTreeSet, HashMap};
 
+use super::archived::{self, Beginning};
 use super::block::{self, Bad, Link};
 use super::end::UNREADABLE_ROW;
 use super::walk::{CUT_TAIL, Vouchers, Walk};
-use super::{Ledger, lock, push};
-use crate::store::{self, Checkpoint, Store};
+use super::{Ledger, lock, marks, push};
+use crate::store::{self, Checkpoint, RecordBlock, Store};
 
 const BLOCKS_A_READ: u32 = 8;
 const CHECKPOINTS_A_READ: u32 = 1_000;
+const HIDDEN: &str = "what searches go by, in the table record_marks, is not what its block holds";
 const REMOVED: &str = "a checkpoint that vouches for it was taken out of the database";
 
 /// What a verification found.
@@ -28,7 +30,10 @@ pub(crate) struct Verified {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Covered {
     pub(crate) node: String,
+    /// The number of the last one that holds.
     pub(crate) records: u64,
+    /// Those up to here lie in files, and were not looked at.
+    pub(crate) archived: u64,
     /// The last record that a checkpoint covers; 0: none.
     pub(crate) signed_through: u64,
     /// The last one whose checkpoint lies outside; 0: none.
@@ -40,7 +45,7 @@ pub(crate) struct Covered {
 impl Covered {
     /// Records that somebody who owns this machine could still have altered.
     pub(crate) fn not_covered(&self) -> u64 {
-        self.records.saturating_sub(self.pushed_through)
+        self.records.saturating_sub(self.pushed_through.max(self.archived))
     }
 }
 
@@ -100,7 +105,7 @@ impl Ledger {
 
 impl Verified {
     fn take(&mut self, covered: Covered, bad: Option<Bad>) {
-        self.records += covered.records;
+        self.records += covered.records.saturating_sub(covered.archived);
         self.nodes.push(covered);
         self.first_bad = self.first_bad.take().or(bad);
     }
@@ -141,34 +146,64 @@ pub(super) async fn signed(
     }
 }
 
+/// Records that are carried out into a file meanwhile are no missing ones.
 async fn verify_node(
     store: &Store,
     node: &str,
     known: Known,
+) -> Result<(Covered, Option<Bad>), store::Error> {
+    loop {
+        let (covered, bad) = verify_once(store, node, &known).await?;
+        let has_moved = match &bad {
+            None => false,
+            Some(_) => {
+                let key = covered.public_key;
+                let now = archived::beginning(store, node, key).await?;
+                now.bad.is_none() && now.link.next_sequence > covered.archived + 1
+            }
+        };
+        if !has_moved {
+            return Ok((covered, bad));
+        }
+    }
+}
+
+async fn verify_once(
+    store: &Store,
+    node: &str,
+    known: &Known,
 ) -> Result<(Covered, Option<Bad>), store::Error> {
     const UNREADABLE: &str = "a row of the table record_checkpoints says what cannot be";
     let Known { least, outside, own } = known;
     let mut covered = Covered {
         node: node.to_owned(),
         records: 0,
+        archived: 0,
         signed_through: 0,
         pushed_through: outside.iter().map(|one| one.last).max().unwrap_or(0),
         public_key: own.as_ref().map(|(key, _)| *key),
     };
-    let mut link = Link::genesis(node);
     let Some(signed) = signed(store, node).await? else {
-        return Ok((covered, Some(Bad::here(node, &link, UNREADABLE))));
+        return Ok((covered, Some(Bad::here(node, &Link::genesis(node), UNREADABLE))));
     };
     let first = signed.first();
     covered.public_key = covered.public_key.or_else(|| first.map(|first| first.public_key));
+    let begins = archived::beginning(store, node, covered.public_key).await?;
+    let Beginning { mut link, bad } = begins;
+    covered.archived = link.next_sequence - 1;
+    if bad.is_some() {
+        covered.records = covered.archived;
+        return Ok((covered, bad));
+    }
     let newest = own.as_ref().and_then(|(_, newest)| newest.as_ref());
     let removed = newest.filter(|newest| !signed.contains(newest)).map(|newest| newest.first);
     let keys = covered.public_key.into_iter().collect();
+    let outside = outside.clone();
     let mut walk = Walk::new(Vouchers { signed, outside, keys }, link.next_sequence);
     let bad = walk_through(store, (node, &mut link), &mut walk).await?;
     let holding = |bad: &Bad| (bad.sequence - 1).min(link.next_sequence - 1);
     covered.records = bad.as_ref().map_or(link.next_sequence - 1, holding);
-    covered.signed_through = walk.signed_through();
+    covered.signed_through = walk.signed_through().max(covered.archived);
     let is_cut = link.next_sequence < least.next_sequence
         || (link.next_sequence == least.next_sequence && link.hash != least.hash);
     let cut = if is_cut { Some(CUT_TAIL) } else { walk.end() };
@@ -178,6 +213,21 @@ async fn verify_node(
     });
     covered.pushed_through = covered.pushed_through.min(covered.records);
     Ok((covered, bad))
+}
+
+/// None: a row among them cannot be read.
+async fn marks_of(
+    store: &Store,
+    node: &str,
+    blocks: &[RecordBlock],
+) -> Result<Option<Vec<(u64, Vec<u8>)>>, store::Error> {
+    let number = |block: Option<&RecordBlock>| block.map_or(0, |block| block.first_sequence);
+    let span = (number(blocks.first()), number(blocks.last()));
+    match store.record_marks(node, span).await {
+        Ok(marked) => Ok(Some(marked)),
+        Err(store::Error::Contradiction { .. }) => Ok(None),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// Moves the link as far as the records hold.
@@ -197,7 +247,14 @@ async fn walk_through(
         if blocks.is_empty() {
             return Ok(None);
         }
+        let marked = marks_of(store, node, &blocks).await?;
         for block in &blocks {
+            let edited = |(first, held): &(u64, Vec<u8>)| {
+                *first == block.first_sequence && *held != marks::of(&block.body)
+            };
+            if marked.as_ref().is_none_or(|marked| marked.iter().any(edited)) {
+                return Ok(Some(Bad::here(node, link, HIDDEN)));
+            }
             let mut each = |sequence, hash: &[u8; 32]| walk.step(sequence, hash);
             match block::verify_each(block, link, &mut each) {
                 Ok(after) => *link = after,

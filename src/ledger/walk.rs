@@ -111,6 +111,11 @@ impl Walk {
         }
     }
 
+    /// The same where more of the trail lies elsewhere.
+    pub(super) fn end_of_part(&self) -> Option<&'static str> {
+        self.signed.front().map(|_| CUT_TAIL)
+    }
+
     /// The last record that was signed for; 0: none.
     pub(super) fn signed_through(&self) -> u64 {
         self.signed_through

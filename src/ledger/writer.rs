@@ -18,7 +18,7 @@ use super::lane::Shared;
 use super::recovery;
 use super::tally::{Batch, Counting, Meter, Uses};
 use super::view::View;
-use super::{Inner, Served, lock, push, room};
+use super::{Inner, Served, lock, marks, push, room};
 use crate::store::{self, Along, Checkpoint, Counted};
 
 /// Between two looks: while calls come in by the thousand, and otherwise.
@@ -262,7 +262,9 @@ impl Writer {
         let uses = attempt.with_uses.then(|| self.due.with(&self.batch.uses));
         let counted = uses.map(|uses| self.counted(inner, &uses, attempt.after));
         let block = self.packer.finish();
-        let along = Along { counted: counted.as_ref(), checkpoints: &attempt.checkpoints };
+        let marks = marks::of(&block.body);
+        let (counted, checkpoints) = (counted.as_ref(), attempt.checkpoints.as_slice());
+        let along = Along { counted, checkpoints, marks: &marks };
         let appended = inner.sink.append(&block, &along).await;
         self.packer.reclaim(block);
         match appended {

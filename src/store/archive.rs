@@ -79,12 +79,14 @@ pub(crate) const ARCHIVED: &[Archived] = &[
     Archived { name: "symbols", key: &["id"], page: 500 },
     // A block may be a mebibyte.
     Archived { name: "record_blocks", key: &["node", "first_sequence"], page: 8 },
+    Archived { name: "record_marks", key: &["node", "first_sequence"], page: 100 },
     Archived {
         name: "usage_rollups",
         key: &["bucket", "dimension", "start", "name", "node"],
         page: 500,
     },
     Archived { name: "record_checkpoints", key: &["node", "last_sequence"], page: 500 },
+    Archived { name: "record_archives", key: &["node", "first_sequence"], page: 500 },
 ];
 
 /// Of this house and this moment alone: repeats of calls, turns, what opens the old master key, tokens and

@@ -141,7 +141,8 @@ fn named<R: Cells>(table: &'static str, row: &R, fault: sqlx::Error) -> Error {
 /// How many columns at the front of every reading statement name the row.
 fn keys(table: &str) -> usize {
     match table {
-        "secret_versions" | "record_blocks" | "record_checkpoints" | "recent_calls" => 2,
+        "secret_versions" | "record_blocks" | "record_checkpoints" | "record_archives"
+        | "record_marks" | "recent_calls" => 2,
         _ => 1,
     }
 }

@@ -7,7 +7,7 @@ use super::columns::{Place, signed};
 use super::counted_records::{self, Counted};
 use super::dialect::{changing, row, rows};
 use super::lenient::Unread;
-use super::{Error, Store};
+use super::{Error, Store, record_marks};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct RecordBlock {
@@ -28,6 +28,8 @@ pub(crate) struct Along<'a> {
     pub(crate) counted: Option<&'a Counted>,
     /// What was signed of it.
     pub(crate) checkpoints: &'a [Checkpoint],
+    /// What searches go by; none: they read it.
+    pub(crate) marks: &'a [u8],
 }
 
 /// Blocks, newest first.
@@ -39,7 +41,7 @@ pub(crate) struct BlockPage {
 }
 
 #[derive(sqlx::FromRow)]
-struct RawBlock {
+pub(super) struct RawBlock {
     node: String,
     first_sequence: i64,
     records: i64,
@@ -109,6 +111,9 @@ impl Store {
             counted_records::count(&mut tx, &block.node, counted).await?;
         }
         checkpoints::add(&mut tx, along.checkpoints).await?;
+        if !along.marks.is_empty() {
+            record_marks::add(&mut tx, block, along.marks).await?;
+        }
         Ok(tx.commit().await?)
     }
 
@@ -209,7 +214,7 @@ impl Store {
     }
 }
 
-fn from_raw(raw: RawBlock) -> Result<RecordBlock, Error> {
+pub(super) fn from_raw(raw: RawBlock) -> Result<RecordBlock, Error> {
     let row = format!("{} from {}", raw.node, raw.first_sequence);
     let place = Place { table: "record_blocks", row: &row };
     Ok(RecordBlock {

@@ -32,6 +32,11 @@ fn a_packed_export_is_verified_as_it_is_and_goes_on_where_it_was_cut() {
         assert_eq!((&whole["ok"], &whole["first_bad"]), (&json!(true), &Value::Null), "{whole}");
         let records = whole["records"].as_u64().unwrap();
         assert!(records > 24);
+        // One key in sixty-four begins so.
+        let other = format!("-{}", "A".repeat(42));
+        let told = ground.run(&["audit", "verify", "--offline", named, "--public-key", &other]);
+        let told = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert!(told.contains("the trail is not whole"), "{told}");
         // Cut, it is not whole; taken up again, it is, with what has happened since.
         for part in [2, 3] {
             std::fs::write(&file, &bytes[..bytes.len() * part / 4]).unwrap();

@@ -4,6 +4,8 @@
 //! whole.
 
 #[cfg(test)]
+mod archives;
+#[cfg(test)]
 #[cfg(feature = "aws-kms")]
 mod aws_kms;
 #[cfg(test)]
@@ -26,6 +28,8 @@ mod crash;
 mod credentials;
 #[cfg(test)]
 mod destinations;
+#[cfg(test)]
+mod dialects;
 #[cfg(test)]
 mod edited;
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! `audit verify --offline`: an export and a public key, and nothing
-//! else: no server, no settings, no data folder. Reads the file twice
-//! and holds none of its records. Must never write.
+//! `audit verify --offline`: archives, an export and a public key, and
+//! nothing else: no server, no settings, no data folder. Reads each file
+//! twice and holds none of its records. Must never write.
 
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
@@ -13,7 +13,8 @@ use crate::ledger::{Offline, public_key_of, public_key_text, read_lines, unpacke
 
 /// What is to be verified, by what.
 pub(super) struct Evidence<'a> {
-    pub(super) export: &'a Path,
+    /// In the order of their records.
+    pub(super) files: &'a [PathBuf],
     pub(super) public_keys: &'a [String],
     pub(super) checkpoints: Option<&'a Path>,
 }
@@ -39,18 +40,21 @@ pub(super) fn report(evidence: &Evidence<'_>) -> Result<Value, Failure> {
         }
     };
     let mut offline = Offline::new(keys, outside, admin::shown);
-    let head = each_line(evidence.export, |line| {
-        offline.take_voucher(line);
-        true
-    })?;
-    let head: Value = serde_json::from_str(&head).unwrap_or(Value::Null);
-    if head.get("whole") != Some(&Value::Bool(true)) {
-        return Err(Failure::new(format!(
-            "{} is not a whole export: only one in NDJSON and without a filter can be verified",
-            evidence.export.display()
-        )));
+    for file in evidence.files {
+        offline.begin_file();
+        let head = each_line(file, |line| {
+            offline.take_voucher(line);
+            true
+        })?;
+        let head: Value = serde_json::from_str(&head).unwrap_or(Value::Null);
+        if head.get("whole") != Some(&Value::Bool(true)) {
+            return Err(Failure::new(format!(
+                "{} is not a whole export: only one in NDJSON and without a filter can be verified",
+                file.display()
+            )));
+        }
+        each_line(file, |line| offline.take(line))?;
     }
-    each_line(evidence.export, |line| offline.take(line))?;
     let verified = offline.finish();
     let bad = verified.first_bad.as_ref().map(|bad| {
         let id = bad.id.map(|id| id.to_string());
@@ -63,6 +67,7 @@ pub(super) fn report(evidence: &Evidence<'_>) -> Result<Value, Failure> {
             json!({
                 "node": node.node,
                 "records": node.records,
+                "archived": node.archived,
                 "signed_through": node.signed_through,
                 "pushed_through": node.pushed_through,
                 "not_yet_covered": node.not_covered(),

@@ -7,7 +7,7 @@ use super::proof::{Dice, rounds};
 use super::*;
 use crate::store::Checkpoint;
 
-fn shown(record: StoredRecord) -> Value {
+pub(super) fn shown(record: StoredRecord) -> Value {
     json!({
         "node": record.node,
         "sequence": record.sequence,
@@ -17,25 +17,7 @@ fn shown(record: StoredRecord) -> Value {
     })
 }
 
-/// As the admin face writes it.
-fn line_of(line: Exported) -> String {
-    let value = match line {
-        Exported::Chain { node, first, before } => {
-            json!({"chain": node, "first": first, "before": hex(&before)})
-        }
-        Exported::Record { record, hash, frames } => {
-            return proven_line(shown(*record), &hash, &frames).unwrap();
-        }
-        Exported::Checkpoint(checkpoint) => checkpoint.to_json(),
-        Exported::End { chains, public_key, signature } => json!({
-            "end": 1, "chains": chains, "public_key": public_key_text(&public_key),
-            "signature": signature_text(&signature),
-        }),
-    };
-    value.to_string()
-}
-
-async fn exported(ledger: &Ledger, resume: Option<(String, u64)>) -> Vec<String> {
+pub(super) async fn exported(ledger: &Ledger, resume: Option<(String, u64)>) -> Vec<String> {
     let mut export = ledger.export(Filter::default(), resume).await.unwrap();
     let mut lines = Vec::new();
     loop {
@@ -43,11 +25,11 @@ async fn exported(ledger: &Ledger, resume: Option<(String, u64)>) -> Vec<String>
         if page.is_empty() {
             return lines;
         }
-        lines.extend(page.into_iter().map(line_of));
+        lines.extend(page.into_iter().filter_map(|line| line.into_line(shown, true)));
     }
 }
 
-fn judged(lines: &[String], key: [u8; 32], outside: &[Checkpoint]) -> Option<u64> {
+pub(super) fn judged(lines: &[String], key: [u8; 32], outside: &[Checkpoint]) -> Option<u64> {
     let mut offline = Offline::new(vec![key], outside.to_vec(), shown);
     lines.iter().for_each(|line| offline.take_voucher(line));
     let _whole = lines.iter().all(|line| offline.take(line));

@@ -46,7 +46,9 @@ async fn filled(house: &House, records: u64) {
         }
         link = packer.link();
         let block = packer.finish();
-        house.store.append_record_block(&block, &Along::default()).await.unwrap();
+        let marks = marks::of(&block.body);
+        let along = Along { marks: &marks, ..Along::default() };
+        house.store.append_record_block(&block, &along).await.unwrap();
         packer.reclaim(block);
     }
 }
@@ -93,6 +95,43 @@ async fn pages_of_a_long_trail_stay_what_they_are() {
     let (ms, page) = took(async || ledger.query(&deep, 100, None).await.unwrap()).await;
     assert_eq!(page.items.len(), 100);
     assert!(slowest.max(ms) <= PAGE_MS, "a page took {slowest} and {ms} ms");
+    // One in all of them, wherever it is, and one that is not there.
+    for number in [3, records / 3, records - 2, records + 5] {
+        let wanted = Filter { request_id: Some(format!("r{number}")), ..Filter::default() };
+        let (mut cursor, mut found) = (None, Vec::new());
+        loop {
+            let (ms, page) =
+                took(async || ledger.query(&wanted, 100, cursor.as_ref()).await.unwrap()).await;
+            assert!(ms <= PAGE_MS, "{number}: {ms} ms");
+            found.extend(page.items.into_iter().map(|item| item.sequence));
+            cursor = page.next;
+            if cursor.is_none() {
+                break;
+            }
+        }
+        let expected: Vec<u64> = if number < records { vec![number + 1] } else { Vec::new() };
+        assert_eq!(found, expected);
+    }
+}
+
+#[tokio::test]
+async fn marks_that_hide_a_record_are_found() {
+    let house = House::new().await;
+    filled(&house, 9_000).await;
+    let (ledger, _lanes) = house.open().await.unwrap();
+    let bad = async || ledger.verify().await.unwrap().first_bad.map(|bad| bad.sequence);
+    let wanted = Filter { request_id: Some("r5000".to_owned()), ..Filter::default() };
+    let found = async || ledger.query(&wanted, 9, None).await.unwrap().items.len();
+    assert_eq!((bad().await, found().await), (None, 1));
+    // A block without marks is read.
+    house.store.tamper("CREATE TABLE kept AS SELECT * FROM record_marks").await;
+    house.store.tamper("DELETE FROM record_marks").await;
+    assert_eq!((bad().await, found().await), (None, 1));
+    house.store.tamper("INSERT INTO record_marks SELECT * FROM kept").await;
+    house.store.tamper("UPDATE record_marks SET marks = zeroblob(16384)").await;
+    assert_eq!((bad().await, found().await), (Some(1), 0));
+    house.store.tamper("UPDATE record_marks SET marks = zeroblob(3)").await;
+    assert_eq!((bad().await, found().await), (Some(1), 1));
 }
 
 #[tokio::test]

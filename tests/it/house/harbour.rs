@@ -197,6 +197,19 @@ async fn act(
             frames::write(line, true, PING, b"between", None).await?;
             frames::write(line, true, CONTINUATION, two, None).await?;
         }
+        "polygon" | "full-polygon" => {
+            let status = if word == "polygon" { "connected" } else { "max_connections" };
+            let text = "Connected Successfully";
+            let said =
+                format!("[{{\"ev\":\"status\",\"status\":\"{status}\",\"message\":\"{text}\"}}]");
+            frames::write(line, true, TEXT, said.as_bytes(), None).await?;
+            let Frame { opcode, payload, .. } = frames::read(line).await?;
+            pier.messages.lock().unwrap_or_else(PoisonError::into_inner).push((opcode, payload));
+            tokio::time::sleep(Duration::from_millis(number.unwrap_or(0) as u64)).await;
+            let said =
+                "[{\"ev\":\"status\",\"status\":\"auth_success\",\"message\":\"authenticated\"}]";
+            frames::write(line, true, TEXT, said.as_bytes(), None).await?;
+        }
         "flood" => {
             let block = vec![b'f'; 64 * 1024];
             for _ in 0..number.unwrap_or(1) {

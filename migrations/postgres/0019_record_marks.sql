@@ -1,0 +1,7 @@
+-- What a search may find in a block, so that it need not read the others. Derived from the block, checked with it.
+CREATE TABLE record_marks (
+    node TEXT COLLATE "C" NOT NULL,
+    first_sequence BIGINT NOT NULL,
+    marks BYTEA NOT NULL,
+    PRIMARY KEY (node, first_sequence)
+);
