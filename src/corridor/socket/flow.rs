@@ -1,6 +1,6 @@
 //! One way of a socket: reads where there is something, looks at it, writes it on, and reads no
 //! more than the other side takes. While nothing passes it holds no buffer. Must never write a byte
-//! that was not looked at.
+//! that was not looked at, nor keep the other way waiting while it has enough to do.
 
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -53,6 +53,8 @@ impl From<Malformed> for Dry {
 
 /// As large as the records of TLS are at most.
 const PIECE: usize = 16 * 1024;
+/// Then the other way has its turn, and so has whoever may end the socket.
+const PIECES_A_TURN: usize = 16;
 
 impl Flow {
     pub(super) fn of_client() -> Self {
@@ -140,7 +142,7 @@ impl Flow {
         W: AsyncWrite + Unpin,
     {
         let mut room = [const { MaybeUninit::<u8>::uninit() }; PIECE];
-        loop {
+        for _ in 0..PIECES_A_TURN {
             if let Err(dry) = ready!(self.poll_waiting(to, context)) {
                 return Poll::Ready(dry);
             }
@@ -168,6 +170,8 @@ impl Flow {
                 }
             }
         }
+        context.waker().wake_by_ref();
+        Poll::Pending
     }
 
     fn poll_waiting<W: AsyncWrite + Unpin>(
@@ -242,4 +246,41 @@ impl Flow {
 
 fn length(bytes: &[u8]) -> u64 {
     u64::try_from(bytes.len()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whole frames without an end, at once.
+    struct Endless(usize);
+
+    impl AsyncRead for Endless {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            into: &mut ReadBuf<'_>,
+        ) -> Poll<std::io::Result<()>> {
+            const FRAME: [u8; 6] = [0x82, 0x80, 0, 0, 0, 0];
+            while into.remaining() > 0 {
+                into.put_slice(&[FRAME[self.0 % FRAME.len()]]);
+                self.0 += 1;
+            }
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    #[tokio::test]
+    async fn who_never_stops_keeps_the_other_way_waiting_for_a_turn_alone() {
+        let (mut flow, mut source) = (Flow::of_client(), Endless(0));
+        let mut mouth = tokio::io::sink();
+        let mut turns = 0;
+        std::future::poll_fn(|context| {
+            assert!(flow.poll(&mut source, &mut mouth, context).is_pending());
+            turns += 1;
+            assert_eq!(flow.went(), turns * (PIECE * PIECES_A_TURN) as u64);
+            if turns == 5 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
 }

@@ -227,17 +227,16 @@ async fn act(
             return Ok(());
         }
         "farewell" => {
-            frames::write(
-                line,
-                true,
-                CLOSE,
-                &[&4321_u16.to_be_bytes()[..], b"enough"].concat(),
-                None,
-            )
-            .await?;
+            let why = [&4321_u16.to_be_bytes()[..], b"enough"].concat();
+            frames::write(line, true, CLOSE, &why, None).await?;
         }
         _ => {}
     }
+    answer_all(line, pier).await
+}
+
+/// Says back whatever is said, until the client goes.
+async fn answer_all(line: &mut Line, pier: &Pier) -> std::io::Result<()> {
     loop {
         let Frame { is_last, opcode, payload } = frames::read(line).await?;
         pier.messages
