@@ -195,8 +195,9 @@ impl Socket {
             let _late = deadlines.within(LAST_WORDS_WITHIN, saying).await;
         }
         self.settle(end);
-        if end != End::Cut {
-            let _late = deadlines.within(LAST_WORDS_WITHIN, parley::heard_out(line)).await;
+        if !matches!(end, End::Cut | End::Leaving) {
+            let hearing = deadlines.within(LAST_WORDS_WITHIN, parley::heard_out(line));
+            let _late = heeding(follower, hearing).await;
         }
     }
 

@@ -103,7 +103,8 @@ impl Greeting {
                     let _gone = parley.close(line, code).await;
                     heard_out(line).await;
                 };
-                let _late = deadlines.within(super::LAST_WORDS_WITHIN, saying).await;
+                let said = deadlines.within(super::LAST_WORDS_WITHIN, saying);
+                let _late = super::heeding(follower, said).await;
             }
             Outcome::Gone => {}
         }
