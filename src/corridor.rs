@@ -24,6 +24,7 @@ mod trailers;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use http::header::UPGRADE;
 use http::request::Parts;
 use hyper::body::{Body as _, Incoming};
 
@@ -34,7 +35,10 @@ use self::framed::framed;
 pub(crate) use self::own::{Identified, OwnCall};
 pub(crate) use self::path::{addressed, decoded_segments, percent_decoded};
 use self::rewrite::Place as Whereabouts;
-pub(crate) use self::socket::{Berths as SocketBerths, Socket};
+pub(crate) use self::socket::{
+    Berths as SocketBerths, Greeting, No, Parley, Socket, codec_of, greeting, refusal, understood,
+    welcome, worded,
+};
 use self::socket::{Handshake, Opening};
 use self::trace::Trace;
 use crate::catalogue::InForce;
@@ -58,6 +62,8 @@ pub(crate) struct House {
     pub(crate) vault: Arc<Vault>,
     pub(crate) limiter: Arc<Limiter>,
     pub(crate) sockets: Arc<SocketBerths>,
+    /// Of those of whom nobody knows yet who they are.
+    pub(crate) strangers: Arc<SocketBerths>,
     pub(crate) pages: Pages,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
@@ -137,6 +143,14 @@ impl Corridor {
 
     /// Answers every request: with the provider's answer, or with a refusal that says why.
     pub(crate) async fn answer(&self, mut raw: Raw) -> Answer {
+        if raw.parts.headers.contains_key(UPGRADE) {
+            match self.greeted(&raw) {
+                Ok(Some(greeting)) => return greeting,
+                // What is wrong with it is said below.
+                Ok(None) => {}
+                Err(refusal) => return refused(&refusal),
+            }
+        }
         let mut trace = Trace::new(&raw);
         let walked = self.walk(&mut raw, &mut trace).await;
         // Whoever was refused before a seat was taken has no record that could be lost.
@@ -154,6 +168,24 @@ impl Corridor {
             // Boxed: only where every answer waits for the disk.
             Some(kept) => Box::pin(self.once_kept(kept, answer)).await,
         }
+    }
+
+    /// The answer to whoever asks for a socket on which the key comes later. None for all others.
+    fn greeted(&self, raw: &Raw) -> Result<Option<Answer>, Refusal> {
+        let mut parts = raw.parts.clone();
+        let cleaned = clean::clean(&mut parts, raw.body.as_ref(), &self.house);
+        let Some((dialect, handshake)) = cleaned.ok().and_then(Inbound::greets) else {
+            return Ok(None);
+        };
+        let berth = self.house.strangers.take()?;
+        let asked = (raw.parts.clone(), raw.address);
+        Ok(Some(Greeting::answer(asked, dialect, handshake, berth)))
+    }
+
+    /// Somebody showed what is no key of ours.
+    async fn stranger(&self, address: IpAddr) {
+        self.house.roster.missing();
+        self.house.roster.slow_down(address).await;
     }
 
     /// The answer, once its record is on disk; else nobody gets it.
@@ -200,7 +232,7 @@ impl Corridor {
         let opening = onward.handshake.map(|handshake| self.opening(handshake)).transpose()?;
         let opened = house.vault.open(&permit, &selected, moment)?;
         let body = self.outgoing(document, body.take(), trace);
-        let (outbound, needles) = inject(head, body, &permit, opened)?;
+        let (outbound, carried) = inject(head, body, &permit, opened)?;
         // Whoever was revoked while this call walked does not leave any more.
         check_standing(client.standing(&house.clock))?;
         let now_ns = trace.forwarded();
@@ -220,11 +252,11 @@ impl Corridor {
             host_form: onward.host_form.as_deref(),
         };
         match opening {
-            None => scrub::scrub(reply, needles, &place, (trace, admission)).await,
+            None => scrub::scrub(reply, carried.needles, &place, (trace, admission)).await,
             // Boxed, so that ordinary calls do not carry the room for it.
             Some(opening) => {
-                let carried = (trace, admission);
-                Box::pin(socket::answered(reply, needles, (opening, &place), carried)).await
+                let call = (trace, admission);
+                Box::pin(socket::answered(reply, carried, (opening, &place), call)).await
             }
         }
     }

@@ -8,6 +8,7 @@ mod identity;
 mod key;
 mod reply;
 mod seen;
+mod socket;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -141,14 +142,19 @@ async fn serve(stream: TcpStream, acceptor: TlsAcceptor, stage: Arc<Stage>) {
     let Ok(stream) = acceptor.accept(stream).await else {
         return;
     };
-    let respond = service_fn(move |request| {
+    let respond = service_fn(move |mut request| {
         let stage = Arc::clone(&stage);
-        async move { Ok::<_, std::convert::Infallible>(reply::to(&stage, request).await) }
+        async move {
+            Ok::<_, std::convert::Infallible>(match socket::answered(&stage, &mut request) {
+                Some(response) => response,
+                None => reply::to(&stage, request).await,
+            })
+        }
     });
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).max_header_list_size(64 * 1024);
-    let _ = builder.serve_connection(TokioIo::new(stream), respond).await;
+    let _ = builder.serve_connection_with_upgrades(TokioIo::new(stream), respond).await;
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod body;
 mod document;
+mod hail;
 mod json;
 
 use std::sync::Arc;
@@ -22,8 +23,9 @@ use base64::Engine as _;
 
 pub(crate) use self::body::{BodyFault, Flaw, OutboundBody};
 pub(crate) use self::document::{Document, MOST_BYTES as MOST_DOCUMENT_BYTES};
+pub(crate) use self::hail::Hail;
 use crate::policy::Permit;
-use crate::provider::{Host, Hosts, Placement, Provider, Spot, Template};
+use crate::provider::{Codec, Dialect, Host, Hosts, Placement, Provider, Spot, Template};
 use crate::refusal::{Reason, Refusal};
 use crate::secret::{KeptBytes, Needles, SecretBytes};
 use crate::vault::{Fresh, Opened, Placed, PlacedValue};
@@ -34,8 +36,24 @@ pub(crate) struct Head<'r> {
     parts: &'r mut Parts,
     rest_at: usize,
     query: Option<String>,
-    /// Of a handshake that opens a socket: our own key in it.
-    socket: Option<HeaderValue>,
+    /// It is the handshake that opens a socket.
+    socket: Option<Opener>,
+}
+
+/// What the handshake of a socket has that no call has.
+struct Opener {
+    /// Our own.
+    key: HeaderValue,
+    /// What is spoken behind it, where the real key comes in a message.
+    speaks: Option<(Dialect, Codec)>,
+}
+
+/// What goes with a call beside what is sent.
+pub(crate) struct Carried {
+    /// What must not come back.
+    pub(crate) needles: Arc<Needles>,
+    /// What shows the key on a socket.
+    pub(crate) hail: Option<Hail>,
 }
 
 /// A call that may leave. Only this room makes one.
@@ -97,10 +115,10 @@ impl<'r> Head<'r> {
         }
     }
 
-    /// It asks for a socket, with this key.
+    /// It asks for a socket, with this key, and this is spoken on it.
     #[must_use]
-    pub(crate) fn opening(mut self, key: HeaderValue) -> Self {
-        self.socket = Some(key);
+    pub(crate) fn opening(mut self, key: HeaderValue, speaks: Option<(Dialect, Codec)>) -> Self {
+        self.socket = Some(Opener { key, speaks });
         self
     }
 
@@ -115,13 +133,13 @@ impl Outbound {
     }
 }
 
-/// Places the opened fields as the catalogue says. The needles are what must not come back.
+/// Places the opened fields as the catalogue says.
 pub(crate) fn inject(
     mut head: Head<'_>,
     mut body: OutboundBody,
     permit: &Permit,
     opened: Opened,
-) -> Result<(Outbound, Arc<Needles>), Refusal> {
+) -> Result<(Outbound, Carried), Refusal> {
     let socket = head.socket.take();
     let goal = Goal::of(permit.provider(), head.path(), socket.is_some());
     let provider = goal.provider();
@@ -143,7 +161,9 @@ pub(crate) fn inject(
         }
     }
     headers.insert(HOST, goal.host().header.clone());
-    if let Some(key) = socket {
+    let speaks = socket.as_ref().and_then(|opener| opener.speaks);
+    let hail = speaks.and_then(|speaks| Hail::of(provider, &placed, speaks));
+    if let Some(Opener { key, .. }) = socket {
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
@@ -172,7 +192,8 @@ pub(crate) fn inject(
     *request.method_mut() = method;
     *request.uri_mut() = Uri::from(target);
     std::mem::swap(request.headers_mut(), &mut head.parts.headers);
-    Ok((Outbound { goal, request }, Arc::clone(&placed.needles)))
+    let carried = Carried { needles: Arc::clone(&placed.needles), hail };
+    Ok((Outbound { goal, request }, carried))
 }
 
 /// What is filled in a call of this method.
@@ -211,8 +232,10 @@ fn place(provider: &Provider, fields: &Fresh) -> Result<Placed, Refusal> {
         PlacedValue::Header(..) => true,
         PlacedValue::Text(value) => value.may_stay(),
     };
+    let hails = hail::all(provider, fields)?;
+    may_stay &= hails.iter().all(KeptBytes::may_stay);
     may_stay &= values.iter().all(fits) && needles.may_stay();
-    Ok(Placed { values, needles: Arc::new(needles), may_stay })
+    Ok(Placed { values, hails, needles: Arc::new(needles), may_stay })
 }
 
 fn fill(template: &Template, fields: &Fresh) -> Result<SecretBytes, Refusal> {

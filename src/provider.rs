@@ -20,7 +20,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use self::emulation::{Canned, EmulatedRoute, Emulation};
+pub(crate) use self::emulation::{Canned, EmulatedRoute, EmulatedSocket, EmulatedWord, Emulation};
 pub(crate) use self::file::{BadProvider, RESERVED_NAMES, is_provider_id};
 pub(crate) use self::format::KeyFormat;
 pub(crate) use self::hosts::{Host, Hosts};
@@ -28,7 +28,7 @@ pub(crate) use self::placement::{Placement, Spot, Template};
 pub(crate) use self::pointer::Pointer;
 pub(crate) use self::price::{Places, Price, TokenKind, TokenPrices, Tokens, Told};
 pub(crate) use self::rewrite::{Rewrite, escaped};
-pub(crate) use self::socket::SocketWays;
+pub(crate) use self::socket::{Codec, Dialect, SocketWays, Word};
 pub(crate) use self::url::BaseUrl;
 
 /// One upstream API.
@@ -299,6 +299,9 @@ impl Provider {
             sockets.map(|host| format!("to {}", host.base.canonical())).collect();
         let inject = self.socket.inject.iter().flatten();
         list.extend(inject.map(|placement| format!("at {}", placement.canonical())));
+        let hails = self.socket.hails();
+        list.extend(hails.map(|(dialect, _)| format!("at message {}", dialect.as_str())));
+        list.dedup();
         list
     }
 

@@ -38,6 +38,8 @@ pub struct Settings {
     pub max_concurrent: usize,
     /// Sockets at once.
     pub max_sockets: usize,
+    /// Of those, whose client has not shown a key yet.
+    pub max_unauthenticated_sockets: usize,
     /// 0: as many as the system grants descriptors for.
     pub max_connections: usize,
     /// Of one address; 0: a part of them.

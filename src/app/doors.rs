@@ -28,7 +28,11 @@ impl Rooms {
             roster: Arc::clone(&self.roster),
             vault: Arc::clone(&self.vault),
             limiter: Arc::clone(&self.limiter),
-            sockets: corridor::SocketBerths::new(settings.max_sockets),
+            sockets: corridor::SocketBerths::new((settings.max_sockets, "proxy.max_sockets")),
+            strangers: corridor::SocketBerths::new((
+                settings.max_unauthenticated_sockets,
+                "proxy.max_unauthenticated_sockets",
+            )),
             // What cannot be compiled was refused with the settings.
             pages: corridor::Pages::compile(&config.pages).unwrap_or_default(),
             metrics: self.metrics.clone(),

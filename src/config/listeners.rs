@@ -41,6 +41,7 @@ pub(super) fn proxy(ground: &Ground<'_>, raw: &RawProxy) -> Result<proxy::Settin
         max_body_bytes: raw.max_body_bytes,
         max_concurrent: raw.max_concurrent,
         max_sockets: raw.max_sockets,
+        max_unauthenticated_sockets: raw.max_unauthenticated_sockets,
         max_connections: raw.max_connections,
         max_connections_per_address: raw.max_connections_per_address,
         workers: raw.workers,

@@ -44,6 +44,7 @@ pub(super) struct RawProxy {
     pub(super) max_body_bytes: u64,
     pub(super) max_concurrent: usize,
     pub(super) max_sockets: usize,
+    pub(super) max_unauthenticated_sockets: usize,
     pub(super) max_connections: usize,
     pub(super) max_connections_per_address: usize,
     pub(super) workers: usize,

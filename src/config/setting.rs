@@ -110,6 +110,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "WebSockets at once, of which each is a call under way, too",
     ),
     setting(
+        "proxy.max_unauthenticated_sockets",
+        number(0, 10_000_000),
+        "100",
+        "beside them, those whose client has yet to show its key, for ten seconds at most",
+    ),
+    setting(
         "proxy.max_connections",
         number(0, 10_000_000),
         "0",

@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use super::scrub::Passing;
-use super::socket::Socket;
+use super::socket::{Greeting, Socket};
 use crate::limiter::Figures;
 use crate::refusal::{Reason, Refusal};
 use crate::upstream::ReplyFault;
@@ -24,6 +24,8 @@ pub(crate) enum AnswerBody {
     Passing(Box<Passing>),
     /// What follows this head is no HTTP; None where somebody has taken it over.
     Socket(Option<Box<Socket>>),
+    /// The same, before it is known who is there.
+    Greeting(Option<Box<Greeting>>),
 }
 
 impl AnswerBody {
@@ -36,8 +38,15 @@ impl AnswerBody {
     /// What is to be carried on once the head has gone out.
     pub(crate) fn take_socket(&mut self) -> Option<Box<Socket>> {
         match self {
-            Self::Own(_) | Self::Passing(_) => None,
+            Self::Own(_) | Self::Passing(_) | Self::Greeting(_) => None,
             Self::Socket(socket) => socket.take(),
+        }
+    }
+
+    pub(crate) fn take_greeting(&mut self) -> Option<Box<Greeting>> {
+        match self {
+            Self::Own(_) | Self::Passing(_) | Self::Socket(_) => None,
+            Self::Greeting(greeting) => greeting.take(),
         }
     }
 
@@ -52,6 +61,7 @@ impl AnswerBody {
                     socket.refuse(reason);
                 }
             }
+            Self::Greeting(greeting) => *greeting = None,
         }
     }
 }
@@ -67,7 +77,7 @@ impl Body for AnswerBody {
         match self.get_mut() {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Passing(passing) => passing.poll_frame(context),
-            Self::Socket(_) => Poll::Ready(None),
+            Self::Socket(_) | Self::Greeting(_) => Poll::Ready(None),
         }
     }
 
@@ -75,7 +85,7 @@ impl Body for AnswerBody {
         match self {
             Self::Own(bytes) => bytes.is_none(),
             Self::Passing(passing) => passing.is_end_stream(),
-            Self::Socket(_) => true,
+            Self::Socket(_) | Self::Greeting(_) => true,
         }
     }
 
@@ -86,7 +96,7 @@ impl Body for AnswerBody {
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
             Self::Passing(passing) => passing.size_hint(),
-            Self::Socket(_) => SizeHint::with_exact(0),
+            Self::Socket(_) | Self::Greeting(_) => SizeHint::with_exact(0),
         }
     }
 }

@@ -17,7 +17,7 @@ use super::socket::{Handshake, is_of_a_handshake};
 use super::{House, codings, overrides, path, trailers};
 use crate::client::Client;
 use crate::inject::Head;
-use crate::provider::{Catalogue, Provider};
+use crate::provider::{Catalogue, Dialect, Provider};
 use crate::refusal::{Reason, Refusal};
 
 const X_SEALGATE_SECRET: HeaderName = HeaderName::from_static("x-sealgate-secret");
@@ -169,13 +169,21 @@ impl<'r> Inbound<'r> {
         if asked { path::decoded_segments(self.rest()) } else { Vec::new() }
     }
 
+    /// A socket is asked for whose key comes later, in this manner; no key stands in the head.
+    pub(super) fn greets(self) -> Option<(Dialect, Handshake)> {
+        let knows_nobody = self.presented.as_bytes().is_none() && self.presented.open().is_empty();
+        let handshake = self.handshake.filter(|_| knows_nobody)?;
+        Some((handshake.speaks()?.0, handshake))
+    }
+
     /// The head that may go on, and what is kept for its answer.
     pub(super) fn into_head(self) -> (Head<'r>, Onward) {
         let is_bare = self.parts.uri.query() == Some("");
         let query = Some(self.query).filter(|query| is_bare || !query.is_empty());
         let mut head = Head::new(self.parts, self.rest_at, query);
         if let Some(handshake) = &self.handshake {
-            head = head.opening(handshake.key());
+            let speaks = handshake.speaks();
+            head = head.opening(handshake.key(), speaks);
         }
         (head, Onward { host_form: self.host_form, handshake: self.handshake })
     }
@@ -188,7 +196,8 @@ impl<'r> Inbound<'r> {
     /// Before the rest: a subprotocol may be a slot, and what is in it is not misplaced then.
     fn clean_handshake(&mut self) -> Result<(), Refusal> {
         let Some(provider) = &self.provider else { return Ok(()) };
-        self.handshake = Handshake::asked(self.parts, provider)?;
+        let rest = self.parts.uri.path().get(self.rest_at..).unwrap_or_default();
+        self.handshake = Handshake::asked(self.parts, provider, rest)?;
         let Some(handshake) = &mut self.handshake else { return Ok(()) };
         let mark = provider.socket.subprotocol.as_deref();
         handshake.clean_protocols(&mut self.parts.headers, mark, &mut self.presented)

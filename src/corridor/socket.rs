@@ -3,24 +3,32 @@
 //! the calls in flight end with it. Must never outlive its client, its key or its provider.
 
 mod berths;
+mod dialect;
 mod flow;
 mod frames;
+mod greeting;
+mod hail;
 mod handshake;
+mod msgpack;
+mod parley;
 mod scrubbed;
 
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::BytesMut;
 use http::header::{CONNECTION, CONTENT_LENGTH, SEC_WEBSOCKET_ACCEPT};
 use http::{HeaderValue, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
 pub(super) use self::berths::Berth;
 pub(crate) use self::berths::Berths;
+pub(crate) use self::dialect::{No, greeting, refusal, understood, welcome, worded};
 use self::flow::{Dry, Flow};
+pub(crate) use self::greeting::{Greeting, codec_of};
 pub(super) use self::handshake::{Handshake, is_of_a_handshake};
+pub(crate) use self::parley::Parley;
 use self::scrubbed::Scrubbed;
 use super::answer::{Answer, AnswerBody};
 use super::rewrite::Place;
@@ -29,11 +37,11 @@ use super::trace::Trace;
 use crate::client::{Client, Standing};
 use crate::clock::Clock;
 use crate::crypto;
+use crate::inject::{Carried, Hail};
 use crate::ledger::{BytesIn, Record};
 use crate::limiter::Admission;
 use crate::net::{Deadlines, Follower, Patience, Stream};
 use crate::refusal::{Fault, Reason, Refusal};
-use crate::secret::Needles;
 use crate::upstream::Reply;
 
 /// Both ends know each other, and nothing has passed.
@@ -42,6 +50,16 @@ pub(crate) struct Socket {
     /// From the client to the provider.
     up: Flow,
     down: Flow,
+    /// What came from the provider with its head.
+    early: BytesMut,
+    /// What shows the key, where that comes in a message.
+    hail: Option<Hail>,
+    /// The client has heard the first word already, from us.
+    is_greeted: bool,
+    /// What the client says waits for the provider's word on the key.
+    is_held: bool,
+    /// What the client said behind its key are no frames.
+    is_torn: bool,
     idle: Duration,
     client: Option<Arc<Client>>,
     clock: Clock,
@@ -76,6 +94,8 @@ enum Side {
     Provider,
 }
 
+/// How long a provider may take for a word on which everything waits.
+const WORD_WITHIN: Duration = Duration::from_secs(10);
 /// What is still to be said when a socket ends is said in this time, or not at all.
 const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 
@@ -89,7 +109,7 @@ pub(super) struct Opening {
 /// The answer to a handshake: a socket, or whatever else the provider says.
 pub(super) async fn answered(
     reply: Reply,
-    needles: Arc<Needles>,
+    Carried { needles, hail }: Carried,
     (opening, place): (Opening, &Place<'_>),
     (trace, admission): (&mut Trace, Admission),
 ) -> Result<Answer, Refusal> {
@@ -110,8 +130,7 @@ pub(super) async fn answered(
         let detail = "The provider's connection broke while a socket was opened on it.";
         Refusal::new(Reason::UpstreamUnreachable, detail)
     })?;
-    let mut down = Flow::of_provider(Scrubbed::new(needles));
-    feed(&mut down, early)?;
+    let down = Flow::of_provider(Scrubbed::new(needles));
     if hits > 0 {
         trace.scrub_hits(hits);
     }
@@ -122,6 +141,11 @@ pub(super) async fn answered(
         provider,
         up: Flow::of_client(),
         down,
+        early: BytesMut::from(&early[..]),
+        is_held: hail.is_some(),
+        hail,
+        is_greeted: false,
+        is_torn: false,
         idle: place.provider.timeouts.idle,
         client: trace.take_caller(),
         clock,
@@ -136,14 +160,6 @@ pub(super) async fn answered(
     Ok(answer)
 }
 
-fn feed(down: &mut Flow, early: Bytes) -> Result<(), Refusal> {
-    let mut early = early.to_vec();
-    down.feed(&mut early).map_err(|_dry| {
-        let detail = "What the provider sent on its socket are no frames.";
-        Refusal::new(Reason::UpstreamInvalid, detail)
-    })
-}
-
 impl Socket {
     /// Nobody gets it: the record says so.
     pub(super) fn refuse(&mut self, reason: Reason) {
@@ -153,6 +169,15 @@ impl Socket {
         }
     }
 
+    /// The client was let in by a message; this is what it said behind it.
+    #[must_use]
+    fn greeted(mut self: Box<Self>, mut said: BytesMut) -> Box<Self> {
+        self.is_greeted = true;
+        // What is no frame is told by what comes next, which is none either.
+        self.is_torn = self.up.feed(&mut said).is_err();
+        self
+    }
+
     /// Until either end goes, or must.
     pub(crate) async fn run<L: AsyncRead + AsyncWrite + Unpin>(
         mut self: Box<Self>,
@@ -160,22 +185,32 @@ impl Socket {
         follower: &mut Follower,
         deadlines: &Deadlines,
     ) {
-        let mut idle = deadlines.patience(self.idle).begun();
-        let end = std::future::poll_fn(|context| {
-            if follower.is_draining(context) {
-                return Poll::Ready(End::Leaving);
-            }
-            if follower.is_cut() {
-                return Poll::Ready(End::Cut);
-            }
-            self.poll(line, &mut idle, context)
-        })
-        .await;
+        let opened = heeding(follower, Box::pin(self.open(deadlines))).await;
+        let end = match opened.and_then(|opened| opened) {
+            Ok(()) => self.carry(line, follower, deadlines).await,
+            Err(end) => end,
+        };
         if end != End::Cut {
             let saying = self.say_goodbye(line, end);
             let _late = deadlines.within(LAST_WORDS_WITHIN, saying).await;
         }
         self.settle(end);
+        if !matches!(end, End::Cut | End::Leaving) {
+            let hearing = deadlines.within(LAST_WORDS_WITHIN, parley::heard_out(line));
+            let _late = heeding(follower, hearing).await;
+        }
+    }
+
+    async fn carry<L: AsyncRead + AsyncWrite + Unpin>(
+        &mut self,
+        line: &mut L,
+        follower: &mut Follower,
+        deadlines: &Deadlines,
+    ) -> End {
+        let limit = if self.is_held { WORD_WITHIN } else { self.idle };
+        let mut idle = deadlines.patience(limit).begun();
+        let carrying = std::future::poll_fn(|context| self.poll(line, &mut idle, context));
+        heeding(follower, carrying).await.unwrap_or_else(|end| end)
     }
 
     fn poll<L: AsyncRead + AsyncWrite + Unpin>(
@@ -190,18 +225,25 @@ impl Socket {
             Standing::Ended => return Poll::Ready(End::Revoked),
         }
         let before = (self.up.came(), self.up.went(), self.down.came(), self.down.went());
-        if let Poll::Ready(dry) = self.up.poll(line, &mut self.provider, context) {
-            return Poll::Ready(match dry {
-                Dry::Source => End::Client,
-                Dry::Mouth => End::Provider,
-                Dry::Malformed => End::NoFrames(Side::Client),
-            });
-        }
         if let Poll::Ready(dry) = self.down.poll(&mut self.provider, line, context) {
             return Poll::Ready(match dry {
                 Dry::Source => End::Provider,
                 Dry::Mouth => End::Client,
                 Dry::Malformed => End::NoFrames(Side::Provider),
+            });
+        }
+        // Behind the look at the provider: its word may have come in this very turn.
+        if self.is_held && self.down.messages() > 0 {
+            self.is_held = false;
+            idle.allow(self.idle);
+        }
+        if !self.is_held
+            && let Poll::Ready(dry) = self.up.poll(line, &mut self.provider, context)
+        {
+            return Poll::Ready(match dry {
+                Dry::Source => End::Client,
+                Dry::Mouth => End::Provider,
+                Dry::Malformed => End::NoFrames(Side::Client),
             });
         }
         if before != (self.up.came(), self.up.went(), self.down.came(), self.down.went()) {
@@ -245,6 +287,21 @@ impl Socket {
             Some(_) | None => record.complete(),
         }
     }
+}
+
+/// The work, unless the house closes meanwhile.
+async fn heeding<T>(follower: &mut Follower, work: impl Future<Output = T>) -> Result<T, End> {
+    let mut work = std::pin::pin!(work);
+    std::future::poll_fn(|context| {
+        if follower.is_draining(context) {
+            return Poll::Ready(Err(End::Leaving));
+        }
+        if follower.is_cut() {
+            return Poll::Ready(Err(End::Cut));
+        }
+        work.as_mut().poll(context).map(Ok)
+    })
+    .await
 }
 
 const GOING_AWAY: u16 = 1001;

@@ -3,9 +3,9 @@
 //! the content.
 
 use base64::Engine as _;
-use http::HeaderName;
 use http::header::AUTHORIZATION;
 use http::request::Parts;
+use http::{HeaderName, Request};
 
 use crate::provider::{Placement, Pointer, Provider, Spot};
 use crate::secret::{SecretBytes, same};
@@ -24,6 +24,19 @@ pub(super) fn is_carried(
 ) -> bool {
     let mut slots = provider.inject.iter().filter(|placement| placement.is_for(&head.method));
     slots.all(|placement| holds(placement, fields, (head, body)))
+}
+
+/// The same of a handshake that asks for a socket.
+pub(super) fn opens<B>(
+    provider: &Provider,
+    fields: &[(String, SecretBytes)],
+    request: &Request<B>,
+) -> bool {
+    let mut head = Request::new(()).into_parts().0;
+    head.uri = request.uri().clone();
+    head.headers = request.headers().clone();
+    let meant = |placed: &(&Placement, bool)| provider.fills(*placed, (request.method(), true));
+    provider.placements().filter(meant).all(|(placement, _)| holds(placement, fields, (&head, b"")))
 }
 
 fn holds(

@@ -47,6 +47,14 @@ impl Stage {
     pub(super) fn new(provider: Arc<Provider>, fields: Vec<(String, SecretBytes)>) -> Self {
         Self { provider, fields, answered: AtomicU64::new(0), seen: Seen::default() }
     }
+
+    pub(super) fn provider(&self) -> &Provider {
+        &self.provider
+    }
+
+    pub(super) fn fields(&self) -> &[(String, SecretBytes)] {
+        &self.fields
+    }
 }
 
 impl Demand {
@@ -158,7 +166,7 @@ fn play(
 }
 
 /// The names of a pattern with the segments in their places; None if the path does not fit.
-fn names_in<'a>(pattern: &'a str, path: &str) -> Option<Vec<(&'a str, String)>> {
+pub(super) fn names_in<'a>(pattern: &'a str, path: &str) -> Option<Vec<(&'a str, String)>> {
     let mut names = Vec::new();
     let mut segments = path.split('/');
     for wanted in pattern.split('/') {
@@ -279,7 +287,7 @@ fn json(status: StatusCode, body: serde_json::Value) -> Response<Reel> {
     typed(status.as_u16(), "application/json", Reel::whole(body.to_string()))
 }
 
-fn canned(answer: &Canned) -> Response<Reel> {
+pub(super) fn canned(answer: &Canned) -> Response<Reel> {
     typed(answer.status, &answer.content_type, Reel::whole(answer.body.clone()))
 }
 

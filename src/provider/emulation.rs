@@ -14,6 +14,24 @@ pub(crate) struct Emulation {
     /// Sent with every answer.
     pub headers: Vec<(String, String)>,
     pub routes: Vec<EmulatedRoute>,
+    pub sockets: Vec<EmulatedSocket>,
+}
+
+/// What is said on a socket at a path, as JSON.
+#[derive(Clone, Debug)]
+pub(crate) struct EmulatedSocket {
+    pub path: String,
+    /// As soon as the key is known to be right.
+    pub opens: Vec<String>,
+    pub answers: Vec<EmulatedWord>,
+}
+
+/// What is answered to a message.
+#[derive(Clone, Debug)]
+pub(crate) struct EmulatedWord {
+    /// Stands in the message, written without blanks.
+    pub on: String,
+    pub says: Vec<String>,
 }
 
 #[derive(Clone, Debug)]

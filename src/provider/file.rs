@@ -8,10 +8,12 @@ use std::time::Duration;
 use super::hosts::Kind;
 use super::placing::{placements, slots};
 use super::pricing::price;
-use super::raw::{Raw, RawEmulation, RawProbe, RawRoute, RawTimeouts};
+use super::raw::{
+    Raw, RawEmulatedSocket, RawEmulatedWord, RawEmulation, RawProbe, RawRoute, RawTimeouts,
+};
 use super::{
-    BaseUrl, Canned, EmulatedRoute, Emulation, Field, Hosts, Http2, KeyFormat, Probe, Provider,
-    Rewrite, SocketWays, Timeouts,
+    BaseUrl, Canned, EmulatedRoute, EmulatedSocket, EmulatedWord, Emulation, Field, Hosts, Http2,
+    KeyFormat, Probe, Provider, Rewrite, SocketWays, Timeouts,
 };
 
 const FILES: [(&str, &str); 20] = [
@@ -314,6 +316,16 @@ fn emulation(raw: RawEmulation) -> Emulation {
             }),
         headers: raw.headers.into_iter().collect(),
         routes: raw.routes.into_iter().map(route).collect(),
+        sockets: raw.sockets.into_iter().map(emulated_socket).collect(),
+    }
+}
+
+fn emulated_socket(raw: RawEmulatedSocket) -> EmulatedSocket {
+    let word = |raw: RawEmulatedWord| EmulatedWord { on: raw.on, says: raw.says };
+    EmulatedSocket {
+        path: raw.path,
+        opens: raw.opens,
+        answers: raw.answers.into_iter().map(word).collect(),
     }
 }
 

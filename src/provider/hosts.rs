@@ -70,11 +70,7 @@ impl Hosts {
 
     /// Where this path lives; it begins with a slash. To be handed to `host`.
     pub(crate) fn of(&self, path: &str) -> usize {
-        let fits = |under: &str| {
-            let rest = path.strip_prefix(under);
-            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-        };
-        let found = self.paths.iter().find(|(under, _)| fits(under));
+        let found = self.paths.iter().find(|(under, _)| lies_under(path, under));
         found.map_or(0, |(_, at)| at + 1)
     }
 
@@ -111,6 +107,12 @@ impl Hosts {
         self.home.header = header(&self.home.base).unwrap_or(self.home.header);
         self
     }
+}
+
+/// Whole segments alone.
+pub(super) fn lies_under(path: &str, under: &str) -> bool {
+    let rest = path.strip_prefix(under);
+    rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What makes two ways to the same host different ones.

@@ -112,6 +112,16 @@ pub(super) struct RawSlots {
 pub(super) struct RawSocket {
     pub(super) inject: Option<Vec<RawPlacement>>,
     pub(super) subprotocol: Option<String>,
+    pub(super) dialects: Vec<RawDialect>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawDialect {
+    pub(super) speaks: String,
+    /// Empty: wherever no other one is spoken.
+    #[serde(default)]
+    pub(super) under: Vec<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -151,6 +161,25 @@ pub(super) struct RawEmulation {
     pub(super) headers: BTreeMap<String, String>,
     #[serde(default)]
     pub(super) routes: Vec<RawRoute>,
+    #[serde(default)]
+    pub(super) sockets: Vec<RawEmulatedSocket>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEmulatedSocket {
+    pub(super) path: String,
+    #[serde(default)]
+    pub(super) opens: Vec<String>,
+    #[serde(default)]
+    pub(super) answers: Vec<RawEmulatedWord>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawEmulatedWord {
+    pub(super) on: String,
+    pub(super) says: Vec<String>,
 }
 
 #[derive(Deserialize)]

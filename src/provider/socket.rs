@@ -1,7 +1,8 @@
 //! How a provider's sockets carry keys, where that differs from its calls: where the real key goes
-//! in the handshake, and in which subprotocol a client may bring his. Data alone: what is spoken on
-//! a socket is the corridor's affair.
+//! in the handshake, in which subprotocol a client may bring his, and what is spoken where the key
+//! comes in a message. Data alone: who speaks it is the corridor's affair.
 
+use super::hosts::lies_under;
 use super::placing::listed;
 use super::raw::RawSocket;
 use super::{BadProvider, Field, Placement, Spot, file::bad};
@@ -12,6 +13,65 @@ pub(crate) struct SocketWays {
     pub inject: Option<Vec<Placement>>,
     /// A client's key follows this in a subprotocol of the handshake.
     pub subprotocol: Option<String>,
+    dialects: Vec<Spoken>,
+}
+
+/// What is spoken under some paths; under all others, where it names none.
+#[derive(Debug)]
+struct Spoken {
+    dialect: Dialect,
+    under: Vec<String>,
+}
+
+/// How a socket is opened whose key comes in a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dialect {
+    Polygon,
+    AlpacaData,
+    AlpacaTrading,
+}
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Codec {
+    Json,
+    Msgpack,
+}
+
+/// What stands in the message that shows a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    Text(&'static str),
+    /// A field of the secret.
+    Field(&'static str),
+}
+
+impl Codec {
+    pub(crate) const ALL: [Self; 2] = [Self::Json, Self::Msgpack];
+}
+
+impl Dialect {
+    const ALL: [Self; 3] = [Self::Polygon, Self::AlpacaData, Self::AlpacaTrading];
+
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Polygon => "polygon",
+            Self::AlpacaData => "alpaca-data",
+            Self::AlpacaTrading => "alpaca-trading",
+        }
+    }
+
+    /// The members of the message by which a client shows who it is.
+    pub(crate) fn hail(self) -> &'static [(&'static str, Word)] {
+        match self {
+            Self::Polygon => &[("action", Word::Text("auth")), ("params", Word::Field("api_key"))],
+            Self::AlpacaData | Self::AlpacaTrading => &[
+                ("action", Word::Text("auth")),
+                ("key", Word::Field("key_id")),
+                ("secret", Word::Field("secret_key")),
+            ],
+        }
+    }
 }
 
 impl SocketWays {
@@ -29,6 +89,37 @@ impl SocketWays {
         if raw.subprotocol.as_ref().is_some_and(|text| !is_token(&text)) {
             return Err(bad(id, "socket.subprotocol", "is no beginning of a subprotocol's name"));
         }
-        Ok(Self { inject, subprotocol: raw.subprotocol.clone() })
+        let mut dialects = Vec::with_capacity(raw.dialects.len());
+        for (index, entry) in raw.dialects.iter().enumerate() {
+            let wrong = |what: String| bad(id, &format!("socket.dialects[{index}]"), what);
+            let known = Dialect::ALL.into_iter().find(|known| known.as_str() == entry.speaks);
+            let dialect = known.ok_or_else(|| {
+                let names = Dialect::ALL.map(Dialect::as_str).join(", ");
+                wrong(format!("nobody here speaks `{}`; known are {names}", entry.speaks))
+            })?;
+            for (_, word) in dialect.hail() {
+                if let Word::Field(name) = word
+                    && !fields.iter().any(|field| field.name == *name)
+                {
+                    return Err(wrong(format!("wants the field `{name}`, which is none here")));
+                }
+            }
+            dialects.push(Spoken { dialect, under: entry.under.clone() });
+        }
+        Ok(Self { inject, subprotocol: raw.subprotocol.clone(), dialects })
+    }
+
+    /// What is spoken at this path; None where the key stands in the handshake.
+    pub(crate) fn dialect(&self, path: &str) -> Option<Dialect> {
+        let fits = |spoken: &&Spoken| {
+            spoken.under.is_empty() || spoken.under.iter().any(|under| lies_under(path, under))
+        };
+        self.dialects.iter().find(fits).map(|spoken| spoken.dialect)
+    }
+
+    /// Every message that shows the real key somewhere.
+    pub(crate) fn hails(&self) -> impl Iterator<Item = (Dialect, Codec)> {
+        let dialects = self.dialects.iter().map(|spoken| spoken.dialect);
+        dialects.flat_map(|dialect| Codec::ALL.map(|codec| (dialect, codec)))
     }
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use http::{HeaderName, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
-use crate::corridor::{Answer, AnswerBody, Socket};
+use crate::corridor::{Answer, AnswerBody, Greeting, Socket};
 use crate::net::Patience;
 
 /// What one connection shares with its answers.
@@ -26,7 +26,13 @@ pub(super) struct Progress {
     held: AtomicUsize,
     moves: AtomicU64,
     /// What follows the head that was answered last; the lock is its own thread's alone.
-    socket: Mutex<Option<Box<Socket>>>,
+    upgraded: Mutex<Option<Upgraded>>,
+}
+
+/// What a connection is once it speaks HTTP no more.
+pub(super) enum Upgraded {
+    Socket(Box<Socket>),
+    Greeting(Box<Greeting>),
 }
 
 /// How long a connection may stand still.
@@ -62,13 +68,16 @@ impl Progress {
 
     /// HTTP ends with the head of this answer.
     pub(super) fn hand_over(&self, answer: &mut Answer) {
-        if let Some(socket) = answer.body_mut().take_socket() {
-            *self.socket.lock().unwrap_or_else(PoisonError::into_inner) = Some(socket);
+        let body = answer.body_mut();
+        let socket = body.take_socket().map(Upgraded::Socket);
+        let upgraded = socket.or_else(|| body.take_greeting().map(Upgraded::Greeting));
+        if upgraded.is_some() {
+            *self.upgraded.lock().unwrap_or_else(PoisonError::into_inner) = upgraded;
         }
     }
 
-    pub(super) fn take_socket(&self) -> Option<Box<Socket>> {
-        self.socket.lock().unwrap_or_else(PoisonError::into_inner).take()
+    pub(super) fn take_upgraded(&self) -> Option<Upgraded> {
+        self.upgraded.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     pub(super) fn is_known(&self) -> bool {

@@ -17,8 +17,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 
 use super::line::{Line, Spoken};
 use super::own;
-use super::progress::{Heeded, MOVES_WITHIN, Progress, STRANGER_MOVES_WITHIN, Standstill};
-use crate::corridor::{Corridor, Raw, Socket, dress, vary};
+use super::progress::{
+    Heeded, MOVES_WITHIN, Progress, STRANGER_MOVES_WITHIN, Standstill, Upgraded,
+};
+use crate::corridor::{Corridor, Raw, dress, vary};
 use crate::net::{Crowd, Deadlines, Drain, Follower, Patient, PeerStream, Place};
 
 /// Nothing was asked for so long: the conversation is put aside, and the line stays.
@@ -56,7 +58,7 @@ enum End {
     Over,
     Aside,
     /// What follows is no HTTP.
-    Upgraded(Box<Socket>),
+    Upgraded(Upgraded),
 }
 
 pub(super) async fn serve(peer: PeerStream, place: Place, shared: Arc<Shared>) {
@@ -126,8 +128,8 @@ impl Visit {
             loop {
                 match Pin::new(&mut connection).poll(context) {
                     Poll::Ready(Ok(())) => {
-                        return Poll::Ready(match progress.take_socket() {
-                            Some(socket) => End::Upgraded(socket),
+                        return Poll::Ready(match progress.take_upgraded() {
+                            Some(upgraded) => End::Upgraded(upgraded),
                             None if aside => End::Aside,
                             None => End::Over,
                         });
@@ -169,8 +171,12 @@ impl Visit {
                 shared.crowd.leaves_room();
                 return Some(line);
             }
-            End::Upgraded(socket) => {
+            End::Upgraded(Upgraded::Socket(socket)) => {
                 Box::pin(socket.run(&mut line, follower, &shared.deadlines)).await;
+            }
+            End::Upgraded(Upgraded::Greeting(greeting)) => {
+                let house = (&*shared.corridor, follower);
+                Box::pin(greeting.run(&mut line, house, &shared.deadlines)).await;
             }
         }
         None

@@ -30,6 +30,8 @@ pub(crate) struct Fresh {
 pub(crate) struct Placed {
     /// One for each placement of the provider, in the provider's order.
     pub(crate) values: Vec<PlacedValue>,
+    /// One for each message that shows the key, in the provider's order.
+    pub(crate) hails: Vec<KeptBytes>,
     /// What must not come back.
     pub(crate) needles: Arc<Needles>,
     /// False where some of it is too long for protected memory.

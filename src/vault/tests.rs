@@ -256,7 +256,7 @@ fn placed(house: &House, now_ns: u64) -> Arc<Placed> {
     let opened = house.vault.open(&permit, &selected, now).ok().unwrap();
     let place = |_: &Fresh| {
         let needles = Arc::new(crate::secret::Needles::new(Vec::new()));
-        Ok::<_, ()>(Placed { values: Vec::new(), needles, may_stay: true })
+        Ok::<_, ()>(Placed { values: Vec::new(), hails: Vec::new(), needles, may_stay: true })
     };
     opened.placed(place).unwrap()
 }

@@ -29,6 +29,8 @@ mod credentials;
 #[cfg(test)]
 mod destinations;
 #[cfg(test)]
+mod dialects;
+#[cfg(test)]
 mod edited;
 #[cfg(test)]
 mod examples;

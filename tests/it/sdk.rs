@@ -129,3 +129,28 @@ fn ibind_reads_through_the_proxy() {
 fn taapi_puts_its_key_into_query_and_body() {
     make_the_trip("taapi", SK, ("taapi_js", "taapi: indicator, list, key in the body"));
 }
+
+#[test]
+fn the_streams_of_both_names_of_polygon_open_by_their_first_message() {
+    let told = "a trade by its stream";
+    for (provider, script, client) in [
+        ("polygon", "polygon_stream_py", "polygon-api-client"),
+        ("polygon", "polygon_stream_js", "@polygon.io/client-js"),
+        ("massive", "massive_stream_py", "massive"),
+        ("massive", "massive_stream_js", "@massive.com/client-js"),
+    ] {
+        make_the_trip(provider, SK, (script, &format!("{client}: {told}")));
+    }
+}
+
+#[test]
+fn both_streams_of_alpaca_py_open_by_their_first_message() {
+    let told = "alpaca-py: a trade in MessagePack, an update of trading";
+    make_the_trip("alpaca", PAIR, ("alpaca_stream_py", told));
+}
+
+#[test]
+fn the_realtime_sockets_of_openai_open_by_header_and_by_subprotocol() {
+    make_the_trip("openai", SK, ("openai_realtime_py", "openai: a session by header"));
+    make_the_trip("openai", SK, ("openai_realtime_js", "openai: a session by subprotocol"));
+}

@@ -9,6 +9,8 @@ use crate::refusal::{Reason, Refusal};
 
 pub(crate) struct Berths {
     most: usize,
+    /// The setting that says how many.
+    setting: &'static str,
     taken: AtomicUsize,
 }
 
@@ -16,8 +18,8 @@ pub(crate) struct Berths {
 pub(in super::super) struct Berth(Arc<Berths>);
 
 impl Berths {
-    pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, taken: AtomicUsize::new(0) })
+    pub(crate) fn new((most, setting): (usize, &'static str)) -> Arc<Self> {
+        Arc::new(Self { most, setting, taken: AtomicUsize::new(0) })
     }
 
     pub(in super::super) fn take(self: &Arc<Self>) -> Result<Berth, Refusal> {
@@ -25,8 +27,10 @@ impl Berths {
             return Ok(Berth(Arc::clone(self)));
         }
         self.taken.fetch_sub(1, Ordering::SeqCst);
-        let detail =
-            "As many sockets are open as proxy.max_sockets allows; close some, or raise it.";
+        let detail = format!(
+            "As many sockets are open as {} allows; close some, or raise it.",
+            self.setting
+        );
         Err(Refusal::new(Reason::Overloaded, detail))
     }
 }
@@ -43,7 +47,7 @@ mod tests {
 
     #[test]
     fn no_more_than_there_are_and_what_is_dropped_is_free() {
-        let berths = Berths::new(1);
+        let berths = Berths::new((1, "x"));
         let held = berths.take().ok().unwrap();
         assert!(berths.take().is_err());
         drop(held);

@@ -16,6 +16,7 @@ pub(super) enum Speaker {
 pub(super) struct Malformed;
 
 /// Follows one end's frames.
+#[derive(Clone)]
 pub(super) struct Walker {
     speaker: Speaker,
     head: [u8; LONGEST_HEAD],
@@ -59,12 +60,12 @@ pub(super) struct Step {
 
 const LONGEST_HEAD: usize = 14;
 const LONGEST_CONTROL: u64 = 125;
-const CONTINUATION: u8 = 0;
-const TEXT: u8 = 1;
-const BINARY: u8 = 2;
-const CLOSE: u8 = 8;
-const PING: u8 = 9;
-const PONG: u8 = 10;
+pub(super) const CONTINUATION: u8 = 0;
+pub(super) const TEXT: u8 = 1;
+pub(super) const BINARY: u8 = 2;
+pub(super) const CLOSE: u8 = 8;
+pub(super) const PING: u8 = 9;
+pub(super) const PONG: u8 = 10;
 
 impl Walker {
     pub(super) fn of(speaker: Speaker) -> Self {
@@ -195,21 +196,33 @@ impl Walker {
 /// A whole frame that says goodbye; masked where a provider gets it.
 pub(super) fn close(code: u16, why: &str, mask: Option<[u8; 4]>) -> Vec<u8> {
     let why = why.as_bytes().get(..LONGEST_REASON).unwrap_or(why.as_bytes());
-    let payload = code.to_be_bytes().into_iter().chain(why.iter().copied());
-    let length = u8::try_from(why.len() + 2).unwrap_or(2);
-    let mut frame = vec![0x80 | CLOSE, length];
-    match mask {
-        None => frame.extend(payload),
-        Some(mask) => {
-            frame = vec![0x80 | CLOSE, 0x80 | length];
-            frame.extend(mask);
-            frame.extend(payload.zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-        }
-    }
-    frame
+    whole(CLOSE, &[&code.to_be_bytes()[..], why].concat(), mask)
 }
 
 const LONGEST_REASON: usize = 123;
+
+/// A message in one frame; masked where a provider gets it. As long as it needs to be and no
+/// longer, so that no copy is left behind.
+pub(super) fn whole(opcode: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
+    let mut frame = Vec::with_capacity(LONGEST_HEAD + payload.len());
+    let bit = if mask.is_some() { 0x80 } else { 0 };
+    frame.push(0x80 | opcode);
+    match (u8::try_from(payload.len()), u16::try_from(payload.len())) {
+        (Ok(short @ ..126), _) => frame.push(bit | short),
+        (_, Ok(middle)) => {
+            frame.push(bit | 126);
+            frame.extend(middle.to_be_bytes());
+        }
+        (_, Err(_)) => {
+            frame.push(bit | 127);
+            frame.extend(u64::try_from(payload.len()).unwrap_or(u64::MAX).to_be_bytes());
+        }
+    }
+    let mask_bytes = mask.unwrap_or_default();
+    frame.extend(mask.iter().flatten());
+    frame.extend(payload.iter().zip(mask_bytes.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
 
 #[cfg(test)]
 mod tests {

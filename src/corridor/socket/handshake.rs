@@ -12,8 +12,9 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 
 use super::super::credential::{self, Presented};
+use super::greeting::codec_of;
 use crate::crypto;
-use crate::provider::Provider;
+use crate::provider::{Codec, Dialect, Provider};
 use crate::refusal::{Reason, Refusal};
 
 /// A client's wish for a socket.
@@ -24,6 +25,8 @@ pub(in super::super) struct Handshake {
     key: HeaderValue,
     /// What of the client's offers goes on.
     protocols: Vec<String>,
+    /// What is spoken behind it, where the key comes in a message.
+    speaks: Option<(Dialect, Codec)>,
 }
 
 impl Handshake {
@@ -31,6 +34,7 @@ impl Handshake {
     pub(in super::super) fn asked(
         parts: &Parts,
         provider: &Provider,
+        path: &str,
     ) -> Result<Option<Self>, Refusal> {
         let headers = &parts.headers;
         let asks = parts.version == Version::HTTP_11
@@ -62,6 +66,7 @@ impl Handshake {
             accept: value(crypto::socket_accept(key))?,
             key: value(STANDARD.encode(nonce))?,
             protocols: Vec::new(),
+            speaks: provider.socket.dialect(path).map(|dialect| (dialect, codec_of(headers))),
         }))
     }
 
@@ -88,6 +93,10 @@ impl Handshake {
             headers.insert(SEC_WEBSOCKET_PROTOCOL, offers.map_err(wrong)?);
         }
         Ok(())
+    }
+
+    pub(in super::super) fn speaks(&self) -> Option<(Dialect, Codec)> {
+        self.speaks
     }
 
     pub(in super::super) fn key(&self) -> HeaderValue {

@@ -35,9 +35,10 @@ impl Emulator {
     /// Its entry in the settings.
     pub(crate) fn settings(&self, provider: &str) -> String {
         format!(
-            "[providers.{provider}]\nbase_url = \"{}\"\nallow_private_network = true\n\
-             ca_file = \"{}\"\n",
+            "[providers.{provider}]\nbase_url = \"{}\"\nwebsocket_url = \"{}\"\n\
+             allow_private_network = true\nca_file = \"{}\"\n",
             self.url,
+            self.url.replace("https", "wss"),
             self.ca_file.display()
         )
     }

@@ -176,6 +176,26 @@ async fn serve(line: &mut Line, head: &str, pier: &Pier) -> std::io::Result<()> 
     act(line, (word, path), &real, pier).await
 }
 
+/// Says the first word, hears the key, and lets it in after so many milliseconds.
+async fn polygon(
+    line: &mut Line,
+    word: &str,
+    after_ms: Option<usize>,
+    pier: &Pier,
+) -> std::io::Result<()> {
+    let said = |status: &str, text: &str| {
+        format!("[{{\"ev\":\"status\",\"status\":\"{status}\",\"message\":\"{text}\"}}]")
+    };
+    let status = if word == "polygon" { "connected" } else { "max_connections" };
+    let first = said(status, "Connected Successfully");
+    frames::write(line, true, TEXT, first.as_bytes(), None).await?;
+    let Frame { opcode, payload, .. } = frames::read(line).await?;
+    pier.messages.lock().unwrap_or_else(PoisonError::into_inner).push((opcode, payload));
+    tokio::time::sleep(Duration::from_millis(after_ms.unwrap_or(0) as u64)).await;
+    let then = said("auth_success", "authenticated");
+    frames::write(line, true, TEXT, then.as_bytes(), None).await
+}
+
 /// What it does once the socket is open.
 async fn act(
     line: &mut Line,
@@ -197,6 +217,7 @@ async fn act(
             frames::write(line, true, PING, b"between", None).await?;
             frames::write(line, true, CONTINUATION, two, None).await?;
         }
+        "polygon" | "full-polygon" => polygon(line, word, number, pier).await?,
         "flood" => {
             let block = vec![b'f'; 64 * 1024];
             for _ in 0..number.unwrap_or(1) {

@@ -1,0 +1,176 @@
+//! What a provider says on a socket before and around a client's key, and what a client says: the
+//! words alone. Polygon (and Massive, its new name), and Alpaca's two streams. Must never find a
+//! key where the provider itself would not look for one.
+
+use serde_json::Value;
+
+use super::msgpack;
+use crate::provider::{Codec, Dialect};
+
+/// Why a client is not let in, in the words that its provider has for it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum No {
+    /// Nobody knows this key, or it may not do that.
+    Unknown,
+    /// Something else came first.
+    Unasked,
+    Late,
+    /// A limit of any kind.
+    Crowded,
+    /// Nothing that the client could change.
+    Failed,
+}
+
+/// The word that opens, where the provider's side speaks first.
+pub(crate) fn greeting(dialect: Dialect) -> Option<&'static str> {
+    match dialect {
+        Dialect::Polygon => {
+            Some(r#"[{"ev":"status","status":"connected","message":"Connected Successfully"}]"#)
+        }
+        Dialect::AlpacaData => Some(r#"[{"T":"success","msg":"connected"}]"#),
+        Dialect::AlpacaTrading => None,
+    }
+}
+
+/// Is this the word that opens?
+pub(super) fn is_greeting(dialect: Dialect, said: &Value) -> bool {
+    let Some(first) = said.get(0) else { return false };
+    let says = |member: &str, text: &str| first.get(member).and_then(Value::as_str) == Some(text);
+    match dialect {
+        Dialect::Polygon => says("status", "connected"),
+        Dialect::AlpacaData => says("T", "success") && says("msg", "connected"),
+        Dialect::AlpacaTrading => false,
+    }
+}
+
+/// The key that a client shows; None where it says something else.
+pub(crate) fn key_in(dialect: Dialect, said: &Value) -> Option<&str> {
+    let word = |member: &str| said.get(member).and_then(Value::as_str);
+    let shown = match (dialect, word("action")?) {
+        (Dialect::Polygon, "auth") => word("params"),
+        (Dialect::AlpacaData | Dialect::AlpacaTrading, "auth") => word("key"),
+        (Dialect::AlpacaTrading, "authenticate") => {
+            let data = said.get("data").and_then(|data| data.get("key_id")).and_then(Value::as_str);
+            data.or_else(|| word("key"))
+        }
+        (Dialect::Polygon | Dialect::AlpacaData | Dialect::AlpacaTrading, _) => None,
+    };
+    shown.map(str::trim)
+}
+
+/// What a client hears that was let in; for stand-ins.
+pub(crate) fn welcome(dialect: Dialect) -> &'static str {
+    match dialect {
+        Dialect::Polygon => {
+            r#"[{"ev":"status","status":"auth_success","message":"authenticated"}]"#
+        }
+        Dialect::AlpacaData => r#"[{"T":"success","msg":"authenticated"}]"#,
+        Dialect::AlpacaTrading => {
+            r#"{"stream":"authorization","data":{"status":"authorized","action":"authenticate"}}"#
+        }
+    }
+}
+
+/// What a client hears that is not.
+pub(crate) fn refusal(dialect: Dialect, no: No) -> &'static str {
+    match (dialect, no) {
+        (Dialect::Polygon, No::Unknown) => {
+            r#"[{"ev":"status","status":"auth_failed","message":"authentication failed"}]"#
+        }
+        (Dialect::Polygon, No::Unasked) => {
+            r#"[{"ev":"status","status":"auth_failed","message":"not authenticated"}]"#
+        }
+        (Dialect::Polygon, No::Late) => {
+            r#"[{"ev":"status","status":"auth_timeout","message":"authentication timed out"}]"#
+        }
+        (Dialect::Polygon, No::Crowded) => {
+            r#"[{"ev":"status","status":"max_connections","message":"a limit was reached"}]"#
+        }
+        (Dialect::Polygon, No::Failed) => {
+            r#"[{"ev":"status","status":"error","message":"internal error"}]"#
+        }
+        (Dialect::AlpacaData, No::Unknown) => r#"[{"T":"error","code":402,"msg":"auth failed"}]"#,
+        (Dialect::AlpacaData, No::Unasked) => {
+            r#"[{"T":"error","code":401,"msg":"not authenticated"}]"#
+        }
+        (Dialect::AlpacaData, No::Late) => r#"[{"T":"error","code":404,"msg":"auth timeout"}]"#,
+        (Dialect::AlpacaData, No::Crowded) => {
+            r#"[{"T":"error","code":406,"msg":"connection limit exceeded"}]"#
+        }
+        (Dialect::AlpacaData, No::Failed) => r#"[{"T":"error","code":500,"msg":"internal error"}]"#,
+        (Dialect::AlpacaTrading, No::Unknown | No::Unasked) => {
+            r#"{"stream":"authorization","data":{"status":"unauthorized","action":"authenticate"}}"#
+        }
+        (Dialect::AlpacaTrading, No::Late) => {
+            r#"{"stream":"authorization","data":{"status":"unauthorized","action":"timeout"}}"#
+        }
+        (Dialect::AlpacaTrading, No::Crowded | No::Failed) => {
+            r#"{"stream":"authorization","data":{"status":"unauthorized","action":"error"}}"#
+        }
+    }
+}
+
+/// What was said, as far as it is a value; either codec may come as text or binary.
+pub(crate) fn understood(codec: Codec, bytes: &[u8]) -> Option<Value> {
+    match codec {
+        Codec::Json => serde_json::from_slice(bytes).ok(),
+        Codec::Msgpack => msgpack::read(bytes),
+    }
+}
+
+/// Words of ours, which are JSON, as this client writes.
+pub(crate) fn worded(codec: Codec, json: &str) -> Vec<u8> {
+    match codec {
+        Codec::Json => json.as_bytes().to_vec(),
+        Codec::Msgpack => {
+            serde_json::from_str(json).map(|value| msgpack::written(&value)).unwrap_or_default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ALL: [Dialect; 3] = [Dialect::Polygon, Dialect::AlpacaData, Dialect::AlpacaTrading];
+
+    #[test]
+    fn a_key_is_found_where_the_provider_looks_for_one_and_nowhere_else() {
+        for (dialect, said, key) in [
+            (Dialect::Polygon, r#"{"action":"auth","params":"k"}"#, Some("k")),
+            (Dialect::Polygon, r#"{"params":"k"}"#, None),
+            (Dialect::Polygon, r#"{"action":"subscribe","params":"k"}"#, None),
+            (Dialect::Polygon, r#"[{"action":"auth","params":"k"}]"#, None),
+            (Dialect::Polygon, r#"{"action":"auth","params":["k"]}"#, None),
+            (Dialect::AlpacaData, r#"{"action":"auth","key":"k","secret":"s"}"#, Some("k")),
+            (Dialect::AlpacaData, r#"{"action":"authenticate","key":"k"}"#, None),
+            (Dialect::AlpacaTrading, r#"{"action":"auth","key":"k","secret":"s"}"#, Some("k")),
+            (
+                Dialect::AlpacaTrading,
+                r#"{"action":"authenticate","data":{"key_id":"k","secret_key":"s"}}"#,
+                Some("k"),
+            ),
+            (Dialect::AlpacaTrading, r#"{"action":"listen","data":{"streams":[]}}"#, None),
+        ] {
+            let said: Value = serde_json::from_str(said).unwrap();
+            assert_eq!(key_in(dialect, &said), key, "{said}");
+        }
+    }
+
+    #[test]
+    fn every_word_of_ours_is_a_value_in_both_codecs() {
+        for dialect in ALL {
+            let nos = [No::Unknown, No::Unasked, No::Late, No::Crowded, No::Failed];
+            let mut words: Vec<&str> = nos.map(|no| refusal(dialect, no)).to_vec();
+            words.push(welcome(dialect));
+            words.extend(greeting(dialect));
+            for word in words {
+                let value: Value = serde_json::from_str(word).unwrap();
+                for codec in Codec::ALL {
+                    assert_eq!(understood(codec, &worded(codec, word)), Some(value.clone()));
+                }
+                assert_eq!(is_greeting(dialect, &value), greeting(dialect) == Some(word));
+            }
+        }
+    }
+}
