@@ -222,6 +222,7 @@ fn place(fields: &Fresh) -> Result<Placed, ()> {
     let value = secret::KeptBytes::copy_of(fields.field("api_key").ok_or(())?);
     let header = http::HeaderValue::from_maybe_shared(bytes::Bytes::from_owner(value));
     Ok(Placed {
+        hails: Vec::new(),
         values: vec![PlacedValue::Header(http::header::AUTHORIZATION, header.map_err(|_| ())?)],
         needles: Arc::new(secret::Needles::new(Vec::new())),
         may_stay: true,
