@@ -146,7 +146,7 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
 }
 
 /// Every route of the description, in the order of the alphabet.
-const ROUTES: [&str; 47] = [
+const ROUTES: [&str; 48] = [
     "DELETE /api/v1/admin/api-keys/{id}",
     "DELETE /api/v1/admin/providers/{id}",
     "DELETE /api/v1/admin/secrets/{id}",
@@ -154,6 +154,7 @@ const ROUTES: [&str; 47] = [
     "GET /api/v1/admin/api-keys/{id}",
     "GET /api/v1/admin/api-keys/{id}/audit",
     "GET /api/v1/admin/audit",
+    "GET /api/v1/admin/audit/archives",
     "GET /api/v1/admin/audit/export",
     "GET /api/v1/admin/audit/stream",
     "GET /api/v1/admin/audit/verify",
