@@ -138,6 +138,15 @@ impl Client {
         }
     }
 
+    /// For what was begun in time, and goes on though a token has ended since.
+    pub(crate) fn standing_of_a_stream(&self) -> Standing {
+        match self.fate.0.load(Ordering::Acquire) {
+            0 => Standing::Good,
+            Fate::ALTERED => Standing::Altered,
+            _ => Standing::Ended,
+        }
+    }
+
     /// Does it matter to this caller by which method he calls?
     pub(crate) fn is_narrow(&self) -> bool {
         self.scopes().next().is_some() || !self.rights.role.may(Right::Proxy)

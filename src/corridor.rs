@@ -213,6 +213,7 @@ impl Corridor {
         let house = &*self.house;
         let Raw { parts, body, address } = raw;
         let mut inbound = clean::clean(parts, body.as_ref(), house)?;
+        inbound.demand_introduction()?;
         let document = match inbound.has_key_in_body() {
             // Boxed, so that ordinary calls do not carry the room for it.
             true => Box::pin(document::read(&mut inbound, body, house)).await?,
@@ -263,8 +264,7 @@ impl Corridor {
 
     /// A place for a socket, before anything leaves.
     fn opening(&self, handshake: Handshake) -> Result<Opening, Refusal> {
-        let berth = self.house.sockets.take()?;
-        Ok(Opening { handshake, berth, clock: self.house.clock.clone() })
+        Ok(Opening { handshake, berth: self.house.sockets.take()? })
     }
 
     fn outgoing(

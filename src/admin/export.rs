@@ -230,7 +230,10 @@ pub(crate) fn shown(record: StoredRecord) -> Value {
 fn csv(line: Exported) -> Option<String> {
     let record = match line {
         Exported::Record { record, .. } => shown(*record),
-        Exported::Chain { .. } | Exported::Checkpoint(_) | Exported::End { .. } => return None,
+        Exported::Chain { .. }
+        | Exported::Checkpoint(_)
+        | Exported::ChainEnd { .. }
+        | Exported::End { .. } => return None,
     };
     let cell = |column: &&str| {
         let member = column.split('.').try_fold(&record, |value, name| value.get(name));

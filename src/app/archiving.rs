@@ -14,6 +14,8 @@ use crate::telemetry::Metrics;
 
 const A_DAY_MS: i64 = 86_400_000;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
+/// Others write, too.
+const BETWEEN: Duration = Duration::from_secs(1);
 /// After a fault, and at most so long.
 const MOST_PAUSE: Duration = Duration::from_secs(600);
 
@@ -42,7 +44,7 @@ impl Archivist {
                         bytes = made.bytes,
                         "old records were archived"
                     );
-                    Duration::ZERO
+                    BETWEEN
                 }
                 Ok(None) => {
                     if std::mem::take(&mut faults) > 0 {

@@ -13,7 +13,7 @@ use hyper::body::{Body as _, Incoming};
 use super::browser::own_hosts;
 use super::credential::{self, Presented};
 use super::names::{hyphened, is_ours_or_hop_by_hop};
-use super::socket::{Handshake, is_of_a_handshake};
+use super::socket::{Handshake, Introduced, is_of_a_handshake};
 use super::{House, codings, overrides, path, trailers};
 use crate::client::Client;
 use crate::inject::Head;
@@ -174,6 +174,17 @@ impl<'r> Inbound<'r> {
         let knows_nobody = self.presented.as_bytes().is_none() && self.presented.open().is_empty();
         let handshake = self.handshake.filter(|_| knows_nobody)?;
         Some((handshake.speaks()?.0, handshake))
+    }
+
+    /// A client that shows its key in the head says it again where the provider asks for it, and
+    /// that would go on to the provider: here it must wait to be asked.
+    pub(super) fn demand_introduction(&self) -> Result<(), Refusal> {
+        let speaks = self.handshake.as_ref().and_then(Handshake::speaks);
+        if speaks.is_none() || self.parts.extensions.get::<Introduced>().is_some() {
+            return Ok(());
+        }
+        let detail = "On this socket the client key stands in the first message, not in the head.";
+        Err(Refusal::bad_request(detail).closing())
     }
 
     /// The head that may go on, and what is kept for its answer.

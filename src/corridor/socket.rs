@@ -26,6 +26,7 @@ pub(super) use self::berths::Berth;
 pub(crate) use self::berths::Berths;
 pub(crate) use self::dialect::{No, greeting, refusal, understood, welcome, worded};
 use self::flow::{Dry, Flow};
+pub(super) use self::greeting::Introduced;
 pub(crate) use self::greeting::{Greeting, codec_of};
 pub(super) use self::handshake::{Handshake, is_of_a_handshake};
 pub(crate) use self::parley::Parley;
@@ -35,7 +36,6 @@ use super::rewrite::Place;
 use super::scrub::{self, blank_headers, drop_hop_by_hop};
 use super::trace::Trace;
 use crate::client::{Client, Standing};
-use crate::clock::Clock;
 use crate::crypto;
 use crate::inject::{Carried, Hail};
 use crate::ledger::{BytesIn, Record};
@@ -62,7 +62,6 @@ pub(crate) struct Socket {
     is_torn: bool,
     idle: Duration,
     client: Option<Arc<Client>>,
-    clock: Clock,
     record: Option<Record>,
     bytes_in: Arc<BytesIn>,
     _admission: Admission,
@@ -103,7 +102,6 @@ const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct Opening {
     pub(super) handshake: Handshake,
     pub(super) berth: Berth,
-    pub(super) clock: Clock,
 }
 
 /// The answer to a handshake: a socket, or whatever else the provider says.
@@ -119,7 +117,7 @@ pub(super) async fn answered(
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return Ok(answer);
     }
-    let Opening { handshake, berth, clock } = opening;
+    let Opening { handshake, berth } = opening;
     handshake.check(&reply.head.headers)?;
     let mut headers = reply.head.headers.clone();
     drop_hop_by_hop(&mut headers);
@@ -148,7 +146,6 @@ pub(super) async fn answered(
         is_torn: false,
         idle: place.provider.timeouts.idle,
         client: trace.take_caller(),
-        clock,
         record,
         bytes_in,
         _admission: admission,
@@ -219,7 +216,7 @@ impl Socket {
         idle: &mut Patience,
         context: &mut Context<'_>,
     ) -> Poll<End> {
-        match self.client.as_ref().map_or(Standing::Good, |client| client.standing(&self.clock)) {
+        match self.client.as_ref().map_or(Standing::Good, |client| client.standing_of_a_stream()) {
             Standing::Good => {}
             Standing::Altered => return Poll::Ready(End::Altered),
             Standing::Ended => return Poll::Ready(End::Revoked),

@@ -9,12 +9,13 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
+use super::Ledger;
 use super::archived::{self, Beginning};
-use super::block::{Bad, Link};
+use super::block::{Bad, Link, Unpacked, verify_each};
 use super::export::Export;
 use super::offline::{Offline, Shown};
 use super::packing::{self, Packing};
-use super::{Ledger, verify};
+use super::walk::{Vouchers, Walk};
 use crate::clock;
 use crate::crypto::Sha256;
 use crate::store::{self, BlockSpan, RecordArchive};
@@ -22,7 +23,11 @@ use crate::store::{self, BlockSpan, RecordArchive};
 /// A file holds the records of a day or more, and not many more than these.
 const LEAST_MS: i64 = 86_400_000;
 const MOST_RECORDS: u64 = 1_000_000;
+/// They are removed in one transaction.
+const MOST_BLOCKS: u64 = 20_000;
+const BLOCKS_A_READ: u32 = 8;
 const SPANS_A_READ: u32 = 256;
+const AFTER: &str = ".ndjson.zst";
 const PART: &str = ".part";
 const READ_BYTES: usize = 1 << 16;
 
@@ -76,7 +81,7 @@ impl Plan {
         let day = clock::rfc3339(self.first_time);
         let day = day.split('T').next().unwrap_or_default();
         // Sorted by name is sorted by record.
-        format!("{node}-{:012}-{:012}-{day}.ndjson.zst", self.link.next_sequence, self.last)
+        format!("{node}-{:012}-{:012}-{day}{AFTER}", self.link.next_sequence, self.last)
     }
 }
 
@@ -114,10 +119,19 @@ impl Ledger {
     async fn plan(&self, archiving: &Archiving, link: Link) -> Result<Option<Plan>, Unarchived> {
         let (store, node) = (self.0.sink.store(), self.0.node.as_str());
         let old_before = self.0.clock.unix_ms().saturating_sub(archiving.keep_ms);
+        let first = store.block_spans(node, link.next_sequence, 1).await?;
+        let is_old = |span: &BlockSpan| span.first_time < old_before.saturating_sub(LEAST_MS);
+        if !first.first().is_some_and(is_old) {
+            return Ok(None);
+        }
+        // A try that was not finished may have been, for all that anybody knows: the same again.
+        let tried = tried_before(&archiving.folder, node, link.next_sequence);
+        let tried =
+            tried.map_err(|error| Unarchived::Disk { path: archiving.folder.clone(), error })?;
         let mut plan: Option<Plan> = None;
         // Goes only when another one stands behind it.
         let mut candidate = None;
-        let mut next = link.next_sequence;
+        let (mut next, mut blocks) = (link.next_sequence, 0);
         'all: loop {
             let page = store.block_spans(node, next, SPANS_A_READ).await?;
             if page.is_empty() {
@@ -126,8 +140,11 @@ impl Ledger {
             for span in page {
                 if let Some(former) = candidate.take() {
                     plan = Some(Plan::with(plan, link, former));
+                    blocks += 1;
                 }
-                let is_enough = plan.is_some_and(|plan| plan.records() >= MOST_RECORDS);
+                let is_enough = plan.is_some_and(|plan| plan.records() >= MOST_RECORDS)
+                    || blocks >= MOST_BLOCKS
+                    || tried.is_some_and(|last| span.last > last);
                 if span.last_time >= old_before || is_enough {
                     break 'all;
                 }
@@ -135,15 +152,44 @@ impl Ledger {
                 candidate = Some(span);
             }
         }
-        let is_due = |plan: &Plan| {
-            plan.first_time < old_before.saturating_sub(LEAST_MS) || plan.records() >= MOST_RECORDS
-        };
-        let Some(plan) = plan.filter(is_due) else { return Ok(None) };
-        let signed = verify::signed(store, node).await?.unwrap_or_default();
-        let newest = signed.iter().map(|one| one.last).filter(|last| *last <= plan.last).max();
+        let Some(plan) = plan else { return Ok(None) };
+        let newest = store.checkpoint_within(node, plan.last).await?.map(|one| one.last);
         let is_vouched = newest
             .is_some_and(|last| last >= link.next_sequence && self.0.proof.is_everywhere(last));
-        Ok(is_vouched.then_some(plan))
+        if !is_vouched {
+            return Ok(None);
+        }
+        Ok(self.is_covered(plan).await?.then_some(plan))
+    }
+
+    /// Up to the first checkpoint that covers all of it, if there is one yet: this node will sign
+    /// for what goes, and what is behind the last checkpoint within has only the chain.
+    async fn is_covered(&self, plan: Plan) -> Result<bool, Unarchived> {
+        let (store, node) = (self.0.sink.store(), self.0.node.as_str());
+        let from = plan.last.saturating_sub(1);
+        let Some(next) = store.checkpoints_after(node, from, 1).await?.into_iter().next() else {
+            return Ok(false);
+        };
+        let signed = store.checkpoint_within(node, from).await?.into_iter().chain([next.clone()]);
+        let keys = vec![self.0.proof.signing.public_key()];
+        let vouchers = Vouchers { signed: signed.collect(), outside: Vec::new(), keys };
+        let Some(block) = store.last_record_block(node, plan.last.saturating_add(1)).await? else {
+            return Ok(false);
+        };
+        let hash = Unpacked::read(&block.body).map_or([0; 32], |unpacked| unpacked.before);
+        let mut link = Link { next_sequence: block.first_sequence, hash };
+        let mut walk = Walk::new(vouchers, link.next_sequence);
+        while link.next_sequence <= next.last {
+            let page = store.record_blocks_from(node, link.next_sequence, BLOCKS_A_READ).await?;
+            if page.is_empty() {
+                break;
+            }
+            for block in &page {
+                let mut each = |sequence, hash: &[u8; 32]| walk.step(sequence, hash);
+                link = verify_each(block, &link, &mut each).map_err(Unarchived::Broken)?;
+            }
+        }
+        Ok(link.next_sequence > next.last)
     }
 
     async fn write(&self, archiving: &Archiving, plan: Plan) -> Result<RecordArchive, Unarchived> {
@@ -188,6 +234,23 @@ impl Ledger {
             signature: Vec::new(),
         })
     }
+}
+
+/// The last record of a file that was made of the records from `first` on.
+fn tried_before(folder: &Path, node: &str, first: u64) -> io::Result<Option<u64>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        entries => entries?,
+    };
+    let before = format!("{node}-{first:012}-");
+    for entry in entries {
+        let name = entry?.file_name().to_string_lossy().into_owned();
+        let last = name.strip_prefix(&before).filter(|_| name.ends_with(AFTER));
+        if let Some(last) = last.and_then(|rest| rest.split('-').next()?.parse().ok()) {
+            return Ok(Some(last));
+        }
+    }
+    Ok(None)
 }
 
 /// What the file says when it is read back.

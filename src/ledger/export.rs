@@ -20,7 +20,10 @@ use crate::store::{self, Checkpoint, RecordBlock};
 const BLOCKS_A_READ: u32 = 2;
 /// What an export ends with is signed under this, so that no checkpoint can stand for it.
 const END_LABEL: &[u8] = b"sealgate/v1/export/";
+const CHAIN_END_LABEL: &[u8] = b"sealgate/v1/export-chain/";
 pub(super) const GOES_ON: &str = ":more";
+/// In place of where a chain ended that was had before.
+pub(super) const HAD: &str = ":had";
 
 /// One line of an export.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +41,12 @@ pub(crate) enum Exported {
         frames: Vec<u8>,
     },
     Checkpoint(Checkpoint),
+    /// Where the chain before it ended, and this node's word for it.
+    ChainEnd {
+        chain: String,
+        public_key: [u8; 32],
+        signature: Vec<u8>,
+    },
     /// Where every chain ended, and this node's word for it.
     End {
         chains: String,
@@ -82,8 +91,11 @@ impl Ledger {
         let _all_stored = self.flush().await;
         let nodes = verify::nodes(self.0.sink.store()).await?;
         let is_left = |node: &String| resume.as_ref().is_none_or(|(from, _)| node >= from);
-        let nodes = nodes.into_iter().filter(is_left).collect();
-        let (at, chains, through, is_over) = (None, Vec::new(), None, false);
+        let (nodes, had): (Vec<String>, Vec<String>) = nodes.into_iter().partition(is_left);
+        let nodes = nodes.into();
+        // Where those ended, their own lines say.
+        let chains = had.into_iter().map(|node| node + HAD).collect();
+        let (at, through, is_over) = (None, None, false);
         let ledger = self.clone();
         Ok(Export { ledger, filter, nodes, at, chains, through, resume, is_over })
     }
@@ -97,13 +109,20 @@ impl Exported {
             Self::Record { record, hash, frames } => {
                 return proven_line(shown(*record), &hash, &frames);
             }
-            Self::Chain { .. } | Self::Checkpoint(_) | Self::End { .. } if !is_whole => {
+            Self::Chain { .. } | Self::Checkpoint(_) | Self::ChainEnd { .. } | Self::End { .. }
+                if !is_whole =>
+            {
                 return None;
             }
             Self::Chain { node, first, before } => {
                 json!({"chain": node, "first": first, "before": hex(&before)})
             }
             Self::Checkpoint(checkpoint) => checkpoint.to_json(),
+            Self::ChainEnd { chain, public_key, signature } => json!({
+                "chain_end": chain,
+                "public_key": public_key_text(&public_key),
+                "signature": signature_text(&signature),
+            }),
             Self::End { chains, public_key, signature } => json!({
                 "end": 1,
                 "chains": chains,
@@ -148,7 +167,12 @@ impl Export {
             };
             page.retain(|block| self.through.is_none_or(|last| block.first_sequence <= last));
             if page.is_empty() {
-                self.chains.push(end_of(&at.node, (at.first, &at.link), self.through.is_some()));
+                let chain = end_of(&at.node, (at.first, &at.link), self.through.is_some());
+                let signing = &self.ledger.0.proof.signing;
+                let signature = signing.sign_bytes(&chain_end_bytes(&chain));
+                self.chains.push(chain.clone());
+                let public_key = signing.public_key();
+                lines.push(Exported::ChainEnd { chain, public_key, signature });
                 continue;
             }
             let mut at = at;
@@ -228,6 +252,11 @@ pub(super) fn end_of(node: &str, (first, link): (u64, &Link), goes_on: bool) -> 
         (first, false) => format!("{node}:{last}:{head}:{first}"),
         (first, true) => format!("{node}:{last}:{head}:{first}{GOES_ON}"),
     }
+}
+
+/// What is signed at the end of each chain.
+pub(super) fn chain_end_bytes(chain: &str) -> Vec<u8> {
+    [CHAIN_END_LABEL, chain.as_bytes()].concat()
 }
 
 /// What is signed at the end of an export.

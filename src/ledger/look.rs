@@ -5,6 +5,7 @@
 
 use uuid::Uuid;
 
+use super::archived;
 use super::block::{self, Link, Unpacked};
 use super::end::{self, UNREADABLE_ROW};
 use super::journal::{self, Seen};
@@ -113,7 +114,10 @@ async fn of_rows(
 async fn of_tail(store: &Store, node: &str) -> Result<Option<String>, store::Error> {
     let Some(first) = store.sequence_back(node, BLOCKS).await? else { return Ok(None) };
     let is_whole = store.last_sequence(node, first).await?.is_none();
-    let mut link = is_whole.then(|| Link::genesis(node));
+    let mut link = match is_whole {
+        true => Some(archived::beginning(store, node, None).await?.link),
+        false => None,
+    };
     let mut from = first;
     loop {
         let page = match store.record_blocks_from(node, from, BLOCKS_A_READ).await {

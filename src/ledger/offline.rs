@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::block::{Bad, Link};
 use super::checkpoint::{hex, public_key_of, unhex};
-use super::export::{GOES_ON, end_bytes, end_of};
+use super::export::{GOES_ON, HAD, chain_end_bytes, end_bytes, end_of};
 use super::record::StoredRecord;
 use super::verify::{Covered, Verified};
 use super::view::View;
@@ -46,7 +46,8 @@ pub(crate) struct Offline {
     chain: Option<Chain>,
     /// Where each chain ended in the files before.
     behind: HashMap<String, Link>,
-    ended: Vec<String>,
+    /// Where the chains of this file ended, and whether that was signed.
+    ended: Vec<(String, bool)>,
     is_begun: bool,
     is_ended: bool,
     verified: Verified,
@@ -122,10 +123,15 @@ impl Offline {
         if let Some(node) = value.get("chain").and_then(Value::as_str) {
             return self.begin(node, &value);
         }
+        if let Some(end) = value.get("chain_end").and_then(Value::as_str) {
+            self.finish_chain(end.ends_with(GOES_ON));
+            return self.verified.first_bad.is_none() && self.end_chain(end, &value);
+        }
         // Every record says how it ended, too.
         if has("end") && !has("kind") {
-            let goes_on = value.get("chains").and_then(Value::as_str);
-            self.finish_chain(goes_on.is_some_and(|chains| chains.ends_with(GOES_ON)));
+            if self.chain.is_some() {
+                return self.bad(NO_END);
+            }
             return self.verified.first_bad.is_none() && self.end(&value);
         }
         self.record(line, &value)
@@ -208,16 +214,36 @@ impl Offline {
         true
     }
 
+    /// Behind the last record of a chain.
+    fn end_chain(&mut self, end: &str, value: &Value) -> bool {
+        let is_it = self.ended.last().is_some_and(|(held, is_signed)| held == end && !is_signed);
+        let is_ours = is_it && self.is_signed(value, &chain_end_bytes(end));
+        if let Some((_, is_signed)) = self.ended.last_mut() {
+            *is_signed = is_ours;
+        }
+        is_ours || self.bad(NO_END)
+    }
+
+    /// All chains and no other, each where its own line says.
     fn end(&mut self, value: &Value) -> bool {
-        let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
-        let chains = text("chains");
-        let signature = super::checkpoint::signature_of(text("signature")).unwrap_or_default();
-        let key = public_key_of(text("public_key"));
-        let is_ours = key.is_some_and(|key| {
-            self.keys.contains(&key) && crypto::is_signed(&key, &end_bytes(chains), &signature)
-        });
-        self.is_ended = is_ours && self.ended.join(" ").ends_with(chains);
+        let chains = value.get("chains").and_then(Value::as_str).unwrap_or_default();
+        let named: Vec<&str> = chains.split(' ').collect();
+        let is_named = |((held, is_signed), named): (&(String, bool), &&str)| {
+            let had = named.strip_suffix(HAD).map(|node| format!("{node}:"));
+            *is_signed && (held == named || had.is_some_and(|node| held.starts_with(&node)))
+        };
+        self.is_ended = self.is_signed(value, &end_bytes(chains))
+            && named.len() == self.ended.len()
+            && self.ended.iter().zip(&named).all(is_named);
         self.is_ended || self.bad(NO_END)
+    }
+
+    fn is_signed(&self, value: &Value, bytes: &[u8]) -> bool {
+        let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default();
+        let signature = super::checkpoint::signature_of(text("signature")).unwrap_or_default();
+        public_key_of(text("public_key")).is_some_and(|key| {
+            self.keys.contains(&key) && crypto::is_signed(&key, bytes, &signature)
+        })
     }
 
     /// `goes_on`: an archive, behind which there is more.
@@ -226,7 +252,8 @@ impl Offline {
         let records = chain.link.next_sequence - 1;
         let held = records.saturating_sub(chain.first - 1);
         let signed_through = chain.walk.signed_through();
-        self.ended.push(end_of(&chain.node, (chain.first, &chain.link), goes_on));
+        let end = end_of(&chain.node, (chain.first, &chain.link), goes_on);
+        self.ended.push((end, false));
         let end = if goes_on { chain.walk.end_of_part() } else { chain.walk.end() };
         let reason = match end {
             None if held > 0 && signed_through == 0 => Some(UNSIGNED),

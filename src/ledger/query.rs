@@ -184,10 +184,12 @@ impl Ledger {
                 if search.is_over(one.last_time) {
                     return Ok(());
                 }
-                looked_at += 1;
                 let place = (one.node.as_str(), one.first_sequence, one.last_time);
-                if search.left_of(place) > 0
-                    && marks::may_hold(one.marks.as_deref(), wanted)
+                if search.left_of(place) == 0 {
+                    continue;
+                }
+                looked_at += 1;
+                if marks::may_hold(one.marks.as_deref(), wanted)
                     && let Some(block) = store.record_block(&one.node, one.first_sequence).await?
                     && search.takes(&block)
                 {

@@ -53,8 +53,11 @@ impl Covered {
 struct Known {
     least: Link,
     outside: Vec<Checkpoint>,
-    /// Of a node whose own key is at hand: the key, and its newest checkpoint.
-    own: Option<([u8; 32], Option<Checkpoint>)>,
+    /// The key that must have signed: the node's own where it is at hand, else what was pushed
+    /// outside.
+    key: Option<[u8; 32]>,
+    /// Its newest checkpoint, where that is known.
+    newest: Option<Checkpoint>,
 }
 
 impl Ledger {
@@ -67,13 +70,18 @@ impl Ledger {
         let store = self.0.sink.store();
         let mut nodes = nodes(store).await?;
         nodes.insert(self.0.node.clone());
+        // Whose rows were all taken away.
+        nodes.extend(outside.keys().cloned());
         let mut verified = Verified { records: 0, first_bad: None, nodes: Vec::new() };
         for node in &nodes {
             let is_own = *node == self.0.node;
+            let outside = outside.remove(node).unwrap_or_default();
+            let of_outside = outside.first().map(|one| one.public_key);
             let known = Known {
                 least: if is_own { head } else { Link::genesis(node) },
-                outside: outside.remove(node).unwrap_or_default(),
-                own: is_own.then(|| (self.0.proof.signing.public_key(), newest.clone())),
+                key: if is_own { Some(self.0.proof.signing.public_key()) } else { of_outside },
+                newest: newest.clone().filter(|_| is_own),
+                outside,
             };
             let (mut covered, bad) = verify_node(store, node, known).await?;
             if is_own {
@@ -116,7 +124,8 @@ impl Verified {
 pub(crate) async fn verify_stored(store: &Store) -> Result<Verified, store::Error> {
     let mut verified = Verified { records: 0, first_bad: None, nodes: Vec::new() };
     for node in &nodes(store).await? {
-        let known = Known { least: Link::genesis(node), outside: Vec::new(), own: None };
+        let least = Link::genesis(node);
+        let known = Known { least, outside: Vec::new(), key: None, newest: None };
         let (covered, bad) = verify_node(store, node, known).await?;
         verified.take(covered, bad);
     }
@@ -124,9 +133,10 @@ pub(crate) async fn verify_stored(store: &Store) -> Result<Verified, store::Erro
 }
 
 pub(super) async fn nodes(store: &Store) -> Result<BTreeSet<String>, store::Error> {
-    let (of_records, of_checkpoints) =
-        (store.record_nodes().await?, store.checkpoint_nodes().await?);
-    Ok(of_records.into_iter().chain(of_checkpoints).collect())
+    let mut nodes: BTreeSet<String> = store.record_nodes().await?.into_iter().collect();
+    nodes.extend(store.checkpoint_nodes().await?);
+    nodes.extend(store.all_record_archives().await?.into_iter().map(|archive| archive.node));
+    Ok(nodes)
 }
 
 /// None: a row among them cannot be read.
@@ -146,25 +156,23 @@ pub(super) async fn signed(
     }
 }
 
-/// Records that are carried out into a file meanwhile are no missing ones.
+/// Records that are carried out into a file meanwhile are no missing ones: as long as the chain's
+/// beginning moves, it is walked again.
 async fn verify_node(
     store: &Store,
     node: &str,
     known: Known,
 ) -> Result<(Covered, Option<Bad>), store::Error> {
+    let mut archived = None;
     loop {
         let (covered, bad) = verify_once(store, node, &known).await?;
-        let has_moved = match &bad {
-            None => false,
-            Some(_) => {
-                let key = covered.public_key;
-                let now = archived::beginning(store, node, key).await?;
-                now.bad.is_none() && now.link.next_sequence > covered.archived + 1
-            }
-        };
-        if !has_moved {
+        let has_moved = archived.is_none_or(|before| before < covered.archived);
+        let begins = archived::beginning(store, node, covered.public_key).await?;
+        let is_behind = begins.bad.is_none() && begins.link.next_sequence > covered.archived + 1;
+        if bad.is_none() || !has_moved || !is_behind {
             return Ok((covered, bad));
         }
+        archived = Some(covered.archived);
     }
 }
 
@@ -174,28 +182,28 @@ async fn verify_once(
     known: &Known,
 ) -> Result<(Covered, Option<Bad>), store::Error> {
     const UNREADABLE: &str = "a row of the table record_checkpoints says what cannot be";
-    let Known { least, outside, own } = known;
+    let Known { least, outside, key, newest } = known;
     let mut covered = Covered {
         node: node.to_owned(),
         records: 0,
         archived: 0,
         signed_through: 0,
         pushed_through: outside.iter().map(|one| one.last).max().unwrap_or(0),
-        public_key: own.as_ref().map(|(key, _)| *key),
+        public_key: *key,
     };
-    let Some(signed) = signed(store, node).await? else {
-        return Ok((covered, Some(Bad::here(node, &Link::genesis(node), UNREADABLE))));
-    };
-    let first = signed.first();
+    let signed = signed(store, node).await?;
+    let first = signed.as_ref().and_then(|signed| signed.first());
     covered.public_key = covered.public_key.or_else(|| first.map(|first| first.public_key));
-    let begins = archived::beginning(store, node, covered.public_key).await?;
-    let Beginning { mut link, bad } = begins;
+    let Beginning { mut link, bad } = archived::beginning(store, node, covered.public_key).await?;
     covered.archived = link.next_sequence - 1;
+    covered.records = covered.archived;
     if bad.is_some() {
-        covered.records = covered.archived;
         return Ok((covered, bad));
     }
-    let newest = own.as_ref().and_then(|(_, newest)| newest.as_ref());
+    let Some(signed) = signed else {
+        return Ok((covered, Some(Bad::here(node, &link, UNREADABLE))));
+    };
+    let newest = newest.as_ref();
     let removed = newest.filter(|newest| !signed.contains(newest)).map(|newest| newest.first);
     let keys = covered.public_key.into_iter().collect();
     let outside = outside.clone();

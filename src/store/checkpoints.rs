@@ -53,6 +53,10 @@ const INSERT: &str = "INSERT INTO record_checkpoints (node, last_sequence, first
     head_hash, root, digest_before, inventory_epoch, created_at, public_key, signature)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10) ON CONFLICT (node, last_sequence) DO NOTHING";
 const LAST: &str = select!("WHERE node = $1 ORDER BY last_sequence DESC LIMIT 1");
+const WITHIN: &str = select!(
+    "WHERE node = $1 AND last_sequence <= $2
+    ORDER BY last_sequence DESC LIMIT 1"
+);
 const AFTER: &str =
     select!("WHERE node = $1 AND last_sequence > $2 ORDER BY last_sequence LIMIT $3");
 // Each change of a secret makes it grow by one. What cannot be is left out.
@@ -70,6 +74,17 @@ impl Store {
 
     pub(crate) async fn last_checkpoint(&self, node: &str) -> Result<Option<Checkpoint>, Error> {
         let raw = row!(self, "record_checkpoints", sqlx::query(LAST).bind(node))?;
+        raw.map(from_raw).transpose()
+    }
+
+    /// The newest that ends at a number or before it.
+    pub(crate) async fn checkpoint_within(
+        &self,
+        node: &str,
+        last_sequence: u64,
+    ) -> Result<Option<Checkpoint>, Error> {
+        let last = signed(last_sequence);
+        let raw = row!(self, "record_checkpoints", sqlx::query(WITHIN).bind(node).bind(last))?;
         raw.map(from_raw).transpose()
     }
 

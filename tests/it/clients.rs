@@ -368,7 +368,7 @@ fn may(method: &str, path: &str) -> [bool; 5] {
     let administers = [true, false, false, false, false];
     let rooms = ["/backups", "/seal", "/unseal", "/master-key", "/integrity/accept"];
     match (method, path) {
-        ("GET", "/audit/verify") => [true, false, true, false, false],
+        ("GET", "/audit/verify" | "/audit/archives") => [true, false, true, false, false],
         ("POST", "/policy/explain") => reads,
         ("DELETE", "/secrets/{id}") | ("POST", "/api-keys/{id}/accept") => administers,
         (_, path) if rooms.iter().any(|room| path.starts_with(room)) => administers,

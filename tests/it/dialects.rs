@@ -176,18 +176,17 @@ async fn a_provider_that_takes_nobody_in_is_not_shown_the_key_and_its_word_is_he
 }
 
 #[tokio::test]
-async fn a_key_in_the_head_opens_such_a_socket_too() {
+async fn a_key_in_the_head_of_such_a_socket_goes_nowhere() {
     let sea = Harbour::open().await;
     let house = house_by(&sea, "").await;
     let client = house.client().await;
-    let lines = format!("X-API-Key: {}\r\n", client.key);
-    let mut socket = house.sail("/sea/polygon", &lines).await.aboard();
-    assert_eq!(socket.hear_text().await, CONNECTED);
-    assert_eq!(socket.hear_text().await, LET_IN);
-    socket.text("hello").await;
-    assert_eq!(socket.hear_text().await, "hello");
-    let shown: serde_json::Value = serde_json::from_slice(&sea.messages()[0].1).unwrap();
-    assert_eq!(shown["params"], house.canary.plain());
+    for lines in [
+        format!("X-API-Key: {}\r\n", client.key),
+        format!("Sec-WebSocket-Protocol: {}\r\n", client.key),
+    ] {
+        assert_eq!(house.sail("/sea/polygon", &lines).await.status(), 400, "{lines}");
+    }
+    assert!(sea.messages().is_empty());
     house.leave().await;
 }
 

@@ -24,6 +24,10 @@ use crate::provider::{Codec, Dialect};
 const KEY_WITHIN: Duration = Duration::from_secs(10);
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
+/// Marks a request whose key was said in a message, not in the head.
+#[derive(Clone, Copy)]
+pub(in crate::corridor) struct Introduced;
+
 /// A client of whom nobody knows yet who it is.
 pub(crate) struct Greeting {
     /// As it asked, untouched.
@@ -140,6 +144,7 @@ impl Greeting {
             return Outcome::No(No::Unknown, POLICY);
         };
         raw.parts.headers.insert(X_API_KEY, shown);
+        raw.parts.extensions.insert(Introduced);
         raw.parts.headers.remove(SEC_WEBSOCKET_PROTOCOL);
         let mut answer = Box::pin(corridor.answer(raw)).await;
         match answer.body_mut().take_socket() {

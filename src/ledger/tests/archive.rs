@@ -36,6 +36,19 @@ fn lines_of(house: &House, archive: &RecordArchive) -> Vec<String> {
     String::from_utf8(text).unwrap().lines().map(str::to_owned).collect()
 }
 
+/// Its beginning cut off, and what it begins with set right.
+fn without_a_beginning(lines: &[String]) -> Vec<String> {
+    let is_record = |line: &&String| line.contains("\"frames\"");
+    let cut = lines.iter().filter(is_record).nth(9).unwrap();
+    let value: serde_json::Value = serde_json::from_str(cut).unwrap();
+    let sequence = value["sequence"].as_u64().unwrap();
+    let at = lines.iter().position(|line| line == cut).unwrap();
+    let chain = json!({"chain": "node-a", "first": sequence + 1, "before": value["hash"]});
+    let mut edited = vec![lines[0].clone(), chain.to_string()];
+    edited.extend_from_slice(&lines[at + 1..]);
+    edited
+}
+
 /// Several files, one after the other.
 fn judged_together(
     files: &[&[String]],
@@ -101,18 +114,19 @@ async fn old_records_go_into_files_that_are_verified_with_what_stays() {
     // A file between is missing, or one is there that is not the next.
     assert_eq!(judged_together(&[&one, &rest], key, &outside).1, Some(1_401));
     assert!(judged_together(&[&two, &one, &rest], key, &outside).1.is_some());
-    // Its beginning was cut off, and what it begins with set right.
-    for lines in [&one, &two] {
-        let is_record = |line: &&String| line.contains("\"frames\"");
-        let cut = lines.iter().filter(is_record).nth(9).unwrap();
-        let value: serde_json::Value = serde_json::from_str(cut).unwrap();
-        let sequence = value["sequence"].as_u64().unwrap();
-        let at = lines.iter().position(|line| line == cut).unwrap();
-        let chain = json!({"chain": "node-a", "first": sequence + 1, "before": value["hash"]});
-        let mut edited = vec![lines[0].clone(), chain.to_string()];
-        edited.extend_from_slice(&lines[at + 1..]);
-        assert!(judged(&edited, key, &[]).is_some());
+    // What a node signs for whoever asks for nothing ends no file but a whole one.
+    let nothing = exported(&ledger, Some((String::from("zzzz"), 1))).await;
+    assert_eq!(nothing.len(), 1);
+    for lines in [&one, &before] {
+        let mut cut = lines[..lines.len() / 2].to_vec();
+        cut.extend_from_slice(&nothing);
+        assert!(judged(&cut, key, &[]).is_some());
     }
+    // Whoever looks at the last blocks alone finds nothing amiss.
+    assert_eq!(ledger.examine().await.unwrap(), Vec::<String>::new());
+    assert!(
+        [&one, &two].iter().all(|lines| judged(&without_a_beginning(lines), key, &[]).is_some())
+    );
     // A restart goes on behind what is there.
     ledger.stop();
     writer.await.unwrap();
@@ -159,6 +173,13 @@ async fn a_deletion_is_no_archive() {
         house.store.tamper("INSERT INTO record_blocks SELECT * FROM kept_blocks").await;
         assert_eq!(bad().await, None, "{edit}");
     }
+    // One that cannot be read is named, and ends the walk.
+    house.store.tamper("CREATE TABLE signed AS SELECT * FROM record_checkpoints").await;
+    house.store.tamper("UPDATE record_checkpoints SET head_hash = zeroblob(31)").await;
+    let named = tokio::time::timeout(Duration::from_secs(30), bad()).await;
+    assert_eq!(named.expect("it walks for ever"), Some(last + 1));
+    house.store.tamper("DELETE FROM record_checkpoints").await;
+    house.store.tamper("INSERT INTO record_checkpoints SELECT * FROM signed").await;
     // Somebody else's signature: rows that another key vouches for.
     let mut forged =
         RecordArchive { first: last + 1, last: last + 1, before: archive.head, ..archive.clone() };
@@ -181,7 +202,7 @@ async fn what_cannot_be_written_or_is_not_whole_stays_where_it_is() {
     let folder = archiving(&house).folder;
     std::fs::write(&folder, b"a file is no folder").unwrap();
     let fault = ledger.archive(&archiving(&house)).await.unwrap_err().to_string();
-    assert!(fault.contains("audit.archive_folder") && fault.contains("archive/"), "{fault}");
+    assert!(fault.contains("audit.archive_folder") && fault.contains("/archive "), "{fault}");
     std::fs::remove_file(&folder).unwrap();
 
     // A record that was changed goes nowhere, so that it can still be told from a whole one.
