@@ -351,6 +351,17 @@ async fn a_list_that_never_rests_lets_no_edited_row_through() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_a_copy_a_list_that_never_rests_serves_nobody_unjudged() {
+    // On a busy machine the node may be faster than the writer, and have a copy at once.
+    for _ in 0..20 {
+        if looks_without_a_list().await > 0 {
+            return;
+        }
+    }
+    panic!("nobody was ever faster than this node");
+}
+
+/// How often a node that has no copy saw a list that did not open, until it had begun one anew.
+async fn looks_without_a_list() -> usize {
     let (house, _folder, _) = filled(&["a"]).await;
     let vault = house.another_node().await;
     house.store.tamper("UPDATE secrets SET name = 'b' WHERE name = 'a'").await;
@@ -362,23 +373,22 @@ async fn without_a_copy_a_list_that_never_rests_serves_nobody_unjudged() {
         unsealed.marks.get("market-data").copied() == Some(begun_ms)
     };
     let mut closed = 0;
-    for _ in 0..100 {
+    while closed < 100 {
         reloaded(&vault).await;
         if has_begun() {
-            assert!(serves(&house, &vault, "b"), "{:?}", vault.findings());
-        } else {
-            assert!(!serves(&house, &vault, "b"), "no list stands that could vouch for it");
-            let told = vault.findings().join("\n");
-            assert!(told.contains("does not open"), "{told}");
-            closed += 1;
+            break;
         }
+        assert!(!serves(&house, &vault, "b"), "no list stands that could vouch for it");
+        let told = vault.findings().join("\n");
+        assert!(told.contains("does not open"), "{told}");
+        closed += 1;
     }
     busy.abort();
-    assert!(closed > 0, "nobody was faster than this node");
-    // Now that it rests, it is begun anew, and serves.
     drop(busy.await);
+    // Now that it rests, it is begun anew where it was not, and serves.
     reloaded(&vault).await;
-    assert!(has_begun() && serves(&house, &vault, "b"), "{:?}", vault.findings());
+    assert!(serves(&house, &vault, "b"), "{:?}", vault.findings());
+    closed
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
