@@ -42,6 +42,7 @@ mod tail;
 mod tally;
 #[cfg(test)]
 mod tests;
+mod unarchived;
 mod verify;
 mod view;
 mod walk;
@@ -75,7 +76,7 @@ pub(crate) use self::commit::Kept;
 pub(crate) use self::export::{Export, Exported};
 pub(crate) use self::lane::Lane;
 pub(crate) use self::look::{examine, owner_of};
-pub(crate) use self::offline::Offline;
+pub(crate) use self::offline::{FORM, Offline};
 pub(crate) use self::open::{Error, Opening};
 pub(crate) use self::packing::{Packing, unpacked, whole_pieces};
 pub(crate) use self::push::{Post, read_lines};
@@ -84,6 +85,7 @@ pub(crate) use self::record::{ActorKind, ActorRef, Begin, Kind, Metered, StoredR
 pub(crate) use self::seat::{BytesIn, Record};
 pub(crate) use self::tail::{Passed, Places, Tail};
 pub(crate) use self::tally::{Counting, Meter};
+pub(crate) use self::unarchived::Unarchived;
 pub(crate) use self::verify::{Covered, verify_stored};
 
 #[derive(Clone, Debug)]

@@ -100,8 +100,10 @@ async fn measure(target: Target, folder: &std::path::Path, (records, bare): (u64
     is_met &= year(&store, &clock).await;
     let begun_ns = clock.monotonic_ns();
     let verified = ledger.verify().await.unwrap();
-    assert!(verified.first_bad.is_none() && verified.records == records);
-    let a_minute = records as f64 / seconds(&clock, begun_ns) * 60.0;
+    // Its own alerts are in the trail, too.
+    assert_eq!(verified.first_bad, None);
+    assert!(verified.records >= records, "{} of {records}", verified.records);
+    let a_minute = verified.records as f64 / seconds(&clock, begun_ns) * 60.0;
     is_met &= told("records verified a minute", a_minute, a_minute >= LEAST_VERIFIED_A_MINUTE);
     ledger.stop();
     writer.await.unwrap();
@@ -184,10 +186,11 @@ async fn year(store: &Store, clock: &clock::Clock) -> bool {
     told("ms, a year of usage by day", least, least <= MOST_YEAR_MS)
 }
 
-fn statement() -> String {
+/// SQLite takes `$1` for a name, which it looks for among all others.
+fn statement(sign: char) -> String {
     let row = |row: u64| {
         let cells: Vec<String> =
-            (1..=COLUMNS).map(|at| format!("${}", row * COLUMNS + at)).collect();
+            (1..=COLUMNS).map(|at| format!("{sign}{}", row * COLUMNS + at)).collect();
         format!("({})", cells.join(","))
     };
     let rows: Vec<String> = (0..ROWS_A_STATEMENT).map(row).collect();
@@ -199,8 +202,8 @@ const BARE: &str = "CREATE TABLE bare (sequence BIGINT PRIMARY KEY, id TEXT, kin
     secret TEXT, status BIGINT, bytes_in BIGINT, bytes_out BIGINT, ns BIGINT)";
 
 macro_rules! insert_bare {
-    ($connection:expr, $clock:expr) => {{
-        let sql = statement();
+    ($connection:expr, $clock:expr, $sign:literal) => {{
+        let sql = statement($sign);
         let begun_ns = $clock.monotonic_ns();
         let mut number = 0_i64;
         for _ in 0..BARE_ROWS / (ROWS_A_STATEMENT * STATEMENTS_A_COMMIT) {
@@ -244,14 +247,14 @@ async fn bare_sqlite(folder: &std::path::Path) -> f64 {
     for sql in ["PRAGMA journal_mode = WAL", "PRAGMA synchronous = FULL", BARE] {
         sqlx::query(sql).execute(&mut connection).await.unwrap();
     }
-    insert_bare!(connection, clock)
+    insert_bare!(connection, clock, '?')
 }
 
 async fn bare_postgres(url: &str) -> f64 {
     let clock = clock::Clock::system();
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::query(BARE).execute(&mut connection).await.unwrap();
-    let rate = insert_bare!(connection, clock);
+    let rate = insert_bare!(connection, clock, '$');
     sqlx::query("DROP TABLE bare").execute(&mut connection).await.unwrap();
     rate
 }

@@ -22,7 +22,7 @@ use super::members::Members;
 use super::page;
 use super::records;
 use super::refused::Refused;
-use crate::ledger::{Export, Exported, Packing, StoredRecord};
+use crate::ledger::{Export, Exported, FORM, Packing, StoredRecord};
 
 pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new().routes(routes!(export))
@@ -125,7 +125,7 @@ async fn export(call: Call, headers: HeaderMap, uri: Uri) -> Result<Response, Re
     let export = call.house.ledger.export(filter, resume.flatten()).await;
     let export = export.map_err(|fault| Refused::of_store(&fault))?;
     let head = match format {
-        Format::Ndjson if is_new => json!({"export": 1, "whole": is_whole}).to_string() + "\n",
+        Format::Ndjson if is_new => json!({"export": FORM, "whole": is_whole}).to_string() + "\n",
         Format::Csv if is_new => COLUMNS.join(",") + "\n",
         Format::Ndjson | Format::Csv => String::new(),
     };

@@ -9,13 +9,15 @@ use serde_json::json;
 
 use super::Rooms;
 use crate::admin;
-use crate::ledger::{Archiving, Ledger};
+use crate::ledger::{Archiving, Ledger, Unarchived};
 use crate::telemetry::Metrics;
 
 const A_DAY_MS: i64 = 86_400_000;
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Others write, too.
 const BETWEEN: Duration = Duration::from_secs(1);
+/// After a start the places outside are still to be heard of.
+const LOOKS_TO_HEAR: u32 = 12;
 /// After a fault, and at most so long.
 const MOST_PAUSE: Duration = Duration::from_secs(600);
 
@@ -35,7 +37,7 @@ impl Archivist {
     }
 
     pub(super) async fn tend(self) {
-        let mut faults = 0_u32;
+        let (mut faults, mut unheard) = (0_u32, 0);
         loop {
             let pause = match self.ledger.archive(&self.archiving).await {
                 Ok(Some(made)) => {
@@ -52,6 +54,10 @@ impl Archivist {
                             "alert": "ledger_degraded", "resolved": "old records are archived again",
                         }));
                     }
+                    LOOK_EVERY
+                }
+                Err(Unarchived::Unvouched { .. }) if unheard < LOOKS_TO_HEAR => {
+                    unheard += 1;
                     LOOK_EVERY
                 }
                 Err(fault) => {

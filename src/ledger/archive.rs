@@ -3,7 +3,6 @@
 //! and verified before a row goes.
 //! Must never remove a record that does not stand in such a file, nor the newest block of a chain.
 
-use std::fmt;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -13,8 +12,9 @@ use super::Ledger;
 use super::archived::{self, Beginning};
 use super::block::{Bad, Link, Unpacked, verify_each};
 use super::export::Export;
-use super::offline::{Offline, Shown};
+use super::offline::{FORM, Offline, Shown};
 use super::packing::{self, Packing};
+use super::unarchived::Unarchived;
 use super::walk::{Vouchers, Walk};
 use crate::clock;
 use crate::crypto::Sha256;
@@ -38,18 +38,6 @@ pub(crate) struct Archiving {
     /// What is older than this goes.
     pub(crate) keep_ms: i64,
     pub(crate) shown: Shown,
-}
-
-/// Why nothing was carried out. All of it stays in the database, then.
-#[derive(Debug)]
-pub(crate) enum Unarchived {
-    Store(store::Error),
-    Disk {
-        path: PathBuf,
-        error: io::Error,
-    },
-    /// The trail is not whole there.
-    Broken(Bad),
 }
 
 /// What goes into the next file.
@@ -119,8 +107,13 @@ impl Ledger {
     async fn plan(&self, archiving: &Archiving, link: Link) -> Result<Option<Plan>, Unarchived> {
         let (store, node) = (self.0.sink.store(), self.0.node.as_str());
         let old_before = self.0.clock.unix_ms().saturating_sub(archiving.keep_ms);
+        let now = self.0.clock.unix_ms();
         let first = store.block_spans(node, link.next_sequence, 1).await?;
-        let is_old = |span: &BlockSpan| span.first_time < old_before.saturating_sub(LEAST_MS);
+        let is_old = |span: &BlockSpan| {
+            let is_old = span.first_time < old_before.saturating_sub(LEAST_MS);
+            // Of a clock that was wrong: as old as what stands behind it.
+            is_old || span.first_time > now
+        };
         if !first.first().is_some_and(is_old) {
             return Ok(None);
         }
@@ -129,8 +122,8 @@ impl Ledger {
         let tried =
             tried.map_err(|error| Unarchived::Disk { path: archiving.folder.clone(), error })?;
         let mut plan: Option<Plan> = None;
-        // Goes only when another one stands behind it.
-        let mut candidate = None;
+        // Go only when another old one stands behind them.
+        let mut held: Vec<BlockSpan> = Vec::new();
         let (mut next, mut blocks) = (link.next_sequence, 0);
         'all: loop {
             let page = store.block_spans(node, next, SPANS_A_READ).await?;
@@ -138,28 +131,34 @@ impl Ledger {
                 break;
             }
             for span in page {
-                if let Some(former) = candidate.take() {
+                let is_to_come = |span: &BlockSpan| span.last_time > now;
+                let is_old = !is_to_come(&span) && span.last_time < old_before;
+                let sure = held.iter().take_while(|one| is_old || !is_to_come(one)).count();
+                for former in held.drain(..sure) {
                     plan = Some(Plan::with(plan, link, former));
-                    blocks += 1;
                 }
                 let is_enough = plan.is_some_and(|plan| plan.records() >= MOST_RECORDS)
                     || blocks >= MOST_BLOCKS
                     || tried.is_some_and(|last| span.last > last);
-                if span.last_time >= old_before || is_enough {
+                if !(is_old || is_to_come(&span)) || is_enough {
                     break 'all;
                 }
+                blocks += 1;
                 next = span.last.saturating_add(1);
-                candidate = Some(span);
+                held.push(span);
             }
         }
         let Some(plan) = plan else { return Ok(None) };
         let newest = store.checkpoint_within(node, plan.last).await?.map(|one| one.last);
         let is_vouched = newest
             .is_some_and(|last| last >= link.next_sequence && self.0.proof.is_everywhere(last));
-        if !is_vouched {
-            return Ok(None);
+        if is_vouched && self.is_covered(plan).await? {
+            return Ok(Some(plan));
         }
-        Ok(self.is_covered(plan).await?.then_some(plan))
+        // A day is time enough for the slowest place.
+        let late = plan.first_time < old_before.saturating_sub(2 * LEAST_MS);
+        let through = plan.last;
+        if late { Err(Unarchived::Unvouched { through }) } else { Ok(None) }
     }
 
     /// Up to the first checkpoint that covers all of it, if there is one yet: this node will sign
@@ -198,7 +197,7 @@ impl Ledger {
         let failed = |error| Unarchived::Disk { path: path.clone(), error };
         let mut part = Part::begin(&archiving.folder, &name).map_err(failed)?;
         let mut export = Export::of_old(self, plan.last);
-        let mut piece = String::from("{\"export\":1,\"whole\":true}\n");
+        let mut piece = format!("{{\"export\":{FORM},\"whole\":true}}\n");
         loop {
             part = blocking(move || part.add(&piece)).await.map_err(failed)?;
             let lines = export.next().await?;
@@ -355,28 +354,3 @@ async fn blocking<T: Send + 'static>(
 ) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
-
-impl From<store::Error> for Unarchived {
-    fn from(error: store::Error) -> Self {
-        Self::Store(error)
-    }
-}
-
-impl fmt::Display for Unarchived {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Store(error) => write!(f, "old records stay in the database: {error}"),
-            Self::Disk { path, error } => write!(
-                f,
-                "old records stay in the database, because their archive {} cannot be written: \
-                 {error}; see audit.archive_folder",
-                path.display()
-            ),
-            Self::Broken(bad) => {
-                write!(f, "old records stay in the database, because they are not whole: {bad}")
-            }
-        }
-    }
-}
-
-impl std::error::Error for Unarchived {}

@@ -8,14 +8,15 @@ use std::sync::atomic::Ordering;
 
 use serde_json::json;
 
+use super::Ledger;
 use super::archived;
 use super::block::{Link, Unpacked};
 use super::checkpoint::{hex, public_key_text, signature_text};
 use super::offline::{Shown, proven_line};
 use super::query::Filter;
 use super::record::StoredRecord;
-use super::{Ledger, verify};
-use crate::store::{self, Checkpoint, RecordBlock};
+use super::verify::{self, Pages};
+use crate::store::{self, Checkpoint, RecordBlock, Store};
 
 const BLOCKS_A_READ: u32 = 2;
 /// What an export ends with is signed under this, so that no checkpoint can stand for it.
@@ -76,6 +77,7 @@ struct At {
     link: Link,
     /// Records up to here were had already.
     had: u64,
+    pages: Pages,
     signed: VecDeque<Checkpoint>,
 }
 
@@ -166,6 +168,17 @@ impl Export {
                 Err(fault) => return Err(fault),
             };
             page.retain(|block| self.through.is_none_or(|last| block.first_sequence <= last));
+            let mut at = at;
+            if let Some(block) = page.last() {
+                at.hear(store, block.first_sequence.saturating_add(block.records)).await?;
+            }
+            if let Some(block) = page.first()
+                && block.first_sequence > from
+                && archived::beginning(store, &at.node, None).await?.link.next_sequence > from
+            {
+                // Carried out meanwhile: whoever takes it up again begins behind the archive.
+                return Err(store::Error::Stale);
+            }
             if page.is_empty() {
                 let chain = end_of(&at.node, (at.first, &at.link), self.through.is_some());
                 let signing = &self.ledger.0.proof.signing;
@@ -175,7 +188,6 @@ impl Export {
                 lines.push(Exported::ChainEnd { chain, public_key, signature });
                 continue;
             }
-            let mut at = at;
             for block in &page {
                 self.lines_of(block, &mut at, &mut lines);
             }
@@ -209,10 +221,10 @@ impl Export {
             let (first, before) = (link.next_sequence, link.hash);
             lines.push(Exported::Chain { node: node.clone(), first, before });
         }
-        let mut signed = verify::signed(store, &node).await?.unwrap_or_default();
         // One at the very border was perhaps not had.
-        signed.retain(|one| one.last >= had);
-        self.at = Some(At { node, first: begins_with, link, had, signed: signed.into() });
+        let pages = Pages::from(store, &node, had.max(1)).await?;
+        let signed = VecDeque::new();
+        self.at = Some(At { node, first: begins_with, link, had, pages, signed });
         Ok(())
     }
 
@@ -240,6 +252,19 @@ impl Export {
                 }
             }
         }
+    }
+}
+
+impl At {
+    /// What was signed of the records up to a number.
+    async fn hear(&mut self, store: &Store, end: u64) -> Result<(), store::Error> {
+        match self.pages.up_to(store, (&self.node, end)).await {
+            Ok(signed) => self.signed.extend(signed),
+            // Whoever verifies misses it.
+            Err(store::Error::Contradiction { .. }) => {}
+            Err(fault) => return Err(fault),
+        }
+        Ok(())
     }
 }
 

@@ -11,12 +11,13 @@ use super::record::{Kind, StoredRecord};
 use super::view::View;
 use crate::store::{self, RecordBlock};
 
-const BLOCKS_A_READ: u32 = 8;
-const MARKS_A_READ: u32 = 128;
-/// After so many blocks that were read, or looked at, a search answers with what it has, and with a
-/// cursor to go on from.
-const MOST_READ: usize = 16;
-const MOST_LOOKED_AT: usize = 512;
+/// One is enough where it is full; where calls are few, blocks are small.
+const MOST_BLOCKS_A_READ: u32 = 8;
+const MARKS_A_READ: u32 = 64;
+/// After so many blocks or records that were read, or so many blocks or bytes of marks that were
+/// looked at, a search answers with what it has, and with a cursor to go on from.
+const MOST_READ: (usize, u64) = (16, 16_384);
+const MOST_LOOKED_AT: (usize, usize) = (512, 2 << 20);
 
 /// What a record must be like. None: anything.
 #[derive(Clone, Debug, Default)]
@@ -143,7 +144,7 @@ impl Ledger {
         cursor: Option<&Cursor>,
     ) -> Result<Page, store::Error> {
         let wanted = filter.marks();
-        let mut search = Search { filter, limit, cursor, page: Page::default(), read: 0 };
+        let mut search = Search { filter, limit, cursor, page: Page::default(), read: (0, 0) };
         match filter.is_whole() {
             true => self.look_through(&mut search).await?,
             false => self.look_where(&mut search, &wanted).await?,
@@ -153,10 +154,11 @@ impl Ledger {
 
     /// Every block has something.
     async fn look_through(&self, search: &mut Search<'_>) -> Result<(), store::Error> {
-        let mut before = search.before();
+        let (mut before, mut blocks) = (search.before(), 1);
         loop {
             let store = self.0.sink.store();
-            let found = store.record_blocks_before(None, before, BLOCKS_A_READ).await?;
+            let found = store.record_blocks_before(None, before, blocks).await?;
+            blocks = (blocks * 2).min(MOST_BLOCKS_A_READ);
             for block in &found.blocks {
                 if search.is_over(block.last_time) || search.takes(block) {
                     return Ok(());
@@ -175,7 +177,7 @@ impl Ledger {
         search: &mut Search<'_>,
         wanted: &[Mark],
     ) -> Result<(), store::Error> {
-        let (mut before, mut looked_at) = (search.before(), 0);
+        let (mut before, mut looked_at, mut bytes) = (search.before(), 0, 0);
         loop {
             let store = self.0.sink.store();
             let to = search.filter.to_ms;
@@ -189,13 +191,14 @@ impl Ledger {
                     continue;
                 }
                 looked_at += 1;
+                bytes += one.marks.as_ref().map_or(0, Vec::len);
                 if marks::may_hold(one.marks.as_deref(), wanted)
                     && let Some(block) = store.record_block(&one.node, one.first_sequence).await?
                     && search.takes(&block)
                 {
                     return Ok(());
                 }
-                if looked_at >= MOST_LOOKED_AT {
+                if looked_at >= MOST_LOOKED_AT.0 || bytes >= MOST_LOOKED_AT.1 {
                     search.page.next = Some(Cursor::at(place, 0));
                     return Ok(());
                 }
@@ -214,8 +217,8 @@ struct Search<'a> {
     limit: usize,
     cursor: Option<&'a Cursor>,
     page: Page,
-    /// How many blocks were read.
-    read: usize,
+    /// How many blocks and records were read.
+    read: (usize, u64),
 }
 
 impl Search<'_> {
@@ -240,8 +243,12 @@ impl Search<'_> {
             self.page.next = Some(Cursor::at(place, left));
             return true;
         }
-        self.read += usize::from(left > 0);
-        let is_enough = self.read >= MOST_READ;
+        if left > 0 {
+            self.read = (self.read.0 + 1, self.read.1.saturating_add(block.records));
+        }
+        // Where everything is wanted, what was asked for bounds it.
+        let is_many = self.read.1 >= MOST_READ.1 && !self.filter.is_whole();
+        let is_enough = self.read.0 >= MOST_READ.0 || is_many;
         if is_enough {
             self.page.next = Some(Cursor::at(place, 0));
         }

@@ -14,6 +14,7 @@ use crate::store::{self, Checkpoint, RecordBlock, Store};
 const BLOCKS_A_READ: u32 = 8;
 const CHECKPOINTS_A_READ: u32 = 1_000;
 const HIDDEN: &str = "what searches go by, in the table record_marks, is not what its block holds";
+const UNREADABLE: &str = "a row of the table record_checkpoints says what cannot be";
 const REMOVED: &str = "a checkpoint that vouches for it was taken out of the database";
 
 /// What a verification found.
@@ -139,20 +140,37 @@ pub(super) async fn nodes(store: &Store) -> Result<BTreeSet<String>, store::Erro
     Ok(nodes)
 }
 
-/// None: a row among them cannot be read.
-pub(super) async fn signed(
-    store: &Store,
-    node: &str,
-) -> Result<Option<Vec<Checkpoint>>, store::Error> {
-    let mut all: Vec<Checkpoint> = Vec::new();
-    loop {
-        let after = all.last().map_or(0, |last| last.last);
-        match store.checkpoints_after(node, after, CHECKPOINTS_A_READ).await {
-            Ok(page) if page.is_empty() => return Ok(Some(all)),
-            Ok(page) => all.extend(page),
-            Err(store::Error::Contradiction { .. }) => return Ok(None),
+/// What a node has signed, a page at a time: a year of it fills no memory.
+pub(super) struct Pages {
+    after: u64,
+    through: u64,
+}
+
+impl Pages {
+    /// Those that end at `from` or behind it, of all that stand there now.
+    pub(super) async fn from(store: &Store, node: &str, from: u64) -> Result<Self, store::Error> {
+        let through = match store.last_checkpoint(node).await {
+            Ok(last) => last.map_or(0, |last| last.last),
+            // Found where it is read again, in its turn.
+            Err(store::Error::Contradiction { .. }) => u64::MAX,
             Err(fault) => return Err(fault),
+        };
+        Ok(Self { after: from.saturating_sub(1), through })
+    }
+
+    /// The next ones, if those that were had do not reach as far as this.
+    pub(super) async fn up_to(
+        &mut self,
+        store: &Store,
+        (node, sequence): (&str, u64),
+    ) -> Result<Vec<Checkpoint>, store::Error> {
+        let mut all = Vec::new();
+        while self.after < sequence.min(self.through) {
+            let page = store.checkpoints_after(node, self.after, CHECKPOINTS_A_READ).await?;
+            self.after = page.last().map_or(u64::MAX, |last| last.last);
+            all.extend(page.into_iter().filter(|one| one.last <= self.through));
         }
+        Ok(all)
     }
 }
 
@@ -181,7 +199,6 @@ async fn verify_once(
     node: &str,
     known: &Known,
 ) -> Result<(Covered, Option<Bad>), store::Error> {
-    const UNREADABLE: &str = "a row of the table record_checkpoints says what cannot be";
     let Known { least, outside, key, newest } = known;
     let mut covered = Covered {
         node: node.to_owned(),
@@ -191,22 +208,27 @@ async fn verify_once(
         pushed_through: outside.iter().map(|one| one.last).max().unwrap_or(0),
         public_key: *key,
     };
-    let signed = signed(store, node).await?;
-    let first = signed.as_ref().and_then(|signed| signed.first());
-    covered.public_key = covered.public_key.or_else(|| first.map(|first| first.public_key));
+    let first = next_signed(store, node, 0).await?;
+    let known_key = first.as_ref().ok().and_then(|first| Some(first.as_ref()?.public_key));
+    covered.public_key = covered.public_key.or(known_key);
     let Beginning { mut link, bad } = archived::beginning(store, node, covered.public_key).await?;
     covered.archived = link.next_sequence - 1;
     covered.records = covered.archived;
     if bad.is_some() {
         return Ok((covered, bad));
     }
-    let Some(signed) = signed else {
+    let (Ok(_), Ok(met)) = (first, signed_within(store, node, covered.archived).await?) else {
         return Ok((covered, Some(Bad::here(node, &link, UNREADABLE))));
     };
-    let newest = newest.as_ref();
-    let removed = newest.filter(|newest| !signed.contains(newest)).map(|newest| newest.first);
+    let removed = match newest {
+        Some(newest) => {
+            let held = next_signed(store, node, newest.last.saturating_sub(1)).await?;
+            (held.ok().flatten().as_ref() != Some(newest)).then_some(newest.first)
+        }
+        None => None,
+    };
     let keys = covered.public_key.into_iter().collect();
-    let outside = outside.clone();
+    let (signed, outside) = (met.into_iter().collect(), outside.clone());
     let mut walk = Walk::new(Vouchers { signed, outside, keys }, link.next_sequence);
     let bad = walk_through(store, (node, &mut link), &mut walk).await?;
     let holding = |bad: &Bad| (bad.sequence - 1).min(link.next_sequence - 1);
@@ -221,6 +243,35 @@ async fn verify_once(
     });
     covered.pushed_through = covered.pushed_through.min(covered.records);
     Ok((covered, bad))
+}
+
+/// A row that cannot be read.
+struct Illegible;
+
+/// The first that ends behind a number.
+async fn next_signed(
+    store: &Store,
+    node: &str,
+    after: u64,
+) -> Result<Result<Option<Checkpoint>, Illegible>, store::Error> {
+    legible(store.checkpoints_after(node, after, 1).await.map(|page| page.into_iter().next()))
+}
+
+/// The last that ends at a number or before it.
+async fn signed_within(
+    store: &Store,
+    node: &str,
+    last: u64,
+) -> Result<Result<Option<Checkpoint>, Illegible>, store::Error> {
+    legible(store.checkpoint_within(node, last).await)
+}
+
+fn legible<T>(read: Result<T, store::Error>) -> Result<Result<T, Illegible>, store::Error> {
+    match read {
+        Ok(held) => Ok(Ok(held)),
+        Err(store::Error::Contradiction { .. }) => Ok(Err(Illegible)),
+        Err(fault) => Err(fault),
+    }
 }
 
 /// None: a row among them cannot be read.
@@ -244,6 +295,7 @@ async fn walk_through(
     (node, link): (&str, &mut Link),
     walk: &mut Walk,
 ) -> Result<Option<Bad>, store::Error> {
+    let mut pages = Pages::from(store, node, link.next_sequence).await?;
     loop {
         let blocks = match store.record_blocks_from(node, link.next_sequence, BLOCKS_A_READ).await {
             Ok(blocks) => blocks,
@@ -252,6 +304,14 @@ async fn walk_through(
             }
             Err(error) => return Err(error),
         };
+        // Behind the last record nothing may have been signed.
+        let end = blocks
+            .last()
+            .map_or(u64::MAX, |block| block.first_sequence.saturating_add(block.records));
+        match legible(pages.up_to(store, (node, end)).await)? {
+            Ok(signed) => walk.hear(signed),
+            Err(Illegible) => return Ok(Some(Bad::here(node, link, UNREADABLE))),
+        }
         if blocks.is_empty() {
             return Ok(None);
         }

@@ -47,6 +47,9 @@ pub(super) struct Walk {
     signed: VecDeque<Checkpoint>,
     outside: VecDeque<Checkpoint>,
     keys: Vec<[u8; 32]>,
+    from: u64,
+    /// The record that comes.
+    next: u64,
     /// The tree of the checkpoint that has begun.
     tree: Option<Grown>,
     /// The records begin in the midst of the next checkpoint, so its tree cannot be drawn.
@@ -76,6 +79,8 @@ impl Walk {
             signed: signed.into(),
             outside: outside.into(),
             keys,
+            from,
+            next: from,
             tree: None,
             is_partial,
             // The first of all may begin anywhere: an older version signed nothing.
@@ -85,8 +90,18 @@ impl Walk {
         }
     }
 
+    /// More that was signed, behind what is known.
+    pub(super) fn hear(&mut self, signed: Vec<Checkpoint>) {
+        let is_first = self.next == self.from && self.signed.is_empty();
+        self.signed.extend(signed);
+        if is_first {
+            self.is_partial = self.signed.front().is_some_and(|next| next.first < self.from);
+        }
+    }
+
     /// The next record of the chain and its hash.
     pub(super) fn step(&mut self, sequence: u64, hash: &[u8; 32]) -> Result<(), Flaw> {
+        self.next = sequence.saturating_add(1);
         // Outside first: what was signed again, over an older copy of the database, is genuine.
         while let Some(one) = self.outside.front()
             && one.last <= sequence

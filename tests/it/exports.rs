@@ -61,3 +61,23 @@ fn a_packed_export_is_verified_as_it_is_and_goes_on_where_it_was_cut() {
     assert_eq!(zstd::stream::decode_all(packed.as_slice()).unwrap(), plain);
     server.stop();
 }
+
+/// Made once, by the first version that had exports of this form: never to be made anew. Where this
+/// fails, what a record's line shows has changed: that is another form, and this one stays readable.
+const FORM_1: &str = include_str!("exports/form-1.ndjson");
+const FORM_1_KEY: &str = "kS3hCf04VoATuJesx9Lf8dEJl2TmP2wgvkSHo1LUiA8";
+
+#[test]
+fn an_export_of_long_ago_is_verified_and_one_of_a_time_to_come_says_so() {
+    let ground = Ground::new("");
+    let file = ground.path().join("old.ndjson");
+    std::fs::write(&file, FORM_1).unwrap();
+    let held = verified(&ground, &file, FORM_1_KEY);
+    assert_eq!((&held["ok"], &held["records"]), (&json!(true), &json!(11)), "{held}");
+    std::fs::write(&file, FORM_1.replacen("\"export\":1", "\"export\":2", 1)).unwrap();
+    let named = file.to_str().unwrap();
+    let told =
+        ground.run(&["audit", "verify", "--offline", named, "--public-key", FORM_1_KEY]).stderr;
+    let told = String::from_utf8_lossy(&told);
+    assert!(told.contains("a form that this version does not know"), "{told}");
+}

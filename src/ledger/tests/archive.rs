@@ -236,3 +236,63 @@ async fn what_cannot_be_written_or_is_not_whole_stays_where_it_is() {
     ledger.stop();
     writer.await.unwrap();
 }
+
+#[tokio::test]
+async fn a_clock_that_was_wrong_for_a_while_holds_nothing_back() {
+    let house = House { budget_bytes: 32 << 20, ..House::new().await };
+    let (ledger, lanes) = house.open().await.unwrap();
+    let writer = tokio::spawn(ledger.writer());
+    days(&house, &ledger, &lanes[0], (1, 100)).await;
+    let ahead_ms = 4_000 * i64::try_from(A_DAY_MS).unwrap();
+    house.clock.jump_wall(ahead_ms);
+    (0..100).for_each(|number| call(&lanes[0], &format!("ahead{number}")));
+    assert!(ledger.flush().await);
+    house.clock.jump_wall(-ahead_ms);
+    days(&house, &ledger, &lanes[0], (2, 100)).await;
+    house.clock.advance(Duration::from_millis(91 * A_DAY_MS));
+    call(&lanes[0], "new");
+    assert!(ledger.flush().await);
+    let made = ledger.archive(&archiving(&house)).await.unwrap().unwrap();
+    assert!(made.last > 200, "those of a time to come, and more: {}", made.last);
+    assert_eq!(ledger.verify().await.unwrap().first_bad, None);
+
+    // What may be of today, for all that anybody knows, stays.
+    house.clock.jump_wall(ahead_ms);
+    (0..100).for_each(|number| call(&lanes[0], &format!("again{number}")));
+    assert!(ledger.flush().await);
+    house.clock.jump_wall(-ahead_ms);
+    call(&lanes[0], "newest");
+    assert!(ledger.flush().await);
+    assert!(ledger.archive(&archiving(&house)).await.unwrap().is_none());
+    ledger.stop();
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn what_nobody_vouches_for_is_told_and_an_export_beside_an_archive_breaks_off() {
+    let house = House { budget_bytes: 32 << 20, ..House::new().await };
+    let (ledger, lanes) = house.open().await.unwrap();
+    let writer = tokio::spawn(ledger.writer());
+    days(&house, &ledger, &lanes[0], (4, 2_000)).await;
+    house.clock.advance(Duration::from_millis(92 * A_DAY_MS));
+    call(&lanes[0], "new");
+    assert!(ledger.flush().await);
+    house.store.tamper("CREATE TABLE signed AS SELECT * FROM record_checkpoints").await;
+    house.store.tamper("DELETE FROM record_checkpoints").await;
+    let fault = ledger.archive(&archiving(&house)).await.unwrap_err().to_string();
+    assert!(fault.contains("no checkpoint") && fault.contains("audit.checkpoint_"), "{fault}");
+    house.store.tamper("INSERT INTO record_checkpoints SELECT * FROM signed").await;
+
+    let mut export = ledger.export(Filter::default(), None).await.unwrap();
+    assert!(!export.next().await.unwrap().is_empty());
+    ledger.archive(&archiving(&house)).await.unwrap().unwrap();
+    let fault = loop {
+        match export.next().await {
+            Ok(lines) => assert!(!lines.is_empty(), "it ended as if nothing had been taken away"),
+            Err(fault) => break fault,
+        }
+    };
+    assert_eq!(fault, store::Error::Stale);
+    ledger.stop();
+    writer.await.unwrap();
+}
