@@ -39,7 +39,6 @@ pub(crate) use self::socket::{
     Berths as SocketBerths, Greeting, No, Parley, Socket, codec_of, greeting, refusal, understood,
     welcome, worded,
 };
-use self::socket::{Handshake, Opening};
 use self::trace::Trace;
 use crate::catalogue::InForce;
 use crate::client::{Client, Standing};
@@ -170,24 +169,6 @@ impl Corridor {
         }
     }
 
-    /// The answer to whoever asks for a socket on which the key comes later. None for all others.
-    fn greeted(&self, raw: &Raw) -> Result<Option<Answer>, Refusal> {
-        let mut parts = raw.parts.clone();
-        let cleaned = clean::clean(&mut parts, raw.body.as_ref(), &self.house);
-        let Some((dialect, handshake)) = cleaned.ok().and_then(Inbound::greets) else {
-            return Ok(None);
-        };
-        let berth = self.house.strangers.take()?;
-        let asked = (raw.parts.clone(), raw.address);
-        Ok(Some(Greeting::answer(asked, dialect, handshake, berth)))
-    }
-
-    /// Somebody showed what is no key of ours.
-    async fn stranger(&self, address: IpAddr) {
-        self.house.roster.missing();
-        self.house.roster.slow_down(address).await;
-    }
-
     /// The answer, once its record is on disk; else nobody gets it.
     async fn once_kept(&self, kept: Kept, mut answer: Answer) -> Answer {
         if kept.on_disk().await {
@@ -260,11 +241,6 @@ impl Corridor {
                 Box::pin(socket::answered(reply, carried, (opening, &place), call)).await
             }
         }
-    }
-
-    /// A place for a socket, before anything leaves.
-    fn opening(&self, handshake: Handshake) -> Result<Opening, Refusal> {
-        Ok(Opening { handshake, berth: self.house.sockets.take()? })
     }
 
     fn outgoing(

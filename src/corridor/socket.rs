@@ -4,6 +4,7 @@
 
 mod berths;
 mod dialect;
+mod door;
 mod flow;
 mod frames;
 mod greeting;
