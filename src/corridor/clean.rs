@@ -15,7 +15,7 @@ use hyper::body::{Body as _, Incoming};
 use super::browser::own_hosts;
 use super::credential::{self, Presented};
 use super::names::{hyphened, is_ours_or_hop_by_hop};
-use super::socket::{Handshake, is_of_a_handshake};
+use super::socket::{Handshake, Introduced, is_of_a_handshake};
 use super::{House, codings, overrides, path, trailers};
 use crate::client::Client;
 use crate::inject::Head;
@@ -175,6 +175,8 @@ impl<'r> Inbound<'r> {
     pub(super) fn into_head(self) -> (Head<'r>, Onward) {
         let is_bare = self.parts.uri.query() == Some("");
         let query = Some(self.query).filter(|query| is_bare || !query.is_empty());
+        // It is known now who is there: the place of a stranger is free.
+        self.parts.extensions.remove::<Introduced>();
         let mut head = Head::new(self.parts, self.rest_at, query);
         if let Some(handshake) = &self.handshake {
             let speaks = handshake.speaks();

@@ -26,6 +26,11 @@ impl Inbound<'_> {
         Err(Refusal::bad_request(detail).closing())
     }
 
+    /// It asks for a socket on which more can be said than what is to be read.
+    pub(in crate::corridor) fn wants_a_say(&self) -> bool {
+        self.handshake.as_ref().is_some_and(|handshake| !handshake.reads_only())
+    }
+
     /// Before the rest: a subprotocol may be a slot, and what is in it is not misplaced then.
     pub(super) fn clean_handshake(&mut self) -> Result<(), Refusal> {
         let Some(provider) = &self.provider else { return Ok(()) };
