@@ -1,6 +1,6 @@
 //! What is said on sockets of market data about subscriptions, in the providers' own words: what a
-//! client asks for, what the provider is asked, what it answers, and whose an element is. Pure. Must
-//! never take what it does not know for nobody's.
+//! client asks for, what the provider is asked, what it answers, and whose an element is. Pure.
+//! Must never take what it does not know for nobody's.
 
 use std::borrow::Cow;
 
