@@ -22,7 +22,7 @@ mod trace;
 mod trailers;
 
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use http::header::UPGRADE;
 use http::request::Parts;
@@ -36,10 +36,9 @@ pub(crate) use self::own::{Identified, OwnCall};
 pub(crate) use self::path::{addressed, decoded_segments, percent_decoded};
 use self::rewrite::Place as Whereabouts;
 pub(crate) use self::socket::{
-    Berths as SocketBerths, Greeting, No, Parley, Socket, codec_of, greeting, refusal, understood,
-    welcome, worded,
+    Berths as SocketBerths, Fanout, Greeting, No, Parley, Socket, codec_of, greeting, refusal,
+    understood, welcome, worded,
 };
-use self::socket::{Handshake, Opening};
 use self::trace::Trace;
 use crate::catalogue::InForce;
 use crate::client::{Client, Standing};
@@ -64,6 +63,8 @@ pub(crate) struct House {
     pub(crate) sockets: Arc<SocketBerths>,
     /// Of those of whom nobody knows yet who they are.
     pub(crate) strangers: Arc<SocketBerths>,
+    /// Sockets that many share.
+    pub(crate) fanout: Fanout,
     pub(crate) pages: Pages,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
@@ -89,6 +90,8 @@ pub(crate) struct Corridor {
     /// The lock is only ever taken by its own thread, so nobody waits for it.
     lane: Mutex<Lane>,
     upstream: Upstream,
+    /// For what outlives the call that began it.
+    own: Weak<Self>,
 }
 
 /// A request as it came in, and from whom.
@@ -107,8 +110,9 @@ impl Raw {
 }
 
 impl Corridor {
-    pub(crate) fn new(house: Arc<House>, lane: Lane, upstream: Upstream) -> Self {
-        Self { house, lane: Mutex::new(lane), upstream }
+    pub(crate) fn new(house: Arc<House>, lane: Lane, upstream: Upstream) -> Arc<Self> {
+        let lane = Mutex::new(lane);
+        Arc::new_cyclic(|own| Self { house, lane, upstream, own: Weak::clone(own) })
     }
 
     /// The domain under which providers are addressed by host; empty where they are not.
@@ -143,13 +147,9 @@ impl Corridor {
 
     /// Answers every request: with the provider's answer, or with a refusal that says why.
     pub(crate) async fn answer(&self, mut raw: Raw) -> Answer {
-        if raw.parts.headers.contains_key(UPGRADE) {
-            match self.greeted(&raw) {
-                Ok(Some(greeting)) => return greeting,
-                // What is wrong with it is said below.
-                Ok(None) => {}
-                Err(refusal) => return refused(&refusal),
-            }
+        let asks_for_socket = raw.parts.headers.contains_key(UPGRADE);
+        if asks_for_socket && let Some(greeting) = self.greeted(&raw) {
+            return greeting;
         }
         let mut trace = Trace::new(&raw);
         let walked = self.walk(&mut raw, &mut trace).await;
@@ -157,8 +157,10 @@ impl Corridor {
         let is_recorded = walked.is_ok() || trace.is_recorded();
         let answer = match walked {
             Ok(answer) => answer,
-            Err(refusal) => {
+            Err(mut refusal) => {
                 self.house.metrics.refused(refusal.reason.code());
+                // What was sent behind it was meant for a socket, and is no request.
+                refusal.close |= asks_for_socket;
                 trace.refuse(&refusal, &raw.parts, &self.lane)
             }
         };
@@ -168,24 +170,6 @@ impl Corridor {
             // Boxed: only where every answer waits for the disk.
             Some(kept) => Box::pin(self.once_kept(kept, answer)).await,
         }
-    }
-
-    /// The answer to whoever asks for a socket on which the key comes later. None for all others.
-    fn greeted(&self, raw: &Raw) -> Result<Option<Answer>, Refusal> {
-        let mut parts = raw.parts.clone();
-        let cleaned = clean::clean(&mut parts, raw.body.as_ref(), &self.house);
-        let Some((dialect, handshake)) = cleaned.ok().and_then(Inbound::greets) else {
-            return Ok(None);
-        };
-        let berth = self.house.strangers.take()?;
-        let asked = (raw.parts.clone(), raw.address);
-        Ok(Some(Greeting::answer(asked, dialect, handshake, berth)))
-    }
-
-    /// Somebody showed what is no key of ours.
-    async fn stranger(&self, address: IpAddr) {
-        self.house.roster.missing();
-        self.house.roster.slow_down(address).await;
     }
 
     /// The answer, once its record is on disk; else nobody gets it.
@@ -230,7 +214,13 @@ impl Corridor {
             None => house.limiter.admit_in_turn(&permit, *address).await?,
         };
         trace.counted(&admission);
-        let opening = onward.handshake.map(|handshake| self.opening(handshake)).transpose()?;
+        let opening = onward.handshake.map(|asked| self.opening(asked, &client)).transpose()?;
+        let opening = match opening {
+            Some(shared) if shared.is_shared() => {
+                return self.joined((&head, permit), shared, &selected, (trace, admission));
+            }
+            other => other,
+        };
         let opened = house.vault.open(&permit, &selected, moment)?;
         let body = self.outgoing(document, body.take(), trace);
         let (outbound, carried) = inject(head, body, &permit, opened)?;
@@ -260,11 +250,6 @@ impl Corridor {
                 Box::pin(socket::answered(reply, carried, (opening, &place), call)).await
             }
         }
-    }
-
-    /// A place for a socket, before anything leaves.
-    fn opening(&self, handshake: Handshake) -> Result<Opening, Refusal> {
-        Ok(Opening { handshake, berth: self.house.sockets.take()? })
     }
 
     fn outgoing(
@@ -363,10 +348,17 @@ impl Corridor {
                               leave X-Original-URL and its like out.";
                 return Err(Refusal::new(Reason::Forbidden, detail));
             }
+            // A handshake is a GET, and what is said behind it may be more than reading.
+            if inbound.wants_a_say() {
+                asks("POST").map_err(|_| Refusal::new(Reason::Forbidden, NO_SAY))?;
+            }
         }
         asks(inbound.method())
     }
 }
+
+const NO_SAY: &str = "On this socket more can be asked for than what is to be read, and this \
+                      caller may only read there; a key that may POST to this path may open it.";
 
 /// From the row alone; a socket wants one that was sealed for its address, too.
 fn select(house: &House, permit: &Permit, onward: &Onward) -> Result<Selected, Refusal> {

@@ -26,10 +26,10 @@ pub(crate) use self::address::is_private;
 pub(crate) use self::connect::{
     ConnectError, Connected, Connector, Destination, Line, whole_seconds,
 };
-pub(crate) use self::crowd::{Crowd, Place, descriptors};
+pub(crate) use self::crowd::{Crowd, Place, descriptors, host_of};
 pub(crate) use self::deadline::{Deadlines, Patience, TimedOut};
 pub(crate) use self::drain::{Drain, Follower};
-pub(crate) use self::forwarded::caller;
+pub(crate) use self::forwarded::{caller, is_in};
 pub(crate) use self::health::Seen;
 pub(crate) use self::listen::{Accepted, Binding, ListenError, PeerStream};
 pub(crate) use self::patient::Patient;

@@ -115,7 +115,7 @@ impl Proxy {
                     tokio::spawn(deadlines.clone().tick(stirs));
                     let upstream = Upstream::new(origins, deadlines.clone(), house.clock.clone());
                     tokio::spawn(upstream.sweep());
-                    let corridor = Arc::new(Corridor::new(house, lane, upstream));
+                    let corridor = Corridor::new(house, lane, upstream);
                     let shared = Shared { corridor, drain, crowd, deadlines, max_head_bytes };
                     let shared = Arc::new(shared);
                     match Accepted::new(socket, tls) {

@@ -33,6 +33,7 @@ impl Rooms {
                 settings.max_unauthenticated_sockets,
                 "proxy.max_unauthenticated_sockets",
             )),
+            fanout: corridor::Fanout::default(),
             // What cannot be compiled was refused with the settings.
             pages: corridor::Pages::compile(&config.pages).unwrap_or_default(),
             metrics: self.metrics.clone(),

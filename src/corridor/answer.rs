@@ -11,7 +11,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use http_body::{Body, Frame, SizeHint};
 
 use super::scrub::Passing;
-use super::socket::{Greeting, Socket};
+use super::socket::{Greeting, Member, Socket};
 use crate::limiter::Figures;
 use crate::refusal::{Reason, Refusal};
 use crate::upstream::ReplyFault;
@@ -26,6 +26,8 @@ pub(crate) enum AnswerBody {
     Socket(Option<Box<Socket>>),
     /// The same, before it is known who is there.
     Greeting(Option<Box<Greeting>>),
+    /// A place on a socket that many share.
+    Member(Option<Box<Member>>),
 }
 
 impl AnswerBody {
@@ -38,15 +40,31 @@ impl AnswerBody {
     /// What is to be carried on once the head has gone out.
     pub(crate) fn take_socket(&mut self) -> Option<Box<Socket>> {
         match self {
-            Self::Own(_) | Self::Passing(_) | Self::Greeting(_) => None,
+            Self::Own(_) | Self::Passing(_) | Self::Greeting(_) | Self::Member(_) => None,
             Self::Socket(socket) => socket.take(),
+        }
+    }
+
+    pub(super) fn take_member(&mut self) -> Option<Box<Member>> {
+        match self {
+            Self::Own(_) | Self::Passing(_) | Self::Greeting(_) | Self::Socket(_) => None,
+            Self::Member(member) => member.take(),
         }
     }
 
     pub(crate) fn take_greeting(&mut self) -> Option<Box<Greeting>> {
         match self {
-            Self::Own(_) | Self::Passing(_) | Self::Socket(_) => None,
+            Self::Own(_) | Self::Passing(_) | Self::Socket(_) | Self::Member(_) => None,
             Self::Greeting(greeting) => greeting.take(),
+        }
+    }
+
+    /// The provider's no is told in other words, and nobody takes its own: it is the whole answer,
+    /// and the provider's doing.
+    pub(super) fn forgo(&mut self) {
+        match self {
+            Self::Passing(passing) => passing.forgo(),
+            Self::Own(_) | Self::Socket(_) | Self::Greeting(_) | Self::Member(_) => {}
         }
     }
 
@@ -62,6 +80,11 @@ impl AnswerBody {
                 }
             }
             Self::Greeting(greeting) => *greeting = None,
+            Self::Member(member) => {
+                if let Some(mut member) = member.take() {
+                    member.refuse(reason);
+                }
+            }
         }
     }
 }
@@ -77,7 +100,7 @@ impl Body for AnswerBody {
         match self.get_mut() {
             Self::Own(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
             Self::Passing(passing) => passing.poll_frame(context),
-            Self::Socket(_) | Self::Greeting(_) => Poll::Ready(None),
+            Self::Socket(_) | Self::Greeting(_) | Self::Member(_) => Poll::Ready(None),
         }
     }
 
@@ -85,7 +108,7 @@ impl Body for AnswerBody {
         match self {
             Self::Own(bytes) => bytes.is_none(),
             Self::Passing(passing) => passing.is_end_stream(),
-            Self::Socket(_) | Self::Greeting(_) => true,
+            Self::Socket(_) | Self::Greeting(_) | Self::Member(_) => true,
         }
     }
 
@@ -96,7 +119,7 @@ impl Body for AnswerBody {
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
             Self::Passing(passing) => passing.size_hint(),
-            Self::Socket(_) | Self::Greeting(_) => SizeHint::with_exact(0),
+            Self::Socket(_) | Self::Greeting(_) | Self::Member(_) => SizeHint::with_exact(0),
         }
     }
 }

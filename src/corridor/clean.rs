@@ -2,6 +2,8 @@
 //! head in which nothing is left that is ours, hop-by-hop or a credential.
 //! Rejects, never repairs.
 
+mod asked;
+
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -17,7 +19,7 @@ use super::socket::{Handshake, Introduced, is_of_a_handshake};
 use super::{House, codings, overrides, path, trailers};
 use crate::client::Client;
 use crate::inject::Head;
-use crate::provider::{Catalogue, Dialect, Provider};
+use crate::provider::{Catalogue, Provider};
 use crate::refusal::{Reason, Refusal};
 
 const X_SEALGATE_SECRET: HeaderName = HeaderName::from_static("x-sealgate-secret");
@@ -169,28 +171,12 @@ impl<'r> Inbound<'r> {
         if asked { path::decoded_segments(self.rest()) } else { Vec::new() }
     }
 
-    /// A socket is asked for whose key comes later, in this manner; no key stands in the head.
-    pub(super) fn greets(self) -> Option<(Dialect, Handshake)> {
-        let knows_nobody = self.presented.as_bytes().is_none() && self.presented.open().is_empty();
-        let handshake = self.handshake.filter(|_| knows_nobody)?;
-        Some((handshake.speaks()?.0, handshake))
-    }
-
-    /// A client that shows its key in the head says it again where the provider asks for it, and
-    /// that would go on to the provider: here it must wait to be asked.
-    pub(super) fn demand_introduction(&self) -> Result<(), Refusal> {
-        let speaks = self.handshake.as_ref().and_then(Handshake::speaks);
-        if speaks.is_none() || self.parts.extensions.get::<Introduced>().is_some() {
-            return Ok(());
-        }
-        let detail = "On this socket the client key stands in the first message, not in the head.";
-        Err(Refusal::bad_request(detail).closing())
-    }
-
     /// The head that may go on, and what is kept for its answer.
     pub(super) fn into_head(self) -> (Head<'r>, Onward) {
         let is_bare = self.parts.uri.query() == Some("");
         let query = Some(self.query).filter(|query| is_bare || !query.is_empty());
+        // It is known now who is there: the place of a stranger is free.
+        self.parts.extensions.remove::<Introduced>();
         let mut head = Head::new(self.parts, self.rest_at, query);
         if let Some(handshake) = &self.handshake {
             let speaks = handshake.speaks();
@@ -202,16 +188,6 @@ impl<'r> Inbound<'r> {
     /// What follows the provider in the path; empty where nothing does.
     fn rest(&self) -> &str {
         self.parts.uri.path().get(self.rest_at..).unwrap_or_default()
-    }
-
-    /// Before the rest: a subprotocol may be a slot, and what is in it is not misplaced then.
-    fn clean_handshake(&mut self) -> Result<(), Refusal> {
-        let Some(provider) = &self.provider else { return Ok(()) };
-        let rest = self.parts.uri.path().get(self.rest_at..).unwrap_or_default();
-        self.handshake = Handshake::asked(self.parts, provider, rest)?;
-        let Some(handshake) = &mut self.handshake else { return Ok(()) };
-        let mark = provider.socket.subprotocol.as_deref();
-        handshake.clean_protocols(&mut self.parts.headers, mark, &mut self.presented)
     }
 
     fn clean_query(&mut self, catalogue: &Catalogue) -> Result<(), Refusal> {

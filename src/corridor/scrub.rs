@@ -272,9 +272,13 @@ impl Passing {
 
     fn complete(&mut self) {
         self.is_complete = true;
-        if let Some(record) = &mut self.record {
-            record.complete();
-        }
+        self.record.iter_mut().for_each(Record::complete);
+    }
+
+    /// The provider's no, which nobody reads.
+    pub(super) fn forgo(&mut self) {
+        self.record.iter_mut().for_each(|record| record.fault(crate::refusal::Fault::Provider));
+        self.complete();
     }
 
     /// Nobody gets it: the record says so.

@@ -2,8 +2,11 @@
 //! the provider says passes the search for the key. It is one call: its record and its place among
 //! the calls in flight end with it. Must never outlive its client, its key or its provider.
 
+mod ahead;
 mod berths;
 mod dialect;
+mod door;
+mod fanout;
 mod flow;
 mod frames;
 mod greeting;
@@ -25,6 +28,8 @@ use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 pub(super) use self::berths::Berth;
 pub(crate) use self::berths::Berths;
 pub(crate) use self::dialect::{No, greeting, refusal, understood, welcome, worded};
+pub(crate) use self::fanout::Fanout;
+pub(super) use self::fanout::Member;
 use self::flow::{Dry, Flow};
 pub(super) use self::greeting::Introduced;
 pub(crate) use self::greeting::{Greeting, codec_of};
@@ -56,11 +61,13 @@ pub(crate) struct Socket {
     hail: Option<Hail>,
     /// The client has heard the first word already, from us.
     is_greeted: bool,
-    /// What the client says waits for the provider's word on the key.
-    is_held: bool,
     /// What the client said behind its key are no frames.
     is_torn: bool,
+    /// The provider did not take the key: once it is heard, it is over.
+    is_refused: bool,
     idle: Duration,
+    /// When the client key or token ends, on the clock that never goes back.
+    ends_ns: Option<u64>,
     client: Option<Arc<Client>>,
     record: Option<Record>,
     bytes_in: Arc<BytesIn>,
@@ -74,6 +81,8 @@ enum End {
     /// The client went.
     Client,
     Provider,
+    /// The provider did not take our key.
+    Refused,
     /// Nothing passed for too long.
     Idle,
     /// The client key was revoked or has expired.
@@ -102,6 +111,14 @@ const LAST_WORDS_WITHIN: Duration = Duration::from_secs(1);
 pub(super) struct Opening {
     pub(super) handshake: Handshake,
     pub(super) berth: Berth,
+    pub(super) ends_ns: Option<u64>,
+}
+
+impl Opening {
+    /// It joins others, and opens nothing of its own.
+    pub(super) fn is_shared(&self) -> bool {
+        self.handshake.fans_out()
+    }
 }
 
 /// The answer to a handshake: a socket, or whatever else the provider says.
@@ -117,7 +134,7 @@ pub(super) async fn answered(
         answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         return Ok(answer);
     }
-    let Opening { handshake, berth } = opening;
+    let Opening { handshake, berth, ends_ns } = opening;
     handshake.check(&reply.head.headers)?;
     let mut headers = reply.head.headers.clone();
     drop_hop_by_hop(&mut headers);
@@ -140,10 +157,11 @@ pub(super) async fn answered(
         up: Flow::of_client(),
         down,
         early: BytesMut::from(&early[..]),
-        is_held: hail.is_some(),
         hail,
         is_greeted: false,
         is_torn: false,
+        is_refused: false,
+        ends_ns,
         idle: place.provider.timeouts.idle,
         client: trace.take_caller(),
         record,
@@ -170,7 +188,6 @@ impl Socket {
     #[must_use]
     fn greeted(mut self: Box<Self>, mut said: BytesMut) -> Box<Self> {
         self.is_greeted = true;
-        // What is no frame is told by what comes next, which is none either.
         self.is_torn = self.up.feed(&mut said).is_err();
         self
     }
@@ -182,7 +199,7 @@ impl Socket {
         follower: &mut Follower,
         deadlines: &Deadlines,
     ) {
-        let opened = heeding(follower, Box::pin(self.open(deadlines))).await;
+        let opened = heeding(follower, Box::pin(self.open(line, deadlines))).await;
         let end = match opened.and_then(|opened| opened) {
             Ok(()) => self.carry(line, follower, deadlines).await,
             Err(end) => end,
@@ -204,8 +221,7 @@ impl Socket {
         follower: &mut Follower,
         deadlines: &Deadlines,
     ) -> End {
-        let limit = if self.is_held { WORD_WITHIN } else { self.idle };
-        let mut idle = deadlines.patience(limit).begun();
+        let mut idle = deadlines.patience(self.idle).until(self.ends_ns).begun();
         let carrying = std::future::poll_fn(|context| self.poll(line, &mut idle, context));
         heeding(follower, carrying).await.unwrap_or_else(|end| end)
     }
@@ -216,27 +232,26 @@ impl Socket {
         idle: &mut Patience,
         context: &mut Context<'_>,
     ) -> Poll<End> {
-        match self.client.as_ref().map_or(Standing::Good, |client| client.standing_of_a_stream()) {
-            Standing::Good => {}
-            Standing::Altered => return Poll::Ready(End::Altered),
-            Standing::Ended => return Poll::Ready(End::Revoked),
+        if let Some(end) = fallen(self.client.as_deref()) {
+            return Poll::Ready(end);
         }
         let before = (self.up.came(), self.up.went(), self.down.came(), self.down.went());
         if let Poll::Ready(dry) = self.down.poll(&mut self.provider, line, context) {
             return Poll::Ready(match dry {
+                Dry::Source if self.is_refused => End::Refused,
                 Dry::Source => End::Provider,
                 Dry::Mouth => End::Client,
                 Dry::Malformed => End::NoFrames(Side::Provider),
             });
         }
-        // Behind the look at the provider: its word may have come in this very turn.
-        if self.is_held && self.down.messages() > 0 {
-            self.is_held = false;
-            idle.allow(self.idle);
+        if self.is_refused {
+            // Whatever the client says, nobody has let it in; it only hears why.
+            return match self.down.is_between() || idle.is_over(context) {
+                true => Poll::Ready(End::Refused),
+                false => Poll::Pending,
+            };
         }
-        if !self.is_held
-            && let Poll::Ready(dry) = self.up.poll(line, &mut self.provider, context)
-        {
+        if let Poll::Ready(dry) = self.up.poll(line, &mut self.provider, context) {
             return Poll::Ready(match dry {
                 Dry::Source => End::Client,
                 Dry::Mouth => End::Provider,
@@ -246,7 +261,11 @@ impl Socket {
         if before != (self.up.came(), self.up.went(), self.down.came(), self.down.went()) {
             idle.renew();
         }
-        if idle.is_over(context) { Poll::Ready(End::Idle) } else { Poll::Pending }
+        match idle.is_over(context) {
+            true if idle.has_ended() => Poll::Ready(End::Revoked),
+            true => Poll::Ready(End::Idle),
+            false => Poll::Pending,
+        }
     }
 
     /// To whoever has not been told by the other end, and where a frame may stand.
@@ -301,7 +320,17 @@ async fn heeding<T>(follower: &mut Follower, work: impl Future<Output = T>) -> R
     .await
 }
 
+/// What has become of the client's rights, where they are not what they were.
+fn fallen(client: Option<&Client>) -> Option<End> {
+    match client.map_or(Standing::Good, Client::standing_of_a_stream) {
+        Standing::Good => None,
+        Standing::Altered => Some(End::Altered),
+        Standing::Ended => Some(End::Revoked),
+    }
+}
+
 const GOING_AWAY: u16 = 1001;
+const LEAVING: &str = "Sealgate ends";
 
 impl End {
     /// The code and the reason of our own word to the client, where it is ours to say one.
@@ -313,7 +342,8 @@ impl End {
             Self::Altered => {
                 Some((1012, "the rights of this client key were changed; connect again"))
             }
-            Self::Leaving => Some((GOING_AWAY, "Sealgate ends")),
+            Self::Leaving => Some((GOING_AWAY, LEAVING)),
+            Self::Refused => Some((1008, "the provider did not take the key")),
             Self::NoFrames(Side::Client) => Some((1002, "these are no frames")),
             Self::NoFrames(Side::Provider) => Some((1011, "the provider sent no frames")),
         }
@@ -330,7 +360,9 @@ impl End {
             Self::Client | Self::Revoked | Self::Altered | Self::NoFrames(Side::Client) => {
                 Some(Fault::Client)
             }
-            Self::Provider | Self::NoFrames(Side::Provider) => Some(Fault::Provider),
+            Self::Provider | Self::Refused | Self::NoFrames(Side::Provider) => {
+                Some(Fault::Provider)
+            }
             Self::Leaving | Self::Cut => Some(Fault::Us),
         }
     }

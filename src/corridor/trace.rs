@@ -22,7 +22,7 @@ use crate::provider::{RESERVED_NAMES, is_provider_id};
 use crate::refusal::{Reason, Refusal};
 use crate::vault::Selected;
 
-const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 pub(super) struct Trace {
     address: IpAddr,
@@ -280,6 +280,12 @@ fn id_header(id: Uuid) -> HeaderValue {
     let mut buffer = Uuid::encode_buffer();
     let text = id.hyphenated().encode_lower(&mut buffer);
     HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static("none"))
+}
+
+/// The caller's own, if it has the shape of one; else a new one.
+pub(super) fn request_id(headers: &HeaderMap) -> HeaderValue {
+    let given = headers.get(&X_REQUEST_ID).filter(|value| is_request_id(value.as_bytes()));
+    given.cloned().unwrap_or_else(|| id_header(Uuid::now_v7()))
 }
 
 /// `^[A-Za-z0-9._:-]{1,128}$`

@@ -193,7 +193,7 @@ impl Drop for Place {
 }
 
 /// The address, or the network of one host.
-fn host_of(address: IpAddr) -> IpAddr {
+pub(crate) fn host_of(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => {

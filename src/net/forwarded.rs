@@ -88,7 +88,7 @@ fn plain_node(text: &str) -> Option<IpAddr> {
     address.map(|address| address.to_canonical())
 }
 
-pub(super) fn is_in(address: IpAddr, networks: &[Network]) -> bool {
+pub(crate) fn is_in(address: IpAddr, networks: &[Network]) -> bool {
     networks.iter().any(|network| holds(*network, address))
 }
 

@@ -112,6 +112,8 @@ pub(super) struct RawSlots {
 pub(super) struct RawSocket {
     pub(super) inject: Option<Vec<RawPlacement>>,
     pub(super) subprotocol: Option<String>,
+    /// Wherever no dialect is spoken.
+    pub(super) reads_only: bool,
     pub(super) dialects: Vec<RawDialect>,
 }
 
@@ -122,6 +124,10 @@ pub(super) struct RawDialect {
     /// Empty: wherever no other one is spoken.
     #[serde(default)]
     pub(super) under: Vec<String>,
+    #[serde(default)]
+    pub(super) reads_only: bool,
+    #[serde(default)]
+    pub(super) fan_out: bool,
 }
 
 #[derive(Deserialize, Default)]

@@ -13,6 +13,8 @@ pub(crate) struct SocketWays {
     pub inject: Option<Vec<Placement>>,
     /// A client's key follows this in a subprotocol of the handshake.
     pub subprotocol: Option<String>,
+    /// Where no dialect is spoken, nothing but reading can be asked for.
+    reads_only: bool,
     dialects: Vec<Spoken>,
 }
 
@@ -21,6 +23,8 @@ pub(crate) struct SocketWays {
 struct Spoken {
     dialect: Dialect,
     under: Vec<String>,
+    reads_only: bool,
+    fan_out: bool,
 }
 
 /// How a socket is opened whose key comes in a message.
@@ -104,17 +108,36 @@ impl SocketWays {
                     return Err(wrong(format!("wants the field `{name}`, which is none here")));
                 }
             }
-            dialects.push(Spoken { dialect, under: entry.under.clone() });
+            if entry.fan_out && dialect == Dialect::AlpacaTrading {
+                return Err(wrong(String::from("is nobody's but the client's: it cannot fan out")));
+            }
+            let (under, reads_only) = (entry.under.clone(), entry.reads_only);
+            dialects.push(Spoken { dialect, under, reads_only, fan_out: entry.fan_out });
         }
-        Ok(Self { inject, subprotocol: raw.subprotocol.clone(), dialects })
+        let (subprotocol, reads_only) = (raw.subprotocol.clone(), raw.reads_only);
+        Ok(Self { inject, subprotocol, reads_only, dialects })
     }
 
     /// What is spoken at this path; None where the key stands in the handshake.
     pub(crate) fn dialect(&self, path: &str) -> Option<Dialect> {
+        self.spoken(path).map(|spoken| spoken.dialect)
+    }
+
+    /// Whatever is said on a socket at this path, it asks for nothing but reading.
+    pub(crate) fn reads_only(&self, path: &str) -> bool {
+        self.spoken(path).map_or(self.reads_only, |spoken| spoken.reads_only)
+    }
+
+    /// The provider allows one socket at this path, which all clients share.
+    pub(crate) fn fans_out(&self, path: &str) -> bool {
+        self.spoken(path).is_some_and(|spoken| spoken.fan_out)
+    }
+
+    fn spoken(&self, path: &str) -> Option<&Spoken> {
         let fits = |spoken: &&Spoken| {
             spoken.under.is_empty() || spoken.under.iter().any(|under| lies_under(path, under))
         };
-        self.dialects.iter().find(fits).map(|spoken| spoken.dialect)
+        self.dialects.iter().find(fits)
     }
 
     /// Every message that shows the real key somewhere.

@@ -51,6 +51,8 @@ mod scene;
 #[cfg(test)]
 mod slow;
 #[cfg(test)]
+mod sockets;
+#[cfg(test)]
 mod tables;
 #[cfg(test)]
 mod wire;

@@ -7,6 +7,7 @@ mod binary;
 mod canary;
 mod database;
 mod emulator;
+mod exchange;
 pub(crate) mod frames;
 mod harbour;
 mod logs;
@@ -35,6 +36,7 @@ pub(crate) use self::binary::{Ground, Server, one_line, private, send_signal};
 pub(crate) use self::canary::Canary;
 pub(crate) use self::database::{Database, Kind};
 pub(crate) use self::emulator::Emulator;
+pub(crate) use self::exchange::{Exchange, LISTED};
 pub(crate) use self::harbour::{Harbour, header};
 pub(crate) use self::mill::{Mill, event, packed_text};
 #[cfg(feature = "aws-kms")]

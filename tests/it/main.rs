@@ -37,6 +37,8 @@ mod examples;
 #[cfg(test)]
 mod exports;
 #[cfg(test)]
+mod fanout;
+#[cfg(test)]
 mod forged;
 #[cfg(test)]
 mod full;
@@ -100,6 +102,8 @@ mod shared;
 mod sockets;
 #[cfg(test)]
 mod standing;
+#[cfg(test)]
+mod strangers;
 #[cfg(test)]
 mod streaming;
 #[cfg(test)]

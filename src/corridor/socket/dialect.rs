@@ -32,15 +32,53 @@ pub(crate) fn greeting(dialect: Dialect) -> Option<&'static str> {
     }
 }
 
-/// Is this the word that opens?
-pub(super) fn is_greeting(dialect: Dialect, said: &Value) -> bool {
-    let Some(first) = said.get(0) else { return false };
+/// What stands behind the word that opens, in the same message; None where this is another word.
+pub(super) fn behind_greeting(dialect: Dialect, said: &Value) -> Option<&[Value]> {
+    let (first, rest) = said.as_array()?.split_first()?;
     let says = |member: &str, text: &str| first.get(member).and_then(Value::as_str) == Some(text);
-    match dialect {
+    let opens = match dialect {
         Dialect::Polygon => says("status", "connected"),
         Dialect::AlpacaData => says("T", "success") && says("msg", "connected"),
         Dialect::AlpacaTrading => false,
+    };
+    opens.then_some(rest)
+}
+
+/// What the provider says to the key that it was shown; None where it speaks of something else.
+pub(super) fn takes(dialect: Dialect, said: &Value) -> Option<bool> {
+    let word = |said: &Value, member: &str| {
+        said.get(member).and_then(Value::as_str).unwrap_or_default().to_owned()
+    };
+    let of_one = |one: &Value| match dialect {
+        Dialect::Polygon if word(one, "ev") == "status" => match word(one, "status").as_str() {
+            "auth_success" => Some(true),
+            "auth_failed" | "auth_timeout" | "max_connections" | "force_disconnect" => Some(false),
+            _ => None,
+        },
+        Dialect::AlpacaData => match word(one, "T").as_str() {
+            "success" if word(one, "msg") == "authenticated" => Some(true),
+            "error" => Some(false),
+            _ => None,
+        },
+        Dialect::Polygon | Dialect::AlpacaTrading => None,
+    };
+    match dialect {
+        Dialect::Polygon | Dialect::AlpacaData => said.as_array()?.iter().find_map(of_one),
+        Dialect::AlpacaTrading if word(said, "stream") == "authorization" => {
+            Some(word(said.get("data")?, "status") == "authorized")
+        }
+        Dialect::AlpacaTrading => None,
     }
+}
+
+/// Was it no for want of room, and not for the key's sake?
+pub(super) fn is_crowded(dialect: Dialect, said: &Value) -> bool {
+    let elements = said.as_array().map(Vec::as_slice).unwrap_or_default();
+    elements.iter().any(|one| match dialect {
+        Dialect::Polygon => one.get("status").and_then(Value::as_str) == Some("max_connections"),
+        Dialect::AlpacaData => one.get("code").and_then(Value::as_u64) == Some(406),
+        Dialect::AlpacaTrading => false,
+    })
 }
 
 /// The key that a client shows; None where it says something else.
@@ -169,7 +207,14 @@ mod tests {
                 for codec in Codec::ALL {
                     assert_eq!(understood(codec, &worded(codec, word)), Some(value.clone()));
                 }
-                assert_eq!(is_greeting(dialect, &value), greeting(dialect) == Some(word));
+                let opens = behind_greeting(dialect, &value);
+                assert_eq!(opens, (greeting(dialect) == Some(word)).then_some(&[][..]));
+                let is_no = nos.iter().any(|no| refusal(dialect, *no) == word);
+                // Of a fault of its own Polygon's side says nothing about the key.
+                let is_fault = word == refusal(dialect, No::Failed) && dialect == Dialect::Polygon;
+                let verdict = if word == welcome(dialect) { Some(true) } else { Some(false) };
+                let verdict = verdict.filter(|yes| (*yes || is_no) && !is_fault);
+                assert_eq!(takes(dialect, &value), verdict, "{word}");
             }
         }
     }

@@ -3,45 +3,62 @@
 //! before. Who shows no key in time, or a wrong one, hears it in the provider's words. Must never
 //! pass on what was said before.
 
+use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::BytesMut;
 use http::header::{CONTENT_TYPE, SEC_WEBSOCKET_PROTOCOL};
-use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 
+use super::ahead::beside;
 use super::berths::Berth;
 use super::dialect::{self, No};
-use super::parley::{Lost, Message, Parley, heard_out};
-use super::{Handshake, Socket};
+use super::parley::{Lost, Parley, heard_out};
+use super::{End, Handshake, Member, Socket, frames, heeding};
 use crate::corridor::answer::{Answer, AnswerBody};
-use crate::corridor::{Corridor, Raw, credential};
+use crate::corridor::{Corridor, Raw, credential, trace};
 use crate::net::{Deadlines, Follower};
 use crate::provider::{Codec, Dialect};
+use crate::refusal::Reason;
 
 /// Whoever has not shown a key by then is let go.
 const KEY_WITHIN: Duration = Duration::from_secs(10);
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
-/// Marks a request whose key was said in a message, not in the head.
-#[derive(Clone, Copy)]
-pub(in crate::corridor) struct Introduced;
+/// Marks a request whose key was said in a message, not in the head. Until the key is known to be
+/// one, whoever said it has the place of a stranger.
+#[derive(Clone)]
+pub(in crate::corridor) struct Introduced {
+    _berth: Arc<Berth>,
+}
 
 /// A client of whom nobody knows yet who it is.
 pub(crate) struct Greeting {
-    /// As it asked, untouched.
+    /// As it asked, but for the request's id, which is that of the answer.
     raw: Raw,
     dialect: Dialect,
     codec: Codec,
-    _berth: Berth,
+    berth: Berth,
 }
 
 /// How it went.
 enum Outcome {
     Aboard(Box<Socket>, BytesMut),
+    /// On a socket that many share.
+    Joined(Box<Member>, BytesMut),
     No(No, u16),
+    /// The house ends.
+    Leaving,
     Gone,
+}
+
+/// Why nobody walks: no key of ours came.
+enum Unknown {
+    /// With why it is written down, what is said, and the code behind it.
+    No(Reason, No, u16),
+    End(End),
 }
 
 /// By the header in which Alpaca's clients say it.
@@ -55,17 +72,19 @@ pub(crate) fn codec_of(headers: &HeaderMap) -> Codec {
 
 impl Greeting {
     /// The 101 of our own, behind which it is listened to.
-    pub(in crate::corridor) fn answer(
-        (parts, address): (Parts, std::net::IpAddr),
+    pub(super) fn answer(
+        mut raw: Raw,
         dialect: Dialect,
         handshake: Handshake,
         berth: Berth,
     ) -> Answer {
-        let codec = codec_of(&parts.headers);
-        let raw = Raw { parts, body: None, address };
-        let greeting = Self { raw, dialect, codec, _berth: berth };
+        let codec = codec_of(&raw.parts.headers);
+        let id = trace::request_id(&raw.parts.headers);
+        raw.parts.headers.insert(trace::X_REQUEST_ID, id.clone());
+        let greeting = Self { raw, dialect, codec, berth };
         let mut answer = Answer::new(AnswerBody::Greeting(Some(Box::new(greeting))));
         *answer.status_mut() = StatusCode::SWITCHING_PROTOCOLS;
+        answer.headers_mut().insert(trace::X_REQUEST_ID, id);
         handshake.answer(answer.headers_mut());
         answer
     }
@@ -78,85 +97,125 @@ impl Greeting {
         deadlines: &Deadlines,
     ) {
         let (dialect, codec) = (self.dialect, self.codec);
-        let mut patience = deadlines.patience(KEY_WITHIN).begun();
-        let meeting = {
-            let mut meeting = std::pin::pin!(self.meet(line, corridor));
-            std::future::poll_fn(|context| {
-                use std::task::Poll;
-                if follower.is_draining(context) || follower.is_cut() {
-                    return Poll::Ready(Outcome::Gone);
-                }
-                match meeting.as_mut().poll(context) {
-                    Poll::Pending if patience.is_over(context) => {
-                        Poll::Ready(Outcome::No(No::Late, POLICY))
-                    }
-                    polled @ (Poll::Ready(_) | Poll::Pending) => polled,
-                }
-            })
-            .await
-        };
-        match meeting {
+        let parting = match self.meet(line, (corridor, &mut *follower), deadlines).await {
             Outcome::Aboard(socket, said) => {
-                socket.greeted(said).run(line, follower, deadlines).await
+                return socket.greeted(said).run(line, follower, deadlines).await;
+            }
+            Outcome::Joined(member, said) => {
+                return member.run(line, said, (follower, deadlines)).await;
             }
             Outcome::No(no, code) => {
-                let parley = Parley::with_client(BytesMut::new());
                 let word = dialect::worded(codec, dialect::refusal(dialect, no));
-                let saying = async {
-                    let _gone = parley.say(line, codec == Codec::Json, &word).await;
-                    let _gone = parley.close(line, code).await;
-                    heard_out(line).await;
-                };
-                let said = deadlines.within(super::LAST_WORDS_WITHIN, saying);
-                let _late = super::heeding(follower, said).await;
+                let opcode = if codec == Codec::Json { frames::TEXT } else { frames::BINARY };
+                [frames::whole(opcode, &word, None), frames::close(code, "", None)].concat()
             }
-            Outcome::Gone => {}
-        }
+            Outcome::Leaving => frames::close(super::GOING_AWAY, super::LEAVING, None),
+            Outcome::Gone => return,
+        };
+        let saying = async {
+            let _gone = line.write_all(&parting).await;
+            let _gone = line.shutdown().await;
+        };
+        let _late = deadlines.within(super::LAST_WORDS_WITHIN, saying).await;
+        // Where the house ends, nobody is heard out.
+        let hearing = deadlines.within(super::LAST_WORDS_WITHIN, heard_out(line));
+        let _late = heeding(follower, hearing).await;
     }
 
     async fn meet<L: AsyncRead + AsyncWrite + Unpin>(
         self: Box<Self>,
         line: &mut L,
-        corridor: &Corridor,
+        (corridor, follower): (&Corridor, &mut Follower),
+        deadlines: &Deadlines,
     ) -> Outcome {
-        let Self { mut raw, dialect, codec, _berth } = *self;
         let mut parley = Parley::with_client(BytesMut::new());
-        if let Some(word) = dialect::greeting(dialect) {
-            let word = dialect::worded(codec, word);
-            if parley.say(line, codec == Codec::Json, &word).await.is_err() {
-                return Outcome::Gone;
-            }
-        }
-        let message = match parley.hear(line).await {
-            Ok(message) => message,
-            Err(Lost::Gone) => return Outcome::Gone,
-            Err(Lost::Malformed) => return Outcome::No(No::Unasked, MALFORMED),
+        // The time is for the key alone: what a provider takes for its handshake has its own.
+        let mut patience = deadlines.patience(KEY_WITHIN).begun();
+        let heard = {
+            let mut hearing = std::pin::pin!(self.hear(line, &mut parley));
+            let in_time = std::future::poll_fn(|context| match hearing.as_mut().poll(context) {
+                Poll::Pending if patience.is_over(context) => {
+                    Poll::Ready(Err(Unknown::No(Reason::Timeout, No::Late, POLICY)))
+                }
+                polled @ (Poll::Ready(_) | Poll::Pending) => polled,
+            });
+            heeding(&mut *follower, in_time).await.unwrap_or_else(|end| Err(Unknown::End(end)))
         };
-        let Message { bytes, .. } = message;
-        let said = dialect::understood(codec, &bytes);
-        let Some(key) = said.as_ref().and_then(|said| dialect::key_in(dialect, said)) else {
-            return Outcome::No(No::Unasked, POLICY);
+        let Self { mut raw, berth, .. } = *self;
+        let shown = match heard {
+            Ok(shown) => shown,
+            Err(Unknown::No(reason, no, code)) => {
+                corridor.turned_away(&raw, reason);
+                return Outcome::No(no, code);
+            }
+            Err(Unknown::End(end)) => return ended(end),
+        };
+        let Some(shown) = shown else {
+            corridor.turned_away(&raw, Reason::Unauthorized);
+            let slowed = heeding(&mut *follower, corridor.stranger(raw.address)).await;
+            return slowed.map_or_else(ended, |()| Outcome::No(No::Unknown, POLICY));
+        };
+        raw.parts.headers.insert(X_API_KEY, shown);
+        raw.parts.headers.remove(SEC_WEBSOCKET_PROTOCOL);
+        raw.parts.extensions.insert(Introduced { _berth: Arc::new(berth) });
+        let mut said = parley.into_rest();
+        let walking = beside(line, &mut said, Box::pin(corridor.answer(raw)));
+        let mut answer = match heeding(follower, walking).await {
+            Ok(Ok(answer)) => answer,
+            Ok(Err(end)) | Err(end) => return ended(end),
+        };
+        if let Some(socket) = answer.body_mut().take_socket() {
+            return Outcome::Aboard(socket, said);
+        }
+        if let Some(member) = answer.body_mut().take_member() {
+            return Outcome::Joined(member, said);
+        }
+        answer.body_mut().forgo();
+        no_of(answer.status())
+    }
+
+    /// The key that is shown; None where it is none of ours.
+    async fn hear<L: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        line: &mut L,
+        parley: &mut Parley,
+    ) -> Result<Option<HeaderValue>, Unknown> {
+        if let Some(word) = dialect::greeting(self.dialect) {
+            let word = dialect::worded(self.codec, word);
+            let said = parley.say(line, self.codec == Codec::Json, &word).await;
+            said.map_err(|_gone| Unknown::End(End::Client))?;
+        }
+        let message = parley.hear(line).await.map_err(|lost| match lost {
+            Lost::Gone => Unknown::End(End::Client),
+            Lost::Malformed => Unknown::No(Reason::BadRequest, No::Unasked, MALFORMED),
+        })?;
+        let said = dialect::understood(self.codec, &message.bytes);
+        let Some(key) = said.as_ref().and_then(|said| dialect::key_in(self.dialect, said)) else {
+            return Err(Unknown::No(Reason::Unauthorized, No::Unasked, POLICY));
         };
         // Keys of older systems have two places, and this is neither.
         let shown = Some(key).filter(|key| credential::is_ours(key.as_bytes()));
-        let Some(shown) = shown.and_then(|key| HeaderValue::from_str(key).ok()) else {
-            corridor.stranger(raw.address).await;
-            return Outcome::No(No::Unknown, POLICY);
-        };
-        raw.parts.headers.insert(X_API_KEY, shown);
-        raw.parts.extensions.insert(Introduced);
-        raw.parts.headers.remove(SEC_WEBSOCKET_PROTOCOL);
-        let mut answer = Box::pin(corridor.answer(raw)).await;
-        match answer.body_mut().take_socket() {
-            Some(socket) => Outcome::Aboard(socket, parley.into_rest()),
-            None => no_of(answer.status()),
-        }
+        Ok(shown.and_then(|key| HeaderValue::from_str(key).ok()))
     }
 }
 
 const POLICY: u16 = 1008;
 const MALFORMED: u16 = 1002;
 const TRY_LATER: u16 = 1013;
+
+fn ended(end: End) -> Outcome {
+    match end {
+        End::Leaving => Outcome::Leaving,
+        End::Client
+        | End::Provider
+        | End::Refused
+        | End::Idle
+        | End::Revoked
+        | End::Altered
+        | End::Cut
+        | End::NoFrames(_) => Outcome::Gone,
+    }
+}
 
 /// A no of ours, or of the provider's handshake, in other words.
 fn no_of(status: StatusCode) -> Outcome {

@@ -17,6 +17,10 @@ use crate::crypto;
 use crate::provider::{Codec, Dialect, Provider};
 use crate::refusal::{Reason, Refusal};
 
+/// What a page offers beside its key: a browser gives a socket up on which nothing of what it
+/// offered is chosen, and a key must not stand in an answer.
+const OURS: &str = "sealgate";
+
 /// A client's wish for a socket.
 pub(in super::super) struct Handshake {
     /// What the client wants to see.
@@ -25,8 +29,14 @@ pub(in super::super) struct Handshake {
     key: HeaderValue,
     /// What of the client's offers goes on.
     protocols: Vec<String>,
+    /// It offers the name that is ours, beside its key.
+    offers_ours: bool,
     /// What is spoken behind it, where the key comes in a message.
     speaks: Option<(Dialect, Codec)>,
+    /// Whatever is said behind it, it asks for nothing but reading.
+    reads_only: bool,
+    /// The provider allows one socket there, which all share.
+    fans_out: bool,
 }
 
 impl Handshake {
@@ -60,13 +70,15 @@ impl Handshake {
         let Some(key) = key.filter(is_key) else {
             return wrong("Sec-WebSocket-Key is not sixteen bytes in base64, once.");
         };
-        let nonce: [u8; 16] = crypto::random_bytes().map_err(|_| Refusal::internal())?;
-        let value = |text: String| HeaderValue::try_from(text).map_err(|_| Refusal::internal());
+        let accept = crypto::socket_accept(key);
         Ok(Some(Self {
-            accept: value(crypto::socket_accept(key))?,
-            key: value(STANDARD.encode(nonce))?,
+            accept: HeaderValue::try_from(accept).map_err(|_| Refusal::internal())?,
+            key: own_key()?,
             protocols: Vec::new(),
+            offers_ours: false,
             speaks: provider.socket.dialect(path).map(|dialect| (dialect, codec_of(headers))),
+            reads_only: provider.socket.reads_only(path),
+            fans_out: provider.socket.fans_out(path),
         }))
     }
 
@@ -83,6 +95,7 @@ impl Handshake {
             match mark.and_then(|mark| offer.strip_prefix(mark.as_bytes())) {
                 Some(carried) => presented.note(carried)?,
                 None if credential::is_ours(offer) => presented.note(offer)?,
+                None if offer == OURS.as_bytes() => self.offers_ours = true,
                 None => self.protocols.push(String::from_utf8_lossy(offer).into_owned()),
             }
         }
@@ -97,6 +110,22 @@ impl Handshake {
 
     pub(in super::super) fn speaks(&self) -> Option<(Dialect, Codec)> {
         self.speaks
+    }
+
+    /// The same wish once more, with a key of its own.
+    pub(super) fn afresh(&self) -> Result<Self, Refusal> {
+        let (accept, protocols) = (self.accept.clone(), self.protocols.clone());
+        let Self { offers_ours, speaks, reads_only, fans_out, .. } = *self;
+        let key = own_key()?;
+        Ok(Self { accept, key, protocols, offers_ours, speaks, reads_only, fans_out })
+    }
+
+    pub(super) fn fans_out(&self) -> bool {
+        self.fans_out
+    }
+
+    pub(in super::super) fn reads_only(&self) -> bool {
+        self.reads_only
     }
 
     pub(in super::super) fn key(&self) -> HeaderValue {
@@ -126,10 +155,18 @@ impl Handshake {
 
     /// The rest of the answer's head is the provider's.
     pub(super) fn answer(self, headers: &mut HeaderMap) {
+        if self.offers_ours && !headers.contains_key(SEC_WEBSOCKET_PROTOCOL) {
+            headers.insert(SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static(OURS));
+        }
         headers.insert(CONNECTION, HeaderValue::from_static("Upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
         headers.insert(SEC_WEBSOCKET_ACCEPT, self.accept);
     }
+}
+
+fn own_key() -> Result<HeaderValue, Refusal> {
+    let nonce: [u8; 16] = crypto::random_bytes().map_err(|_| Refusal::internal())?;
+    HeaderValue::try_from(STANDARD.encode(nonce)).map_err(|_| Refusal::internal())
 }
 
 /// What only a handshake of a socket has; ours has its own.

@@ -16,6 +16,19 @@ pub(crate) struct Parley {
     /// Of a message in several frames.
     begun: Vec<u8>,
     is_text: bool,
+    /// What the other side said when it went.
+    farewell: Option<Vec<u8>>,
+    /// A longer message is none.
+    longest: usize,
+}
+
+/// What came, with all its frames.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Heard {
+    Message(Message),
+    Ping(Vec<u8>),
+    Pong,
+    Close(Vec<u8>),
 }
 
 /// A whole message.
@@ -48,7 +61,13 @@ impl Parley {
     }
 
     fn with(speaker: Speaker, heard: BytesMut) -> Self {
-        Self { walker: Walker::of(speaker), speaker, heard, begun: Vec::new(), is_text: false }
+        let (walker, begun) = (Walker::of(speaker), Vec::new());
+        Self { walker, speaker, heard, begun, is_text: false, farewell: None, longest: LONGEST }
+    }
+
+    /// What the other side said when it went, where it said anything.
+    pub(super) fn farewell(&self) -> Option<&[u8]> {
+        self.farewell.as_deref()
     }
 
     /// What came behind the last message.
@@ -80,41 +99,68 @@ impl Parley {
         S: AsyncRead + AsyncWrite + Unpin,
     {
         loop {
-            let Some((first, payload)) = self.frame()? else {
-                if self.heard.len() > 2 * LONGEST {
-                    return Err(Lost::Malformed);
-                }
-                match stream.read_buf(&mut self.heard).await {
+            match self.next()? {
+                None if self.is_full() => return Err(Lost::Malformed),
+                None => match stream.read_buf(&mut self.heard).await {
                     Ok(0) | Err(_) => return Err(Lost::Gone),
-                    Ok(_) => continue,
-                }
-            };
-            match first & 0x0f {
-                frames::PING => {
+                    Ok(_) => {}
+                },
+                Some(Heard::Message(message)) => return Ok(message),
+                Some(Heard::Ping(payload)) => {
                     let sent = self.send(stream, frames::PONG, &payload).await;
                     sent.map_err(|_| Lost::Gone)?;
                 }
-                frames::PONG => {}
-                frames::CLOSE => {
+                Some(Heard::Pong) => {}
+                Some(Heard::Close(payload)) => {
                     // It may have gone already.
                     let _gone = self.send(stream, frames::CLOSE, &payload).await;
+                    self.farewell = Some(payload);
                     return Err(Lost::Gone);
-                }
-                opcode => {
-                    if opcode != frames::CONTINUATION {
-                        self.is_text = opcode == frames::TEXT;
-                    }
-                    self.begun.extend_from_slice(&payload);
-                    if self.begun.len() > LONGEST {
-                        return Err(Lost::Malformed);
-                    }
-                    if first & 0x80 != 0 {
-                        let bytes = std::mem::take(&mut self.begun);
-                        return Ok(Message { is_text: self.is_text, bytes });
-                    }
                 }
             }
         }
+    }
+
+    /// Messages may be as long as that.
+    #[must_use]
+    pub(super) fn up_to(mut self, longest: usize) -> Self {
+        self.longest = longest;
+        self
+    }
+
+    /// Further bytes of the other side's.
+    pub(super) fn take(&mut self, bytes: &[u8]) {
+        self.heard.extend_from_slice(bytes);
+    }
+
+    /// More than any message has come, and none of it was understood.
+    pub(super) fn is_full(&self) -> bool {
+        self.heard.len() > 2 * self.longest
+    }
+
+    /// What has come whole, if anything has.
+    pub(super) fn next(&mut self) -> Result<Option<Heard>, Lost> {
+        while let Some((first, payload)) = self.frame()? {
+            let opcode = first & 0x0f;
+            match opcode {
+                frames::PING => return Ok(Some(Heard::Ping(payload))),
+                frames::PONG => return Ok(Some(Heard::Pong)),
+                frames::CLOSE => return Ok(Some(Heard::Close(payload))),
+                _ => {}
+            }
+            if opcode != frames::CONTINUATION {
+                self.is_text = opcode == frames::TEXT;
+            }
+            self.begun.extend_from_slice(&payload);
+            if self.begun.len() > self.longest {
+                return Err(Lost::Malformed);
+            }
+            if first & 0x80 != 0 {
+                let bytes = std::mem::take(&mut self.begun);
+                return Ok(Some(Heard::Message(Message { is_text: self.is_text, bytes })));
+            }
+        }
+        Ok(None)
     }
 
     /// The next frame, its payload without its mask, if it has come whole.

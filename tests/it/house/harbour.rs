@@ -167,6 +167,9 @@ async fn serve(line: &mut Line, head: &str, pier: &Pier) -> std::io::Result<()> 
         }
         _ => format!("{upgrade}{accept}X-Pier: seven\r\n"),
     };
+    if let Some((_, text)) = path.split_once("n=").filter(|_| word.starts_with("slow")) {
+        pause(&mut *line, text.parse().unwrap()).await?;
+    }
     let mut answer = format!("HTTP/1.1 101 Switching Protocols\r\n{lines}\r\n").into_bytes();
     if word == "early" {
         answer.extend(frames::written(true, TEXT, b"early", None));
@@ -174,6 +177,19 @@ async fn serve(line: &mut Line, head: &str, pier: &Pier) -> std::io::Result<()> 
     line.write_all(&answer).await?;
     let real = header(head, "authorization").unwrap_or_default().replace("Bearer ", "");
     act(line, (word, path), &real, pier).await
+}
+
+/// A long one ends with its client.
+async fn pause(line: &mut Line, milliseconds: usize) -> std::io::Result<()> {
+    let pause = tokio::time::sleep(Duration::from_millis(milliseconds as u64));
+    if milliseconds < 5_000 {
+        pause.await;
+        return Ok(());
+    }
+    tokio::select! {
+        () = pause => Ok(()),
+        _said = line.read_u8() => Err(std::io::ErrorKind::UnexpectedEof.into()),
+    }
 }
 
 /// Says the first word, hears the key, and lets it in after so many milliseconds.
@@ -186,12 +202,23 @@ async fn polygon(
     let said = |status: &str, text: &str| {
         format!("[{{\"ev\":\"status\",\"status\":\"{status}\",\"message\":\"{text}\"}}]")
     };
-    let status = if word == "polygon" { "connected" } else { "max_connections" };
-    let first = said(status, "Connected Successfully");
+    let status = if word == "full-polygon" { "max_connections" } else { "connected" };
+    let mut first = said(status, "Connected Successfully");
+    if word == "wordy-polygon" {
+        let more = "{\"ev\":\"status\",\"status\":\"notice\",\"message\":\"delayed\"}";
+        first = format!("{},{more}]", first.trim_end_matches(']'));
+    }
     frames::write(line, true, TEXT, first.as_bytes(), None).await?;
     let Frame { opcode, payload, .. } = frames::read(line).await?;
     pier.messages.lock().unwrap_or_else(PoisonError::into_inner).push((opcode, payload));
-    tokio::time::sleep(Duration::from_millis(after_ms.unwrap_or(0) as u64)).await;
+    let after_ms = after_ms.filter(|_| !word.starts_with("slow"));
+    pause(line, after_ms.unwrap_or(0)).await?;
+    if word == "no-polygon" {
+        let wait = said("notice", "please wait");
+        frames::write(line, true, TEXT, wait.as_bytes(), None).await?;
+        let no = said("auth_failed", "authentication failed");
+        return frames::write(line, true, TEXT, no.as_bytes(), None).await;
+    }
     let then = said("auth_success", "authenticated");
     frames::write(line, true, TEXT, then.as_bytes(), None).await
 }
@@ -217,7 +244,7 @@ async fn act(
             frames::write(line, true, PING, b"between", None).await?;
             frames::write(line, true, CONTINUATION, two, None).await?;
         }
-        "polygon" | "full-polygon" => polygon(line, word, number, pier).await?,
+        _ if word.ends_with("polygon") => polygon(line, word, number, pier).await?,
         "flood" => {
             let block = vec![b'f'; 64 * 1024];
             for _ in 0..number.unwrap_or(1) {

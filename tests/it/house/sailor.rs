@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 use super::actor::Scribe;
 use super::frames::{self, CLOSE, Frame, TEXT};
@@ -118,6 +119,11 @@ impl Sailor {
         let _ = end.expect("the line stays open");
         self.scribe.note_bytes(&rest);
         String::from_utf8_lossy(&rest).into_owned()
+    }
+
+    /// Both ways apart, for whoever says and hears at once; nothing of it goes to the scribe.
+    pub(crate) fn parted(self) -> (OwnedReadHalf, OwnedWriteHalf) {
+        self.stream.into_split()
     }
 
     pub(crate) async fn leave(mut self) {

@@ -1,0 +1,128 @@
+//! What waits for one of those who listen: whole frames, in order, bounded. Whoever takes too
+//! little is told so and is out; nobody waits for him.
+//! Must never hold more than its bound, nor deliver anything behind the last word.
+
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+
+use super::super::dialect::No;
+
+/// Whoever has so much to take is too slow.
+const MOST: usize = 1024 * 1024;
+
+#[derive(Default)]
+pub(super) struct Mail(Mutex<Letters>);
+
+#[derive(Default)]
+struct Letters {
+    frames: VecDeque<Letter>,
+    bytes: usize,
+    /// The provider has taken the key.
+    is_open: bool,
+    over: Option<Over>,
+    waker: Option<Waker>,
+}
+
+pub(super) struct Letter {
+    pub(super) frame: Bytes,
+    /// Not a pong or its like.
+    pub(super) is_message: bool,
+}
+
+/// Why nothing more comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Over {
+    /// Too much waited.
+    Slow,
+    /// Nobody was let in, and the provider's words for it were said.
+    No(No),
+    /// The provider did not take our key.
+    Refused,
+    /// The provider's entry or its secret are others now: ask anew.
+    Altered,
+    /// The client itself said goodbye, and was answered.
+    Client,
+}
+
+impl Mail {
+    pub(super) fn put(&self, frame: Bytes) {
+        self.lodge(Letter { frame, is_message: true });
+    }
+
+    pub(super) fn put_control(&self, frame: Bytes) {
+        self.lodge(Letter { frame, is_message: false });
+    }
+
+    fn lodge(&self, letter: Letter) {
+        let mut letters = self.letters();
+        if letters.over.is_some() {
+            return;
+        }
+        letters.bytes += letter.frame.len();
+        letters.frames.push_back(letter);
+        letters.wake();
+    }
+
+    pub(super) fn is_too_slow(&self) -> bool {
+        let letters = self.letters();
+        letters.bytes > MOST && letters.over.is_none()
+    }
+
+    pub(super) fn open(&self) {
+        let mut letters = self.letters();
+        letters.is_open = true;
+        letters.wake();
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        self.letters().is_open
+    }
+
+    /// Behind what waits already; where that is too much, in its place.
+    pub(super) fn end(&self, over: Over, last: Option<Bytes>) {
+        let mut letters = self.letters();
+        if letters.over.is_some() {
+            return;
+        }
+        if over == Over::Slow {
+            letters.frames.clear();
+            letters.bytes = 0;
+        }
+        if let Some(frame) = last {
+            letters.bytes += frame.len();
+            letters.frames.push_back(Letter { frame, is_message: true });
+        }
+        letters.over = Some(over);
+        letters.wake();
+    }
+
+    pub(super) fn poll_next(&self, context: &Context<'_>) -> Poll<Result<Letter, Over>> {
+        let mut letters = self.letters();
+        if let Some(letter) = letters.frames.pop_front() {
+            letters.bytes = letters.bytes.saturating_sub(letter.frame.len());
+            return Poll::Ready(Ok(letter));
+        }
+        match letters.over {
+            Some(over) => Poll::Ready(Err(over)),
+            None => {
+                letters.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn letters(&self) -> MutexGuard<'_, Letters> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Letters {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
