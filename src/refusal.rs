@@ -155,6 +155,8 @@ struct More {
     exceeded: Option<Exceeded>,
     fields: Vec<FieldFault>,
     retry_after_seconds: Option<u64>,
+    /// What a check of a key found.
+    report: Option<serde_json::Value>,
 }
 
 impl Reason {
@@ -332,6 +334,13 @@ impl Refusal {
         refusal
     }
 
+    /// With what a check of a key found, step by step.
+    #[must_use]
+    pub(crate) fn with_report(mut self, report: serde_json::Value) -> Self {
+        self.more.get_or_insert_default().report = Some(report);
+        self
+    }
+
     /// From then on another try may pass.
     #[must_use]
     pub(crate) fn retry_after(mut self, seconds: u64) -> Self {
@@ -387,6 +396,9 @@ impl Refusal {
                 .map(|fault| serde_json::json!({"field": fault.field, "fault": fault.fault}))
                 .collect();
             put(&mut body, "fields", serde_json::Value::Array(fields));
+        }
+        if let Some(report) = self.more.as_ref().and_then(|more| more.report.as_ref()) {
+            put(&mut body, "report", report.clone());
         }
         body.to_string().into_bytes()
     }
