@@ -57,6 +57,7 @@ use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::limiter::{self, Limiter};
 use crate::net::TlsFiles;
+use crate::probe::Prober;
 use crate::roster::Roster;
 use crate::store::Store;
 use crate::vault::{Vault, Warden};
@@ -89,6 +90,7 @@ pub(crate) struct Parts {
     pub(crate) warden: Arc<Warden>,
     pub(crate) ledger: Ledger,
     pub(crate) catalogue: InForce,
+    pub(crate) prober: Arc<Prober>,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(crate) tiers: limiter::Settings,
     pub(crate) limiter: Arc<Limiter>,
@@ -115,6 +117,7 @@ impl Admin {
             warden: parts.warden,
             ledger: parts.ledger,
             catalogue: parts.catalogue,
+            prober: parts.prober,
             tiers: parts.tiers,
             limiter: parts.limiter,
             backups: parts.backups,

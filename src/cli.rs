@@ -10,6 +10,7 @@ mod completions;
 mod config;
 mod doctor;
 mod emulate;
+mod events;
 mod failure;
 mod healthcheck;
 mod house;

@@ -99,6 +99,22 @@ impl State {
     }
 }
 
+impl Rights {
+    fn of_role(role: Role) -> Self {
+        Self {
+            role,
+            tier: Tier::Standard,
+            scopes: None,
+            allowed_ips: None,
+            allowed_origins: None,
+            limit: None,
+            monthly_quota: None,
+            max_concurrent: None,
+            secrets: Vec::new(),
+        }
+    }
+}
+
 impl Fate {
     const ALTERED: u8 = 1;
     const ENDED: u8 = 2;
@@ -118,6 +134,20 @@ impl Fate {
 }
 
 impl Client {
+    /// Nobody's key: the house itself, for one purpose. In no table, so nobody can show it.
+    pub(crate) fn house(purpose: &'static str) -> Self {
+        Self {
+            id: Uuid::nil(),
+            name: String::from(purpose),
+            rights: Arc::new(Rights::of_role(Role::Guest)),
+            expires_at_ms: None,
+            active: true,
+            shows: Shows::Page,
+            fate: Fate::default(),
+            allowance: OnceLock::new(),
+        }
+    }
+
     /// The clock is read only where an expiry asks for it.
     pub(crate) fn state(&self, clock: &Clock) -> State {
         if !self.active {
@@ -206,17 +236,7 @@ impl Client {
         Self {
             id: Uuid::nil(),
             name: String::from("test"),
-            rights: Arc::new(Rights {
-                role,
-                tier: Tier::Standard,
-                scopes: None,
-                allowed_ips: None,
-                allowed_origins: None,
-                limit: None,
-                monthly_quota: None,
-                max_concurrent: None,
-                secrets: Vec::new(),
-            }),
+            rights: Arc::new(Rights::of_role(role)),
             expires_at_ms: None,
             active: true,
             shows: Shows::Key,

@@ -36,7 +36,7 @@ use self::layers::Layers;
 use self::raw::Raw;
 use crate::provider::Catalogue;
 use crate::secret::SecretBytes;
-use crate::{admin, backup, kms, ledger, limiter, net, proxy, store, telemetry, vault};
+use crate::{admin, backup, kms, ledger, limiter, net, probe, proxy, store, telemetry, vault};
 
 /// The settings file in the current folder that is read where no other is named.
 const FILE_NAME: &str = "sealgate.toml";
@@ -61,6 +61,7 @@ pub struct Config {
     /// The master key that `kms` takes over from.
     pub(crate) kms_previous: Option<kms::Settings>,
     pub vault: vault::Settings,
+    pub probe: probe::Settings,
     pub limiter: limiter::Settings,
     /// For monthly quotas.
     /// Failed authentications of one address in a minute that are answered at once.
@@ -176,6 +177,9 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
             kek_max_age_days: raw.vault.kek_max_age_days,
             keep_opened: Duration::from_secs(raw.vault.keep_opened_seconds),
             locked_memory_bytes: raw.vault.locked_memory_bytes,
+        },
+        probe: probe::Settings {
+            every: Some(Duration::from_secs(raw.probe.every_minutes * 60)).filter(|t| !t.is_zero()),
         },
         limiter,
         free_failures_per_minute: raw.auth.free_failures_per_minute,

@@ -1,7 +1,6 @@
 //! A REQUEST'S WHOLE LIFE, read from top to bottom in `walk`: clean, authenticate, authorise,
 //! select, admit, open, inject, send, scrub; the record closes when the answer's body is dropped.
-//! Each step returns what only it can make and the next one demands. No middleware; nothing else is
-//! on the path.
+//! Each step returns what only it can make and the next one demands. No middleware on the path.
 
 mod answer;
 mod browser;
@@ -237,6 +236,7 @@ impl Corridor {
         let sent = self.upstream.send(outbound, now_ns, &mut may_leave).await;
         trace.upstream_ended();
         let reply = framed(sent?, opening.is_some())?;
+        selected.answered(reply.head.status.as_u16());
         let place = Whereabouts {
             provider: permit.provider(),
             public_url: &house.settings.public_url,

@@ -28,6 +28,7 @@ mod inject;
 mod upstream;
 mod corridor;
 // around
+mod probe;
 mod backup;
 // doors
 mod emulator;

@@ -40,6 +40,28 @@ pub(crate) struct Permit {
     secret: Option<String>,
 }
 
+/// What the house itself calls a provider for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// Is this key good?
+    Probe,
+}
+
+impl Purpose {
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Probe => "probe",
+        }
+    }
+}
+
+/// The right of the house to a call of its own. It goes the way of every other; which key opens for
+/// it, whoever asks has to show.
+pub(crate) fn house(purpose: Purpose, provider: &Arc<Provider>) -> Permit {
+    let client = Arc::new(Client::house(purpose.as_str()));
+    Permit { client, provider: Arc::clone(provider), secret: None }
+}
+
 /// Why not. The first that applies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Denied {

@@ -11,6 +11,7 @@ mod placing;
 mod pointer;
 mod price;
 mod pricing;
+mod probe;
 mod raw;
 mod rewrite;
 mod socket;
@@ -27,6 +28,7 @@ pub(crate) use self::hosts::{Host, Hosts};
 pub(crate) use self::placement::{Placement, Spot, Template};
 pub(crate) use self::pointer::Pointer;
 pub(crate) use self::price::{Places, Price, TokenKind, TokenPrices, Tokens, Told};
+pub(crate) use self::probe::{Account, AccountKind, Permission, Probe};
 pub(crate) use self::rewrite::{Rewrite, escaped};
 pub(crate) use self::socket::{Codec, Dialect, SocketWays, Word};
 pub(crate) use self::url::BaseUrl;
@@ -74,16 +76,6 @@ pub(crate) struct Slots {
     pub headers: Vec<String>,
     /// Lower case: names compare percent-decoded and without case.
     pub query: Vec<String>,
-}
-
-/// The cheap call that proves a key.
-#[derive(Debug)]
-pub(crate) struct Probe {
-    pub method: String,
-    pub path: String,
-    pub ok: Vec<u16>,
-    pub bad: Vec<u16>,
-    pub bad_body: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

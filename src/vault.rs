@@ -4,6 +4,7 @@
 
 mod anchor;
 mod basis;
+mod candidate;
 mod changes;
 mod doubt;
 mod fields;
@@ -39,7 +40,8 @@ use arc_swap::ArcSwapOption;
 use uuid::Uuid;
 
 pub(crate) use self::anchor::{Anchors, FILE as ANCHORS};
-use self::fields::faults;
+pub(crate) use self::candidate::Candidate;
+pub(crate) use self::fields::faults;
 pub(crate) use self::fields::{Fresh, Placed, PlacedValue};
 pub(crate) use self::hierarchy::{Happening, KekView, Teller};
 use self::keyring::Keyring;
@@ -277,6 +279,12 @@ impl Vault {
             };
             Refusal::new(Reason::NoSecret, detail)
         })
+    }
+
+    /// Secrets that a provider has refused a caller with since this was asked last.
+    pub(crate) fn refused_secrets(&self) -> Vec<Uuid> {
+        let unsealed = self.opened.load();
+        unsealed.as_ref().map(|unsealed| unsealed.snapshot.refused()).unwrap_or_default()
     }
 
     /// Wipes what was kept long enough and nobody asks for any more. For ever; spawned once.

@@ -57,7 +57,8 @@ mod law {
 
     /// Rooms that are pure: no runtime, no sockets, no serialised form.
     const PURE: &[&str] = &["secret", "clock", "crypto", "client", "policy", "quota", "inject"];
-    const HTTP: &[&str] = &["corridor", "inject", "upstream", "emulator", "proxy", "admin"];
+    const HTTP: &[&str] =
+        &["corridor", "inject", "upstream", "probe", "emulator", "proxy", "admin"];
     const DOORS: &[&str] = &["proxy", "admin"];
     const KEEPERS: &[&str] = &["store", "catalogue", "kms", "vault", "roster", "limiter", "ledger"];
     const CIPHERS: &[&str] = &["crypto"];
@@ -154,6 +155,7 @@ mod law {
     const DOORS_OF_THE_HOUSE: &[Door] = &[
         Door { owner: "policy", name: "house", callers: &["probe", "rotation", "market"] },
         Door { owner: "vault", name: "candidate", callers: &["probe"] },
+        Door { owner: "vault", name: "candidate_of", callers: &["probe"] },
     ];
 
     /// The files that may hold `unsafe`.

@@ -23,7 +23,9 @@ use super::members::Members;
 use super::page;
 use super::refused::Refused;
 use crate::catalogue::InForce;
-use crate::provider::{Field, Host, Hosts, KeyFormat, Placement, Probe, Provider, Spot};
+use crate::provider::{
+    Account, Field, Host, Hosts, KeyFormat, Permission, Placement, Probe, Provider, Spot,
+};
 use crate::refusal::{Reason, Refusal};
 
 pub(crate) use self::change::Refresh;
@@ -132,6 +134,38 @@ struct ProbeView {
     ok: Vec<u16>,
     bad: Vec<u16>,
     bad_body: Option<String>,
+    /// Any key is answered: its yes proves nothing.
+    accepts_any: bool,
+    headers: BTreeMap<String, String>,
+    permissions: Vec<PermissionView>,
+    /// Figures of the answer, by JSON pointer.
+    limits: BTreeMap<String, String>,
+    /// Where the answer tells the key's end: a JSON pointer or a header's name.
+    expires: Option<String>,
+    account: Option<AccountView>,
+}
+
+/// A call that a key must be allowed to make.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProbePermission)]
+struct PermissionView {
+    #[schema(example = "trading")]
+    name: String,
+    method: String,
+    path: String,
+    /// A key without it is refused; else it is only told.
+    needed: bool,
+}
+
+/// What tells paper accounts from live ones.
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProbeAccount)]
+struct AccountView {
+    /// What a key of this entry is for.
+    #[schema(value_type = String, example = "paper")]
+    is: &'static str,
+    at: String,
+    paper: Vec<String>,
 }
 
 /// What a value of a field looks like.
@@ -322,12 +356,32 @@ impl PlacementView {
 
 impl ProbeView {
     fn of(probe: &Probe) -> Self {
+        let header = |(name, value): &(http::HeaderName, http::HeaderValue)| {
+            (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned())
+        };
+        let permission = |one: &Permission| PermissionView {
+            name: one.name.clone(),
+            method: one.method.to_string(),
+            path: one.path.clone(),
+            needed: one.needed,
+        };
+        let account = |account: &Account| AccountView {
+            is: account.is.as_str(),
+            at: account.at.clone(),
+            paper: account.paper.clone(),
+        };
         Self {
-            method: probe.method.clone(),
+            method: probe.method.to_string(),
             path: probe.path.clone(),
             ok: probe.ok.clone(),
             bad: probe.bad.clone(),
             bad_body: probe.bad_body.clone(),
+            accepts_any: probe.accepts_any,
+            headers: probe.headers.iter().map(header).collect(),
+            permissions: probe.permissions.iter().map(permission).collect(),
+            limits: probe.limits.iter().cloned().collect(),
+            expires: probe.expires.clone(),
+            account: probe.account.as_ref().map(account),
         }
     }
 }

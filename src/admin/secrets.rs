@@ -17,6 +17,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use self::view::Secret;
 use super::call::Call;
 use super::house::House;
 use super::refused::Refused;
@@ -32,6 +33,7 @@ pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(list::list))
         .routes(routes!(list::show))
         .routes(routes!(integrity::integrity))
+        .routes(routes!(validate::checks))
 }
 
 /// For whoever operates.
@@ -46,6 +48,13 @@ pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
 /// For admins: what cannot be undone, and what only somebody who has looked may say.
 pub(super) fn destroying() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new().routes(routes!(destroy::destroy)).routes(routes!(integrity::accept))
+}
+
+/// As it is shown, with what the last check found.
+async fn resource(call: &Call, secret: &SecretView) -> Result<Secret, Refused> {
+    let stands = call.house.store.secret_health(secret.id).await;
+    let stands = stands.map_err(|fault| Refused::of_store(&fault))?;
+    Ok(Secret::of(secret, stands.as_ref()))
 }
 
 async fn shown(call: &Call, id: Uuid) -> Result<SecretView, Refused> {

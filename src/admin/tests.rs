@@ -109,6 +109,7 @@ async fn face_with(requests_per_minute: u64) -> Face {
         clock: clock.clone(),
         store: store.clone(),
         roster: roster.clone(),
+        prober: asks_nobody(&store, &clock, &catalogue, (&vault, &ledger)),
         vault,
         warden,
         ledger,
@@ -122,6 +123,33 @@ async fn face_with(requests_per_minute: u64) -> Face {
     });
     let router = admin.router();
     Face { admin, router, clock, store, roster, writer, folder }
+}
+
+/// No provider is reached by it.
+fn asks_nobody(
+    store: &Store,
+    clock: &Clock,
+    catalogue: &Arc<Catalogue>,
+    (vault, ledger): (&Arc<Vault>, &Ledger),
+) -> Arc<Prober> {
+    crate::net::install_provider();
+    let connector = crate::net::Connector::new(false, clock.clone());
+    let nowhere = Catalogue::build(&[]).unwrap();
+    let nowhere = nowhere
+        .iter()
+        .fold(Catalogue::build(&[]).unwrap(), |rest, provider| rest.without(&provider.id));
+    let trust = crate::net::Trust::new(&[]).unwrap();
+    let ways = std::collections::HashMap::new();
+    let origins = crate::upstream::Origins::new(connector, &nowhere, &trust, &ways);
+    Arc::new(Prober::new(crate::probe::Parts {
+        vault: Arc::clone(vault),
+        catalogue: catalogue.clone().into(),
+        store: store.clone(),
+        ledger: ledger.clone(),
+        metrics: Metrics::new(clock.clone(), []),
+        clock: clock.clone(),
+        origins: Arc::new(origins),
+    }))
 }
 
 fn tiers() -> limiter::Settings {

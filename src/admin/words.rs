@@ -31,6 +31,10 @@ described! {
     Health { Healthy, Degraded, Refused, Unknown }
 }
 described! {
+    /// What the provider said of a key.
+    Outcome { Good, Refused, Unknown }
+}
+described! {
     /// Where a version of a secret stands.
     VersionState { Pending, Active, Retiring, Retired, Destroyed }
 }
@@ -72,7 +76,7 @@ mod tests {
     use utoipa::PartialSchema;
 
     use super::*;
-    use crate::client;
+    use crate::{client, store};
 
     fn described<T: PartialSchema>() -> Vec<String> {
         let schema = serde_json::to_value(T::schema()).unwrap();
@@ -94,5 +98,11 @@ mod tests {
         assert_eq!(described::<Tier>(), sorted(client::Tier::ALL.map(client::Tier::as_str)));
         let states = [client::State::Active, client::State::Revoked, client::State::Expired];
         assert_eq!(described::<KeyState>(), sorted(states.map(client::State::as_str)));
+        for word in described::<Health>() {
+            assert!(store::Health::parse(&word).is_some(), "{word}");
+        }
+        for word in described::<Outcome>() {
+            assert!(store::Outcome::parse(&word).is_some(), "{word}");
+        }
     }
 }

@@ -12,6 +12,7 @@ use super::{Mode, Rooms};
 use crate::backup::{self, Schedule};
 use crate::config::Config;
 use crate::net::Crowd;
+use crate::probe::Prober;
 use crate::{secret, telemetry};
 
 /// Weaker memory is no reason not to start, but one to say so.
@@ -67,6 +68,22 @@ impl Rooms {
             node: node.to_owned(),
         })
         .instrument(telemetry::job("backup"))
+    }
+
+    /// Nor to look after keys.
+    pub(super) fn watch_keys(
+        &self,
+        config: &Config,
+        mode: Mode,
+        prober: &Arc<Prober>,
+    ) -> impl Future<Output = ()> + use<> {
+        let (prober, settings) = (Arc::clone(prober), config.probe.clone());
+        async move {
+            if matches!(mode, Mode::Serve { .. }) {
+                prober.watch(settings).await;
+            }
+        }
+        .instrument(telemetry::job("probe"))
     }
 
     /// Nor to put anything into an archive.

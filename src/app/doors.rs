@@ -5,14 +5,17 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tracing::Instrument as _;
+
 use super::ways::Ways;
 use super::{Rooms, StartError, space, told};
 use crate::config::Config;
 use crate::ledger::Lane;
 use crate::net::Binding;
+use crate::probe::{self, Prober};
 use crate::proxy::{self, Proxy};
 use crate::upstream::Origins;
-use crate::{admin, corridor};
+use crate::{admin, corridor, telemetry};
 
 impl Rooms {
     pub(super) fn start_proxy(
@@ -57,11 +60,27 @@ impl Rooms {
         Ok(Proxy::start(parts)?)
     }
 
+    /// Asks providers about keys, on the runtime of all background work.
+    pub(super) fn prober(&self, ways: &Ways) -> Arc<Prober> {
+        let prober = Prober::new(probe::Parts {
+            vault: Arc::clone(&self.vault),
+            catalogue: self.catalogue.clone(),
+            store: self.store.clone(),
+            ledger: self.ledger.clone(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            origins: ways.origins(),
+        });
+        tokio::spawn(prober.tend().instrument(telemetry::job("probe")));
+        Arc::new(prober)
+    }
+
     pub(super) fn admin_parts(
         &self,
         config: &Config,
         refresh: admin::Refresh,
         origins: Arc<Origins>,
+        prober: Arc<Prober>,
     ) -> admin::Parts {
         let (metrics, ledger) = (self.metrics.clone(), self.ledger.clone());
         let limiter = Arc::clone(&self.limiter);
@@ -88,6 +107,7 @@ impl Rooms {
             warden: Arc::clone(&self.warden),
             ledger: self.ledger.clone(),
             catalogue: self.catalogue.clone(),
+            prober,
             refresh,
             tiers: config.limiter.clone(),
             limiter: Arc::clone(&self.limiter),

@@ -10,7 +10,7 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue};
 use reqwest::{Method, Url};
 use serde_json::{Value, json};
 
@@ -296,6 +296,24 @@ impl Link {
             Failure::new(format!("{} broke off: {}; try again", self.place(), causes(&error)))
         };
         let request = self.client.get(url).timeout(WITHOUT_END);
+        let mut answer = successful(request.send().await.map_err(broken)?).await?;
+        while let Some(piece) = answer.chunk().await.map_err(broken)? {
+            take(&piece)?;
+        }
+        Ok(())
+    }
+
+    /// The same of a call that does something, and tells how far it is.
+    pub(super) async fn post_events(
+        &self,
+        path: &str,
+        take: &mut dyn FnMut(&[u8]) -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let url = self.url(path)?;
+        let broken = |error: reqwest::Error| {
+            Failure::new(format!("{} broke off: {}; try again", self.place(), causes(&error)))
+        };
+        let request = self.client.post(url).header(ACCEPT, "text/event-stream");
         let mut answer = successful(request.send().await.map_err(broken)?).await?;
         while let Some(piece) = answer.chunk().await.map_err(broken)? {
             take(&piece)?;

@@ -24,6 +24,11 @@ impl Progress {
 }
 
 impl Progress {
+    /// Something is printed while it turns.
+    pub(super) fn aside<T>(&self, print: impl FnOnce() -> T) -> T {
+        self.0.suspend(print)
+    }
+
     pub(super) fn say(&self, text: &'static str) {
         self.0.set_message(text);
     }

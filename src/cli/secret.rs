@@ -2,9 +2,13 @@
 //! prompt or standard input, and never come out: what is shown is
 //! metadata.
 
+mod find;
+mod validate;
+
 use clap::{Args, Subcommand};
 use serde_json::{Map, Value, json};
 
+use self::find::find;
 use super::client::pairs;
 use super::failure::{Failure, one_line};
 use super::link::{self, Link, encoded};
@@ -40,7 +44,12 @@ const MEMBERS: &[Column] = &[
     ("usable", "usable"),
     ("fault", "fault"),
     ("health", "health"),
+    ("health detail", "health_detail"),
+    ("health since", "health_since"),
     ("checked at", "checked_at"),
+    ("account", "account"),
+    ("permissions", "permissions"),
+    ("limits", "limits"),
     ("fingerprint", "fingerprint"),
     ("owner", "owner"),
     ("labels", "labels"),
@@ -49,8 +58,6 @@ const MEMBERS: &[Column] = &[
     ("rotation", "rotation.state"),
     ("versions", "versions"),
 ];
-
-const STEPS: &[Column] = &[("STEP", "name"), ("OK", "ok"), ("MS", "ms"), ("DETAIL", "detail")];
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -72,8 +79,18 @@ pub(super) enum Command {
     },
     /// Allow the provider's present destinations, where the catalogue or the settings changed them
     Reseal(One),
-    /// Check a secret: are its rows untouched, does it open, fit and serve; exit 1 if not
-    Validate(One),
+    /// Ask the provider whether the key is good, what it may do and when it ends; exit 1 if not
+    ///
+    /// Its rows, its format, a live call with the real key, permissions, kind of account, limits
+    /// and end, step by step, each with what to do. A provider that cannot be reached is no fault
+    /// of the key.
+    Validate {
+        #[command(flatten)]
+        one: One,
+        /// Show the checks that were made before, newest first, and ask nobody
+        #[arg(long)]
+        history: bool,
+    },
     /// Say that the lists of secrets are meant as they stand; look at them first
     ///
     /// After the database was put back on purpose, or a data folder was lost: `sealgate doctor`
@@ -176,7 +193,8 @@ impl Command {
             }
             Self::Reseal(one) => one
                 .show(ground, async |link, path| link.post(&format!("{path}/reseal"), None).await),
-            Self::Validate(one) => one.validate(ground),
+            Self::Validate { one, history: false } => validate::run(&one, ground),
+            Self::Validate { one, history: true } => validate::history(&one, ground),
             Self::Accept { reach } => accept(ground, &reach),
             Self::Disable(one) => {
                 let body = json!({ "active": false });
@@ -211,13 +229,17 @@ impl Add {
             let provider = known.find(|known| known.get("id").and_then(Value::as_str) == wanted);
             let fields = fields(provider.ok_or_else(unknown_provider)?);
             let values = input::values(&self.provider, &fields)?;
-            let _progress = Progress::of("the key is sealed");
+            let _progress = Progress::of(match self.no_validate {
+                true => "the key is sealed",
+                false => "the provider is asked about the key",
+            });
             link.post(SECRETS, Some(self.body(values)?)).await
         })?;
         output.record(&stored, MEMBERS)?;
-        let note =
-            "its shape was checked; this version does not ask the provider whether the key is good";
-        output.remark(note)
+        output.remark(match stored.get("health_detail").and_then(Value::as_str) {
+            Some(_) => "the key was checked before it was stored; `secret validate` does it again",
+            None => "nobody was asked about the key; `secret validate` asks",
+        })
     }
 
     fn body(self, values: Map<String, Value>) -> Result<Value, Failure> {
@@ -311,70 +333,6 @@ impl One {
         let secret = self.call(ground, work)?;
         ground.output(self.reach.print).record(&secret, MEMBERS)
     }
-}
-
-impl One {
-    fn validate(&self, ground: &Ground) -> Result<(), Failure> {
-        let check = async |link: &Link, path| link.post(&format!("{path}/validate"), None).await;
-        let report = self.call(ground, check)?;
-        let output = ground.output(self.reach.print);
-        if self.reach.print.json {
-            output.value(&report)?;
-        } else {
-            output.list(&json!({ "items": report.get("steps") }), STEPS)?;
-        }
-        match report.get("ok").and_then(Value::as_bool) {
-            Some(true) => Ok(()),
-            Some(false) | None => {
-                Err(Failure::new(format!("{} is not in order; see the steps", self.secret)))
-            }
-        }
-    }
-}
-
-/// An id as it is; else the secret of that provider and name.
-async fn find(link: &Link, wanted: &str, name: Option<&str>) -> Result<String, Failure> {
-    if uuid::Uuid::parse_str(wanted).is_ok() {
-        return Ok(wanted.to_owned());
-    }
-    let (provider, name) = match (wanted.split_once('/'), name) {
-        (Some((provider, name)), None) => (provider, name),
-        (Some(_), Some(_)) => return Err(Failure::usage("give the name once")),
-        (None, name) => (wanted, name.unwrap_or("default")),
-    };
-    let list = link.list(SECRETS).await?;
-    // What was typed in a secret's place may be its value.
-    let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
-    let mut providers = items.filter_map(|item| item.get("provider").and_then(Value::as_str));
-    if !providers.any(|known| known == provider) {
-        if is_named_by_a_finding(link, wanted).await {
-            return Ok(wanted.to_owned());
-        }
-        return Err(Failure::new(
-            "there is no such secret, nor any of such a provider; the first argument is an id, a \
-             provider or PROVIDER/NAME, and `sealgate secret list` shows all",
-        ));
-    }
-    let is = |item: &Value, member: &str, text: &str| {
-        item.get(member).and_then(Value::as_str) == Some(text)
-    };
-    let items = list.get("items").and_then(Value::as_array).into_iter().flatten();
-    let mut found = items.filter(|item| is(item, "provider", provider) && is(item, "name", name));
-    let id = found.next().and_then(|item| item.get("id")).and_then(Value::as_str);
-    id.map(str::to_owned).ok_or_else(|| {
-        Failure::new(format!(
-            "{provider} has no secret named {name:?}; `sealgate secret list` shows all"
-        ))
-    })
-}
-
-/// A row whose very id was edited is in no list; a finding says what to write here.
-async fn is_named_by_a_finding(link: &Link, wanted: &str) -> bool {
-    let found = link.get(INTEGRITY).await.unwrap_or_default();
-    let findings = found.get("findings").and_then(Value::as_array);
-    let remedy = format!("`sealgate secret destroy {wanted}`");
-    let mut lines = findings.into_iter().flatten().filter_map(Value::as_str);
-    lines.any(|line| line.contains(&remedy))
 }
 
 /// Names as text, or as members of objects.

@@ -16,6 +16,7 @@ pub(super) struct Raw {
     pub(super) database: RawDatabase,
     pub(super) master_key: RawMasterKey,
     pub(super) vault: RawVault,
+    pub(super) probe: RawProbing,
     pub(super) limits: RawLimits,
     pub(super) auth: RawAuth,
     pub(super) audit: RawAudit,
@@ -133,6 +134,12 @@ pub(super) struct RawVault {
     pub(super) kek_max_age_days: u32,
     pub(super) keep_opened_seconds: u64,
     pub(super) locked_memory_bytes: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawProbing {
+    pub(super) every_minutes: u64,
 }
 
 #[derive(Deserialize)]

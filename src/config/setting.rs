@@ -242,6 +242,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "4194304",
         "the most that key material takes of memory that is never swapped; the process' limit bounds it too",
     ),
+    setting(
+        "probe.every_minutes",
+        number(0, 525_600),
+        "360",
+        "how often each provider's key is asked about, more or less a fifth; 0: when somebody asks",
+    ),
     setting("limits.enabled", Kind::Flag, "true", "false: nobody is refused by count"),
     setting(
         "limits.backend",

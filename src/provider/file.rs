@@ -8,9 +8,7 @@ use std::time::Duration;
 use super::hosts::Kind;
 use super::placing::{placements, slots};
 use super::pricing::price;
-use super::raw::{
-    Raw, RawEmulatedSocket, RawEmulatedWord, RawEmulation, RawProbe, RawRoute, RawTimeouts,
-};
+use super::raw::{Raw, RawEmulatedSocket, RawEmulatedWord, RawEmulation, RawRoute, RawTimeouts};
 use super::{
     BaseUrl, Canned, EmulatedRoute, EmulatedSocket, EmulatedWord, Emulation, Field, Hosts, Http2,
     KeyFormat, Probe, Provider, Rewrite, SocketWays, Timeouts,
@@ -160,7 +158,7 @@ pub(super) fn provider(
         inject,
         slots,
         rewrite: Rewrite::new(&raw.rewrite.json, &known_bases),
-        probe: raw.probe.map(probe),
+        probe: raw.probe.map(|raw| Probe::read(id, raw)).transpose()?,
         allow_private_network: raw.allow_private_network,
         ca_file: raw.ca_file.filter(|path| !path.is_empty()).map(Into::into),
         max_wait: Duration::from_secs(raw.max_wait_seconds.unwrap_or(5)),
@@ -270,16 +268,6 @@ fn fields(id: &str, raw: &Raw) -> Result<Vec<Field>, BadProvider> {
         Field { name, format }
     };
     Ok(names.into_iter().map(field).collect())
-}
-
-fn probe(raw: RawProbe) -> Probe {
-    Probe {
-        method: raw.method.unwrap_or_else(|| String::from("GET")),
-        path: raw.path,
-        ok: if raw.ok.is_empty() { vec![200] } else { raw.ok },
-        bad: if raw.bad.is_empty() { vec![401, 403] } else { raw.bad },
-        bad_body: raw.bad_body,
-    }
 }
 
 fn timeouts(raw: &RawTimeouts) -> Timeouts {

@@ -146,6 +146,37 @@ pub(super) struct RawProbe {
     #[serde(default)]
     pub(super) bad: Vec<u16>,
     pub(super) bad_body: Option<String>,
+    #[serde(default)]
+    pub(super) accepts_any: bool,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, String>,
+    #[serde(default)]
+    pub(super) permissions: Vec<RawPermission>,
+    /// Figures of the answer: JSON pointers by name.
+    #[serde(default)]
+    pub(super) limits: BTreeMap<String, String>,
+    pub(super) expires: Option<String>,
+    pub(super) account: Option<RawAccount>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPermission {
+    pub(super) name: String,
+    pub(super) method: Option<String>,
+    pub(super) path: String,
+    pub(super) needed: Option<bool>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAccount {
+    /// `paper` or `live`.
+    pub(super) is: String,
+    /// A JSON pointer to what names the account.
+    pub(super) at: Option<String>,
+    #[serde(default)]
+    pub(super) paper: Vec<String>,
 }
 
 #[derive(Deserialize, Default)]

@@ -87,6 +87,11 @@ pub(super) fn open(prepared: &Prepared) -> Result<Fresh, CryptoError> {
     Ok(Fresh { plaintext })
 }
 
+/// Of a value that nobody has sealed yet: for nowhere but the check that it is for.
+pub(super) fn unsealed(fields: &[(String, SecretBytes)]) -> Result<Fresh, CryptoError> {
+    Ok(Fresh { plaintext: write(&[], fields)? })
+}
+
 /// Is everything that a call to the provider reaches today in the list that was sealed?
 pub(super) fn covers(opened: &Fresh, provider: &Provider) -> bool {
     holds(opened, &provider.destinations_of_calls())
@@ -249,7 +254,7 @@ impl Fields {
 }
 
 /// Exactly the provider's fields, each once, each of its shape.
-pub(super) fn faults(provider: &Provider, fields: &[(String, SecretBytes)]) -> Vec<FieldFault> {
+pub(crate) fn faults(provider: &Provider, fields: &[(String, SecretBytes)]) -> Vec<FieldFault> {
     let mut faults = Vec::new();
     let mut fault = |field: String, fault: String| faults.push(FieldFault { field, fault });
     for (name, value) in fields {

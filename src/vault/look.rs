@@ -16,11 +16,10 @@ use super::snapshot::Snapshot;
 use super::standing::NO_ADMIN;
 use super::stock::Stock;
 use super::view::SecretView;
-use super::{Vault, VaultError, faults};
+use super::{Vault, VaultError};
 use crate::catalogue::InForce;
 use crate::kms::Masters;
 use crate::provider::Catalogue;
-use crate::refusal::FieldFault;
 use crate::store::{Store, StoredSecret};
 
 /// What a secret's rows are worth.
@@ -37,8 +36,7 @@ pub(crate) enum Value {
     /// No version is in service.
     None,
     DoesNotOpen,
-    /// It opens; what is wrong with its shape. None where nobody knows the provider.
-    Opens(Option<Vec<FieldFault>>),
+    Opens,
 }
 
 /// What does not hold together in a house that is not running; one line each, with its remedy.
@@ -117,8 +115,8 @@ impl Vault {
         Ok(Some(SecretView { fault: snapshot.fault(id), ..SecretView::of(stored) }))
     }
 
-    /// Checks a stored secret as it lies in the database: judges its rows, opens its value, judges
-    /// its shape, wipes it.
+    /// Checks a stored secret as it lies in the database: judges its rows, opens its value, wipes
+    /// it.
     pub(crate) async fn check_stored(&self, id: Uuid) -> Result<Option<Checked>, VaultError> {
         let keyring = self.unsealed()?.keyring.share();
         // One that cannot be read is in no list, and is not unknown.
@@ -130,10 +128,7 @@ impl Vault {
             prepared(&keyring, &self.catalogue.now(), &stock, std::slice::from_ref(stored));
         let value = match self.open_stored(stored) {
             Ok(None) => Value::None,
-            Ok(Some(opened)) => {
-                let provider = self.catalogue.get(&stored.secret.provider);
-                Value::Opens(provider.map(|provider| faults(&provider, &opened.copies(&provider))))
-            }
+            Ok(Some(_)) => Value::Opens,
             Err(VaultError::Crypto(_)) => Value::DoesNotOpen,
             Err(fault) => return Err(fault),
         };

@@ -3,6 +3,7 @@
 //! kept. Must never let an opened value outlive its snapshot, calls under way aside.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Weak};
 
 use arc_swap::ArcSwapOption;
@@ -52,6 +53,8 @@ struct Entry {
     version: u32,
     /// The very entry of the catalogue for which it was judged.
     judged_for: Option<Arc<Provider>>,
+    /// The provider has refused a call with it, and nobody has looked why.
+    refused: AtomicBool,
     state: Usable,
 }
 
@@ -76,15 +79,16 @@ pub(crate) struct Selected(Arc<Entry>);
 
 /// The value of a selected version, opened for one call. Only the vault makes one.
 pub(crate) struct Opened {
-    entry: Arc<Entry>,
     state: Given,
     now_ns: u64,
     keep_ns: u64,
 }
 
 enum Given {
-    Fresh(Fresh),
+    Fresh(Fresh, Arc<Entry>),
     Kept(Arc<Placed>),
+    /// Of a key that is being checked; it serves no caller, and nothing of it is kept.
+    Checked(Arc<Fresh>),
 }
 
 impl Snapshot {
@@ -111,6 +115,7 @@ impl Snapshot {
                 active: true,
                 version: 0,
                 judged_for: None,
+                refused: AtomicBool::new(false),
                 state: Usable::No(UNREADABLE),
             };
             by_provider.entry(entry.provider.clone()).or_default().push(Arc::new(entry));
@@ -191,6 +196,13 @@ impl Snapshot {
         })
     }
 
+    /// Those that a provider has refused since somebody asked.
+    pub(super) fn refused(&self) -> Vec<Uuid> {
+        let entries = self.by_provider.values().flatten();
+        let refused = entries.filter(|entry| entry.refused.swap(false, Ordering::Relaxed));
+        refused.map(|entry| entry.id).collect()
+    }
+
     /// Drops the values that were kept long enough.
     pub(super) fn drop_stale(&self, now_ns: u64, keep_ns: u64) {
         for entry in self.by_provider.values().flatten() {
@@ -228,6 +240,14 @@ impl Selected {
         self.0.version
     }
 
+    /// What the provider has answered a call with it. So one answers a key that is bad or not paid
+    /// for: somebody will look.
+    pub(crate) fn answered(&self, status: u16) {
+        if matches!(status, 401..=403) && !self.0.refused.load(Ordering::Relaxed) {
+            self.0.refused.store(true, Ordering::Relaxed);
+        }
+    }
+
     /// Was it sealed for the sockets of this very provider?
     pub(crate) fn check_sockets(&self, provider: &Arc<Provider>) -> Result<(), Refusal> {
         match &self.0.state {
@@ -255,15 +275,15 @@ impl Selected {
                 let placed = kept.as_ref().filter(|kept| !kept.is_stale(now_ns, keep_ns));
                 let state = match placed {
                     Some(kept) => Given::Kept(Arc::clone(&kept.placed)),
-                    None => Given::Fresh(fields::open(prepared)?),
+                    None => Given::Fresh(fields::open(prepared)?, Arc::clone(&self.0)),
                 };
-                if let (0, Given::Fresh(fresh)) = (keep_ns, &state)
+                if let (0, Given::Fresh(fresh, _)) = (keep_ns, &state)
                     && !self.was_judged_for(provider)
                     && !fields::covers(fresh, provider)
                 {
                     return Err(CryptoError::NotAuthentic);
                 }
-                Ok(Opened { entry: Arc::clone(&self.0), state, now_ns, keep_ns })
+                Ok(Opened { state, now_ns, keep_ns })
             }
             Usable::Yes { .. } | Usable::No(_) => Err(CryptoError::NotAuthentic),
         }
@@ -271,17 +291,22 @@ impl Selected {
 }
 
 impl Opened {
+    pub(super) fn checked(fresh: Arc<Fresh>) -> Self {
+        Self { state: Given::Checked(fresh), now_ns: 0, keep_ns: 0 }
+    }
+
     /// What `place` makes of the fields, or what it made of them a moment ago.
     pub(crate) fn placed<E>(
         self,
         place: impl FnOnce(&Fresh) -> Result<Placed, E>,
     ) -> Result<Arc<Placed>, E> {
-        let fresh = match self.state {
+        let (fresh, entry) = match self.state {
             Given::Kept(placed) => return Ok(placed),
-            Given::Fresh(fresh) => fresh,
+            Given::Checked(fresh) => return place(&fresh).map(Arc::new),
+            Given::Fresh(fresh, entry) => (fresh, entry),
         };
         let placed = Arc::new(place(&fresh)?);
-        if let Usable::Yes { kept, .. } = &self.entry.state
+        if let Usable::Yes { kept, .. } = &entry.state
             && self.keep_ns > 0
             && placed.may_stay
         {
@@ -315,6 +340,7 @@ fn entry(keyring: &Keyring, catalogue: &Catalogue, stored: &StoredSecret) -> Ent
         active: secret.active,
         version: version.map_or(0, |version| version.version),
         judged_for: catalogue.get(&secret.provider).cloned(),
+        refused: AtomicBool::new(false),
         state: match (version, catalogue.get(&secret.provider)) {
             (Some(version), Some(provider)) => usable(keyring, provider, stored, version),
             (None, _) => Usable::No(NO_VERSION),

@@ -1,5 +1,6 @@
 //! Every built-in provider against its own stand-in, through the proxy: the client's key in each of
-//! its places, the real one where the file says, its answers as they are, and no key in them.
+//! its places, the real one where the file says, its answers as they are, and no key in them; its probe
+//! tells a good key from a bad one.
 
 use serde_json::Value;
 
@@ -127,10 +128,24 @@ impl Scene {
         let pairs: Vec<String> = ids.iter().map(|id| format!("{id}=stale")).collect();
         for stand in &stands {
             for (name, fields) in [("default", &stand.fields), ("stale", &stand.refused_fields())] {
-                let add = ["secret", "add", stand.id(), "--name", name, "--no-validate", "--json"];
+                let mut add = vec!["secret", "add", stand.id(), "--name", name, "--json"];
+                if name == "stale" {
+                    // A wrong one does not come in unless somebody says so.
+                    let refused = ground.run_with_input(&add, &as_lines(fields));
+                    let said = String::from_utf8_lossy(&refused.stderr);
+                    assert!(said.contains("refuses the key"), "{}: {said}", stand.id());
+                    add.push("--no-validate");
+                }
                 let added = ground.run_with_input(&add, &as_lines(fields));
                 let said = String::from_utf8_lossy(&added.stderr);
                 assert!(added.status.success(), "{}: {said}", stand.id());
+                let shown: Value = serde_json::from_slice(&added.stdout).unwrap();
+                // Of one that takes any text for a key, nobody can tell.
+                let health = match (name, stand.shown["probe"]["accepts_any"] == true) {
+                    ("default", false) => "healthy",
+                    (_, _) => "unknown",
+                };
+                assert_eq!(shown["health"], health, "{}: {shown}", stand.id());
             }
         }
         pairs.iter().for_each(|pair| bound.extend(["--secret", pair]));

@@ -116,3 +116,5 @@ mod tampered;
 mod tokens;
 #[cfg(test)]
 mod trip;
+#[cfg(test)]
+mod validation;

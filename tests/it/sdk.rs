@@ -18,7 +18,10 @@ fn make_the_trip(provider: &str, secret: &str, (script, told): (&str, &str)) {
     // The second one the provider refuses: its last character is another.
     let stale = format!("{}X", &secret[..secret.len() - 1]);
     for (name, secret) in [("default", secret), ("stale", &stale)] {
-        let arguments = ["secret", "add", provider, "--name", name, "--json"];
+        let mut arguments = vec!["secret", "add", provider, "--name", name, "--json"];
+        if name == "stale" {
+            arguments.push("--no-validate");
+        }
         let added = ground.run_with_input(&arguments, secret);
         assert!(added.status.success(), "{}", String::from_utf8_lossy(&added.stderr));
     }

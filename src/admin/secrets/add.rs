@@ -3,6 +3,7 @@
 //! it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::json;
 use utoipa::ToSchema;
@@ -13,10 +14,15 @@ use super::super::call::Call;
 use super::super::members::{Members, Patch};
 use super::super::refused::Refused;
 use super::super::sent::Sent;
-use super::refusal_of;
 use super::view::{Secret, alterable};
+use super::{refusal_of, resource};
 use crate::clock::rfc3339;
-use crate::vault::NewSecret;
+use crate::probe::{Asked, Live, Report};
+use crate::provider::Provider;
+use crate::refusal::{FieldFault, Reason, Refusal};
+use crate::secret::SecretBytes;
+use crate::store::Cause;
+use crate::vault::{NewSecret, VaultError};
 
 /// The body of `POST …/secrets`.
 #[derive(ToSchema)]
@@ -34,13 +40,14 @@ pub(super) struct NewSecretBody {
     expires_at: Option<String>,
     owner: Option<String>,
     labels: Option<BTreeMap<String, String>>,
-    /// The format is checked in any case; the live check at the provider is not part of this
-    /// version, so `health` is `unknown` either way.
+    /// The provider is asked before anything is stored: what it refuses is a 422 with `report`, and
+    /// where it cannot be asked a 502. `false`: only the format is checked; `health` is `unknown`.
     #[schema(default = true)]
     validate: Option<bool>,
 }
 
 const LONGEST_NAME: usize = 100;
+const FIRST: u32 = 1;
 pub(super) const LONGEST_OWNER: usize = 200;
 
 /// Add a secret.
@@ -48,7 +55,7 @@ pub(super) const LONGEST_OWNER: usize = 200;
     request_body = NewSecretBody,
     responses((status = 201, description = "Sealed and in service.", body = Secret)))]
 pub(in super::super) async fn add(call: Call, sent: Sent) -> Result<Answer, Refused> {
-    let new = read(&call, &sent)?;
+    let (new, validate) = read(&call, &sent)?;
     let wanted = json!({
         "provider": new.provider,
         "name": new.name,
@@ -56,16 +63,76 @@ pub(in super::super) async fn add(call: Call, sent: Sent) -> Result<Answer, Refu
         "expires_at": new.expires_at_ms.map(rfc3339),
     });
     let act = Act::begin(&call, &new.provider, None, &wanted)?;
+    let report = match proven(&call, &new, validate).await {
+        Ok(report) => report,
+        Err(refused) => return Err(act.refused(refused)),
+    };
     match call.house.vault.add(new).await {
         Ok(secret) => {
-            act.done(201, Some(&alterable(&secret)));
-            Answer::created(&Secret::of(&secret))
+            let mut after = alterable(&secret);
+            if let Some(report) = &report {
+                let actor = call.caller.actor();
+                let asked = Asked { cause: Cause::Entry, actor: &actor };
+                call.house.prober.note((&secret, FIRST), asked, report).await;
+                if let Some(members) = after.as_object_mut() {
+                    members.insert(String::from("validation"), report.summary());
+                }
+            }
+            act.done(201, Some(&after));
+            Answer::created(&resource(&call, &secret).await?)
         }
         Err(error) => Err(act.refused(refusal_of(error))),
     }
 }
 
-fn read(call: &Call, sent: &Sent) -> Result<NewSecret, Refused> {
+/// What the check of a value found that nobody refuses, where one was wanted; else the refusal with
+/// what it found.
+async fn proven(call: &Call, new: &NewSecret, validate: bool) -> Result<Option<Report>, Refused> {
+    let Some(provider) = call.house.catalogue.get(&new.provider) else {
+        return Err(refusal_of(VaultError::UnknownProvider));
+    };
+    let faults = crate::vault::faults(&provider, &new.fields);
+    if !faults.is_empty() {
+        let hint = call.house.catalogue.now().lookalike(&provider, &new.fields);
+        return Err(refusal_of(VaultError::BadFields(hinted(faults, hint))));
+    }
+    match validate {
+        true => entered(call, &provider, (&new.fields, new.expires_at_ms)).await.map(Some),
+        false => Ok(None),
+    }
+}
+
+/// A fault of the format, with whose key it looks like.
+pub(super) fn hinted(mut faults: Vec<FieldFault>, hint: Option<String>) -> Vec<FieldFault> {
+    if let (Some(title), Some(first)) = (hint, faults.first_mut()) {
+        first.fault.push_str(&format!("; this looks like a key of {title}"));
+    }
+    faults
+}
+
+/// Asks the provider; its no is a 422, and no answer a 502.
+pub(super) async fn entered(
+    call: &Call,
+    provider: &Arc<Provider>,
+    asked_about: (&[(String, SecretBytes)], Option<i64>),
+) -> Result<Report, Refused> {
+    let checked = call.house.prober.entered(provider, asked_about, &mut |_| {}).await;
+    let report = checked.map_err(refusal_of)?;
+    let untold = |reason| Err(Refusal::new(reason, format!("{} {UNTOLD}", report.why())).into());
+    match report.live {
+        Live::Good | Live::AnyString | Live::NotAsked => Ok(report),
+        Live::Unreached => untold(Reason::UpstreamUnreachable),
+        Live::Untold => untold(Reason::UpstreamInvalid),
+        Live::Refused => {
+            let detail = format!("{} Nothing was stored.", report.why());
+            Err(Refusal::new(Reason::Invalid, detail).with_report(report.json()).into())
+        }
+    }
+}
+
+const UNTOLD: &str = "Nothing was stored; try again, or send `validate: false` (`--no-validate`) to store it unasked.";
+
+fn read(call: &Call, sent: &Sent) -> Result<(NewSecret, bool), Refused> {
     let mut members = sent.members()?;
     let provider = members.text("provider");
     members.required("provider", &provider);
@@ -82,12 +149,12 @@ fn read(call: &Call, sent: &Sent) -> Result<NewSecret, Refused> {
         provider,
         fields,
     };
-    let _ = members.flag("validate");
+    let validate = members.flag("validate").value().unwrap_or(true);
     if !new.provider.is_empty() && call.house.catalogue.get(&new.provider).is_none() {
         members.fault("provider", "is not in the catalogue; see /api/v1/admin/providers");
     }
     members.finish()?;
-    Ok(new)
+    Ok((new, validate))
 }
 
 /// What callers of the proxy can say in a header, and operators in a path.

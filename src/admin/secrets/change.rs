@@ -16,7 +16,7 @@ use super::super::refused::Refused;
 use super::super::sent::Sent;
 use super::add::{LONGEST_OWNER, future, name};
 use super::view::{Secret, alterable};
-use super::{WHAT, refusal_of, shown};
+use super::{WHAT, refusal_of, resource, shown};
 use crate::clock::rfc3339;
 use crate::vault::{SecretPatch, SecretView};
 
@@ -68,7 +68,7 @@ pub(in super::super) async fn change(
     match call.house.vault.set(id, patch).await {
         Ok(Some(secret)) => {
             act.done(200, Some(&alterable(&secret)));
-            Answer::ok(&Secret::of(&secret))
+            Answer::ok(&resource(&call, &secret).await?)
         }
         Ok(None) => Err(act.refused(Refused::not_found(WHAT))),
         Err(error) => Err(act.refused(refusal_of(error))),

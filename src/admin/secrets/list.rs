@@ -12,7 +12,8 @@ use super::super::members::Members;
 use super::super::page;
 use super::super::refused::Refused;
 use super::view::Secret;
-use super::{WHAT, refusal_of, shown};
+use super::{WHAT, refusal_of, resource, shown};
+use crate::vault::SecretView;
 
 /// A page of secrets, newest first.
 #[derive(ToSchema)]
@@ -37,7 +38,12 @@ pub(in super::super) async fn list(call: Call, uri: Uri) -> Result<Answer, Refus
     secrets.sort_unstable_by_key(|secret| std::cmp::Reverse(secret.id));
     secrets.retain(|secret| after.is_none_or(|after| secret.id < after));
     let (secrets, next_cursor) = page::split(secrets, limit, |secret| secret.id.to_string());
-    let items: Vec<Secret> = secrets.iter().map(Secret::of).collect();
+    let stands = call.house.store.secret_healths().await;
+    let stands = stands.map_err(|fault| Refused::of_store(&fault))?;
+    let of = |secret: &SecretView| {
+        Secret::of(secret, stands.iter().find(|stands| stands.secret_id == secret.id))
+    };
+    let items: Vec<Secret> = secrets.iter().map(of).collect();
     Answer::ok(&Page { items, next_cursor })
 }
 
@@ -47,5 +53,5 @@ pub(in super::super) async fn list(call: Call, uri: Uri) -> Result<Answer, Refus
     responses((status = 200, description = "The secret's metadata.", body = Secret)))]
 pub(in super::super) async fn show(call: Call, Path(id): Path<String>) -> Result<Answer, Refused> {
     let secret = shown(&call, identified(&id, WHAT)?).await?;
-    Answer::ok(&Secret::of(&secret))
+    Answer::ok(&resource(&call, &secret).await?)
 }

@@ -11,7 +11,7 @@ use super::super::call::{Call, identified};
 use super::super::refused::Refused;
 use super::super::sent::Sent;
 use super::view::{Secret, alterable};
-use super::{WHAT, refusal_of, shown};
+use super::{WHAT, refusal_of, resource, shown};
 
 /// Allow the provider's present destinations to a secret.
 #[utoipa::path(post, path = "/api/v1/admin/secrets/{id}/reseal", tag = "Secrets",
@@ -32,7 +32,7 @@ pub(in super::super) async fn reseal(
     match call.house.vault.reseal(id).await {
         Ok(Some(secret)) => {
             act.done(200, Some(&alterable(&secret)));
-            Answer::ok(&Secret::of(&secret))
+            Answer::ok(&resource(&call, &secret).await?)
         }
         Ok(None) => Err(act.refused(Refused::not_found(WHAT))),
         Err(error) => Err(act.refused(refusal_of(error))),

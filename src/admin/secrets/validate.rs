@@ -1,106 +1,194 @@
-//! `POST …/secrets/{id}/validate`: is what lies in the vault still good? This version looks at
-//! its rows, opens it and judges its format; it must never claim to have asked the provider.
-//! Nothing is changed by it.
+//! `POST …/secrets/{id}/validate`: is this key still good? Its rows, its shape, a live call to its
+//! provider, and what that tells. Whoever takes `text/event-stream` hears of each step as it ends.
+//! Must never answer with anything that a provider wrote.
 
+use axum::body::Body;
 use axum::extract::Path;
+use axum::http::{HeaderMap, HeaderValue, Uri, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use serde::Serialize;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tracing::Instrument;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
-use super::super::answer::Answer;
+use super::super::act::Act;
+use super::super::answer::{Answer, Page};
+use super::super::backups::{Piece, Streamed};
 use super::super::call::{Call, identified};
+use super::super::members::Members;
+use super::super::page;
 use super::super::refused::Refused;
 use super::super::sent::Sent;
+use super::super::words::{Health, Outcome};
 use super::{WHAT, refusal_of, shown};
-use crate::refusal::FieldFault;
-use crate::vault::{Checked, Value};
+use crate::clock::rfc3339;
+use crate::probe::{self, Step};
+use crate::store::{Cause, CheckRow};
 
-#[derive(Serialize, ToSchema)]
+/// More than a check has steps.
+const MOST_EVENTS: usize = 32;
+
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "stands in the description alone; `probe::Report` is answered")]
 pub(super) struct Report {
     /// True if no step that was taken has failed.
     ok: bool,
-    steps: Vec<Step>,
+    outcome: Outcome,
+    health: Health,
+    steps: Vec<StepView>,
 }
 
-#[derive(Serialize, ToSchema)]
-pub(super) struct Step {
-    #[schema(value_type = String, example = "format")]
-    name: &'static str,
-    /// Null: the step was not taken.
+#[derive(ToSchema)]
+#[schema(as = Step)]
+#[expect(dead_code, reason = "stands in the description alone; `probe::Step` is answered")]
+pub(super) struct StepView {
+    #[schema(example = "live")]
+    name: String,
+    /// Null: the step was not taken, or nothing could be told.
     ok: Option<bool>,
     detail: String,
+    /// What to do.
+    remedy: Option<String>,
     ms: u64,
 }
 
-/// Check a secret: are its rows untouched, does it open, does it fit, does it serve?
+#[derive(Serialize, ToSchema)]
+pub(super) struct Check {
+    id: String,
+    version: u32,
+    #[schema(format = DateTime)]
+    checked_at: String,
+    /// `asked`, `entry`, `schedule`, `refusal`, `rotation`.
+    #[schema(value_type = String, example = "asked")]
+    cause: &'static str,
+    actor: String,
+    #[schema(value_type = Outcome)]
+    outcome: &'static str,
+    #[schema(value_type = Health)]
+    health: &'static str,
+    #[schema(value_type = Vec<StepView>)]
+    steps: Value,
+}
+
+/// A page of checks, newest first.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "stands in the description alone; `Page` is answered")]
+pub(super) struct Checks {
+    items: Vec<Check>,
+    next_cursor: Option<String>,
+}
+
+/// Check a secret: its rows, its shape, a live call, permissions, limits and end.
+///
+/// With `Accept: text/event-stream` each step comes as it ends, in an event `step`; the last event,
+/// `report`, is the whole.
 #[utoipa::path(post, path = "/api/v1/admin/secrets/{id}/validate", tag = "Secrets",
     params(("id" = String, Path)),
     responses((status = 200, description = "What each step found.", body = Report)))]
 pub(in super::super) async fn validate(
     call: Call,
     Path(id): Path<String>,
+    headers: HeaderMap,
     sent: Sent,
-) -> Result<Answer, Refused> {
+) -> Result<Response, Refused> {
     let id = identified(&id, WHAT)?;
     sent.members()?.finish()?;
-    let started_ns = call.house.clock.monotonic_ns();
-    let checked = call.house.vault.check_stored(id).await.map_err(refusal_of)?;
-    // One that contradicts the model says so; else there is none.
-    let Some(checked) = checked else {
-        return shown(&call, id).await.and(Err(Refused::not_found(WHAT)));
-    };
-    let ms = call.house.clock.monotonic_ns().saturating_sub(started_ns) / 1_000_000;
-    let mut steps = taken(&checked, ms);
-    steps.push(Step {
-        name: "live",
-        ok: None,
-        detail: String::from("The call to the provider is not part of this version."),
-        ms: 0,
-    });
-    let ok = steps.iter().all(|step| step.ok != Some(false));
-    Answer::ok(&Report { ok, steps })
-}
-
-fn taken(checked: &Checked, ms: u64) -> Vec<Step> {
-    let step = |name, ok, detail: &str| Step { name, ok, detail: detail.to_owned(), ms: 0 };
-    let rows = match checked.untouched {
-        true => step("rows", Some(true), BOUND),
-        false => step("rows", Some(false), checked.fault.unwrap_or(EDITED)),
-    };
-    let mut steps = vec![rows];
-    let open = match &checked.value {
-        Value::None => step("open", Some(false), "No version of this secret is in service."),
-        Value::DoesNotOpen => step("open", Some(false), CLOSED),
-        Value::Opens(_) => step("open", Some(true), "The active version opens."),
-    };
-    steps.push(Step { ms, ..open });
-    if let Value::Opens(faults) = &checked.value {
-        steps.push(format(faults.as_deref()));
+    let before = shown(&call, id).await?;
+    let subject = json!({"id": id.to_string(), "name": before.name});
+    let act = Act::begin(&call, &before.provider, Some(subject), &json!({"validated": true}))?;
+    if !takes_events(&headers) {
+        let report = checked((call, id), act, &mut |_| {}).await?;
+        return Ok(Answer::ok(&report)?.into_response());
     }
-    steps.push(match (checked.fault, checked.active) {
-        (Some(why), _) => step("serve", Some(false), why),
-        (None, false) => step("serve", None, DISABLED),
-        (None, true) => step("serve", Some(true), "Calls are served with it."),
-    });
-    steps
-}
-
-fn format(faults: Option<&[FieldFault]>) -> Step {
-    let (ok, detail) = match faults {
-        None => (None, String::from("The provider of this secret is not configured.")),
-        Some([]) => (Some(true), String::from("The fields have the provider's format.")),
-        Some(faults) => {
-            let sentences: Vec<String> =
-                faults.iter().map(|fault| format!("{} {}", fault.field, fault.fault)).collect();
-            (Some(false), sentences.join("; "))
-        }
+    let (sender, receiver) = mpsc::channel::<Piece>(MOST_EVENTS);
+    let running = async move {
+        let told = sender.clone();
+        let mut tell = move |step: &Step| {
+            // A reader who has left misses nothing: the check is kept.
+            let _gone = told.try_send(Ok(event("step", &step.json())));
+        };
+        let last = match checked((call, id), act, &mut tell).await {
+            Ok(report) => event("report", &report),
+            Err(refused) => {
+                let refusal = refused.refusal();
+                let code = refusal.reason.code();
+                event("failed", &json!({"code": code, "detail": refusal.detail}))
+            }
+        };
+        let _gone = sender.send(Ok(last)).await;
     };
-    Step { name: "format", ok, detail, ms: 0 }
+    tokio::spawn(running.in_current_span());
+    let mut response = Response::new(Body::new(Streamed(receiver)));
+    let kind = HeaderValue::from_static("text/event-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
 }
 
-const BOUND: &str = "All that is stored of it is as Sealgate left it: id, provider, name, category, \
-     active, fingerprint, owner, labels, expires_at, created_at, created_by, updated_at, and every \
-     version's number, state, destinations, envelope, created_at and created_by; the data key is \
-     bound by itself. last_used_at of a version changes with use and is not bound.";
-const EDITED: &str = "Its rows are not as Sealgate left them.";
-const CLOSED: &str = "The stored secret does not open: its row was changed outside Sealgate.";
-const DISABLED: &str = "It is disabled, and no call is served with it; `sealgate secret set --active true` enables it.";
+async fn checked(
+    (call, id): (Call, Uuid),
+    act: Act,
+    tell: &mut probe::Tell<'_>,
+) -> Result<Value, Refused> {
+    let actor = call.caller.actor();
+    let asked = probe::Asked { cause: Cause::Asked, actor: &actor };
+    match call.house.prober.stored((id, None), asked, tell).await {
+        Ok(Some((_, report))) => {
+            act.done(200, Some(&report.summary()));
+            Ok(report.json())
+        }
+        Ok(None) => Err(act.refused(Refused::not_found(WHAT))),
+        Err(fault) => Err(act.refused(refusal_of(fault))),
+    }
+}
+
+/// List the checks of a secret, newest first; the last fifty are kept.
+#[utoipa::path(get, path = "/api/v1/admin/secrets/{id}/checks", tag = "Secrets",
+    params(("id" = String, Path),
+        ("limit" = Option<u64>, Query, minimum = 1, maximum = 1000),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before.")),
+    responses((status = 200, description = "A page.", body = Checks)))]
+pub(in super::super) async fn checks(
+    call: Call,
+    Path(id): Path<String>,
+    uri: Uri,
+) -> Result<Answer, Refused> {
+    let id = identified(&id, WHAT)?;
+    let mut query = Members::of_query(&uri)?;
+    let limit = page::limit(&mut query);
+    let after = page::after_id(&mut query);
+    query.finish()?;
+    shown(&call, id).await?;
+    let most = limit.saturating_add(1);
+    let found = call.house.store.secret_checks(id, after, most).await;
+    let found = found.map_err(|fault| Refused::of_store(&fault))?;
+    let (found, next_cursor) = page::split(found, limit, |check| check.id.to_string());
+    let items: Vec<Check> = found.iter().map(Check::of).collect();
+    Answer::ok(&Page { items, next_cursor })
+}
+
+impl Check {
+    fn of(row: &CheckRow) -> Self {
+        Self {
+            id: row.id.to_string(),
+            version: row.version,
+            checked_at: rfc3339(row.checked_at),
+            cause: row.cause.as_str(),
+            actor: row.actor.clone(),
+            outcome: row.outcome.as_str(),
+            health: row.health.as_str(),
+            steps: serde_json::from_str(&row.report).unwrap_or(Value::Null),
+        }
+    }
+}
+
+fn takes_events(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT).iter();
+    accepted.filter_map(|value| value.to_str().ok()).any(|text| text.contains("text/event-stream"))
+}
+
+fn event(name: &str, data: &Value) -> Bytes {
+    Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
+}

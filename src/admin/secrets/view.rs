@@ -1,14 +1,16 @@
-//! A secret as it is shown: everything but its value. What this version does not find out
-//! yet (health, permissions, limits, rotation) is there and says so. Must never hold a
-//! value.
+//! A secret as it is shown: everything but its value, and what the last check found of it. What
+//! this version does not do yet (rotation) is there and says so.
+//! Must never hold a value.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
-use super::super::words::{Health, VersionState};
+use super::super::words::{self, VersionState};
 use crate::clock::rfc3339;
+use crate::store::{Health, HealthRow};
 use crate::vault::{SecretView, VersionView};
 
 #[derive(Serialize, ToSchema)]
@@ -34,10 +36,17 @@ pub(crate) struct Secret {
     /// Where that version stands.
     #[schema(value_type = Option<VersionState>)]
     state: Option<&'static str>,
-    #[schema(value_type = Health)]
+    #[schema(value_type = words::Health)]
     health: &'static str,
+    /// Why it is that, in one sentence of the last check.
+    health_detail: Option<String>,
+    /// Since when it is that.
+    #[schema(format = DateTime)]
+    health_since: Option<String>,
     #[schema(format = DateTime)]
     checked_at: Option<String>,
+    /// `paper` or `live`, where the provider tells.
+    account: Option<String>,
     /// Recognises the same value again; keyed, so that no value can be guessed from it.
     fingerprint: String,
     #[schema(format = DateTime)]
@@ -47,9 +56,9 @@ pub(crate) struct Secret {
     #[schema(format = DateTime)]
     updated_at: String,
     versions: Vec<Version>,
-    /// Not found out by this version; always null.
+    /// What the key may do, of what the provider's entry asks about; null where it asks nothing.
     permissions: Option<Vec<String>>,
-    /// Not found out by this version; always null.
+    /// Figures that the last answer to a check told.
     limits: Option<BTreeMap<String, u64>>,
     /// Not part of this version; always null.
     rotation: Option<BTreeMap<String, String>>,
@@ -71,7 +80,9 @@ pub(crate) struct Version {
 const ACTIVE: &str = "active";
 
 impl Secret {
-    pub(super) fn of(secret: &SecretView) -> Self {
+    pub(super) fn of(secret: &SecretView, stands: Option<&HealthRow>) -> Self {
+        // A row may be there for the schedule alone.
+        let stands = stands.filter(|stands| stands.checked_at > 0);
         let in_use = secret.versions.iter().filter(|version| version.state == ACTIVE);
         let in_use = in_use.max_by_key(|version| version.version);
         Self {
@@ -86,18 +97,26 @@ impl Secret {
             fault: secret.fault,
             version: in_use.map(|version| version.version),
             state: in_use.map(|version| version.state),
-            health: "unknown",
-            checked_at: None,
+            health: stands.map_or(Health::Unknown, |stands| stands.health).as_str(),
+            health_detail: stands.map(|stands| stands.why.clone()),
+            health_since: stands.map(|stands| rfc3339(stands.since)),
+            checked_at: stands.map(|stands| rfc3339(stands.checked_at)),
+            account: stands.and_then(|stands| stands.account.clone()),
             fingerprint: secret.fingerprint.clone(),
             expires_at: secret.expires_at_ms.map(rfc3339),
             created_at: rfc3339(secret.created_at_ms),
             updated_at: rfc3339(secret.updated_at_ms),
             versions: secret.versions.iter().map(Version::of).collect(),
-            permissions: None,
-            limits: None,
+            permissions: stands.and_then(|stands| read(stands.permissions.as_deref())),
+            limits: stands.and_then(|stands| read(stands.limits.as_deref())),
             rotation: None,
         }
     }
+}
+
+/// What was kept as JSON; what somebody edited is shown to nobody.
+fn read<T: DeserializeOwned>(text: Option<&str>) -> Option<T> {
+    serde_json::from_str(text?).ok()
 }
 
 impl Version {

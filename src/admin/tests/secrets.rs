@@ -9,7 +9,9 @@ use super::*;
 const SECRETS: &str = "/api/v1/admin/secrets";
 
 fn polygon(name: &str) -> Option<Value> {
-    Some(json!({"provider": "polygon", "name": name, "fields": {"api_key": CANARY}}))
+    Some(json!({
+        "provider": "polygon", "name": name, "fields": {"api_key": CANARY}, "validate": false,
+    }))
 }
 
 #[tokio::test]
@@ -19,6 +21,7 @@ async fn a_secret_is_added_changed_checked_and_destroyed_and_never_shown() {
     let body = json!({
         "provider": "polygon", "fields": {"api_key": CANARY}, "owner": "desk",
         "labels": {"plan": "starter"}, "expires_at": "2027-01-01T00:00:00Z",
+        "validate": false,
     });
     let made = face.send("POST", SECRETS, &admin, Some(body)).await.is(201);
     assert_eq!(made.json["name"], "default");
@@ -49,6 +52,18 @@ async fn a_secret_is_added_changed_checked_and_destroyed_and_never_shown() {
     let good = json!(true);
     let taken = ["rows", "open", "format", "serve"].map(|name| (name, &good));
     assert_eq!(steps, [&taken[..], &[("live", &Value::Null)]].concat());
+    assert_eq!(
+        (&report.json["outcome"], &report.json["health"]),
+        (&json!("unknown"), &json!("unknown"))
+    );
+    let live = &report.json["steps"][4];
+    assert!(live["detail"].as_str().unwrap().contains("was not reached"), "{live}");
+    assert!(live["remedy"].as_str().unwrap().contains("doctor"), "{live}");
+    let shown = face.get(&target, &admin).await.is(200).json;
+    assert!(shown["checked_at"].is_string() && shown["health_since"].is_string(), "{shown}");
+    let checks = face.get(&format!("{target}/checks"), &admin).await.is(200).json;
+    assert_eq!(checks["items"][0]["cause"], "asked");
+    assert_eq!(checks["items"][0]["steps"], report.json["steps"]);
 
     face.send("DELETE", &target, &admin, None).await.is(204);
     face.get(&target, &admin).await.is(404);
@@ -66,6 +81,13 @@ async fn a_bad_secret_is_refused_and_its_value_is_not_repeated() {
     assert!(got.faults().iter().all(|fault| fault.starts_with("fields.")), "{}", got.text);
     let got = post(json!({"provider": "openai", "fields": {"api_key": CANARY}})).await.is(422);
     assert!(got.faults()[0].starts_with("fields.api_key: "), "{}", got.text);
+    let fields = json!({"api_key": "sk-ant-api03-abcdefghijkl"});
+    let got = post(json!({"provider": "newsapi", "fields": fields})).await.is(422);
+    assert!(got.faults()[0].ends_with("looks like a key of Anthropic"), "{}", got.text);
+    let got = post(json!({"provider": "polygon", "fields": {"api_key": CANARY}})).await.is(502);
+    assert_eq!(got.json["code"], "upstream_unreachable");
+    assert!(got.text.contains("was not reached") && got.text.contains("validate: false"));
+    assert_eq!(face.get(SECRETS, &admin).await.is(200).json["items"], json!([]));
     let got = post(json!({"provider": "polygon", "fields": CANARY})).await.is(422);
     assert_eq!(got.faults(), ["fields: must be an object of texts"]);
     let got = post(json!({"provider": "polygon", "fields": {"api_key": true}})).await.is(422);

@@ -4,19 +4,11 @@
 
 use serde_json::Value;
 
+use super::super::events::Events;
 use super::super::failure::Failure;
 use super::super::link::Link;
 use super::super::output::Output;
 use super::{TRAIL, told};
-
-/// A record is far smaller.
-const MOST_BYTES: usize = 1 << 20;
-
-/// Reads server-sent events.
-#[derive(Default)]
-struct Events {
-    buffer: Vec<u8>,
-}
 
 pub(super) async fn follow(
     link: &Link,
@@ -27,7 +19,7 @@ pub(super) async fn follow(
     let mut events = Events::default();
     let mut reason = String::from("the server went away");
     link.follow(&path, &mut |piece| {
-        events.buffer.extend_from_slice(piece);
+        events.take(piece)?;
         while let Some((name, data)) = events.next() {
             match name.as_str() {
                 "record" if output.json => output.compact(&data)?,
@@ -39,10 +31,7 @@ pub(super) async fn follow(
                 _ => {}
             }
         }
-        match events.buffer.len() > MOST_BYTES {
-            true => Err(Failure::new("the server sent what is no event; is it a Sealgate?")),
-            false => Ok(()),
-        }
+        Ok(())
     })
     .await?;
     let why = match reason.as_str() {
@@ -53,22 +42,4 @@ pub(super) async fn follow(
         other => other,
     };
     Err(Failure::new(format!("the tail ended: {why}")))
-}
-
-impl Events {
-    /// The next whole one: its name and what it says.
-    fn next(&mut self) -> Option<(String, Value)> {
-        loop {
-            let end = memchr::memmem::find(&self.buffer, b"\n\n")?;
-            let event: Vec<u8> = self.buffer.drain(..end + 2).collect();
-            let text = String::from_utf8_lossy(&event);
-            let member = |name: &str| {
-                let mut lines = text.lines();
-                lines.find_map(|line| line.strip_prefix(name)?.strip_prefix(": "))
-            };
-            if let (Some(name), Some(data)) = (member("event"), member("data")) {
-                return Some((name.to_owned(), serde_json::from_str(data).ok()?));
-            }
-        }
-    }
 }

@@ -91,4 +91,20 @@ pub(in crate::config) const OF_A_PROVIDER: &[Setting] = &[
     setting("probe.ok", Kind::Array, "[200]", "statuses that prove a key"),
     setting("probe.bad", Kind::Array, "[401, 403]", "statuses that refuse it"),
     setting("probe.bad_body", Kind::Text, "\"\"", "a pattern, for providers that refuse with 200"),
+    setting(
+        "probe.accepts_any",
+        Kind::Flag,
+        "false",
+        "any key is answered: its yes proves nothing",
+    ),
+    setting("probe.headers", Kind::Table, "{}", "sent with it: NAME = \"value\""),
+    setting(
+        "probe.permissions",
+        Kind::Array,
+        "[]",
+        "calls that a key must be allowed: { name = \"trading\", path = \"/orders\" }",
+    ),
+    setting("probe.limits", Kind::Table, "{}", "figures of its answer: NAME = \"/json/pointer\""),
+    setting("probe.expires", Kind::Text, "\"\"", "where it tells the key's end: pointer or header"),
+    setting("probe.account", Kind::Table, "{}", "paper or live: is, at, paper"),
 ];

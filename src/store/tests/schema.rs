@@ -52,6 +52,8 @@ async fn both_dialects_give_the_same_schema() {
         "record_blocks",
         "record_checkpoints",
         "record_marks",
+        "secret_checks",
+        "secret_health",
         "secret_versions",
         "secrets",
         "signing_keys",

@@ -1,0 +1,107 @@
+//! One call of the house to a provider with the key that is asked about: the same permit, injection
+//! and way out as every call. Must never follow a redirect, and never read more of an answer than
+//! it may need.
+
+use std::time::Duration;
+
+use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
+use http_body_util::BodyExt;
+
+use crate::clock::Clock;
+use crate::inject::{Head, OutboundBody, inject};
+use crate::policy::Permit;
+use crate::refusal::{Reason, Refusal};
+use crate::upstream::{Reply, Upstream};
+use crate::vault::Opened;
+
+/// Whoever waits for a check has not much more patience.
+const WITHIN: Duration = Duration::from_secs(15);
+/// What is read of an answer.
+const MOST_BYTES: usize = 256 * 1024;
+const AGENT: &str = concat!("sealgate/", env!("CARGO_PKG_VERSION"));
+
+/// Where to ask.
+pub(super) struct Question<'a> {
+    pub(super) method: &'a Method,
+    /// With its query.
+    pub(super) path: &'a str,
+    pub(super) headers: &'a [(HeaderName, HeaderValue)],
+}
+
+/// What was answered.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Vec<u8>,
+}
+
+pub(super) struct Caller {
+    upstream: Upstream,
+    clock: Clock,
+}
+
+impl Caller {
+    pub(super) fn new(upstream: Upstream, clock: Clock) -> Self {
+        Self { upstream, clock }
+    }
+
+    pub(super) fn sweep(&self) -> impl Future<Output = ()> + use<> {
+        self.upstream.sweep()
+    }
+
+    pub(super) async fn ask(
+        &self,
+        (permit, opened): (&Permit, Opened),
+        question: Question<'_>,
+    ) -> Result<Answer, Refusal> {
+        let asking = self.ask_patiently((permit, opened), question);
+        match tokio::time::timeout(WITHIN, asking).await {
+            Ok(answered) => answered,
+            Err(_) => {
+                let detail =
+                    format!("{} did not answer within 15 seconds.", permit.provider().title);
+                Err(Refusal::new(Reason::UpstreamTimeout, detail))
+            }
+        }
+    }
+
+    async fn ask_patiently(
+        &self,
+        (permit, opened): (&Permit, Opened),
+        question: Question<'_>,
+    ) -> Result<Answer, Refusal> {
+        let request = Request::builder().method(question.method).uri(question.path).body(());
+        let request = request.map_err(|_| {
+            Refusal::new(Reason::UpstreamInvalid, "The path of this provider's probe is none.")
+        })?;
+        let mut parts = request.into_parts().0;
+        parts.headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        parts.headers.insert(ACCEPT, HeaderValue::from_static("*/*"));
+        parts.headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        for (name, value) in question.headers {
+            parts.headers.insert(name, value.clone());
+        }
+        let query = parts.uri.query().map(str::to_owned);
+        let head = Head::new(&mut parts, 0, query);
+        let (outbound, _carried) = inject(head, OutboundBody::Empty, permit, opened)?;
+        let now_ns = self.clock.monotonic_ns();
+        let reply = self.upstream.send(outbound, now_ns, &mut |_| Ok(())).await?;
+        Ok(read(reply).await)
+    }
+}
+
+/// The head, and the first part of the body; one that breaks off ends there.
+async fn read(reply: Reply) -> Answer {
+    let Reply { head, mut body } = reply;
+    let mut text = Vec::new();
+    while let Some(Ok(frame)) = body.frame().await {
+        let Some(piece) = frame.data_ref() else { continue };
+        let room = MOST_BYTES.saturating_sub(text.len());
+        text.extend(piece.iter().take(room));
+        if room < piece.len() {
+            break;
+        }
+    }
+    Answer { status: head.status.as_u16(), headers: head.headers, body: text }
+}

@@ -1,0 +1,136 @@
+//! A provider that knows keys: what it answers is decided by the key alone, and a test changes its
+//! mind at any time. It counts what each key was used for. Plain HTTP on this machine.
+
+use std::collections::HashMap;
+use std::convert::Infallible;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+
+pub(crate) struct Tollgate {
+    pub address: SocketAddr,
+    stage: Arc<Stage>,
+    accepting: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Stage {
+    rules: Mutex<HashMap<String, Rule>>,
+    counts: Mutex<HashMap<String, u64>>,
+    says: Mutex<serde_json::Value>,
+}
+
+/// What a key is good for; one that nobody has named is a 401.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Rule {
+    Good,
+    Status(u16),
+    /// Good, but not for what begins with `/narrow`.
+    Narrow,
+}
+
+impl Tollgate {
+    pub(crate) async fn open(keys: &[(&str, Rule)]) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let stage = Arc::new(Stage::default());
+        let accepting = tokio::spawn(accept(listener, Arc::clone(&stage)));
+        let gate = Self { address, stage, accepting };
+        keys.iter().for_each(|(key, rule)| gate.rule(key, *rule));
+        gate
+    }
+
+    pub(crate) fn rule(&self, key: &str, rule: Rule) {
+        let mut rules = self.stage.rules.lock().unwrap_or_else(PoisonError::into_inner);
+        rules.insert(key.to_owned(), rule);
+    }
+
+    /// What a good answer says.
+    pub(crate) fn says(&self, body: serde_json::Value) {
+        *self.stage.says.lock().unwrap_or_else(PoisonError::into_inner) = body;
+    }
+
+    /// How many calls came with it.
+    pub(crate) fn calls(&self, key: &str) -> u64 {
+        let counts = self.stage.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        counts.get(key).copied().unwrap_or(0)
+    }
+
+    /// Its entry in the settings; `probe` as TOML.
+    pub(crate) fn settings(&self, id: &str, probe: &str) -> String {
+        format!(
+            "[providers.{id}]\nbase_url = \"http://{}\"\ncategory = \"tests\"\n\
+             allow_private_network = true\n\
+             inject = [{{ at = \"header\", name = \"X-Toll\", value = \"{{api_key}}\" }}]\n{probe}\n",
+            self.address
+        )
+    }
+}
+
+impl Drop for Tollgate {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+async fn accept(listener: TcpListener, stage: Arc<Stage>) {
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((stream, _)) = listener.accept().await {
+        let stage = Arc::clone(&stage);
+        connections.spawn(async move {
+            stream.set_nodelay(true).unwrap();
+            let respond = service_fn(move |request| reply(Arc::clone(&stage), request));
+            let mut builder = auto::Builder::new(TokioExecutor::new());
+            builder.http1().timer(TokioTimer::new());
+            let _ = builder.serve_connection(TokioIo::new(stream), respond).await;
+        });
+    }
+}
+
+async fn reply(
+    stage: Arc<Stage>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (head, body) = request.into_parts();
+    let sent = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+    let key = head.headers.get("x-toll").and_then(|value| value.to_str().ok());
+    let key = key.unwrap_or_default().to_owned();
+    {
+        let mut counts = stage.counts.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry(key.clone()).or_default() += 1;
+    }
+    let rule = stage.rules.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+    let status = match rule {
+        Some(Rule::Good) => 200,
+        Some(Rule::Narrow) if !head.uri.path().starts_with("/narrow") => 200,
+        Some(Rule::Narrow) => 403,
+        Some(Rule::Status(status)) => status,
+        None => 401,
+    };
+    if head.uri.path() == "/slow" {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let said = stage.says.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let body = match status {
+        200 if head.method == http::Method::POST => sent,
+        200 => Bytes::from(said.to_string()),
+        status => Bytes::from(format!("{{\"provider_says\":{status}}}")),
+    };
+    let response = Response::builder()
+        .status(StatusCode::from_u16(status).unwrap())
+        .header("content-type", "application/json")
+        .header("x-ratelimit-limit", "500")
+        .header("location", "/landed")
+        .body(Full::new(body));
+    Ok(response.unwrap())
+}
