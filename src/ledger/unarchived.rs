@@ -1,5 +1,5 @@
-//! Why old records stay in the database, in a sentence that says what to look after. Nothing of what
-//! failed was carried out.
+//! Why old records stay in the database, in a sentence that says what to look after. Nothing of
+//! what failed was carried out.
 //! Must never name a record's content.
 
 use std::fmt;
