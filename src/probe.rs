@@ -13,6 +13,7 @@ mod watch;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use self::call::Caller;
@@ -22,6 +23,7 @@ use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::net::Deadlines;
 use crate::provider::Provider;
+use crate::refusal::{Reason, Refusal};
 use crate::secret::SecretBytes;
 use crate::store::{Cause, CheckRow, Health, HealthRow, Outcome, Store};
 use crate::telemetry::Metrics;
@@ -30,6 +32,9 @@ use crate::vault::{SecretView, Vault, VaultError};
 
 /// As many as are kept.
 const CHECKS: u32 = 50;
+/// Checks at a time; others wait in line.
+const AT_ONCE: usize = 8;
+const SEALED_WITHIN: Duration = Duration::from_millis(50);
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -58,6 +63,8 @@ pub(crate) struct Prober {
     clock: Clock,
     caller: Caller,
     deadlines: Deadlines,
+    /// Each check under way holds a key in plain.
+    seats: Semaphore,
 }
 
 /// Hears of each step when it has ended.
@@ -76,7 +83,26 @@ impl Prober {
         let deadlines = Deadlines::new(clock.clone());
         let upstream = Upstream::new(origins, deadlines.clone(), clock.clone());
         let caller = Caller::new(upstream, clock.clone());
-        Self { vault, catalogue, store, ledger, metrics, clock, caller, deadlines }
+        let seats = Semaphore::new(AT_ONCE);
+        Self { vault, catalogue, store, ledger, metrics, clock, caller, deadlines, seats }
+    }
+
+    fn unsealed(&self) -> Result<(), Refusal> {
+        match self.vault.is_sealed() {
+            true => Err(Refusal::new(Reason::Sealed, "The vault was sealed meanwhile.")),
+            false => Ok(()),
+        }
+    }
+
+    /// Ends when the vault is sealed: then no call of a check goes on, and no connection stays.
+    async fn until_sealed(&self) -> Refusal {
+        loop {
+            tokio::time::sleep(SEALED_WITHIN).await;
+            if let Err(refusal) = self.unsealed() {
+                self.caller.forget_connections();
+                return refusal;
+            }
+        }
     }
 
     /// What its connections need; for ever, spawned once.
@@ -94,6 +120,7 @@ impl Prober {
         (fields, expires_at_ms): (&[(String, SecretBytes)], Option<i64>),
         tell: &mut Tell<'_>,
     ) -> Result<Report, VaultError> {
+        let _seat = self.seats.acquire().await;
         let candidate = self.vault.candidate(fields)?;
         let mut run = report::Run::new(self.clock.clone(), tell);
         let faults = candidate.faults(provider);
@@ -113,6 +140,7 @@ impl Prober {
         asked: Asked<'_>,
         tell: &mut Tell<'_>,
     ) -> Result<Option<(SecretView, Report)>, VaultError> {
+        let _seat = self.seats.acquire().await;
         let Some(view) = self.vault.show(id).await? else { return Ok(None) };
         let Some(checked) = self.vault.check_stored(id).await? else { return Ok(None) };
         let provider = self.catalogue.get(&view.provider);

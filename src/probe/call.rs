@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use http_body_util::BodyExt;
 
@@ -15,8 +15,8 @@ use crate::refusal::{Reason, Refusal};
 use crate::upstream::{Reply, Upstream};
 use crate::vault::Opened;
 
-/// Whoever waits for a check has not much more patience.
-const WITHIN: Duration = Duration::from_secs(15);
+/// One call has no more.
+pub(super) const WITHIN: Duration = Duration::from_secs(15);
 /// What is read of an answer.
 const MOST_BYTES: usize = 256 * 1024;
 const AGENT: &str = concat!("sealgate/", env!("CARGO_PKG_VERSION"));
@@ -27,6 +27,7 @@ pub(super) struct Question<'a> {
     /// With its query.
     pub(super) path: &'a str,
     pub(super) headers: &'a [(HeaderName, HeaderValue)],
+    pub(super) within: Duration,
 }
 
 /// What was answered.
@@ -34,6 +35,8 @@ pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
+    /// All of it came, and not packed: what is not found in it is not there.
+    pub(super) is_whole: bool,
 }
 
 pub(super) struct Caller {
@@ -55,15 +58,21 @@ impl Caller {
         (permit, opened): (&Permit, Opened),
         question: Question<'_>,
     ) -> Result<Answer, Refusal> {
+        let within = question.within;
         let asking = self.ask_patiently((permit, opened), question);
-        match tokio::time::timeout(WITHIN, asking).await {
+        match tokio::time::timeout(within, asking).await {
             Ok(answered) => answered,
             Err(_) => {
-                let detail =
-                    format!("{} did not answer within 15 seconds.", permit.provider().title);
+                let (title, seconds) = (&permit.provider().title, within.as_secs());
+                let detail = format!("{title} did not answer within {seconds} seconds.");
                 Err(Refusal::new(Reason::UpstreamTimeout, detail))
             }
         }
+    }
+
+    /// What lies in its connections' buffers goes with them.
+    pub(super) fn forget_connections(&self) {
+        self.upstream.forget_connections();
     }
 
     async fn ask_patiently(
@@ -95,13 +104,23 @@ impl Caller {
 async fn read(reply: Reply) -> Answer {
     let Reply { head, mut body } = reply;
     let mut text = Vec::new();
-    while let Some(Ok(frame)) = body.frame().await {
-        let Some(piece) = frame.data_ref() else { continue };
+    let is_whole = loop {
+        let piece = match body.frame().await {
+            None => break true,
+            Some(Err(_)) => break false,
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+        };
         let room = MOST_BYTES.saturating_sub(text.len());
         text.extend(piece.iter().take(room));
         if room < piece.len() {
-            break;
+            break false;
         }
-    }
-    Answer { status: head.status.as_u16(), headers: head.headers, body: text }
+    };
+    let is_plain = head
+        .headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    let status = head.status.as_u16();
+    Answer { status, headers: head.headers, body: text, is_whole: is_whole && is_plain }
 }

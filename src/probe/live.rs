@@ -3,11 +3,12 @@
 //! and an answer that says nothing of it. Must never take an outage for a bad key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use serde_json::Value;
 
 use super::Prober;
-use super::call::{Answer, Question};
+use super::call::{Answer, Question, WITHIN};
 use super::reading;
 use super::report::{Live, Run, Step};
 use crate::clock::rfc3339;
@@ -16,6 +17,8 @@ use crate::provider::{Permission, Probe, Provider};
 use crate::refusal::Refusal;
 use crate::vault::Candidate;
 
+/// Whoever waits for a check has not much more patience.
+const ALTOGETHER: Duration = Duration::from_secs(20);
 const A_DAY_MS: i64 = 86_400_000;
 /// So near the end a key is not as it should be.
 const NEAR_DAYS: i64 = 7;
@@ -28,6 +31,7 @@ struct Asking<'a> {
     permit: Permit,
     probe: &'a Probe,
     candidate: &'a Candidate,
+    began_ns: u64,
 }
 
 pub(super) async fn steps(
@@ -45,7 +49,8 @@ pub(super) async fn steps(
         return;
     };
     let permit = policy::house(Purpose::Probe, provider);
-    let asking = Asking { prober, permit, probe, candidate };
+    let began_ns = prober.clock.monotonic_ns();
+    let asking = Asking { prober, permit, probe, candidate, began_ns };
     let answer = asking.ask((&probe.method, &probe.path)).await;
     let (live, step) = judged(provider, probe, &answer);
     run.report.live = live.clone();
@@ -67,14 +72,21 @@ pub(super) async fn steps(
 
 impl Asking<'_> {
     async fn ask(&self, (method, path): (&http::Method, &str)) -> Result<Answer, Refusal> {
-        let question = Question { method, path, headers: &self.probe.headers };
+        let waited = self.prober.clock.monotonic_ns().saturating_sub(self.began_ns);
+        let within = ALTOGETHER.saturating_sub(Duration::from_nanos(waited)).min(WITHIN);
+        let question = Question { method, path, headers: &self.probe.headers, within };
+        self.prober.unsealed()?;
         let opened = self.candidate.open(&self.permit);
-        self.prober.caller.ask((&self.permit, opened), question).await
+        let asked = self.prober.caller.ask((&self.permit, opened), question);
+        tokio::select! {
+            answered = asked => answered,
+            refusal = self.prober.until_sealed() => Err(refusal),
+        }
     }
 
     async fn permissions(&self, run: &mut Run<'_, '_>) {
         let (mut has, mut lacks, mut untold) = (Vec::new(), Vec::new(), Vec::new());
-        let mut is_short = false;
+        let (mut is_short, mut is_open) = (false, false);
         for permission in &self.probe.permissions {
             let name = permission.name.as_str();
             match self.may(permission).await {
@@ -83,7 +95,10 @@ impl Asking<'_> {
                     is_short |= permission.needed;
                     lacks.push(name);
                 }
-                None => untold.push(name),
+                None => {
+                    is_open |= permission.needed;
+                    untold.push(name);
+                }
             }
         }
         if self.probe.permissions.is_empty() {
@@ -96,13 +111,15 @@ impl Asking<'_> {
         let told = parts.iter().filter(|(_, names)| !names.is_empty());
         let line: Vec<String> =
             told.map(|(word, names)| format!("{word}: {}", names.join(", "))).collect();
-        let step = Step::new("permissions", Some(!is_short), line.join("; "));
-        run.end(match is_short {
-            true => step.with_remedy(
+        let is_met = if is_short { Some(false) } else { (!is_open).then_some(true) };
+        let step = Step::new("permissions", is_met, line.join("; "));
+        run.end(match is_met {
+            Some(false) => step.with_remedy(
                 "Give the key these permissions at the provider, or set `needed = false` for them \
                  in its entry.",
             ),
-            false => step,
+            None => step.with_remedy(LATER),
+            Some(true) => step,
         });
     }
 
@@ -143,6 +160,13 @@ fn judged(provider: &Provider, probe: &Probe, answer: &Result<Answer, Refusal>) 
         };
         let step = Step::new("live", Some(false), format!("{title} refuses the key, {how}."));
         return (Live::Refused, step.with_remedy(NEW_KEY));
+    }
+    if probe.ok.contains(&status) && probe.bad_body.is_some() && !answer.is_whole {
+        let detail = format!(
+            "{title} answered {status}, but not all that it says could be read, and a bad key is \
+             told there."
+        );
+        return (Live::Untold, Step::new("live", None, detail).with_remedy(LATER));
     }
     if probe.ok.contains(&status) {
         if probe.accepts_any {

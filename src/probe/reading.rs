@@ -10,11 +10,17 @@ use serde_json::Value;
 use crate::clock::parse_rfc3339;
 use crate::provider::{Account, AccountKind, Probe};
 
-/// Figures that are kept, and how long their names may be.
+/// Figures that are kept.
 const MOST: usize = 32;
-const LONGEST_NAME: usize = 64;
 /// Parts of the names of headers that tell a limit.
 const OF_LIMITS: [&str; 4] = ["ratelimit", "rate-limit", "api-credits-", "x-mbx-used-weight"];
+/// The names' words, and no others: a name is a text that a provider writes, too.
+const WORDS: [&str; 36] = [
+    "x", "ratelimit", "rate", "limit", "remaining", "used", "left", "reset", "requests", "request",
+    "tokens", "input", "output", "day", "hour", "minute", "second", "month", "daily", "monthly",
+    "api", "credits", "mbx", "weight", "order", "count", "1s", "10s", "1m", "5m", "1h", "1d",
+    "anthropic", "after", "burst", "capacity",
+];
 /// A number of seconds since 1970 has fewer digits than one of milliseconds.
 const MOST_SECONDS: i64 = 100_000_000_000;
 
@@ -25,7 +31,8 @@ pub(super) fn limits(
     let mut limits = BTreeMap::new();
     for (name, value) in headers {
         let name = name.as_str();
-        let is_one = OF_LIMITS.iter().any(|part| name.contains(part)) && name.len() <= LONGEST_NAME;
+        let is_one = OF_LIMITS.iter().any(|part| name.contains(part))
+            && name.split('-').all(|word| WORDS.contains(&word));
         let number = value.to_str().ok().and_then(|text| text.trim().parse().ok());
         if let (true, Some(number)) = (is_one && limits.len() < MOST, number) {
             limits.insert(name.to_owned(), number);
@@ -99,6 +106,7 @@ mod tests {
         headers.insert("x-ratelimit-reset-requests", "12ms".parse().unwrap());
         headers.insert("x-mbx-used-weight-1m", " 7 ".parse().unwrap());
         headers.insert("content-length", "9".parse().unwrap());
+        headers.insert("x-ratelimit-a-key-that-came-back", "9".parse().unwrap());
         let body = json!({"plan": {"day": "800", "word": "a-key-that-came-back"}});
         let told = limits(probe, (&headers, Some(&body)));
         let expected = [("day", 800), ("x-mbx-used-weight-1m", 7), ("x-ratelimit-limit", 200)];

@@ -13,7 +13,7 @@ use super::{Asked, Prober, Report, Settings};
 use crate::clock::rfc3339;
 use crate::crypto::random_bytes;
 use crate::ledger::{ActorRef, Entry, Kind};
-use crate::store::{Cause, HealthRow};
+use crate::store::{Cause, HealthRow, Outcome};
 use crate::vault::{SecretView, VaultError};
 
 const A_DAY_MS: i64 = 86_400_000;
@@ -21,23 +21,46 @@ const A_DAY_MS: i64 = 86_400_000;
 const WARNINGS: [i64; 3] = [30, 7, 1];
 /// How soon a clock that was set is noticed, and a refusal.
 const PAUSE: Duration = Duration::from_millis(500);
-const LOOK_EVERY_MS: u64 = 10_000;
+/// Each look opens every row.
+const LOOK_EVERY_MS: u64 = 60_000;
 /// Refusals of callers raise a check this often at most, a secret each.
 const BETWEEN_MS: i64 = 300_000;
+/// As long as the key is good all the same, twice as long each time.
+const LONGEST_MS: i64 = 6 * 3_600_000;
 const HOUSE: &str = "house";
+
+/// A secret with which callers were refused.
+struct Refused {
+    /// It is to be asked about.
+    waits: bool,
+    at_ms: Option<i64>,
+    pause_ms: i64,
+}
+
+impl Default for Refused {
+    fn default() -> Self {
+        Self { waits: false, at_ms: None, pause_ms: BETWEEN_MS }
+    }
+}
 
 impl Prober {
     /// For ever; spawned once.
     pub(crate) async fn watch(self: Arc<Self>, settings: Settings) {
         let mut looked_at_ms = i64::MIN;
-        let mut asked_at_ms = HashMap::new();
+        let mut refused = HashMap::new();
+        let mut was_sealed = false;
         loop {
             tokio::time::sleep(PAUSE).await;
-            if self.vault.is_sealed() {
+            let is_sealed = self.vault.is_sealed();
+            if is_sealed && !std::mem::replace(&mut was_sealed, is_sealed) {
+                self.caller.forget_connections();
+            }
+            was_sealed = is_sealed;
+            if is_sealed {
                 continue;
             }
             let now_ms = self.clock.unix_ms();
-            self.after_refusals(now_ms, &mut asked_at_ms).await;
+            self.after_refusals(now_ms, &mut refused).await;
             if now_ms.abs_diff(looked_at_ms) >= LOOK_EVERY_MS {
                 looked_at_ms = now_ms;
                 if let Err(fault) = self.look(now_ms, &settings).await {
@@ -47,20 +70,27 @@ impl Prober {
         }
     }
 
-    /// A provider has refused a caller: is it the key?
-    async fn after_refusals(&self, now_ms: i64, asked_at_ms: &mut HashMap<Uuid, i64>) {
+    /// A provider has refused a caller: is it the key? One that is asked about too soon waits.
+    async fn after_refusals(&self, now_ms: i64, refused: &mut HashMap<Uuid, Refused>) {
         for id in self.vault.refused_secrets() {
-            let is_early = asked_at_ms.get(&id).is_some_and(|at| (now_ms - at).abs() < BETWEEN_MS);
-            if is_early {
+            refused.entry(id).or_default().waits = true;
+        }
+        let is_due = |refused: &Refused| {
+            refused.waits && refused.at_ms.is_none_or(|at| (now_ms - at).abs() >= refused.pause_ms)
+        };
+        let due: Vec<Uuid> =
+            refused.iter().filter(|(_, one)| is_due(one)).map(|(id, _)| *id).collect();
+        for id in due {
+            let Ok(found) = self.vault.show(id).await else { continue };
+            let Some(secret) = found.filter(|secret| self.has_probe(secret)) else {
+                refused.remove(&id);
                 continue;
-            }
-            asked_at_ms.insert(id, now_ms);
-            match self.vault.show(id).await {
-                Ok(Some(secret)) if self.has_probe(&secret) => {
-                    self.ask(&secret, Cause::Refusal).await;
-                }
-                Ok(Some(_) | None) | Err(_) => {}
-            }
+            };
+            let is_good = self.ask(&secret, Cause::Refusal).await;
+            let one = refused.entry(id).or_default();
+            // What callers are refused for is not the key, then: a plan, or a route of another one.
+            one.pause_ms = if is_good { (one.pause_ms * 2).min(LONGEST_MS) } else { BETWEEN_MS };
+            (one.waits, one.at_ms) = (false, Some(now_ms));
         }
     }
 
@@ -74,7 +104,7 @@ impl Prober {
             let every_ms = i64::try_from(every.as_millis()).unwrap_or(i64::MAX);
             let next_ms = now_ms.saturating_add(jittered(every_ms));
             if self.store.claim_check(secret.id, (now_ms, next_ms)).await? {
-                self.ask(secret, Cause::Schedule).await;
+                let _said_yes = self.ask(secret, Cause::Schedule).await;
             }
         }
         Ok(())
@@ -84,12 +114,19 @@ impl Prober {
         self.catalogue.get(&secret.provider).is_some_and(|provider| provider.probe.is_some())
     }
 
-    async fn ask(&self, secret: &SecretView, cause: Cause) {
+    /// True if the provider said yes.
+    async fn ask(&self, secret: &SecretView, cause: Cause) -> bool {
         let asked = Asked { cause, actor: HOUSE };
         match self.stored((secret.id, None), asked, &mut |_| {}).await {
-            Ok(Some((_, report))) => self.write_down(secret, cause, &report),
-            Ok(None) => {}
-            Err(fault) => tracing::warn!(%fault, secret = %secret.id, "a key was not checked"),
+            Ok(Some((_, report))) => {
+                self.write_down(secret, cause, &report);
+                report.outcome() == Outcome::Good
+            }
+            Ok(None) => false,
+            Err(fault) => {
+                tracing::warn!(%fault, secret = %secret.id, "a key was not checked");
+                false
+            }
         }
     }
 
