@@ -14,6 +14,7 @@ use crate::ledger::Lane;
 use crate::net::Binding;
 use crate::probe::{self, Prober};
 use crate::proxy::{self, Proxy};
+use crate::rotation::{self, Rotor};
 use crate::upstream::Origins;
 use crate::{admin, corridor, telemetry};
 
@@ -74,12 +75,25 @@ impl Rooms {
         Arc::new(prober)
     }
 
+    /// Moves new versions of keys in.
+    pub(super) fn rotor(&self, config: &Config, prober: &Arc<Prober>) -> Arc<Rotor> {
+        Arc::new(Rotor::new(rotation::Parts {
+            vault: Arc::clone(&self.vault),
+            store: self.store.clone(),
+            prober: Arc::clone(prober),
+            ledger: self.ledger.clone(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            settings: config.rotation.clone(),
+        }))
+    }
+
     pub(super) fn admin_parts(
         &self,
         config: &Config,
         refresh: admin::Refresh,
         origins: Arc<Origins>,
-        prober: Arc<Prober>,
+        (prober, rotor): (Arc<Prober>, Arc<Rotor>),
     ) -> admin::Parts {
         let (metrics, ledger) = (self.metrics.clone(), self.ledger.clone());
         let limiter = Arc::clone(&self.limiter);
@@ -107,6 +121,7 @@ impl Rooms {
             ledger: self.ledger.clone(),
             catalogue: self.catalogue.clone(),
             prober,
+            rotor,
             refresh,
             tiers: config.limiter.clone(),
             limiter: Arc::clone(&self.limiter),

@@ -1,5 +1,6 @@
-//! What a check found: its steps as they ended, and what follows from them. The words are for
-//! operators. Must never hold a value of a secret, nor a text of a provider's.
+//! What a check found: its steps as they ended, and what follows from them for the key.
+//! The words are for operators, and the same in answers, the trail and on a terminal.
+//! Must never hold a value of a secret, nor a text of a provider's.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Keys that are looked after: asked about by a schedule with jitter and when a provider has refused
-//! a caller, warned of 30, 7 and 1 days before they end. Of several nodes one asks and one warns.
+//! Keys that are looked after: asked about by a schedule with jitter, and when a provider has
+//! refused a caller; warned of 30, 7 and 1 days before they end. Of several nodes one does it.
 //! Must never ask all providers at the same moment, nor one again and again.
 
 use std::collections::HashMap;

@@ -118,14 +118,16 @@ pub(super) async fn entered(
 ) -> Result<Report, Refused> {
     let checked = call.house.prober.entered(provider, asked_about, &mut |_| {}).await;
     let report = checked.map_err(refusal_of)?;
-    let (reason, what) = match report.live {
-        Live::Good | Live::AnyString | Live::NotAsked => return Ok(report),
-        Live::Refused => (Reason::Invalid, "so nothing was stored."),
-        Live::Unreached => (Reason::UpstreamUnreachable, UNTOLD),
-        Live::Untold => (Reason::UpstreamInvalid, UNTOLD),
-    };
-    let detail = format!("{} {what}", report.why());
-    Err(Refusal::new(reason, detail).with_report(report.json()).into())
+    let untold = |reason| Err(Refusal::new(reason, format!("{} {UNTOLD}", report.why())).into());
+    match report.live {
+        Live::Good | Live::AnyString | Live::NotAsked => Ok(report),
+        Live::Unreached => untold(Reason::UpstreamUnreachable),
+        Live::Untold => untold(Reason::UpstreamInvalid),
+        Live::Refused => {
+            let detail = format!("{} Nothing was stored.", report.why());
+            Err(Refusal::new(Reason::Invalid, detail).with_report(report.json()).into())
+        }
+    }
 }
 
 const UNTOLD: &str = "Nothing was stored; try again, or send `validate: false` (`--no-validate`) to store it unasked.";

@@ -161,7 +161,7 @@ pub(in super::super) async fn checks(
     let after = page::after_id(&mut query);
     query.finish()?;
     shown(&call, id).await?;
-    let most = u32::try_from(limit).unwrap_or(u32::MAX).saturating_add(1);
+    let most = limit.saturating_add(1);
     let found = call.house.store.secret_checks(id, after, most).await;
     let found = found.map_err(|fault| Refused::of_store(&fault))?;
     let (found, next_cursor) = page::split(found, limit, |check| check.id.to_string());

@@ -86,7 +86,7 @@ async fn a_bad_secret_is_refused_and_its_value_is_not_repeated() {
     assert!(got.faults()[0].ends_with("looks like a key of Anthropic"), "{}", got.text);
     let got = post(json!({"provider": "polygon", "fields": {"api_key": CANARY}})).await.is(502);
     assert_eq!(got.json["code"], "upstream_unreachable");
-    assert_eq!(got.json["report"]["steps"][1]["name"], "live");
+    assert!(got.text.contains("was not reached") && got.text.contains("validate: false"));
     assert_eq!(face.get(SECRETS, &admin).await.is(200).json["items"], json!([]));
     let got = post(json!({"provider": "polygon", "fields": CANARY})).await.is(422);
     assert_eq!(got.faults(), ["fields: must be an object of texts"]);

@@ -35,8 +35,6 @@ struct Stage {
 pub(crate) enum Rule {
     Good,
     Status(u16),
-    /// Good for so many calls, then a 401.
-    Uses(u64),
     /// Good, but not for what begins with `/narrow`.
     Narrow,
 }
@@ -107,20 +105,17 @@ async fn reply(
     let sent = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let key = head.headers.get("x-toll").and_then(|value| value.to_str().ok());
     let key = key.unwrap_or_default().to_owned();
-    let count = {
+    {
         let mut counts = stage.counts.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = counts.entry(key.clone()).or_default();
-        *count += 1;
-        *count
-    };
+        *counts.entry(key.clone()).or_default() += 1;
+    }
     let rule = stage.rules.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
     let status = match rule {
         Some(Rule::Good) => 200,
-        Some(Rule::Uses(uses)) if count <= uses => 200,
         Some(Rule::Narrow) if !head.uri.path().starts_with("/narrow") => 200,
         Some(Rule::Narrow) => 403,
         Some(Rule::Status(status)) => status,
-        Some(Rule::Uses(_)) | None => 401,
+        None => 401,
     };
     if head.uri.path() == "/slow" {
         tokio::time::sleep(Duration::from_millis(50)).await;
