@@ -23,10 +23,13 @@ use crate::ledger::Ledger;
 use crate::net::Deadlines;
 use crate::provider::Provider;
 use crate::secret::SecretBytes;
-use crate::store::{Cause, CheckRow, Health, HealthRow, Store};
+use crate::store::{Cause, CheckRow, Health, HealthRow, Outcome, Store};
 use crate::telemetry::Metrics;
 use crate::upstream::{Origins, Upstream};
 use crate::vault::{SecretView, Vault, VaultError};
+
+/// As many as are kept.
+const CHECKS: u32 = 50;
 
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -155,7 +158,7 @@ impl Prober {
         report: &Report,
     ) {
         let (id, now_ms) = (secret.id, self.clock.unix_ms());
-        let former = self.store.secret_health(id).await.ok().flatten();
+        let was_refused = self.was_refused(id).await;
         let check = CheckRow {
             id: Uuid::now_v7(),
             secret_id: id,
@@ -181,8 +184,14 @@ impl Prober {
         if let Err(fault) = self.store.note_check(&check, &stands).await {
             tracing::error!(%fault, secret = %id, "what a check found was not kept");
         }
-        let was_refused = former.is_some_and(|former| former.health == Health::Refused);
         self.tell_turn(secret, was_refused, report);
+    }
+
+    /// What the provider said when it said something last.
+    async fn was_refused(&self, id: Uuid) -> bool {
+        let checks = self.store.secret_checks(id, None, CHECKS).await.unwrap_or_default();
+        let told = checks.iter().find(|check| check.outcome != Outcome::Unknown);
+        told.is_some_and(|check| check.outcome == Outcome::Refused)
     }
 
     /// An alert, and its end.

@@ -35,8 +35,8 @@ pub(super) fn verdict(score: Score) -> Option<String> {
     worse(|tally| tally.refused, "refused").or_else(|| worse(|tally| tally.failed, "failed"))
 }
 
-/// How likely it is that the first side has so many hits or more, if both sides are alike: the upper
-/// tail of the hypergeometric distribution.
+/// How likely it is that the first side has so many hits or more, if both sides are alike: the
+/// upper tail of the hypergeometric distribution.
 fn fisher((hits, calls): (u64, u64), (other_hits, other_calls): (u64, u64)) -> f64 {
     let all_hits = hits + other_hits;
     if hits == 0 || calls == 0 || other_calls == 0 {

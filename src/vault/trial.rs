@@ -219,7 +219,9 @@ mod tests {
         let mut before: Vec<Uuid> = Vec::new();
         for share in [10, 50] {
             trial.set_share(share);
-            clients.iter().for_each(|client| drop(trial.choose(*client, true)));
+            for client in &clients {
+                trial.choose(*client, true);
+            }
             let chosen = |client: &&Uuid| trial.choose(**client, true) == Which::New;
             let new: Vec<Uuid> = clients.iter().filter(chosen).copied().collect();
             let again: Vec<Uuid> = clients.iter().filter(chosen).copied().collect();

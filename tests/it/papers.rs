@@ -7,7 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use crate::house::{Ground, Server};
+use crate::house::{Emulator, Ground, Server};
 
 /// A fenced block's language and lines.
 type Block = (String, Vec<String>);
@@ -89,6 +89,8 @@ fn every_command_and_flag_in_the_papers_exists() {
     assert!(checked > 12, "{checked} commands were found");
 }
 
+const VALUE: &str = "u7Qp2xV9sK4mB8wZ3nT6yR1cD5fH0jLa";
+
 /// One reader's shell: a folder, a running server, and what was exported so far.
 struct Reader {
     ground: Ground,
@@ -97,17 +99,22 @@ struct Reader {
     exported: BTreeMap<String, String>,
     /// The last `key` that was answered.
     made: String,
+    _provider: (Emulator, tempfile::TempDir),
 }
 
 impl Reader {
     fn sit_down() -> Self {
-        let ground = Ground::new("");
+        // The papers' own provider is asked about the key that is entered.
+        let folder = tempfile::tempdir().unwrap();
+        let provider = Emulator::of("polygon", &format!("{VALUE}\n"), folder.path());
+        let ground = Ground::new(&provider.settings("polygon"));
         let admin_key = ground.json(&["init", "--json"])["admin_key"].as_str().unwrap().to_owned();
         let server = ground.serve(&["--sandbox"]);
         let bin = ground.path().join("target/release");
         std::fs::create_dir_all(&bin).unwrap();
         std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_sealgate"), bin.join("sealgate")).unwrap();
-        Self { ground, server, admin_key, exported: BTreeMap::new(), made: String::new() }
+        let (exported, made) = (BTreeMap::new(), String::new());
+        Self { ground, server, admin_key, exported, made, _provider: (provider, folder) }
     }
 
     /// Exit 0, with the server's real ports and the real keys in their places.
@@ -130,8 +137,7 @@ impl Reader {
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = shell.spawn().unwrap();
         // For whoever asks for a value; nobody else reads it.
-        let value = b"u7Qp2xV9sK4mB8wZ3nT6yR1cD5fH0jLa\n";
-        let _ = child.stdin.take().unwrap().write_all(value);
+        let _ = child.stdin.take().unwrap().write_all(format!("{VALUE}\n").as_bytes());
         let output = child.wait_with_output().unwrap();
         let told = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{line}: {told}");

@@ -132,10 +132,14 @@ async fn a_good_key_takes_over_step_by_step_and_the_old_one_is_retired_with_proo
         let shown = scene.until("a step", |shown| shown["rotation"]["share"] == share).await;
         assert_eq!(shown["versions"][0]["share"], 100 - share);
         let (old, new) = (scene.gate.calls(OLD), scene.gate.calls(NEW));
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
-        let (old, new) = (scene.gate.calls(OLD) - old, scene.gate.calls(NEW) - new);
+        let dealt = || (scene.gate.calls(OLD) - old, scene.gate.calls(NEW) - new);
+        while dealt().0 + dealt().1 < 600 {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        // Those that were on their way when the step began are of the one before.
+        let (old, new) = dealt();
         let part = new * 100 / (old + new);
-        assert!(part.abs_diff(share) <= 3, "{share}: {new} of {}", old + new);
+        assert!(part.abs_diff(share) <= 5, "{share}: {new} of {}", old + new);
         scene.hold().await;
     }
     let shown = scene.until("promoted", |shown| shown["rotation"]["state"] == "promoted").await;
@@ -169,7 +173,7 @@ async fn a_bad_key_costs_no_caller_anything_and_is_rolled_back_by_itself() {
     let back = |shown: &Value| shown["rotation"]["state"] == "rolled_back";
     let shown = scene.until("rolled back", back).await;
     let why = shown["rotation"]["why"].as_str().unwrap();
-    assert!(why.contains("took them with the old one"), "{why}");
+    assert!(why.contains("with the new version"), "{why}");
     let retired = |shown: &Value| shown["versions"][1]["state"] == "retired";
     scene.until("retired", retired).await;
     ended(tasks, &stop).await;
@@ -191,7 +195,7 @@ async fn a_key_that_turns_bad_half_way_is_rolled_back_within_fifty_calls() {
     assert!(scene.gate.calls(NEW) > 50, "{}", scene.gate.calls(NEW));
     let before = scene.gate.calls(NEW);
     scene.gate.rule(NEW, Rule::Status(403));
-    let turned = std::time::Duration::from_secs(10);
+    let turned = Duration::from_secs(10);
     let back = |shown: &Value| shown["rotation"]["state"] == "rolled_back";
     tokio::time::timeout(turned, scene.until("rolled back", back)).await.unwrap();
     ended(tasks, &stop).await;
@@ -266,7 +270,7 @@ async fn a_rotation_survives_a_kill_in_each_step() {
     let gate = Tollgate::open(&[(OLD, Rule::Good), (NEW, Rule::Good)]).await;
     let ground = Ground::new(&gate.settings("toll", PROBE));
     ground.json(&["init", "--json"]);
-    let client = ground.json(&["client", "create", "caller", "--json"]);
+    let client = ground.json(&["client", "create", "caller", "--tier", "unlimited", "--json"]);
     let key = client["key"].as_str().unwrap().to_owned();
     let input = |arguments: &[&str], text: &str| {
         let done = tokio::task::block_in_place(|| ground.run_with_input(arguments, text));
