@@ -61,7 +61,7 @@ impl Rooms {
     }
 
     /// Asks providers about keys, on the runtime of all background work.
-    pub(super) fn prober(&self, ways: &Ways) -> Arc<Prober> {
+    fn prober(&self, ways: &Ways) -> Arc<Prober> {
         let prober = Prober::new(probe::Parts {
             vault: Arc::clone(&self.vault),
             catalogue: self.catalogue.clone(),
@@ -75,8 +75,14 @@ impl Rooms {
         Arc::new(prober)
     }
 
+    pub(super) fn key_keepers(&self, config: &Config, ways: &Ways) -> (Arc<Prober>, Arc<Rotor>) {
+        let prober = self.prober(ways);
+        let rotor = self.rotor(config, &prober);
+        (prober, rotor)
+    }
+
     /// Moves new versions of keys in.
-    pub(super) fn rotor(&self, config: &Config, prober: &Arc<Prober>) -> Arc<Rotor> {
+    fn rotor(&self, config: &Config, prober: &Arc<Prober>) -> Arc<Rotor> {
         Arc::new(Rotor::new(rotation::Parts {
             vault: Arc::clone(&self.vault),
             store: self.store.clone(),
