@@ -223,7 +223,7 @@ impl Corridor {
         let (mut head, onward) = inbound.into_head();
         let moment = trace.seat(&self.lane, &permit, &mut head)?;
         let is_socket = onward.handshake.is_some();
-        let keeps = || trial::may_repeat(&head, body.is_some(), document.is_some() || is_socket);
+        let keeps = || trial::may_repeat(body.as_ref(), document.is_some() || is_socket);
         let (selected, former) = select(house, &permit, &onward)?.staged(permit.client().id, keeps);
         trace.secret(&selected);
         let admission = match house.limiter.admit(&permit, *address, moment)? {

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use super::framed::framed;
 use super::trace::Trace;
@@ -26,8 +26,9 @@ const MOST_BYTES: u64 = 64 * 1024;
 type Call<'a> = (&'a Permit, &'a Arc<Client>, Moment);
 
 /// Could it be sent twice? Its body is small, its length is known, and nothing in it is a key.
-pub(super) fn may_repeat(head: &Head<'_>, has_body: bool, is_special: bool) -> bool {
-    !is_special && (!has_body || head.content_length().is_some_and(|length| length <= MOST_BYTES))
+pub(super) fn may_repeat(body: Option<&Incoming>, is_special: bool) -> bool {
+    let is_small = |body: &Incoming| body.size_hint().exact().is_some_and(|n| n <= MOST_BYTES);
+    !is_special && body.is_none_or(is_small)
 }
 
 impl Corridor {

@@ -2,7 +2,6 @@
 //! try, clean as that was. It asks for no socket.
 //! Must never be copied of a head in which a key was placed.
 
-use http::header::CONTENT_LENGTH;
 use http::request::Parts;
 
 use super::Head;
@@ -23,10 +22,5 @@ impl Head<'_> {
     /// For a second try: what it holds, as it is by now.
     pub(crate) fn spare(&self) -> Spare {
         Spare { parts: self.parts.clone(), rest_at: self.rest_at, query: self.query.clone() }
-    }
-
-    /// What it says of its body's length.
-    pub(crate) fn content_length(&self) -> Option<u64> {
-        self.parts.headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
     }
 }

@@ -65,9 +65,9 @@ impl Scene {
         panic!("did not happen: {what}: {}", self.shown().await);
     }
 
-    /// The next step, where nothing speaks against it.
-    async fn hold(&self) {
-        self.house.clock.advance(Duration::from_secs(301));
+    /// The next step, where nothing speaks against it; calls under way do not time out by it.
+    fn hold(&self) {
+        self.house.clock.advance(Duration::from_secs(4));
     }
 }
 
@@ -94,8 +94,13 @@ async fn callers(
         let client = Arc::clone(&keys[caller % clients]);
         let (stop, got) = (Arc::clone(stop), Arc::clone(got));
         tasks.push(tokio::spawn(async move {
+            let mut turn = caller;
             while !stop.load(Ordering::Relaxed) {
-                let answer = client.get("/toll/x").send().await;
+                turn += 1;
+                let answer = match turn % 3 {
+                    0 => client.call(http::Method::POST, "/toll/x").body("a body").send().await,
+                    _ => client.get("/toll/x").send().await,
+                };
                 let counter = if answer.status == 200 { &got.served } else { &got.failed };
                 counter.fetch_add(1, Ordering::Relaxed);
                 tokio::time::sleep(Duration::from_millis(5)).await;
@@ -117,7 +122,7 @@ async fn a_good_key_takes_over_step_by_step_and_the_old_one_is_retired_with_proo
     let scene = Scene::new(Rule::Good).await;
     let (stop, got) = (Arc::default(), Arc::<Got>::default());
     let tasks = callers(&scene.house, (20, 3), &stop, &got).await;
-    let begun = scene.rotate(json!({})).await;
+    let begun = scene.rotate(json!({"strategy": {"hold_seconds": 3}})).await;
     assert_eq!(begun.status, 201, "{}", begun.text());
     let begun = begun.json();
     assert_eq!(begun["rotation"]["state"], "running");
@@ -135,14 +140,14 @@ async fn a_good_key_takes_over_step_by_step_and_the_old_one_is_retired_with_proo
         let (old, new) = dealt();
         let part = new * 100 / (old + new);
         assert!(part.abs_diff(share) <= 5, "{share}: {new} of {}", old + new);
-        scene.hold().await;
+        scene.hold();
     }
     let shown = scene.until("promoted", |shown| shown["rotation"]["state"] == "promoted").await;
     assert_eq!(
         (&shown["version"], &shown["versions"][0]["state"]),
         (&json!(2), &json!("retiring"))
     );
-    scene.hold().await;
+    scene.hold();
     ended(tasks, &stop).await;
     assert_eq!(got.failed.load(Ordering::Relaxed), 0, "of {:?}", got.served);
     let old = scene.gate.calls(OLD);
@@ -211,7 +216,7 @@ async fn a_rotation_is_paused_resumed_promoted_and_rolled_back_by_hand() {
     assert_eq!(begun.status, 201, "{}", begun.text());
     assert_eq!(scene.ask("pause").await.json()["rotation"]["state"], "paused");
     scene.ask("pause").await.is_refusal(409, "conflict");
-    scene.hold().await;
+    scene.house.clock.advance(Duration::from_secs(61));
     tokio::time::sleep(Duration::from_secs(1)).await;
     assert_eq!(scene.shown().await["rotation"]["share"], 10, "it stays where it is");
     assert_eq!(scene.ask("resume").await.json()["rotation"]["state"], "running");
