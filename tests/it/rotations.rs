@@ -152,9 +152,10 @@ async fn a_good_key_takes_over_step_by_step_and_the_old_one_is_retired_with_proo
     assert_eq!(got.failed.load(Ordering::Relaxed), 0, "of {:?}", got.served);
     let old = scene.gate.calls(OLD);
     scene.house.clock.advance(Duration::from_secs(3_601));
-    let gone = |shown: &Value| shown["versions"][0]["state"] == "destroyed";
+    // The value goes first, then it is said.
+    let gone = |shown: &Value| shown["rotation"]["retired_at"].is_string();
     let shown = scene.until("destroyed", gone).await;
-    assert!(shown["rotation"]["retired_at"].is_string(), "{shown}");
+    assert_eq!(shown["versions"][0]["state"], "destroyed", "{shown}");
     assert_eq!(scene.gate.calls(OLD), old, "nobody used it meanwhile");
     let trail = scene.house.admin.get("/api/v1/admin/audit?kind=change&limit=20").send().await;
     assert!(trail.text().contains("\"destroyed_version\":1"), "{}", trail.text());
