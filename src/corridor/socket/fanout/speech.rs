@@ -56,9 +56,11 @@ pub(super) fn asked(dialect: Dialect, said: &Value) -> Ask {
         }
         Dialect::AlpacaData | Dialect::AlpacaTrading => of_alpaca(said),
     };
+    // Where the whole list is told, whoever asks for nothing hears what he has.
+    let is_said = !topics.is_empty() || dialect != Dialect::Polygon;
     match action {
-        "subscribe" if !topics.is_empty() => Ask::More(topics),
-        "unsubscribe" if !topics.is_empty() => Ask::Fewer(topics),
+        "subscribe" if is_said => Ask::More(topics),
+        "unsubscribe" if is_said => Ask::Fewer(topics),
         "auth" => Ask::Again,
         _ => Ask::Other,
     }
@@ -292,7 +294,7 @@ mod tests {
         for (dialect, other) in [
             (Dialect::Polygon, json!({"action": "subscribe", "params": ""})),
             (Dialect::Polygon, json!({"action": "delete"})),
-            (Dialect::AlpacaData, json!({"action": "subscribe"})),
+            (Dialect::AlpacaData, json!({"action": "list"})),
             (Dialect::AlpacaData, json!([])),
         ] {
             assert_eq!(asked(dialect, &other), Ask::Other, "{other}");
