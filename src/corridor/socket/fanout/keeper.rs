@@ -137,9 +137,9 @@ struct Silence {
     quiet: u32,
 }
 
-const PIECE: usize = 16 * 1024;
-/// Then others have their turn.
-const PIECES_A_TURN: usize = 16;
+const PIECE: usize = 4 * 1024;
+/// Then others have their turn, and the board: each message may be for hundreds.
+const PIECES_A_TURN: usize = 2;
 
 /// The provider's end.
 struct Line {
