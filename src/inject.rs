@@ -108,11 +108,6 @@ impl<'r> Head<'r> {
         self.parts.method.as_str()
     }
 
-    /// As it is now, for whoever sends it later and more than once.
-    pub(crate) fn copied(&self) -> (Parts, usize, Option<String>) {
-        (self.parts.clone(), self.rest_at, self.query.clone())
-    }
-
     /// What follows the provider: begins with a slash, holds no query.
     pub(crate) fn path(&self) -> &str {
         match self.parts.uri.path().get(self.rest_at..) {

@@ -16,6 +16,7 @@ use hyper::body::Incoming;
 use super::body::Reel;
 use super::key;
 use super::seen::{Seen, SeenRequest};
+use super::socket::Taken;
 use crate::provider::{Canned, EmulatedRoute, Emulation, Provider};
 use crate::secret::SecretBytes;
 
@@ -31,6 +32,8 @@ pub(super) struct Stage {
     fields: Vec<(String, SecretBytes)>,
     answered: AtomicU64,
     pub(super) seen: Seen,
+    /// Where one socket is allowed and open.
+    pub(super) taken: Taken,
 }
 
 /// What a caller may ask for in the parameter or header `x-emulate`.
@@ -45,7 +48,13 @@ enum Demand {
 
 impl Stage {
     pub(super) fn new(provider: Arc<Provider>, fields: Vec<(String, SecretBytes)>) -> Self {
-        Self { provider, fields, answered: AtomicU64::new(0), seen: Seen::default() }
+        Self {
+            provider,
+            fields,
+            answered: AtomicU64::new(0),
+            seen: Seen::default(),
+            taken: Taken::default(),
+        }
     }
 
     pub(super) fn provider(&self) -> &Provider {

@@ -2,7 +2,8 @@
 //! when it is told something, as the catalogue file has it. Must never answer before it was shown
 //! the right key.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::BytesMut;
 use http::header::{
@@ -42,6 +43,7 @@ pub(super) fn answered(
         return Some(reply::canned(&emulation.not_found));
     };
     let dialect = provider.socket.dialect(&path);
+    let alone = provider.socket.fans_out(&path).then(|| path.clone());
     if dialect.is_none() && !key::opens(provider, stage.fields(), request) {
         return Some(reply::canned(&emulation.unauthorized));
     }
@@ -51,7 +53,7 @@ pub(super) fn answered(
     let stage = Arc::clone(stage);
     tokio::spawn(async move {
         if let Ok(upgraded) = upgrade.await {
-            let play = Play { stage, socket, dialect, codec };
+            let play = Play { stage, socket, dialect, codec, alone };
             // Whoever hangs up has his reasons.
             let _gone = play.on(TokioIo::new(upgraded)).await;
         }
@@ -87,11 +89,37 @@ struct Play {
     socket: EmulatedSocket,
     dialect: Option<Dialect>,
     codec: Codec,
+    /// The path, where the provider allows one socket.
+    alone: Option<String>,
+}
+
+/// The paths on which the one socket is open that is allowed there.
+#[derive(Default)]
+pub(super) struct Taken(Mutex<HashSet<String>>);
+
+/// Given back when it is dropped.
+struct Turn<'t>(&'t Taken, &'t str);
+
+impl Taken {
+    fn paths(&self) -> MutexGuard<'_, HashSet<String>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take<'t>(&'t self, path: &'t str) -> Option<Turn<'t>> {
+        self.paths().insert(path.to_owned()).then(|| Turn(self, path))
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        self.0.paths().remove(self.1);
+    }
 }
 
 impl Play {
     async fn on(self, mut line: Line) -> std::io::Result<()> {
         let mut parley = Parley::with_client(BytesMut::new());
+        let mut turn = None;
         if let Some(dialect) = self.dialect {
             if let Some(word) = corridor::greeting(dialect) {
                 self.say(&parley, &mut line, word).await?;
@@ -102,6 +130,14 @@ impl Play {
                 let no = corridor::refusal(dialect, No::Unknown);
                 self.say(&parley, &mut line, no).await?;
                 return parley.close(&mut line, 1000).await;
+            }
+            if let Some(path) = &self.alone {
+                turn = self.stage.taken.take(path);
+                if turn.is_none() {
+                    let no = corridor::refusal(dialect, No::Crowded);
+                    self.say(&parley, &mut line, no).await?;
+                    return parley.close(&mut line, 1000).await;
+                }
             }
             self.say(&parley, &mut line, corridor::welcome(dialect)).await?;
         }
@@ -116,6 +152,7 @@ impl Play {
                 self.say(&parley, &mut line, word).await?;
             }
         }
+        drop(turn);
         Ok(())
     }
 

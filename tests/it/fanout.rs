@@ -211,6 +211,76 @@ async fn a_secret_that_serves_no_more_ends_the_socket_and_everybody_asks_anew() 
     house.leave().await;
 }
 
+#[tokio::test]
+async fn an_escape_in_the_path_joins_nothing_that_the_scopes_do_not_allow() {
+    let exchange = Exchange::open().await;
+    let house = house_by(&exchange, "").await;
+    let all = house.client().await;
+    let narrow = house.client_with(json!({"scopes": ["sea:GET:/*", "sea:GET:/*/*/*"]})).await;
+    let shown = async |path: &str, client: &Client| {
+        let mut socket = house.sail(path, "").await.aboard();
+        assert!(socket.hear_text().await.contains("connected"));
+        socket.text(&json!({"action": "auth", "params": client.key}).to_string()).await;
+        (socket.hear_text().await, socket)
+    };
+    let (word, _full) = shown("/sea/v2/sip", &all).await;
+    assert!(word.contains("auth_success"), "{word}");
+    let escaped = ["/sea/v2%2Fsip", "/sea/v2%2fsip", "/sea/v2%252Fsip", "/sea/v2%5Csip"];
+    for path in escaped.into_iter().chain(["/sea/v2/sip", "/sea/v2/sip/"]) {
+        let (word, _refused) = shown(path, &narrow).await;
+        assert!(word.contains("\"status\"") && !word.contains("auth_success"), "{path}: {word}");
+    }
+    let (word, _refused) = shown("/sea/v2%2Fsip", &all).await;
+    assert!(!word.contains("auth_success"), "{word}");
+    // However a letter is written, it is the same socket.
+    let (word, _same) = shown("/sea/%76%32/sip?of=one", &all).await;
+    assert!(word.contains("auth_success"), "{word}");
+    let (most, kicked, logins) = exchange.seen();
+    assert_eq!((most, kicked, logins.len()), (1, 0, 1));
+    house.leave().await;
+}
+
+#[tokio::test]
+async fn whom_another_secret_serves_now_is_sent_away_and_the_socket_keeps_its_own() {
+    let exchange = Exchange::open().await;
+    let settings = exchange.settings();
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let stored = async |name: &str, key: &str| {
+        let secret = json!({
+            "provider": "sea", "name": name, "fields": {"api_key": key}, "validate": false,
+        });
+        let added = house.admin.post("/api/v1/admin/secrets").json(&secret).send().await;
+        assert_eq!(added.status, 201, "{}", added.text());
+    };
+    stored("first", house.canary.plain()).await;
+    let bound = house.client_with(json!({"secrets": {"sea": "first"}})).await;
+    let unbound = house.client().await;
+    let mut stays = aboard(&house, &bound).await;
+    let mut goes = aboard(&house, &unbound).await;
+    for socket in [&mut stays, &mut goes] {
+        socket.text(&ask("subscribe", "T.S1")).await;
+        until(socket, "\"S1\"", |_| ()).await;
+    }
+    stored("default", "another-key-of-the-same-provider").await;
+    let end = async {
+        loop {
+            let frame = goes.hear().await;
+            if frame.opcode == CLOSE {
+                return u16::from_be_bytes([frame.payload[0], frame.payload[1]]);
+            }
+        }
+    };
+    let code = tokio::time::timeout(Duration::from_secs(4), end).await.expect("it stays");
+    assert_eq!(code, 1012);
+    exchange.restart();
+    until(&mut stays, "\"gap_over\"", |_| ()).await;
+    until(&mut stays, "\"S1\"", |_| ()).await;
+    let (most, kicked, logins) = exchange.seen();
+    assert_eq!((most, kicked), (1, 0));
+    assert_eq!(logins, [house.canary.plain(), house.canary.plain()], "with its own secret alone");
+    house.leave().await;
+}
+
 /// Numbers that are the same in every run.
 struct Dice(u64);
 

@@ -71,14 +71,20 @@ pub(super) fn takes(dialect: Dialect, said: &Value) -> Option<bool> {
     }
 }
 
-/// Was it no for want of room, and not for the key's sake?
-pub(super) fn is_crowded(dialect: Dialect, said: &Value) -> bool {
+/// Why it was no: for the key's sake, for want of room, or for anything else, which passes.
+pub(super) fn why_not(dialect: Dialect, said: &Value) -> No {
     let elements = said.as_array().map(Vec::as_slice).unwrap_or_default();
-    elements.iter().any(|one| match dialect {
-        Dialect::Polygon => one.get("status").and_then(Value::as_str) == Some("max_connections"),
-        Dialect::AlpacaData => one.get("code").and_then(Value::as_u64) == Some(406),
-        Dialect::AlpacaTrading => false,
-    })
+    let why = elements.iter().find_map(|one| {
+        let status = one.get("status").and_then(Value::as_str);
+        match (dialect, status, one.get("code").and_then(Value::as_u64)) {
+            (Dialect::Polygon, Some("auth_failed"), _) => Some(No::Unknown),
+            (Dialect::Polygon, Some("max_connections"), _) => Some(No::Crowded),
+            (Dialect::AlpacaData, _, Some(402)) => Some(No::Unknown),
+            (Dialect::AlpacaData, _, Some(406)) => Some(No::Crowded),
+            (Dialect::Polygon | Dialect::AlpacaData | Dialect::AlpacaTrading, _, _) => None,
+        }
+    });
+    why.unwrap_or(No::Failed)
 }
 
 /// The key that a client shows; None where it says something else.
@@ -216,6 +222,26 @@ mod tests {
                 let verdict = verdict.filter(|yes| (*yes || is_no) && !is_fault);
                 assert_eq!(takes(dialect, &value), verdict, "{word}");
             }
+        }
+    }
+
+    #[test]
+    fn a_no_is_for_the_keys_sake_only_where_the_provider_says_so() {
+        let polygon = |status: &str| format!(r#"[{{"ev":"status","status":"{status}"}}]"#);
+        let alpaca = |code: u64| format!(r#"[{{"T":"error","code":{code},"msg":"no"}}]"#);
+        for (dialect, said, why) in [
+            (Dialect::Polygon, polygon("auth_failed"), No::Unknown),
+            (Dialect::Polygon, polygon("max_connections"), No::Crowded),
+            (Dialect::Polygon, polygon("auth_timeout"), No::Failed),
+            (Dialect::Polygon, polygon("force_disconnect"), No::Failed),
+            (Dialect::AlpacaData, alpaca(402), No::Unknown),
+            (Dialect::AlpacaData, alpaca(406), No::Crowded),
+            (Dialect::AlpacaData, alpaca(404), No::Failed),
+            (Dialect::AlpacaData, alpaca(500), No::Failed),
+        ] {
+            let said: Value = serde_json::from_str(&said).unwrap();
+            assert_eq!(takes(dialect, &said), Some(false), "{said}");
+            assert_eq!(why_not(dialect, &said), why, "{said}");
         }
     }
 }

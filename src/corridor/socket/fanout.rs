@@ -12,6 +12,7 @@ mod pieces;
 mod speech;
 #[cfg(test)]
 mod tests;
+mod told;
 mod wants;
 
 use std::collections::{HashMap, VecDeque};
@@ -25,6 +26,7 @@ use self::dial::Way;
 use self::mail::Mail;
 pub(in crate::corridor) use self::member::Member;
 use self::wants::Who;
+use crate::corridor::Corridor;
 use crate::provider::{Codec, Dialect};
 use crate::refusal::{Reason, Refusal};
 
@@ -50,10 +52,15 @@ struct Trunk {
 struct Inner {
     board: Board,
     /// How each of them would have come in alone.
-    ways: HashMap<Who, Arc<Way>>,
+    ways: HashMap<Who, Comer>,
     /// Of whoever keeps the connection.
     keeper: Option<Waker>,
+    /// Of those who are not listened to until the provider has taken more.
+    held_up: HashMap<Who, Waker>,
 }
+
+/// Its box, and how it would have come in.
+type Comer = (Arc<Mail>, Arc<Way>);
 
 impl Fanout {
     /// A place among those who listen; true where nobody keeps the connection yet.
@@ -61,15 +68,15 @@ impl Fanout {
         &self,
         key: &Key,
         (dialect, codec): (Dialect, Codec),
-        (mail, way): (Arc<Mail>, Arc<Way>),
+        (mail, way): Comer,
     ) -> Result<(Arc<Trunk>, Who, bool), Refusal> {
         let mut trunks = self.trunks();
         let mut is_new = false;
         let trunk = trunks.entry(key.clone()).or_insert_with(|| {
             is_new = true;
             let (board, ways) = (Board::new(dialect, codec), HashMap::new());
-            let inner = Mutex::new(Inner { board, ways, keeper: None });
-            Arc::new(Trunk { key: key.clone(), codec, inner })
+            let inner = Inner { board, ways, keeper: None, held_up: HashMap::new() };
+            Arc::new(Trunk { key: key.clone(), codec, inner: Mutex::new(inner) })
         });
         if trunk.codec != codec {
             let detail = "The provider allows one socket there, and those who share it speak another \
@@ -78,8 +85,8 @@ impl Fanout {
         }
         let trunk = Arc::clone(trunk);
         let mut inner = trunk.inner();
-        let who = inner.board.join(mail);
-        inner.ways.insert(who, way);
+        let who = inner.board.join(Arc::clone(&mail));
+        inner.ways.insert(who, (mail, way));
         inner.wake();
         drop(inner);
         Ok((trunk, who, is_new))
@@ -116,15 +123,42 @@ impl Trunk {
         let mut inner = self.inner();
         inner.board.leave(who);
         inner.ways.remove(&who);
+        inner.held_up.remove(&who);
         inner.wake();
     }
 
-    /// The way of whoever came last: it knows the provider as it is now.
-    fn way(&self) -> Option<Arc<Way>> {
-        let inner = self.inner();
-        let mut good: Vec<_> = inner.ways.iter().filter(|(_, way)| way.is_in_standing()).collect();
-        good.sort_unstable_by_key(|(who, _)| **who);
-        good.pop().map(|(_, way)| Arc::clone(way))
+    /// The way of whoever came last among those whom this secret serves still, and in which
+    /// version; whoever another one serves now, or none, is sent away to ask anew.
+    fn way(&self, corridor: &Corridor) -> Option<(Arc<Way>, u32)> {
+        let stays = |(mail, way): &Comer| !mail.is_over() && way.is_in_standing();
+        let staying = |(who, comer): (&Who, &Comer)| stays(comer).then(|| (*who, comer.1.clone()));
+        let mut ways: Vec<_> = self.inner().ways.iter().filter_map(staying).collect();
+        ways.sort_unstable_by_key(|(who, _)| *who);
+        let mut last = None;
+        for (who, way) in ways {
+            match way.selected(corridor, self.key.secret) {
+                Ok(selected) => last = Some((way, selected.version())),
+                Err(_elsewhere) => self.inner().board.send_away(who),
+            }
+        }
+        last
+    }
+
+    /// The connection broke, or was closed.
+    fn broke(&self) {
+        let mut inner = self.inner();
+        inner.board.broke();
+        inner.hear_again();
+    }
+
+    /// The provider takes too little for now; whoever asks is woken when it has taken more.
+    fn is_congested(&self, who: Who, context: &Context<'_>) -> bool {
+        let mut inner = self.inner();
+        let is_congested = inner.board.is_congested();
+        if is_congested {
+            inner.held_up.insert(who, context.waker().clone());
+        }
+        is_congested
     }
 
     /// Nobody listens any more; else the keeper is woken when it comes to that.
@@ -134,15 +168,25 @@ impl Trunk {
         inner.board.is_empty()
     }
 
-    /// What the provider is to be told; the keeper is woken when there is more.
-    fn outbox(&self, context: &Context<'_>) -> (VecDeque<Vec<u8>>, bool) {
+    /// What the provider is to be told, where it takes anything; the keeper is woken when there is
+    /// more.
+    fn outbox(&self, takes: bool, context: &Context<'_>) -> (VecDeque<Vec<u8>>, bool) {
         let mut inner = self.inner();
         inner.keeper = Some(context.waker().clone());
-        (inner.board.take_outbox(), inner.board.is_empty())
+        let mut words = VecDeque::new();
+        if takes {
+            words = inner.board.take_outbox();
+            inner.hear_again();
+        }
+        (words, inner.board.is_empty())
     }
 }
 
 impl Inner {
+    fn hear_again(&mut self) {
+        self.held_up.drain().for_each(|(_, waker)| waker.wake());
+    }
+
     fn wake(&mut self) {
         if let Some(keeper) = self.keeper.take() {
             keeper.wake();

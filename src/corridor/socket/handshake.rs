@@ -120,6 +120,11 @@ impl Handshake {
         Ok(Self { accept, key, protocols, offers_ours, speaks, reads_only, fans_out })
     }
 
+    /// The same of which nothing is the client's: its offers are its own.
+    pub(super) fn shared(&self) -> Result<Self, Refusal> {
+        Ok(Self { protocols: Vec::new(), offers_ours: false, ..self.afresh()? })
+    }
+
     pub(super) fn fans_out(&self) -> bool {
         self.fans_out
     }

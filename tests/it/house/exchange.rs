@@ -48,7 +48,7 @@ struct Book {
 
 type Line = TlsStream<TcpStream>;
 
-const EVERY: Duration = Duration::from_millis(25);
+const EVERY: Duration = Duration::from_millis(50);
 /// What is traded where all are asked for.
 pub(crate) const LISTED: usize = 24;
 

@@ -1,7 +1,6 @@
 //! One socket of a provider's and all who listen to it: what a client says becomes what the
-//! provider is asked, what the provider says goes to those whose it is. No socket is touched here:
-//! words come in, and go out into boxes. Must never let anybody hear what he did not ask for, nor
-//! lose what he did.
+//! provider is asked. No socket is touched here: words come in, and go out into boxes.
+//! Must never lose what somebody asked for, nor hold more of it than its bounds.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -11,44 +10,44 @@ use bytes::Bytes;
 use super::super::dialect::{self, No};
 use super::super::frames;
 use super::mail::{Mail, Over};
-use super::pieces::{Piece, joined, pieces};
-use super::speech::{self, Ask, Heard, Word};
+use super::speech::{self, Ask, Word};
 use super::wants::{Topic, Wants, Who};
 use crate::provider::{Codec, Dialect};
 
 pub(super) struct Board {
-    dialect: Dialect,
-    codec: Codec,
-    wants: Wants,
-    listeners: BTreeMap<Who, Listener>,
+    pub(super) dialect: Dialect,
+    pub(super) codec: Codec,
+    pub(super) wants: Wants,
+    pub(super) listeners: BTreeMap<Who, Listener>,
     next: Who,
     /// For the provider, in order.
     outbox: VecDeque<Vec<u8>>,
+    outbox_bytes: usize,
     /// What the provider has said yes to on this connection.
-    confirmed: BTreeSet<Topic>,
+    pub(super) confirmed: BTreeSet<Topic>,
     /// What it was asked for and has not answered.
-    in_flight: BTreeSet<Topic>,
-    /// The same by request, where each gets one answer.
-    asked: VecDeque<Vec<Topic>>,
+    pub(super) in_flight: BTreeSet<Topic>,
+    /// The same by request, where each gets one answer; kept for Alpaca alone.
+    pub(super) asked: VecDeque<Vec<Topic>>,
     is_open: bool,
 }
 
-struct Listener {
-    mail: Arc<Mail>,
+pub(super) struct Listener {
+    pub(super) mail: Arc<Mail>,
     /// What it asked for and was not answered.
-    waiting: BTreeSet<Topic>,
-    /// Lists that it is to hear once nothing waits.
-    owed: usize,
+    pub(super) waiting: BTreeSet<Topic>,
+    /// Requests that wait for the list, which is told once nothing waits.
+    pub(super) owed: usize,
     /// It was told of a gap, and not of its end.
     in_gap: bool,
 }
 
-/// The provider ends the socket.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Kicked;
-
 /// Of topics in one request.
 const MOST_AT_ONCE: usize = 500;
+/// Of topics that one client may have.
+pub(super) const MOST_TOPICS: usize = 5_000;
+/// Of bytes that wait for the provider.
+pub(super) const MOST_OUT: usize = 1024 * 1024;
 
 impl Board {
     pub(super) fn new(dialect: Dialect, codec: Codec) -> Self {
@@ -59,6 +58,7 @@ impl Board {
             listeners: BTreeMap::new(),
             next: 0,
             outbox: VecDeque::new(),
+            outbox_bytes: 0,
             confirmed: BTreeSet::new(),
             in_flight: BTreeSet::new(),
             asked: VecDeque::new(),
@@ -71,7 +71,13 @@ impl Board {
     }
 
     pub(super) fn take_outbox(&mut self) -> VecDeque<Vec<u8>> {
+        self.outbox_bytes = 0;
         std::mem::take(&mut self.outbox)
+    }
+
+    /// The provider takes too little: nobody is listened to until it has taken this.
+    pub(super) fn is_congested(&self) -> bool {
+        self.outbox_bytes > MOST_OUT
     }
 
     /// All that anybody wants.
@@ -83,6 +89,7 @@ impl Board {
     pub(super) fn join(&mut self, mail: Arc<Mail>) -> Who {
         let who = self.next;
         self.next += 1;
+        mail.say_when_slow(self.framed(&speech::word(self.dialect, Word::Slow)));
         if self.is_open {
             mail.put(self.framed(dialect::welcome(self.dialect)));
             mail.open();
@@ -111,6 +118,13 @@ impl Board {
     }
 
     fn more(&mut self, who: Who, topics: Vec<Topic>) {
+        if !self.listeners.contains_key(&who) {
+            return;
+        }
+        if self.wants.count_with(who, &topics) > MOST_TOPICS {
+            self.tell(who, &speech::word(self.dialect, Word::TooMany));
+            return;
+        }
         self.wants.add(who, &topics);
         let (known, unknown): (Vec<Topic>, Vec<Topic>) =
             topics.into_iter().partition(|topic| self.confirmed.contains(topic));
@@ -131,7 +145,9 @@ impl Board {
         let gone = self.wants.remove(who, topics);
         self.give_up(gone);
         if let Some(listener) = self.listeners.get_mut(&who) {
-            listener.waiting.retain(|topic| !topics.contains(topic));
+            for topic in topics {
+                listener.waiting.remove(topic);
+            }
             listener.owed += 1;
         }
         for topic in topics {
@@ -162,18 +178,22 @@ impl Board {
         }
         for topics in topics.chunks(MOST_AT_ONCE) {
             let words = speech::request(self.dialect, is_more, topics);
-            self.outbox.push_back(dialect::worded(self.codec, &words));
+            let words = dialect::worded(self.codec, &words);
+            self.outbox_bytes += words.len();
+            self.outbox.push_back(words);
             if is_more {
                 self.in_flight.extend(topics.iter().cloned());
             }
-            self.asked.push_back(if is_more { topics.to_vec() } else { Vec::new() });
+            if self.dialect != Dialect::Polygon {
+                self.asked.push_back(if is_more { topics.to_vec() } else { Vec::new() });
+            }
         }
     }
 
     /// The provider has taken the key: whoever waited is in, and all that is wanted is asked for.
     pub(super) fn opened(&mut self) {
         self.is_open = true;
-        self.outbox.clear();
+        let _stale = self.take_outbox();
         self.confirmed.clear();
         self.in_flight.clear();
         self.asked.clear();
@@ -191,11 +211,20 @@ impl Board {
         self.ask(true, all);
     }
 
+    /// One of them is to ask anew: another secret serves it now, or none.
+    pub(super) fn send_away(&self, who: Who) {
+        let word = self.framed(dialect::refusal(self.dialect, No::Failed));
+        if let Some(listener) = self.listeners.get(&who) {
+            listener.mail.end(Over::Altered, Some(word));
+        }
+    }
+
     /// The connection broke: what is said meanwhile is lost, and whoever listens is told.
     pub(super) fn broke(&mut self) {
         if !std::mem::take(&mut self.is_open) {
             return;
         }
+        let _lost = self.take_outbox();
         let gap = self.framed(&speech::word(self.dialect, Word::Gap));
         for listener in self.listeners.values_mut() {
             listener.in_gap = true;
@@ -218,164 +247,35 @@ impl Board {
         }
     }
 
-    /// A whole message of the provider's.
-    pub(super) fn heard(&mut self, message: &[u8]) -> Result<(), Kicked> {
-        let found = pieces(self.codec, message, speech::members(self.dialect));
-        let Some(found) = found else {
-            // Nobody knows whose it is.
-            let frame = framed(self.codec, message);
-            self.listeners.values().for_each(|listener| listener.mail.put(frame.clone()));
-            return Ok(());
-        };
-        let mut shares: BTreeMap<Who, Vec<usize>> = BTreeMap::new();
-        for (number, piece) in found.iter().enumerate() {
-            let heard = speech::heard(self.dialect, piece);
-            if let Heard::Data(kind, symbols) = &heard {
-                for who in self.audience(kind, symbols) {
-                    shares.entry(who).or_default().push(number);
-                }
-                continue;
-            }
-            self.deliver(std::mem::take(&mut shares), &found);
-            match heard {
-                Heard::Data(..) | Heard::Ended | Heard::Ours => {}
-                Heard::Began(topic) => self.began(&[topic]),
-                Heard::List => {
-                    let answered = self.asked.pop_front().unwrap_or_default();
-                    self.began(&answered);
-                }
-                Heard::No(message) => self.refused(&message, piece.bytes),
-                Heard::Kicked => return Err(Kicked),
-            }
-        }
-        self.deliver(shares, &found);
-        self.turn_out_the_slow();
-        Ok(())
-    }
-
-    fn audience(&self, kind: &str, symbols: &[std::borrow::Cow<'_, str>]) -> BTreeSet<Who> {
-        if symbols.is_empty() {
-            return self.listeners.keys().copied().collect();
-        }
-        let mut audience = BTreeSet::new();
-        symbols.iter().for_each(|symbol| self.wants.audience(kind, symbol, &mut audience));
-        audience
-    }
-
-    /// Whoever gets the same gets the same bytes.
-    fn deliver(&self, shares: BTreeMap<Who, Vec<usize>>, found: &[Piece<'_>]) {
-        let mut written: BTreeMap<Vec<usize>, Bytes> = BTreeMap::new();
-        for (who, share) in shares {
-            let Some(listener) = self.listeners.get(&who) else { continue };
-            let frame = written.entry(share).or_insert_with_key(|share| {
-                let chosen = share.iter().filter_map(|number| found.get(*number));
-                let chosen: Vec<&[u8]> = chosen.map(|piece| piece.bytes).collect();
-                framed(self.codec, &joined(self.codec, &chosen))
-            });
-            listener.mail.put(frame.clone());
-        }
-    }
-
-    fn began(&mut self, topics: &[Topic]) {
-        for topic in topics {
-            self.in_flight.remove(topic);
-            if self.wants.holds(topic) {
-                self.confirmed.insert(topic.clone());
-            }
-        }
-        let listeners: Vec<Who> = self.listeners.keys().copied().collect();
-        for who in listeners {
-            for topic in topics {
-                let Some(listener) = self.listeners.get_mut(&who) else { continue };
-                if listener.waiting.remove(topic) {
-                    self.confirm(who, true, topic);
-                }
-            }
-            self.settle(who);
-        }
-    }
-
-    /// The provider says no: to those who asked for what it speaks of, in its own bytes.
-    fn refused(&mut self, message: &str, bytes: &[u8]) {
-        let frame = framed(self.codec, &joined(self.codec, &[bytes]));
-        let asked = match self.dialect {
-            Dialect::Polygon => {
-                let named = self.in_flight.iter().filter(|topic| speech::names(message, topic));
-                let named: Vec<Topic> = named.cloned().collect();
-                if named.is_empty() {
-                    // It may be any of them: whoever waits hears it, and asks again as he likes.
-                    let all = std::mem::take(&mut self.in_flight);
-                    let concerned = |listener: &&Listener| !listener.waiting.is_disjoint(&all);
-                    let concerned = self.listeners.values().filter(concerned);
-                    concerned.for_each(|listener| listener.mail.put(frame.clone()));
-                    return;
-                }
-                named
-            }
-            Dialect::AlpacaData | Dialect::AlpacaTrading => {
-                self.asked.pop_front().unwrap_or_default()
-            }
-        };
-        if asked.is_empty() {
-            self.listeners.values().for_each(|listener| listener.mail.put(frame.clone()));
-            return;
-        }
-        let asked_set: BTreeSet<Topic> = asked.iter().cloned().collect();
-        let mut concerned = Vec::new();
-        for (who, listener) in &mut self.listeners {
-            let wants = self.wants.of(*who).any(|topic| asked_set.contains(topic));
-            if wants {
-                concerned.push(*who);
-                listener.mail.put(frame.clone());
-                listener.owed = listener.owed.saturating_sub(1);
-                listener.waiting.retain(|topic| !asked_set.contains(topic));
-            }
-        }
-        for topic in &asked {
-            self.in_flight.remove(topic);
-            self.confirmed.remove(topic);
-        }
-        for who in concerned {
-            // The provider has none of them: there is nothing to give up.
-            self.wants.remove(who, &asked);
-            self.settle(who);
-        }
-    }
-
-    fn confirm(&self, who: Who, is_more: bool, topic: &Topic) {
+    pub(super) fn confirm(&self, who: Who, is_more: bool, topic: &Topic) {
         if let Some(words) = speech::confirmed(self.dialect, is_more, topic) {
             self.tell(who, &words);
         }
     }
 
     /// Where the whole list is told: as soon as nothing waits any more.
-    fn settle(&mut self, who: Who) {
+    pub(super) fn settle(&mut self, who: Who) {
         let Some(listener) = self.listeners.get_mut(&who) else { return };
-        if !listener.waiting.is_empty() {
+        if !listener.waiting.is_empty() || std::mem::take(&mut listener.owed) == 0 {
             return;
         }
-        let owed = std::mem::take(&mut listener.owed);
+        // It is the same for all requests that waited.
         if let Some(list) = speech::list(self.dialect, self.wants.of(who)) {
-            (0..owed).for_each(|_| self.tell(who, &list));
+            self.tell(who, &list);
         }
     }
 
-    fn tell(&self, who: Who, words: &str) {
+    pub(super) fn tell(&self, who: Who, words: &str) {
         if let Some(listener) = self.listeners.get(&who) {
             listener.mail.put(self.framed(words));
         }
     }
 
-    fn turn_out_the_slow(&mut self) {
+    /// Whoever took too little is out, and what he asked for is nobody's.
+    pub(super) fn turn_out_the_slow(&mut self) {
         let slow = self.listeners.iter().filter(|(_, listener)| listener.mail.is_too_slow());
         let slow: Vec<Who> = slow.map(|(who, _)| *who).collect();
-        for who in slow {
-            let word = self.framed(&speech::word(self.dialect, Word::Slow));
-            if let Some(listener) = self.listeners.get(&who) {
-                listener.mail.end(Over::Slow, Some(word));
-            }
-            self.leave(who);
-        }
+        slow.into_iter().for_each(|who| self.leave(who));
     }
 
     fn framed(&self, words: &str) -> Bytes {
@@ -387,7 +287,7 @@ fn kind(topic: &Topic) -> &str {
     &topic.kind
 }
 
-fn framed(codec: Codec, message: &[u8]) -> Bytes {
+pub(super) fn framed(codec: Codec, message: &[u8]) -> Bytes {
     let opcode = if codec == Codec::Json { frames::TEXT } else { frames::BINARY };
     Bytes::from(frames::whole(opcode, message, None))
 }

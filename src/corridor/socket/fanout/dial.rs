@@ -1,6 +1,6 @@
 //! How the one socket is opened: as one of those who listen would have opened it alone, with a
 //! secret that is selected and opened for it anew each time; the key is shown, and its bytes are
-//! let go of. Must never open anything for a client that may not any more.
+//! let go of. Must never open anything for a client that may not any more, nor with another secret.
 
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ use crate::policy::Permit;
 use crate::provider::Codec;
 use crate::refusal::{Reason, Refusal};
 use crate::secret::Needles;
+use crate::vault::Selected;
 
 /// What a client brought, clean and without its key.
 pub(super) struct Way {
+    /// The same for all who share: nothing of what one of them sent.
     pub(super) parts: Parts,
-    pub(super) rest_at: usize,
-    pub(super) query: Option<String>,
     pub(super) handshake: Handshake,
     pub(super) permit: Permit,
 }
@@ -35,7 +35,7 @@ pub(super) struct Dialled {
     pub(super) stream: Stream,
     pub(super) parley: Parley,
     pub(super) needles: Arc<Needles>,
-    pub(super) version: (Uuid, u32),
+    pub(super) version: u32,
 }
 
 /// Why there is none.
@@ -45,8 +45,10 @@ pub(super) enum Undialled {
     Refused,
     /// It takes nobody more for now.
     Crowded,
-    /// There is no such secret, or it may not go there.
+    /// The secret does not open, or may not go there.
     NoSecret,
+    /// Not as this client any more; another one may do.
+    Elsewhere,
     Failed,
 }
 
@@ -58,46 +60,57 @@ impl Way {
         self.permit.client().standing_of_a_stream() == crate::client::Standing::Good
     }
 
-    /// Which secret serves now, in which version.
-    pub(super) fn version(&self, corridor: &Corridor) -> Result<(Uuid, u32), Refusal> {
+    /// The secret, where it is the one that serves this client still.
+    pub(super) fn selected(&self, corridor: &Corridor, secret: Uuid) -> Result<Selected, Refusal> {
         let selected = corridor.house.vault.select(&self.permit)?;
         selected.check_sockets(self.permit.provider())?;
-        Ok((selected.secret_id(), selected.version()))
+        if selected.secret_id() != secret {
+            return Err(Refusal::new(Reason::NoSecret, "Another secret serves this client now."));
+        }
+        Ok(selected)
     }
 }
 
-pub(super) async fn dial(corridor: &Corridor, way: &Way) -> Result<Dialled, Undialled> {
-    let (mut stream, early, hail, (needles, version)) =
-        Box::pin(connected(corridor, way)).await.map_err(|refusal| {
-            tracing::warn!(reason = refusal.reason.code(), "a shared socket could not be opened");
-            let is = |reasons: &[Reason]| reasons.contains(&refusal.reason);
-            if is(&[Reason::NoSecret, Reason::Sealed]) {
-                Undialled::NoSecret
-            } else if is(&[Reason::Unauthorized, Reason::Forbidden]) {
-                Undialled::Refused
-            } else if is(&[Reason::RateLimited]) {
-                Undialled::Crowded
-            } else {
-                Undialled::Failed
-            }
-        })?;
+pub(super) async fn dial(
+    corridor: &Corridor,
+    way: &Way,
+    secret: Uuid,
+) -> Result<Dialled, Undialled> {
+    let selected = way.selected(corridor, secret).map_err(|_other| Undialled::Elsewhere)?;
+    let connecting = Box::pin(connected(corridor, way, &selected));
+    let (mut stream, early, hail, needles) = connecting.await.map_err(|refusal| {
+        tracing::warn!(reason = refusal.reason.code(), "a shared socket could not be opened");
+        let is = |reasons: &[Reason]| reasons.contains(&refusal.reason);
+        if !way.is_in_standing() {
+            Undialled::Elsewhere
+        } else if is(&[Reason::NoSecret, Reason::Sealed]) {
+            Undialled::NoSecret
+        } else if is(&[Reason::Forbidden]) {
+            Undialled::Refused
+        } else if is(&[Reason::RateLimited]) {
+            Undialled::Crowded
+        } else {
+            Undialled::Failed
+        }
+    })?;
     let mut parley = Parley::with_provider(early).up_to(LONGEST);
     introduced(&mut stream, &mut parley, &hail).await?;
-    Ok(Dialled { stream, parley, needles, version })
+    Ok(Dialled { stream, parley, needles, version: selected.version() })
 }
 
-type Connected = (Stream, BytesMut, Hail, (Arc<Needles>, (Uuid, u32)));
+type Connected = (Stream, BytesMut, Hail, Arc<Needles>);
 
-async fn connected(corridor: &Corridor, way: &Way) -> Result<Connected, Refusal> {
+async fn connected(
+    corridor: &Corridor,
+    way: &Way,
+    selected: &Selected,
+) -> Result<Connected, Refusal> {
     let (house, permit) = (&corridor.house, &way.permit);
     let handshake = way.handshake.afresh()?;
     let mut parts = way.parts.clone();
-    let mut head = Head::new(&mut parts, way.rest_at, way.query.clone());
+    let mut head = Head::new(&mut parts, 0, None);
     head = head.opening(handshake.key(), handshake.speaks());
-    let selected = house.vault.select(permit)?;
-    selected.check_sockets(permit.provider())?;
-    let version = (selected.secret_id(), selected.version());
-    let opened = house.vault.open(permit, &selected, house.clock.now())?;
+    let opened = house.vault.open(permit, selected, house.clock.now())?;
     let (outbound, carried) = inject(head, OutboundBody::Empty, permit, opened)?;
     let mut may_leave = |_again: bool| check_standing(permit.client().standing_of_a_stream());
     let now_ns = house.clock.monotonic_ns();
@@ -120,7 +133,7 @@ async fn connected(corridor: &Corridor, way: &Way) -> Result<Connected, Refusal>
         return no(Reason::UpstreamUnreachable, broke);
     };
     let Some(hail) = carried.hail else { return Err(Refusal::internal()) };
-    Ok((stream, BytesMut::from(&early[..]), hail, (carried.needles, version)))
+    Ok((stream, BytesMut::from(&early[..]), hail, carried.needles))
 }
 
 /// The provider's first word, the key, and the provider's yes.
@@ -146,8 +159,12 @@ async fn introduced(
         match said.as_ref().and_then(|said| dialect::takes(hail.dialect, said)) {
             Some(true) => return Ok(()),
             Some(false) => {
-                let is_crowded = said.is_some_and(|said| dialect::is_crowded(hail.dialect, &said));
-                return Err(if is_crowded { Undialled::Crowded } else { Undialled::Refused });
+                let why = said.map(|said| dialect::why_not(hail.dialect, &said));
+                return Err(match why {
+                    Some(No::Unknown) => Undialled::Refused,
+                    Some(No::Crowded) => Undialled::Crowded,
+                    Some(No::Unasked | No::Late | No::Failed) | None => Undialled::Failed,
+                });
             }
             None => {}
         }
@@ -163,7 +180,7 @@ impl Undialled {
         match self {
             Self::Refused => No::Unknown,
             Self::Crowded => No::Crowded,
-            Self::NoSecret | Self::Failed => No::Failed,
+            Self::NoSecret | Self::Elsewhere | Self::Failed => No::Failed,
         }
     }
 }

@@ -14,6 +14,7 @@ use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use super::super::frames;
 use super::super::parley::{Heard, Parley};
 use super::Trunk;
+use super::board::MOST_OUT;
 use super::dial::{Dialled, Undialled, Way, dial};
 use super::mail::Over;
 use crate::corridor::Corridor;
@@ -28,6 +29,8 @@ const OPENED_WITHIN: Duration = Duration::from_secs(20);
 /// Between two tries, at first and at most.
 const FIRST_WAIT: Duration = Duration::from_millis(250);
 const LONGEST_WAIT: Duration = Duration::from_secs(8);
+/// A connection that lived so long was a good one: the next waits are short again.
+const GOOD_FROM_NS: u64 = 10_000_000_000;
 /// How often it is looked whether the secret is the same.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Closing takes no longer.
@@ -41,7 +44,7 @@ enum Why {
     Broke,
     /// The secret is another version.
     Rotated,
-    /// The secret or the provider's entry is gone.
+    /// The secret serves none of those who listen any more.
     Gone,
 }
 
@@ -49,12 +52,12 @@ enum Why {
 pub(super) async fn keep(trunk: Arc<Trunk>, corridor: Arc<Corridor>) {
     let mut wait = FIRST_WAIT;
     while !corridor.house.fanout.forget_if_empty(&trunk) {
-        let Some(way) = trunk.way() else {
+        let Some((way, _)) = trunk.way(&corridor) else {
             // Whoever is left is on the way out.
-            sleep(FIRST_WAIT).await;
+            let _woken = unless_empty(&trunk, sleep(FIRST_WAIT)).await;
             continue;
         };
-        let dialling = timeout(OPENED_WITHIN, Box::pin(dial(&corridor, &way)));
+        let dialling = timeout(OPENED_WITHIN, Box::pin(dial(&corridor, &way, trunk.key.secret)));
         let dialled = match unless_empty(&trunk, dialling).await {
             None => continue,
             Some(Err(_elapsed)) => Err(Undialled::Failed),
@@ -63,14 +66,22 @@ pub(super) async fn keep(trunk: Arc<Trunk>, corridor: Arc<Corridor>) {
         let why = match dialled {
             Ok(line) => {
                 trunk.inner().board.opened();
-                wait = FIRST_WAIT;
-                Box::pin(carry(&trunk, (&corridor, &way), line)).await
+                let since_ns = corridor.house.clock.monotonic_ns();
+                let why = Box::pin(carry(&trunk, (&corridor, &way), line)).await;
+                let until_ns = corridor.house.clock.monotonic_ns();
+                wait = wait_behind(wait, until_ns.saturating_sub(since_ns));
+                why
+            }
+            Err(Undialled::Elsewhere) => {
+                // The next look finds who may, and who is to go.
+                let _woken = unless_empty(&trunk, sleep(FIRST_WAIT)).await;
+                continue;
             }
             Err(undialled) => {
                 let for_good = match undialled {
                     Undialled::Refused => Some(Over::Refused),
                     Undialled::NoSecret => Some(Over::Altered),
-                    Undialled::Crowded | Undialled::Failed => None,
+                    Undialled::Crowded | Undialled::Elsewhere | Undialled::Failed => None,
                 };
                 trunk.inner().board.failed(undialled.no(), for_good);
                 Why::Broke
@@ -81,6 +92,11 @@ pub(super) async fn keep(trunk: Arc<Trunk>, corridor: Arc<Corridor>) {
             wait = (wait * 2).min(LONGEST_WAIT);
         }
     }
+}
+
+/// A provider that takes the key and then closes is not asked again and again.
+fn wait_behind(wait: Duration, lived_ns: u64) -> Duration {
+    if lived_ns < GOOD_FROM_NS { wait } else { FIRST_WAIT }
 }
 
 /// The work, unless nobody listens any more; None then.
@@ -112,20 +128,17 @@ async fn carry(trunk: &Trunk, (corridor, way): (&Corridor, &Way), line: Dialled)
                 // A market that sleeps says nothing; a connection that lives answers.
                 line.queue(frames::PING, b"");
             }
-            match way.version(corridor) {
-                Ok(now) if now == version => {}
-                Ok((secret, _)) if secret == version.0 => return Poll::Ready(Why::Rotated),
+            match trunk.way(corridor) {
+                Some((_, now)) if now == version => {}
+                Some(_) => return Poll::Ready(Why::Rotated),
                 // Another secret is another socket.
-                Ok(_) | Err(_) => return Poll::Ready(Why::Gone),
+                None => return Poll::Ready(Why::Gone),
             }
         }
         line.poll(trunk, &mut silence, context)
     })
     .await;
-    trunk.inner().board.broke();
-    if why == Why::Gone {
-        trunk.inner().board.failed(Undialled::NoSecret.no(), Some(Over::Altered));
-    }
+    trunk.broke();
     // Until it is closed, nobody opens another one.
     let _late = timeout(CLOSED_WITHIN, line.close()).await;
     why
@@ -137,9 +150,11 @@ struct Silence {
     quiet: u32,
 }
 
-const PIECE: usize = 16 * 1024;
-/// Then others have their turn.
-const PIECES_A_TURN: usize = 16;
+const PIECE: usize = 4 * 1024;
+/// Then others have their turn, and the board: each message may be for hundreds.
+const PIECES_A_TURN: usize = 2;
+/// A provider that asks for more answers than that, and takes none, is gone.
+const MOST_UNTAKEN: usize = 4 * MOST_OUT;
 
 /// The provider's end.
 struct Line {
@@ -157,7 +172,8 @@ impl Line {
         silence: &mut Silence,
         context: &mut Context<'_>,
     ) -> Poll<Why> {
-        let (words, is_empty) = trunk.outbox(context);
+        let takes = self.out.len() < MOST_OUT;
+        let (words, is_empty) = trunk.outbox(takes, context);
         if is_empty {
             return Poll::Ready(Why::Empty);
         }
@@ -167,6 +183,10 @@ impl Line {
         for _ in 0..PIECES_A_TURN {
             if self.hear(trunk).is_err() || self.poll_write(context).is_err() {
                 return Poll::Ready(Why::Broke);
+            }
+            if !takes && self.out.len() < MOST_OUT {
+                // There is room again for what waits in the box.
+                break;
             }
             let mut piece = ReadBuf::new(&mut room);
             match Pin::new(&mut self.stream).poll_read(context, &mut piece) {
@@ -186,6 +206,8 @@ impl Line {
     fn hear(&mut self, trunk: &Trunk) -> Result<(), ()> {
         loop {
             match self.parley.next().map_err(drop)? {
+                // What is never whole is not waited for.
+                None if self.parley.is_full() => return Err(()),
                 None => return Ok(()),
                 Some(Heard::Message(mut message)) => {
                     let (_, hits) = blank(&self.needles, &mut message.bytes, false);
@@ -194,6 +216,7 @@ impl Line {
                     }
                     trunk.inner().board.heard(&message.bytes).map_err(drop)?;
                 }
+                Some(Heard::Ping(_)) if self.out.len() > MOST_UNTAKEN => return Err(()),
                 Some(Heard::Ping(payload)) => self.queue(frames::PONG, &payload),
                 Some(Heard::Pong) => {}
                 Some(Heard::Close(payload)) => {
@@ -231,5 +254,18 @@ impl Line {
         let _gone = self.stream.shutdown().await;
         let mut unheard = [0; 1024];
         while matches!(self.stream.read(&mut unheard).await, Ok(1..)) {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_connection_that_lived_makes_the_next_wait_short() {
+        let long = Duration::from_secs(4);
+        assert_eq!(wait_behind(long, 0), long);
+        assert_eq!(wait_behind(long, GOOD_FROM_NS - 1), long);
+        assert_eq!(wait_behind(long, GOOD_FROM_NS), FIRST_WAIT);
     }
 }

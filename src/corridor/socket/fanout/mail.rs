@@ -12,6 +12,8 @@ use super::super::dialect::No;
 
 /// Whoever has so much to take is too slow.
 const MOST: usize = 1024 * 1024;
+/// What a letter weighs beside its bytes: many that say nothing are much, too.
+const COST: usize = 64;
 
 #[derive(Default)]
 pub(super) struct Mail(Mutex<Letters>);
@@ -23,6 +25,8 @@ struct Letters {
     /// The provider has taken the key.
     is_open: bool,
     over: Option<Over>,
+    /// The last word for whoever takes too little.
+    when_slow: Option<Bytes>,
     waker: Option<Waker>,
 }
 
@@ -61,14 +65,24 @@ impl Mail {
         if letters.over.is_some() {
             return;
         }
-        letters.bytes += letter.frame.len();
-        letters.frames.push_back(letter);
+        letters.add(letter);
+        if letters.bytes > MOST {
+            let last = letters.when_slow.take();
+            letters.end(Over::Slow, last);
+        }
         letters.wake();
     }
 
+    pub(super) fn say_when_slow(&self, frame: Bytes) {
+        self.letters().when_slow = Some(frame);
+    }
+
     pub(super) fn is_too_slow(&self) -> bool {
-        let letters = self.letters();
-        letters.bytes > MOST && letters.over.is_none()
+        self.letters().over == Some(Over::Slow)
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.letters().over.is_some()
     }
 
     pub(super) fn open(&self) {
@@ -87,22 +101,14 @@ impl Mail {
         if letters.over.is_some() {
             return;
         }
-        if over == Over::Slow {
-            letters.frames.clear();
-            letters.bytes = 0;
-        }
-        if let Some(frame) = last {
-            letters.bytes += frame.len();
-            letters.frames.push_back(Letter { frame, is_message: true });
-        }
-        letters.over = Some(over);
+        letters.end(over, last);
         letters.wake();
     }
 
     pub(super) fn poll_next(&self, context: &Context<'_>) -> Poll<Result<Letter, Over>> {
         let mut letters = self.letters();
         if let Some(letter) = letters.frames.pop_front() {
-            letters.bytes = letters.bytes.saturating_sub(letter.frame.len());
+            letters.bytes = letters.bytes.saturating_sub(letter.weight());
             return Poll::Ready(Ok(letter));
         }
         match letters.over {
@@ -119,7 +125,29 @@ impl Mail {
     }
 }
 
+impl Letter {
+    fn weight(&self) -> usize {
+        self.frame.len() + COST
+    }
+}
+
 impl Letters {
+    fn add(&mut self, letter: Letter) {
+        self.bytes += letter.weight();
+        self.frames.push_back(letter);
+    }
+
+    fn end(&mut self, over: Over, last: Option<Bytes>) {
+        if over == Over::Slow {
+            self.frames.clear();
+            self.bytes = 0;
+        }
+        if let Some(frame) = last {
+            self.add(Letter { frame, is_message: true });
+        }
+        self.over = Some(over);
+    }
+
     fn wake(&mut self) {
         if let Some(waker) = self.waker.take() {
             waker.wake();

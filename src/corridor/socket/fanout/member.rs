@@ -58,6 +58,8 @@ enum Parting {
     Over(Over),
     /// The provider has not taken the key in time.
     Late,
+    /// What the client says has no end.
+    TooLong,
 }
 
 const PIECE: usize = 4 * 1024;
@@ -182,11 +184,15 @@ impl Member {
     ) -> Poll<Parting> {
         let mut room = [0; PIECE];
         loop {
+            if self.seat.trunk.is_congested(self.seat.who, context) {
+                return Poll::Pending;
+            }
             if is_in && self.heard().is_err() {
                 return Poll::Ready(Parting::End(End::NoFrames(Side::Client)));
             }
             if self.parley.is_full() {
-                return Poll::Pending;
+                // Before it is in, nothing of it was looked at.
+                return if is_in { Poll::Ready(Parting::TooLong) } else { Poll::Pending };
             }
             let mut piece = ReadBuf::new(&mut room);
             match Pin::new(&mut *line).poll_read(context, &mut piece) {
@@ -253,6 +259,7 @@ impl Parting {
             Self::Over(Over::Refused) => End::Refused.to_client(),
             Self::Over(Over::Altered) => Some((1012, "the provider's entry or secret has changed")),
             Self::Over(Over::No(_)) => Some((1013, "the provider could not be reached")),
+            Self::TooLong => Some((1009, "the message is too long")),
             Self::Late => Some((GOING_AWAY, "the provider could not be reached in time")),
         }
     }
@@ -261,7 +268,7 @@ impl Parting {
         match self {
             Self::End(end) => end.fault(),
             Self::Over(Over::Client) => None,
-            Self::Over(Over::Slow) => Some(Fault::Client),
+            Self::Over(Over::Slow) | Self::TooLong => Some(Fault::Client),
             Self::Over(Over::Altered) => Some(Fault::Us),
             Self::Over(Over::Refused | Over::No(_)) | Self::Late => Some(Fault::Provider),
         }

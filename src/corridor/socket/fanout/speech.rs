@@ -56,9 +56,11 @@ pub(super) fn asked(dialect: Dialect, said: &Value) -> Ask {
         }
         Dialect::AlpacaData | Dialect::AlpacaTrading => of_alpaca(said),
     };
+    // Where the whole list is told, whoever asks for nothing hears what he has.
+    let is_said = !topics.is_empty() || dialect != Dialect::Polygon;
     match action {
-        "subscribe" if !topics.is_empty() => Ask::More(topics),
-        "unsubscribe" if !topics.is_empty() => Ask::Fewer(topics),
+        "subscribe" if is_said => Ask::More(topics),
+        "unsubscribe" if is_said => Ask::Fewer(topics),
         "auth" => Ask::Again,
         _ => Ask::Other,
     }
@@ -71,15 +73,26 @@ fn of_polygon(text: &str) -> Option<Topic> {
         return Some(Topic::new(EVERY, EVERY));
     }
     let (kind, symbol) = text.split_once('.')?;
-    let is_whole = !kind.is_empty() && !symbol.is_empty();
+    let is_whole = is_name(kind) && is_name(symbol) && text.len() <= LONGEST_TOPIC;
     is_whole.then(|| Topic::new(kind, &symbol.replace('/', "-")))
+}
+
+/// No provider's symbol is longer.
+const LONGEST_TOPIC: usize = 64;
+
+/// Nothing that could end the words in which it is told on.
+fn is_name(text: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b".-_:/*+^=$&".contains(&byte);
+    !text.is_empty() && text.len() <= LONGEST_TOPIC && text.bytes().all(fits)
 }
 
 fn of_alpaca(said: &Value) -> Vec<Topic> {
     let members = said.as_object().into_iter().flatten();
-    let lists = members.filter_map(|(kind, list)| Some((kind, list.as_array()?)));
+    let known = members.filter(|(kind, _)| KINDS.iter().any(|(_, known)| kind == known));
+    let lists = known.filter_map(|(kind, list)| Some((kind, list.as_array()?)));
     let topics = lists.flat_map(|(kind, list)| {
-        list.iter().filter_map(move |symbol| Some(Topic::new(kind, symbol.as_str()?)))
+        let symbols = list.iter().filter_map(Value::as_str).filter(|symbol| is_name(symbol));
+        symbols.map(move |symbol| Topic::new(kind, symbol))
     });
     topics.collect()
 }
@@ -160,6 +173,8 @@ pub(super) enum Word {
     AlreadyIn,
     /// The client takes too little of what comes.
     Slow,
+    /// More topics than one client may have.
+    TooMany,
     /// The provider's connection broke: what is said meanwhile is lost.
     Gap,
     GapOver,
@@ -176,11 +191,13 @@ pub(super) fn word(dialect: Dialect, word: Word) -> String {
         (Dialect::Polygon, Word::Unknown) => status("error", "unknown action"),
         (Dialect::Polygon, Word::AlreadyIn) => status("auth_success", "authenticated"),
         (Dialect::Polygon, Word::Slow) => status("force_disconnect", "slow consumer"),
+        (Dialect::Polygon, Word::TooMany) => status("error", "too many subscriptions"),
         (Dialect::Polygon, Word::Gap) => status("gap", GAP),
         (Dialect::Polygon, Word::GapOver) => status("gap_over", GAP_OVER),
         (_, Word::Unknown) => error(400, "invalid syntax"),
         (_, Word::AlreadyIn) => error(403, "already authenticated"),
         (_, Word::Slow) => error(407, "slow client"),
+        (_, Word::TooMany) => error(405, "symbol limit exceeded"),
         (_, Word::Gap) => told(GAP),
         (_, Word::GapOver) => told(GAP_OVER),
     }
@@ -229,7 +246,7 @@ pub(super) fn heard<'m>(dialect: Dialect, piece: &Piece<'m>) -> Heard<'m> {
 }
 
 /// What Alpaca's elements are, and what they are subscribed to by.
-const KINDS: [(&str, &str); 11] = [
+const KINDS: [(&str, &str); 12] = [
     ("t", "trades"),
     ("q", "quotes"),
     ("b", "bars"),
@@ -239,6 +256,7 @@ const KINDS: [(&str, &str); 11] = [
     ("l", "lulds"),
     ("o", "orderbooks"),
     ("n", "news"),
+    ("i", "imbalances"),
     // They come with the trades.
     ("c", "trades"),
     ("x", "trades"),
@@ -289,10 +307,19 @@ mod tests {
         let again: Value =
             serde_json::from_str(&request(Dialect::AlpacaData, false, &topics)).unwrap();
         assert_eq!(again, json!({"action": "unsubscribe", "trades": ["AAPL", "*"], "bars": ["X"]}));
+        let long = "A".repeat(LONGEST_TOPIC + 1);
+        let params = format!("T.{long},T.A B,T.A\"B,T.\u{e9},T.O:SPY251219C00650000,T.BRK.B");
+        let said = json!({"action": "subscribe", "params": params});
+        let whole = ["O:SPY251219C00650000", "BRK.B"].map(|symbol| Topic::new("T", symbol));
+        assert_eq!(asked(Dialect::Polygon, &said), Ask::More(whole.to_vec()));
+        let said = json!({"action": "subscribe", "gossip": ["A"], "trades": [long, "A\n", "A"]});
+        let one = vec![Topic::new("trades", "A")];
+        assert_eq!(asked(Dialect::AlpacaData, &said), Ask::More(one));
         for (dialect, other) in [
             (Dialect::Polygon, json!({"action": "subscribe", "params": ""})),
+            (Dialect::Polygon, json!({"action": "subscribe", "params": "T.\u{0}"})),
             (Dialect::Polygon, json!({"action": "delete"})),
-            (Dialect::AlpacaData, json!({"action": "subscribe"})),
+            (Dialect::AlpacaData, json!({"action": "list"})),
             (Dialect::AlpacaData, json!([])),
         ] {
             assert_eq!(asked(dialect, &other), Ask::Other, "{other}");

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use super::super::dialect;
 use super::super::parley::{Heard, Parley};
-use super::board::Board;
+use super::board::{Board, MOST_TOPICS};
 use super::mail::{Mail, Over};
 use super::wants::Who;
 use crate::provider::{Codec, Dialect};
@@ -353,4 +353,64 @@ fn a_gap_and_its_end_are_said_and_nothing_else_of_it() {
     let said = texts(&ones, Codec::Json);
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(said[0].to_string().contains("gap") && said[1].to_string().contains("gap over"));
+}
+
+#[test]
+fn a_client_that_reads_nothing_is_out_though_the_market_is_quiet() {
+    let mut board = Board::new(Dialect::AlpacaData, Codec::Json);
+    board.opened();
+    let (one, ones) = joined(&mut board);
+    for _ in 0..40_000 {
+        ones.put_control(bytes::Bytes::from_static(&[0x8a, 0]));
+    }
+    assert!(ones.is_too_slow());
+    let last = texts(&ones, Codec::Json);
+    assert_eq!((last.len(), &last[0][0]["code"]), (1, &json!(407)), "{last:?}");
+    assert!(!board.is_empty(), "its seat is given back when it goes");
+    board.leave(one);
+    assert!(board.is_empty());
+}
+
+#[test]
+fn nobody_has_more_topics_than_the_most_and_the_list_is_told_once() {
+    let mut board = Board::new(Dialect::AlpacaData, Codec::Json);
+    board.opened();
+    let (one, ones) = joined(&mut board);
+    let ask = |symbols: &[String]| json!({"action": "subscribe", "trades": symbols}).to_string();
+    let many: Vec<String> = (0..MOST_TOPICS).map(|number| format!("S{number}")).collect();
+    board.said(one, ask(&many).as_bytes());
+    for symbol in many.iter().take(100) {
+        board.said(one, ask(std::slice::from_ref(symbol)).as_bytes());
+    }
+    assert_eq!(board.union().len(), MOST_TOPICS);
+    texts(&ones, Codec::Json);
+    board.said(one, ask(&[String::from("ONE.MORE")]).as_bytes());
+    assert_eq!(texts(&ones, Codec::Json)[0][0]["code"], 405);
+    assert_eq!(board.union().len(), MOST_TOPICS);
+    for _ in 0..MOST_TOPICS.div_ceil(500) {
+        board.heard(br#"[{"T":"subscription"}]"#).unwrap();
+    }
+    let lists = texts(&ones, Codec::Json);
+    assert_eq!(lists.len(), 1, "one list for all that waited");
+    assert_eq!(lists[0][0]["trades"].as_array().unwrap().len(), MOST_TOPICS);
+}
+
+#[test]
+fn what_the_provider_does_not_take_is_bounded() {
+    let mut board = Board::new(Dialect::Polygon, Codec::Json);
+    board.opened();
+    let (one, _ones) = joined(&mut board);
+    let topics: Vec<String> = (0..4_000).map(|number| format!("T.SYMBOL{number}")).collect();
+    let topics = topics.join(",");
+    let mut rounds = 0;
+    while !board.is_congested() {
+        for action in ["subscribe", "unsubscribe"] {
+            let said = json!({"action": action, "params": topics}).to_string();
+            board.said(one, said.as_bytes());
+        }
+        rounds += 1;
+        assert!(rounds < 100, "it is never too much");
+    }
+    assert!(!board.take_outbox().is_empty());
+    assert!(!board.is_congested());
 }

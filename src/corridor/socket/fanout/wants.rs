@@ -47,6 +47,14 @@ impl Wants {
         fresh
     }
 
+    /// How many it would have with these.
+    pub(super) fn count_with(&self, who: Who, topics: &[Topic]) -> usize {
+        let own = self.by_who.get(&who);
+        let is_new = |topic: &&Topic| own.is_none_or(|own| !own.contains(*topic));
+        let fresh: BTreeSet<&Topic> = topics.iter().filter(is_new).collect();
+        own.map_or(0, BTreeSet::len) + fresh.len()
+    }
+
     /// Says which of them nobody wants any more.
     pub(super) fn remove(&mut self, who: Who, topics: &[Topic]) -> Vec<Topic> {
         let mut gone = Vec::new();
