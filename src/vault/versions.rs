@@ -149,10 +149,7 @@ impl Vault {
     ) -> Result<bool, VaultError> {
         let changing = self.changing.lock().await;
         let is_done = again!(self, self.shift_once(id, &shifts))?;
-        // What stands as it stood is looked at by nobody anew.
-        if is_done {
-            self.reload_locked(&changing).await?;
-        }
+        self.reload_locked(&changing).await?;
         Ok(is_done)
     }
 
