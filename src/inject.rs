@@ -7,7 +7,6 @@ mod body;
 mod document;
 mod hail;
 mod json;
-mod spare;
 
 use std::sync::Arc;
 

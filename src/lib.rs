@@ -29,7 +29,6 @@ mod upstream;
 mod corridor;
 // around
 mod probe;
-mod rotation;
 mod backup;
 // doors
 mod emulator;

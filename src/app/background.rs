@@ -13,7 +13,6 @@ use crate::backup::{self, Schedule};
 use crate::config::Config;
 use crate::net::Crowd;
 use crate::probe::Prober;
-use crate::rotation::Rotor;
 use crate::{secret, telemetry};
 
 /// Weaker memory is no reason not to start, but one to say so.
@@ -76,13 +75,12 @@ impl Rooms {
         &self,
         config: &Config,
         mode: Mode,
-        (prober, rotor): (&Arc<Prober>, &Arc<Rotor>),
+        prober: &Arc<Prober>,
     ) -> impl Future<Output = ()> + use<> {
         let (prober, settings) = (Arc::clone(prober), config.probe.clone());
-        let rotor = Arc::clone(rotor);
         async move {
             if matches!(mode, Mode::Serve { .. }) {
-                tokio::join!(prober.watch(settings), rotor.keep());
+                prober.watch(settings).await;
             }
         }
         .instrument(telemetry::job("probe"))

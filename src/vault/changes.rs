@@ -13,7 +13,7 @@ use crate::secret::{Key, SecretBytes};
 use crate::store::{self, Former, Resealed, SecretRow, StoredSecret, VersionRow, VersionState};
 
 /// How often a change begins again when another one was faster.
-pub(super) const TRIES: u32 = 8;
+const TRIES: u32 = 8;
 
 /// Runs it again on `Stale`, with the hierarchy as it is by then.
 macro_rules! again {
@@ -30,8 +30,6 @@ macro_rules! again {
         }
     }};
 }
-
-pub(super) use again;
 
 impl Vault {
     pub(crate) async fn add(&self, new: NewSecret) -> Result<SecretView, VaultError> {
@@ -287,7 +285,7 @@ impl Vault {
     }
 }
 
-pub(super) fn version_row(
+fn version_row(
     secret: &SecretRow,
     version: u32,
     sealed: fields::Sealed,
