@@ -179,12 +179,19 @@ on_both! {
             let id = made["id"].as_str().unwrap();
             if matches!(house.database, Database::Postgres { .. }) {
                 // There references are kept by whoever may not take them away.
-                let (table, name) = match set.contains("SET id") {
-                    true => ("secret_versions", "secret_versions_secret_id_fkey"),
-                    false => ("secrets", "secrets_kek_id_fkey"),
+                let references: &[(&str, &str)] = match set.contains("SET id") {
+                    true => &[
+                        ("secret_versions", "secret_id"),
+                        ("secret_checks", "secret_id"),
+                        ("secret_health", "secret_id"),
+                    ],
+                    false => &[("secrets", "kek_id")],
                 };
-                let sql = format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}");
-                house.database.tamper(&sql).await;
+                for (table, column) in references {
+                    let name = format!("{table}_{column}_fkey");
+                    let sql = format!("ALTER TABLE {table} DROP CONSTRAINT IF EXISTS {name}");
+                    house.database.tamper(&sql).await;
+                }
             }
             forge(&house, &format!("UPDATE {}", set.replace("{id}", id))).await;
             let found = findings(&house).await.join("\n");
