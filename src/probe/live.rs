@@ -223,7 +223,7 @@ fn end(run: &mut Run<'_, '_>, (told, entered): (Option<i64>, Option<i64>), now_m
             .with_remedy(NEW_KEY),
         left_ms if left_ms <= NEAR_DAYS * A_DAY_MS => {
             Step::new("expiry", Some(false), format!("It ends at {at}, {by}."))
-                .with_remedy("Get a new key and move it in with `sealgate secret rotate`.")
+                .with_remedy("Get a new key from the provider before that, and enter it.")
         }
         _ => Step::new("expiry", Some(true), format!("It ends at {at}, {by}.")),
     });
