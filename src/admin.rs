@@ -5,6 +5,7 @@
 mod act;
 mod answer;
 mod audit;
+mod backfills;
 mod backups;
 mod call;
 mod caller;
@@ -56,6 +57,7 @@ use crate::catalogue::InForce;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::limiter::{self, Limiter};
+use crate::market::Desk;
 use crate::net::TlsFiles;
 use crate::probe::Prober;
 use crate::roster::Roster;
@@ -91,6 +93,8 @@ pub(crate) struct Parts {
     pub(crate) ledger: Ledger,
     pub(crate) catalogue: InForce,
     pub(crate) prober: Arc<Prober>,
+    /// Where runs that fetch history are asked for.
+    pub(crate) desk: Desk,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(crate) tiers: limiter::Settings,
     pub(crate) limiter: Arc<Limiter>,
@@ -118,6 +122,7 @@ impl Admin {
             ledger: parts.ledger,
             catalogue: parts.catalogue,
             prober: parts.prober,
+            desk: parts.desk,
             tiers: parts.tiers,
             limiter: parts.limiter,
             backups: parts.backups,

@@ -78,7 +78,7 @@ pub struct Running {
     admin: tokio::task::JoinHandle<()>,
     /// Look after the certificates, the backups, the keys and the holder of the master key; end
     /// with the house, and a job on the keys that is cut goes on at the next start.
-    background: [tokio::task::JoinHandle<()>; 9],
+    background: [tokio::task::JoinHandle<()>; 10],
     limiter: Arc<Limiter>,
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
@@ -271,7 +271,10 @@ impl Rooms {
         let local = LocalSocket::bind(&config.socket)?;
         let prober = self.prober(&ways);
         let watching = self.watch_keys(&config, mode, &prober);
-        let admin = Admin::new(self.admin_parts(&config, renew, ways.origins(), prober));
+        let (desk, market) = self.market(&config, &ways, lock.node());
+        let fetching = background::fetch(mode, market);
+        let asked = (prober, desk);
+        let admin = Admin::new(self.admin_parts(&config, renew, ways.origins(), asked));
         let (stop_admin, stopped) = tokio::sync::oneshot::channel();
         let serving = admin.serve(Doors { network, local: Some(local) }, async {
             // A dropped sender means the house is gone, which is a stop too.
@@ -294,6 +297,7 @@ impl Rooms {
                 tokio::spawn(background::tidy(self.crowd.clone())),
                 tokio::spawn(archiving),
                 tokio::spawn(watching),
+                tokio::spawn(fetching),
             ],
             limiter: self.limiter,
             ledger: self.ledger,

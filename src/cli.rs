@@ -4,6 +4,7 @@
 //! for a failure.
 
 mod audit;
+mod backfill;
 mod backup;
 mod client;
 mod completions;
@@ -28,6 +29,7 @@ mod provider;
 mod seal;
 mod secret;
 mod serve;
+mod symbols;
 mod token;
 mod usage;
 mod words;
@@ -93,6 +95,12 @@ enum Command {
     Audit(audit::Command),
     /// What calls added up to, by minute, hour or day
     Usage(usage::Usage),
+    /// Tracked symbols: stocks, ETFs and crypto pairs
+    #[command(subcommand)]
+    Symbols(symbols::Command),
+    /// Fetch the history of tracked symbols, and see how far that is
+    #[command(subcommand)]
+    Backfill(backfill::Command),
     /// Encrypted snapshots of everything: make, prove, bring back
     #[command(subcommand)]
     Backup(backup::Command),
@@ -190,6 +198,8 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Provider(command) => command.run(&ground),
         Command::Audit(command) => command.run(&ground),
         Command::Usage(usage) => usage.run(&ground),
+        Command::Symbols(command) => command.run(&ground),
+        Command::Backfill(command) => command.run(&ground),
         Command::Backup(command) => command.run(&ground),
         Command::Seal(seal) => seal.run(&ground),
         Command::Unseal(unseal) => unseal.run(&ground),

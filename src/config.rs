@@ -3,6 +3,7 @@
 //! environment is here. Must never guess: what is unknown, of the wrong kind or contradictory is
 //! one line that names the place, the key, what is wrong and the nearest right name.
 
+mod backfill;
 mod browser;
 mod environment;
 mod example;
@@ -36,7 +37,9 @@ use self::layers::Layers;
 use self::raw::Raw;
 use crate::provider::Catalogue;
 use crate::secret::SecretBytes;
-use crate::{admin, backup, kms, ledger, limiter, net, probe, proxy, store, telemetry, vault};
+use crate::{
+    admin, backup, kms, ledger, limiter, market, net, probe, proxy, store, telemetry, vault,
+};
 
 /// The settings file in the current folder that is read where no other is named.
 const FILE_NAME: &str = "sealgate.toml";
@@ -74,6 +77,7 @@ pub struct Config {
     /// To which the trail's checkpoints are posted.
     pub(crate) checkpoint_webhook: Option<Arc<SecretBytes>>,
     pub backup: backup::Settings,
+    pub(crate) backfill: market::Settings,
     /// Where `serve --sandbox` runs its stand-in provider; port 0: any.
     pub sandbox: SocketAddr,
     pub proxy: proxy::Settings,
@@ -160,6 +164,8 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         listeners::stay_apart(ground, sandbox, ("proxy.listen", proxy.listen))?;
         listeners::stay_apart(ground, sandbox, ("admin.listen", admin.listen))?;
     }
+    let providers = providers(ground)?;
+    let backfill = backfill::backfill(ground, &raw.backfill, &providers)?;
     limiter.shared = limits::shared(ground, raw.limits)?;
     Ok(Config {
         file: ground.layers.file.clone(),
@@ -169,7 +175,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
             allow_private_networks: raw.egress.allow_private_networks,
             ca_file: ground.certificates("egress.ca_file", &raw.egress.ca_file)?,
         },
-        providers: providers(ground)?,
+        providers,
         store: storage::database(ground, raw.database.url, &data_dir)?,
         kms,
         kms_previous,
@@ -195,6 +201,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         },
         checkpoint_webhook: storage::webhook(ground, raw.audit.checkpoint_webhook)?.map(Arc::new),
         backup: storage::backup(ground, &raw.backup, &data_dir)?,
+        backfill,
         sandbox: raw.sandbox.listen,
         proxy,
         admin,

@@ -49,6 +49,7 @@ use crate::net;
 use crate::policy::{self, Permit};
 use crate::refusal::{Reason, Refusal};
 use crate::roster::{Place, Roster};
+use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::upstream::Upstream;
 use crate::vault::{Selected, Vault};
@@ -67,6 +68,8 @@ pub(crate) struct House {
     pub(crate) pages: Pages,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
+    /// For what callers may read of the house itself; no call to a provider looks into it.
+    pub(crate) store: Store,
     pub(crate) settings: Settings,
 }
 
@@ -81,6 +84,8 @@ pub(crate) struct Settings {
     pub(crate) max_body_bytes: u64,
     /// Networks whose word on who called is believed.
     pub(crate) trusted_proxies: Vec<(IpAddr, u8)>,
+    /// How long a candle lasts where nobody says.
+    pub(crate) candle_seconds: i64,
 }
 
 /// One thread's corridor.

@@ -219,6 +219,11 @@ impl Ledger {
         self.0.append(entry)
     }
 
+    /// A call that the house itself is about to make; it is in the journal before it leaves.
+    pub(crate) fn begin_call(&self, begin: &Begin<'_>) -> Result<Record, Full> {
+        self.0.open(begin)
+    }
+
     /// Writes down that a change is about to be made, and what is known of it.
     pub(crate) fn begin_change(
         &self,

@@ -5,7 +5,9 @@
 
 mod asked;
 mod berths;
+mod counts;
 mod line;
+mod pace;
 mod places;
 mod presence;
 mod refusing;
@@ -22,6 +24,8 @@ use jiff::tz::TimeZone;
 
 use self::asked::{Asked, Within};
 use self::berths::{Berths, Stand};
+use self::counts::{figures, look, of_month, reset_at_ms};
+use self::pace::{Paces, Ticket};
 use self::places::Places;
 use self::presence::Presence;
 use self::shared::Shared;
@@ -32,7 +36,7 @@ use self::slots::Slots;
 use crate::client::Client;
 use crate::clock::{Clock, Moment};
 use crate::policy::Permit;
-use crate::quota::{Count, Limits, Period, Said, Slot};
+use crate::quota::{Limits, Period, Said, Slot};
 use crate::refusal::{Reason, Refusal};
 use crate::store::{self, Store};
 
@@ -65,6 +69,7 @@ pub(crate) struct Limiter {
     slots: Slots,
     places: Arc<Places>,
     berths: Berths,
+    paces: Paces,
     /// Where nodes share the limits, windows and months are counted there, and nowhere else.
     shared: Option<Arc<Shared>>,
     /// What the nodes know of each other through the database.
@@ -77,6 +82,8 @@ pub(crate) struct Admission {
     /// Where the key bounds its own calls under way.
     _turn: Option<Turn>,
     _stand: Stand,
+    /// A call of the house: its place in the provider's minute counts from its end.
+    _ticket: Option<Ticket>,
 }
 
 struct Turn(Arc<Slot>);
@@ -107,6 +114,10 @@ impl Settings {
 }
 
 impl Admission {
+    fn of(figures: Option<Figures>, turn: Option<Turn>, stand: Stand) -> Self {
+        Self { figures, _turn: turn, _stand: stand, _ticket: None }
+    }
+
     /// None where limits are switched off.
     pub(crate) fn figures(&self) -> Option<Figures> {
         self.figures
@@ -121,7 +132,8 @@ impl Limiter {
     ) -> Self {
         let (slots, places) = (Slots::default(), Places::new(max_in_flight));
         let (berths, presence) = (Berths::default(), tokio::sync::Mutex::default());
-        Self { settings, clock, store, slots, places, berths, shared: None, presence }
+        let paces = Paces::default();
+        Self { settings, clock, store, slots, places, berths, paces, shared: None, presence }
     }
 
     /// Counts the call, or says when the next one would be admitted. None where it must wait: as
@@ -286,11 +298,11 @@ impl Limiter {
         now: Moment,
     ) -> Result<Option<Admission>, Refusal> {
         if !self.settings.enabled {
-            return Ok(Some(Admission { figures: None, _turn: None, _stand: stand }));
+            return Ok(Some(Admission::of(None, None, stand)));
         }
         let Some(figures) = self.judged(asked, now, Slot::admit)? else { return Ok(None) };
         let turn = asked.limits.concurrent.and_then(|_| self.slots.held_by(asked.client)).map(Turn);
-        Ok(Some(Admission { figures: Some(figures), _turn: turn, _stand: stand }))
+        Ok(Some(Admission::of(Some(figures), turn, stand)))
     }
 
     /// None where the month is not known.
@@ -363,37 +375,4 @@ impl Drop for Turn {
     fn drop(&mut self) {
         self.0.leave();
     }
-}
-
-impl Figures {
-    /// Those of which less is left.
-    fn tighter(self, other: Self) -> Self {
-        if other.remaining < self.remaining { other } else { self }
-    }
-}
-
-fn of_month(quota: u64, used: u64, period: &Period) -> Figures {
-    let reset_unix_seconds = period.end_ms.div_euclid(1000);
-    Figures { quota, used, remaining: quota.saturating_sub(used), reset_unix_seconds }
-}
-
-fn figures(limits: &Limits, count: &Count, now: Moment) -> Figures {
-    let reset_at_ms = reset_at_ms(count, now);
-    let reset_unix_seconds = reset_at_ms.div_euclid(1000) + i64::from(reset_at_ms % 1000 > 0);
-    let quota = limits.window.calls;
-    let remaining = quota.saturating_sub(count.used);
-    Figures { quota, used: count.used, remaining, reset_unix_seconds }
-}
-
-/// Of the window alone, whatever the other limits say.
-fn look(slot: Option<&Slot>, limits: &Limits, now: Moment) -> Count {
-    slot.map(|slot| slot.window(limits.window, now.monotonic_ns)).unwrap_or_default()
-}
-
-fn reset_at_ms(count: &Count, now: Moment) -> i64 {
-    now.unix_ms + milliseconds_up(count.free_in_ns)
-}
-
-fn milliseconds_up(ns: u64) -> i64 {
-    i64::try_from(ns.div_ceil(1_000_000)).unwrap_or(i64::MAX)
 }

@@ -45,12 +45,15 @@ pub(crate) struct Permit {
 pub(crate) enum Purpose {
     /// Is this key good?
     Probe,
+    /// The history of tracked symbols.
+    Backfill,
 }
 
 impl Purpose {
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Probe => "probe",
+            Self::Backfill => "backfill",
         }
     }
 }
@@ -135,6 +138,18 @@ pub(crate) fn admits(client: &Client, from: &Whence<'_>) -> Result<(), Denied> {
     }
     if token.origin.as_ref().is_some_and(|origin| from.origin != Some(origin.as_bytes())) {
         return Err(Denied::Origin);
+    }
+    Ok(())
+}
+
+/// May this caller read what the house itself keeps under this name? Scopes speak of it as of a
+/// provider.
+pub(crate) fn may_read_own(client: &Client, name: &str, segments: &[&str]) -> Result<(), Denied> {
+    if !client.rights.role.may(Right::ProxyRead) {
+        return Err(Denied::Role);
+    }
+    if client.scopes().any(|scopes| !scopes.allows(name, "GET", segments)) {
+        return Err(Denied::Scope);
     }
     Ok(())
 }

@@ -4,6 +4,8 @@
 //! Must never show a password, and must never put a value into the text of a statement.
 
 mod archive;
+mod backfill_parts;
+mod backfills;
 mod cells;
 mod changes;
 mod checkpoints;
@@ -29,6 +31,8 @@ mod key_jobs;
 mod key_moves;
 mod leases;
 mod lenient;
+mod market_data;
+mod market_series;
 mod master_passphrases;
 mod migrate;
 mod monthly_calls;
@@ -54,6 +58,8 @@ mod wraps;
 use std::sync::Arc;
 
 pub(crate) use self::archive::{ARCHIVED, Archived, Cell, Loading};
+pub(crate) use self::backfill_parts::{PartRow, Progress as PartProgress, Tally};
+pub(crate) use self::backfills::{RunCause, RunRow, RunSums};
 pub(crate) use self::changes::{Changed, Ear, Told};
 pub(crate) use self::checkpoints::Checkpoint;
 pub(crate) use self::client_key_ends::EndingKey;
@@ -74,6 +80,8 @@ pub(crate) use self::keks::{KekRow, KekState, MasterId, MasterKind};
 pub(crate) use self::key_jobs::{JobKind, JobRow, JobState, JobStep};
 pub(crate) use self::key_moves::{Remastered, Resealed, Rewrapped};
 pub(crate) use self::leases::{Span, Turn};
+pub(crate) use self::market_data::{CandleRow, NewCandle, PageEnd};
+pub(crate) use self::market_series::{Quality, SeriesRow};
 pub(crate) use self::master_passphrases::PassphraseRow;
 pub(crate) use self::monthly_calls::MonthlyCalls;
 pub(crate) use self::nodes::NodeRow;
@@ -85,7 +93,7 @@ pub(crate) use self::secret_checks::{Cause, CheckRow, Health, HealthRow, Outcome
 pub(crate) use self::secret_versions::{Former, VersionRow, VersionState};
 pub(crate) use self::secrets::{Loaded, SecretRow, StoredSecret, Unreadable};
 pub(crate) use self::signing_keys::SigningKeyRow;
-pub(crate) use self::symbols::{AssetClass, SymbolRow};
+pub(crate) use self::symbols::{AssetClass, BackfillStatus, NewSymbol, SymbolRow};
 pub(crate) use self::usage_rollups::{Bucket, Dimension, UsageKey, UsageSum};
 pub(crate) use self::wraps::MOST_WRAPS;
 use crate::clock::Clock;

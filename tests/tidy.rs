@@ -58,7 +58,7 @@ mod law {
     /// Rooms that are pure: no runtime, no sockets, no serialised form.
     const PURE: &[&str] = &["secret", "clock", "crypto", "client", "policy", "quota", "inject"];
     const HTTP: &[&str] =
-        &["corridor", "inject", "upstream", "probe", "emulator", "proxy", "admin"];
+        &["corridor", "inject", "upstream", "probe", "market", "emulator", "proxy", "admin"];
     const DOORS: &[&str] = &["proxy", "admin"];
     const KEEPERS: &[&str] = &["store", "catalogue", "kms", "vault", "roster", "limiter", "ledger"];
     const CIPHERS: &[&str] = &["crypto"];

@@ -16,6 +16,7 @@ use crate::catalogue::InForce;
 use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::limiter::{self, Limiter};
+use crate::market::Desk;
 use crate::probe::Prober;
 use crate::roster::Roster;
 use crate::store::Store;
@@ -31,6 +32,8 @@ pub(super) struct House {
     pub(super) catalogue: InForce,
     /// Asks providers about keys.
     pub(super) prober: Arc<Prober>,
+    /// Where runs that fetch history are asked for.
+    pub(super) desk: Desk,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(super) tiers: limiter::Settings,
     /// Asked what is left to a client key; admits nobody here.

@@ -19,8 +19,8 @@ use super::guard::{Needs, WhileSealed, guard};
 use super::house::House;
 use super::refused::Refused;
 use super::{
-    audit, backups, describe, export, keks, keys, open, pages, policy, providers, sealing, secrets,
-    stream, symbols, usage,
+    audit, backfills, backups, describe, export, keks, keys, open, pages, policy, providers,
+    sealing, secrets, stream, symbols, usage,
 };
 use crate::client::Right;
 
@@ -56,6 +56,7 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
                 secrets::reading(),
                 providers::reading(),
                 symbols::reading(),
+                backfills::reading(),
                 usage::reading(),
             ],
         ),
@@ -69,7 +70,13 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         (
             Right::Operate,
             WhileSealed::Refuses,
-            vec![keys::changing(), secrets::changing(), providers::changing()],
+            vec![
+                keys::changing(),
+                secrets::changing(),
+                providers::changing(),
+                symbols::changing(),
+                backfills::changing(),
+            ],
         ),
         (
             Right::Administer,

@@ -109,6 +109,7 @@ async fn face_with(requests_per_minute: u64) -> Face {
         clock: clock.clone(),
         store: store.clone(),
         roster: roster.clone(),
+        desk: Desk::new(store.clone(), clock.clone(), daily()),
         prober: asks_nobody(&store, &clock, &catalogue, (&vault, &ledger)),
         vault,
         warden,
@@ -123,6 +124,16 @@ async fn face_with(requests_per_minute: u64) -> Face {
     });
     let router = admin.router();
     Face { admin, router, clock, store, roster, writer, folder }
+}
+
+fn daily() -> crate::market::Settings {
+    crate::market::Settings {
+        provider: String::from("polygon"),
+        span: crate::market::Span::Day,
+        days: 730,
+        at_once: 8,
+        schedule: None,
+    }
 }
 
 /// No provider is reached by it.

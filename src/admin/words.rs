@@ -71,6 +71,27 @@ described! {
     BackfillStatus { Pending, InProgress, Completed, Failed }
 }
 
+described! {
+    /// Why a run was made.
+    BackfillCause { Asked, Schedule }
+}
+
+/// How long a candle lasts.
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "stands in the description alone")]
+pub(super) enum Interval {
+    #[schema(rename = "1m")]
+    Minute,
+    #[schema(rename = "5m")]
+    FiveMinutes,
+    #[schema(rename = "15m")]
+    Quarter,
+    #[schema(rename = "1h")]
+    Hour,
+    #[schema(rename = "1d")]
+    Day,
+}
+
 #[cfg(test)]
 mod tests {
     use utoipa::PartialSchema;

@@ -11,6 +11,7 @@ use super::archiving::Archivist;
 use super::{Mode, Rooms};
 use crate::backup::{self, Schedule};
 use crate::config::Config;
+use crate::market::Market;
 use crate::net::Crowd;
 use crate::probe::Prober;
 use crate::{secret, telemetry};
@@ -45,6 +46,11 @@ pub(super) fn workers(config: &Config, mode: Mode) -> usize {
         (Mode::Serve { .. }, 0) => std::thread::available_parallelism().map_or(1, Into::into),
         (Mode::Serve { .. }, set) => set,
     }
+}
+
+/// Runs that fetch history.
+pub(super) fn fetch(mode: Mode, market: Arc<Market>) -> impl Future<Output = ()> {
+    market.tend(matches!(mode, Mode::Serve { .. })).instrument(telemetry::job("backfill"))
 }
 
 impl Rooms {

@@ -11,6 +11,7 @@ use super::ways::Ways;
 use super::{Rooms, StartError, space, told};
 use crate::config::Config;
 use crate::ledger::Lane;
+use crate::market::{self, Desk, Market};
 use crate::net::Binding;
 use crate::probe::{self, Prober};
 use crate::proxy::{self, Proxy};
@@ -41,11 +42,13 @@ impl Rooms {
             pages: corridor::Pages::compile(&config.pages).unwrap_or_default(),
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
+            store: self.store.clone(),
             settings: corridor::Settings {
                 public_url: public_url(settings, binding.address()),
                 domain: settings.domain.clone(),
                 max_body_bytes: settings.max_body_bytes,
                 trusted_proxies: settings.trusted_proxies.clone(),
+                candle_seconds: config.backfill.span.seconds(),
             },
         };
         let parts = proxy::Parts {
@@ -75,12 +78,29 @@ impl Rooms {
         Arc::new(prober)
     }
 
+    /// The desk where runs are asked for, and the room that makes them.
+    pub(super) fn market(&self, config: &Config, ways: &Ways, node: &str) -> (Desk, Arc<Market>) {
+        let settings = config.backfill.clone();
+        let desk = Desk::new(self.store.clone(), self.clock.clone(), settings);
+        let market = Market::new(market::Parts {
+            desk: desk.clone(),
+            vault: Arc::clone(&self.vault),
+            catalogue: self.catalogue.clone(),
+            ledger: self.ledger.clone(),
+            limiter: Arc::clone(&self.limiter),
+            metrics: self.metrics.clone(),
+            origins: ways.origins(),
+            node: node.to_owned(),
+        });
+        (desk, market)
+    }
+
     pub(super) fn admin_parts(
         &self,
         config: &Config,
         refresh: admin::Refresh,
         origins: Arc<Origins>,
-        prober: Arc<Prober>,
+        (prober, desk): (Arc<Prober>, Desk),
     ) -> admin::Parts {
         let (metrics, ledger) = (self.metrics.clone(), self.ledger.clone());
         let limiter = Arc::clone(&self.limiter);
@@ -108,6 +128,7 @@ impl Rooms {
             ledger: self.ledger.clone(),
             catalogue: self.catalogue.clone(),
             prober,
+            desk,
             refresh,
             tiers: config.limiter.clone(),
             limiter: Arc::clone(&self.limiter),

@@ -3,7 +3,7 @@
 //! back.
 
 mod change;
-mod import;
+pub(super) mod import;
 
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

@@ -19,7 +19,7 @@ pub(super) fn limits(ground: &Ground<'_>, raw: &RawLimits) -> Result<limiter::Se
         premium: raw.tiers.premium,
         standard: raw.tiers.standard,
         limited: raw.tiers.limited,
-        time_zone: time_zone(ground, raw)?,
+        time_zone: time_zone(ground, "limits.time_zone", &raw.time_zone)?,
         shared: None,
     })
 }
@@ -46,16 +46,19 @@ pub(super) fn shared(
     }))
 }
 
-fn time_zone(ground: &Ground<'_>, raw: &RawLimits) -> Result<jiff::tz::TimeZone, Fault> {
-    if raw.time_zone == "UTC" {
+pub(super) fn time_zone(
+    ground: &Ground<'_>,
+    key: &str,
+    name: &str,
+) -> Result<jiff::tz::TimeZone, Fault> {
+    if name == "UTC" {
         return Ok(jiff::tz::TimeZone::UTC);
     }
-    jiff::tz::TimeZone::get(&raw.time_zone).map_err(|_| {
+    jiff::tz::TimeZone::get(name).map_err(|_| {
         let what = format!(
-            "{:?} is no time zone of this machine; write it like \"Europe/Berlin\", and see that \
-             tzdata is installed",
-            raw.time_zone
+            "{name:?} is no time zone of this machine; write it like \"Europe/Berlin\", and see that \
+             tzdata is installed"
         );
-        ground.fault("limits.time_zone", what)
+        ground.fault(key, what)
     })
 }

@@ -22,6 +22,7 @@ pub(super) struct Raw {
     pub(super) audit: RawAudit,
     pub(super) egress: RawEgress,
     pub(super) backup: RawBackup,
+    pub(super) backfill: RawBackfill,
     pub(super) sandbox: RawSandbox,
     pub(super) browser: RawBrowser,
 }
@@ -198,6 +199,17 @@ pub(super) struct RawBackup {
     pub(super) every_hours: u64,
     pub(super) keep: usize,
     pub(super) recipients: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBackfill {
+    pub(super) provider: String,
+    pub(super) interval: String,
+    pub(super) days: i64,
+    pub(super) at_once: usize,
+    pub(super) schedule: String,
+    pub(super) time_zone: String,
 }
 
 #[derive(Deserialize)]

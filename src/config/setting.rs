@@ -4,6 +4,7 @@
 //! `config example`. Must never hold a default that the checks of this room refuse.
 
 mod of_a_provider;
+mod of_backfill;
 
 pub(super) use self::of_a_provider::OF_A_PROVIDER;
 use super::kind::{Kind, inline};
@@ -375,6 +376,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "[]",
         "who can open them: public keys of age (\"age1…\"); `sealgate backup keygen` makes a pair",
     ),
+    of_backfill::PROVIDER,
+    of_backfill::INTERVAL,
+    of_backfill::DAYS,
+    of_backfill::AT_ONCE,
+    of_backfill::SCHEDULE,
+    of_backfill::TIME_ZONE,
     setting(
         "sandbox.listen",
         Kind::Address,

@@ -54,12 +54,25 @@ impl Limiter {
             Some(berths) => Some(berths.take()?),
             None => None,
         };
-        Some(Stand { _berth: berth, _place: self.places.take()? })
+        let stand = Stand { _berth: berth, _place: self.places.take()? };
+        self.note_in_minute(permit);
+        Some(stand)
     }
 
     /// First to the provider's queue: whoever waits there takes nobody's place meanwhile.
     /// Who has waited long already is not sent away because the queue is long.
     pub(super) async fn stand_in_turn(
+        &self,
+        permit: &Permit,
+        has_waited: bool,
+    ) -> Result<Stand, Refusal> {
+        let stand = self.stand_patiently(permit, has_waited).await?;
+        self.note_in_minute(permit);
+        Ok(stand)
+    }
+
+    /// The same, for whoever has his place in the provider's minute already.
+    pub(super) async fn stand_patiently(
         &self,
         permit: &Permit,
         has_waited: bool,

@@ -107,7 +107,7 @@ impl Limiter {
                     Some(month) => window.tighter(month),
                     None => window,
                 };
-                Ok(Admission { figures: Some(figures), _turn: turn, _stand: stand })
+                Ok(Admission::of(Some(figures), turn, stand))
             }
             Verdict::Over(place, seen) => {
                 let until_ms = self.running_month(shared, asked, now).end_ms;

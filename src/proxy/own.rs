@@ -3,6 +3,7 @@
 //! never take a path from a provider that is addressed by its host.
 
 mod form;
+mod market;
 mod me;
 mod oauth;
 mod tokens;
@@ -31,6 +32,8 @@ pub(super) enum Asked {
     SigningKeys,
     Me,
     Stats,
+    /// Candles of a symbol.
+    Market,
     Nothing,
 }
 
@@ -57,6 +60,7 @@ pub(super) fn asked(parts: &Parts, corridor: &Corridor) -> Option<Asked> {
         "/.well-known/jwks.json" => Asked::SigningKeys,
         "/api/v1/me" => Asked::Me,
         "/api/v1/stats" => Asked::Stats,
+        path if path.starts_with(market::PATH) => Asked::Market,
         _ => Asked::Nothing,
     })
 }
@@ -90,6 +94,7 @@ pub(super) async fn answer(asked: Asked, raw: Raw, corridor: &Corridor) -> Answe
         Asked::SigningKeys => signing_keys(OwnCall::new(corridor, raw)).await,
         Asked::Me => me::me(OwnCall::new(corridor, raw)).await,
         Asked::Stats => me::stats(OwnCall::new(corridor, raw)).await,
+        Asked::Market => market::candles(OwnCall::new(corridor, raw)).await,
         Asked::Nothing => {
             let detail = "There is nothing at this path.";
             corridor::refused(&Refusal::new(Reason::NotFound, detail))
@@ -101,7 +106,7 @@ fn wrong_method(asked: Asked, method: &Method) -> Option<Answer> {
     let (fits, allowed) = match asked {
         Asked::Preflight | Asked::Nothing => (true, ""),
         Asked::Token | Asked::OauthToken => (*method == Method::POST, "POST"),
-        Asked::Health | Asked::SigningKeys | Asked::Me | Asked::Stats => {
+        Asked::Health | Asked::SigningKeys | Asked::Me | Asked::Stats | Asked::Market => {
             (matches!(*method, Method::GET | Method::HEAD), "GET,HEAD")
         }
     };

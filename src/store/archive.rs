@@ -5,6 +5,7 @@
 use sqlx::{AssertSqlSafe, Row};
 
 use super::dialect::{Pools, Tx, changing, reading, within};
+use super::market_data::make_months;
 use super::{Error, Store, leases};
 
 /// A cell as a value of a statement; a null of the column's own type.
@@ -77,6 +78,10 @@ pub(crate) const ARCHIVED: &[Archived] = &[
     Archived { name: "providers", key: &["id"], page: 500 },
     Archived { name: "provider_list", key: &["singleton"], page: 1 },
     Archived { name: "symbols", key: &["id"], page: 500 },
+    Archived { name: "market_data", key: &["symbol_id", "span", "time"], page: 500 },
+    Archived { name: "market_series", key: &["symbol_id", "span"], page: 500 },
+    Archived { name: "backfill_history", key: &["id"], page: 500 },
+    Archived { name: "backfill_parts", key: &["run_id", "symbol_id"], page: 500 },
     // A block may be a mebibyte.
     Archived { name: "record_blocks", key: &["node", "first_sequence"], page: 8 },
     Archived { name: "record_marks", key: &["node", "first_sequence"], page: 100 },
@@ -219,6 +224,14 @@ impl Loading {
         }
         let marks: Vec<String> = (1..=named.len()).map(|number| format!("${number}")).collect();
         let (listed, marks) = (named.join(", "), marks.join(", "));
+        if table.name == "market_data" {
+            let at = named.iter().position(|name| name == "time");
+            let time = |row: &Vec<Cell>| match row.get(at?)? {
+                Cell::Integer(time) => Some(*time),
+                Cell::Null | Cell::Text(_) | Cell::Bytes(_) => None,
+            };
+            make_months(&mut self.0, rows.iter().filter_map(time)).await?;
+        }
         let sql = format!("INSERT INTO {} ({listed}) VALUES ({marks})", table.name);
         for row in rows {
             if row.len() != named.len() {

@@ -13,6 +13,10 @@ use super::{Error, Store};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Turn {
     Backup,
+    /// To fetch the history of symbols.
+    Backfill,
+    /// To ask for a run, by schedule.
+    BackfillSchedule,
 }
 
 /// When a turn may be taken, and until when it is held.
@@ -50,6 +54,8 @@ impl Turn {
     fn as_str(self) -> &'static str {
         match self {
             Self::Backup => "backup",
+            Self::Backfill => "backfill",
+            Self::BackfillSchedule => "backfill_schedule",
         }
     }
 }

@@ -3,9 +3,7 @@
 //! is inactive.
 
 use super::columns::{Place, words};
-#[cfg(test)]
-use super::dialect::row;
-use super::dialect::{changing, rows};
+use super::dialect::{changing, row, rows};
 use super::lenient::Unread;
 use super::{Error, Store};
 
@@ -36,6 +34,21 @@ pub(crate) struct SymbolRow {
     pub(crate) backfill_status: BackfillStatus,
     pub(crate) backfill_error: Option<String>,
     pub(crate) last_backfill: Option<i64>,
+    /// Where its history comes from; None: as the settings say.
+    pub(crate) provider: Option<String>,
+    /// Seconds of one candle; None: as the settings say.
+    pub(crate) span: Option<i64>,
+}
+
+/// A symbol that is about to be tracked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct NewSymbol {
+    pub(crate) symbol: String,
+    pub(crate) asset_class: AssetClass,
+    pub(crate) active: bool,
+    pub(crate) last_backfill: Option<i64>,
+    pub(crate) provider: Option<String>,
+    pub(crate) span: Option<i64>,
 }
 
 #[derive(sqlx::FromRow)]
@@ -48,13 +61,15 @@ struct RawSymbol {
     backfill_status: String,
     backfill_error: Option<String>,
     last_backfill: Option<i64>,
+    provider: Option<String>,
+    span: Option<i64>,
 }
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, symbol, asset_class, active, date_added, backfill_status, backfill_error,
-            last_backfill FROM symbols ",
+            last_backfill, provider, span FROM symbols ",
             $rest
         )
     };
@@ -64,7 +79,62 @@ const SEED: &str = "INSERT INTO symbols
     (symbol, asset_class, active, date_added, backfill_status)
     VALUES ($1, $2, 1, $3, 'pending') ON CONFLICT (symbol) DO NOTHING";
 
+const ADD: &str = "INSERT INTO symbols
+    (symbol, asset_class, active, date_added, backfill_status, last_backfill, provider, span)
+    VALUES ($1, $2, $3, $4, 'pending', $5, $6, $7) ON CONFLICT (symbol) DO NOTHING";
+const CHANGE: &str = "UPDATE symbols SET active = $2, provider = $3, span = $4 WHERE id = $1";
+const STANDS: &str = "UPDATE symbols SET backfill_status = $2, backfill_error = $3,
+    last_backfill = COALESCE($4, last_backfill) WHERE id = $1";
+
 impl Store {
+    /// False where it is tracked already.
+    pub(crate) async fn add_symbol(&self, new: &NewSymbol) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        let added = changing!(
+            &mut tx,
+            sqlx::query(ADD)
+                .bind(new.symbol.as_str())
+                .bind(new.asset_class.as_str())
+                .bind(i64::from(new.active))
+                .bind(self.clock.unix_ms())
+                .bind(new.last_backfill)
+                .bind(new.provider.as_deref())
+                .bind(new.span)
+        )?;
+        tx.commit().await?;
+        Ok(added > 0)
+    }
+
+    /// What may be changed of it.
+    pub(crate) async fn change_symbol(&self, row: &SymbolRow) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        let changed = changing!(
+            &mut tx,
+            sqlx::query(CHANGE)
+                .bind(row.id)
+                .bind(i64::from(row.active))
+                .bind(row.provider.as_deref())
+                .bind(row.span)
+        )?;
+        tx.commit().await?;
+        Ok(changed > 0)
+    }
+
+    /// How far its history is; the time of the last backfill stays where none is given.
+    pub(crate) async fn note_backfill(
+        &self,
+        id: i64,
+        (status, error): (BackfillStatus, Option<&str>),
+        last_backfill: Option<i64>,
+    ) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        changing!(
+            &mut tx,
+            sqlx::query(STANDS).bind(id).bind(status.as_str()).bind(error).bind(last_backfill)
+        )?;
+        Ok(tx.commit().await?)
+    }
+
     /// Adds those that are not there; existing ones stay as they are. Yields how many were added.
     pub(crate) async fn seed_symbols(&self, symbols: &[(&str, AssetClass)]) -> Result<u64, Error> {
         let now_ms = self.clock.unix_ms();
@@ -80,12 +150,12 @@ impl Store {
         Ok(added)
     }
 
-    /// By symbol.
-    #[cfg(test)]
+    /// By symbol. One that cannot be read hides no other.
     pub(crate) async fn symbols(&self) -> Result<Vec<SymbolRow>, Error> {
         const ALL: &str = select!("ORDER BY symbol");
         let raw = rows!(self, "symbols", sqlx::query(ALL));
-        raw.into_iter().map(|raw: Result<RawSymbol, Unread>| from_raw(raw?)).collect()
+        let read = |raw: Result<RawSymbol, Unread>| from_raw(raw.ok()?).ok();
+        Ok(raw.into_iter().filter_map(read).collect())
     }
 
     /// By symbol, from the one that follows `after`.
@@ -120,7 +190,6 @@ impl Store {
         Ok(raw.into_iter().filter_map(fault).collect())
     }
 
-    #[cfg(test)]
     pub(crate) async fn symbol(&self, symbol: &str) -> Result<Option<SymbolRow>, Error> {
         const BY_SYMBOL: &str = select!("WHERE symbol = $1");
         let raw = row!(self, "symbols", sqlx::query(BY_SYMBOL).bind(symbol))?;
@@ -143,5 +212,7 @@ fn from_raw(raw: RawSymbol) -> Result<SymbolRow, Error> {
         date_added: raw.date_added,
         backfill_error: raw.backfill_error,
         last_backfill: raw.last_backfill,
+        provider: raw.provider,
+        span: raw.span,
     })
 }

@@ -168,6 +168,7 @@ async fn findings(
     findings.extend(store.strangers().await?);
     findings.extend(store.unreadable_cells().await?);
     findings.extend(store.symbol_faults().await?);
+    findings.extend(store.run_faults().await?);
     let keks = store.keks().await?.rows;
     let living = keks.iter().filter(|kek| !kek.is_gone());
     findings.extend(living.filter(|kek| kek.is_misdated()).map(misdated));

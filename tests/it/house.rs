@@ -4,6 +4,7 @@
 
 mod actor;
 mod binary;
+mod bourse;
 mod canary;
 mod database;
 mod emulator;
@@ -34,6 +35,7 @@ use sealgate::config::{self, Environment};
 
 pub(crate) use self::actor::{Admin, Answer, Client, Scribe, Stream};
 pub(crate) use self::binary::{Ground, Server, one_line, private, send_signal};
+pub(crate) use self::bourse::{Bar, Bourse, Dice, Plant};
 pub(crate) use self::canary::Canary;
 pub(crate) use self::database::{Database, Kind};
 pub(crate) use self::emulator::Emulator;

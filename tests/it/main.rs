@@ -55,6 +55,8 @@ mod limits;
 #[cfg(test)]
 mod load;
 #[cfg(test)]
+mod market;
+#[cfg(test)]
 mod masters;
 #[cfg(test)]
 mod memory;

@@ -146,10 +146,11 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
 }
 
 /// Every route of the description, in the order of the alphabet.
-const ROUTES: [&str; 49] = [
+const ROUTES: [&str; 57] = [
     "DELETE /api/v1/admin/api-keys/{id}",
     "DELETE /api/v1/admin/providers/{id}",
     "DELETE /api/v1/admin/secrets/{id}",
+    "DELETE /api/v1/admin/symbols/{symbol}",
     "GET /api/v1/admin/api-keys",
     "GET /api/v1/admin/api-keys/{id}",
     "GET /api/v1/admin/api-keys/{id}/audit",
@@ -158,6 +159,8 @@ const ROUTES: [&str; 49] = [
     "GET /api/v1/admin/audit/export",
     "GET /api/v1/admin/audit/stream",
     "GET /api/v1/admin/audit/verify",
+    "GET /api/v1/admin/backfill",
+    "GET /api/v1/admin/backfill/{id}",
     "GET /api/v1/admin/backups",
     "GET /api/v1/admin/integrity",
     "GET /api/v1/admin/keks",
@@ -168,6 +171,7 @@ const ROUTES: [&str; 49] = [
     "GET /api/v1/admin/secrets/{id}",
     "GET /api/v1/admin/secrets/{id}/checks",
     "GET /api/v1/admin/symbols",
+    "GET /api/v1/admin/symbols/{symbol}",
     "GET /api/v1/admin/usage",
     "GET /docs",
     "GET /healthz",
@@ -179,6 +183,7 @@ const ROUTES: [&str; 49] = [
     "POST /api/v1/admin/api-keys/{id}/accept",
     "POST /api/v1/admin/api-keys/{id}/rotate",
     "POST /api/v1/admin/api-keys/{id}/tokens",
+    "POST /api/v1/admin/backfill",
     "POST /api/v1/admin/backups",
     "POST /api/v1/admin/integrity/accept",
     "POST /api/v1/admin/keks/cancel",
@@ -192,10 +197,13 @@ const ROUTES: [&str; 49] = [
     "POST /api/v1/admin/secrets",
     "POST /api/v1/admin/secrets/{id}/reseal",
     "POST /api/v1/admin/secrets/{id}/validate",
+    "POST /api/v1/admin/symbols",
+    "POST /api/v1/admin/symbols/import",
     "POST /api/v1/admin/unseal",
     "PUT /api/v1/admin/api-keys/{id}",
     "PUT /api/v1/admin/providers/{id}",
     "PUT /api/v1/admin/secrets/{id}",
+    "PUT /api/v1/admin/symbols/{symbol}",
 ];
 
 #[tokio::test]

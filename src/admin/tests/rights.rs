@@ -9,7 +9,7 @@ use super::*;
 const NOBODY: &str = "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001";
 
 /// Route by route: may admin, operator, auditor, user, guest?
-const TABLE: [(&str, &str, [bool; 5]); 44] = [
+const TABLE: [(&str, &str, [bool; 5]); 52] = [
     ("POST", "/api/v1/admin/api-keys/{id}/tokens", [true, true, false, false, false]),
     ("POST", "/api/v1/admin/api-keys/{id}/accept", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/api-keys/import", [true, true, false, false, false]),
@@ -52,6 +52,14 @@ const TABLE: [(&str, &str, [bool; 5]); 44] = [
     ("GET", "/api/v1/admin/audit/verify", [true, false, true, false, false]),
     ("GET", "/api/v1/admin/usage", [true, true, true, false, false]),
     ("GET", "/api/v1/admin/symbols", [true, true, true, false, false]),
+    ("POST", "/api/v1/admin/symbols", [true, true, false, false, false]),
+    ("POST", "/api/v1/admin/symbols/import", [true, true, false, false, false]),
+    ("GET", "/api/v1/admin/symbols/{symbol}", [true, true, true, false, false]),
+    ("PUT", "/api/v1/admin/symbols/{symbol}", [true, true, false, false, false]),
+    ("DELETE", "/api/v1/admin/symbols/{symbol}", [true, true, false, false, false]),
+    ("GET", "/api/v1/admin/backfill", [true, true, true, false, false]),
+    ("POST", "/api/v1/admin/backfill", [true, true, false, false, false]),
+    ("GET", "/api/v1/admin/backfill/{id}", [true, true, true, false, false]),
     ("POST", "/api/v1/admin/seal", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/unseal", [true, false, false, false, false]),
 ];
@@ -65,7 +73,7 @@ async fn the_table_of_rights_holds_for_every_role_and_route() {
             let body = matches!(method, "POST" | "PUT").then(|| json!({}));
             // A stream that is allowed never ends; one that is asked for wrongly is as allowed.
             let wrong = if path.ends_with("/stream") { "?last=x" } else { "" };
-            let target = path.replace("{id}", NOBODY) + wrong;
+            let target = path.replace("{id}", NOBODY).replace("{symbol}", "NONE") + wrong;
             let got = face.send(method, &target, &key, body).await;
             assert_eq!(
                 got.status != StatusCode::FORBIDDEN,
@@ -99,7 +107,7 @@ async fn no_route_is_missing_from_the_table_and_none_but_the_open_ones_answers_a
         assert!(described.contains(route), "{route:?} is no route");
     }
     for (method, path) in &described {
-        let target = path.replace("{id}", NOBODY);
+        let target = path.replace("{id}", NOBODY).replace("{symbol}", "NONE");
         let body = matches!(method.as_str(), "POST" | "PUT").then(|| json!({}));
         let got = face.send_with(method, &target, &[], body).await;
         let is_open = OPEN.contains(&path.as_str());

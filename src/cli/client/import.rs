@@ -1,6 +1,6 @@
-//! `client import`: the keys of an older system, out of a file of JSON, JSON Lines or CSV. Reads,
-//! sends in pieces, and tells of every line what became of it; a line that cannot be read refuses
-//! only itself. Must never be given the keys themselves, only their SHA-256.
+//! `client import`: the keys of an older system, out of a file of JSON, JSON Lines or CSV; the same
+//! for symbols. Reads, sends in pieces, and tells of every line what became of it; a line that
+//! cannot be read refuses only itself. Must never be given keys themselves, only their SHA-256.
 
 mod csv;
 
@@ -31,6 +31,17 @@ pub(crate) struct Import {
     reach: Reach,
 }
 
+/// What is imported: the list of the REST call that takes it, and the column that a CSV must have.
+pub(in super::super) struct Form {
+    pub(in super::super) path: &'static str,
+    pub(in super::super) list: &'static str,
+    pub(in super::super) column: &'static str,
+    /// For people, in the plural.
+    pub(in super::super) what: &'static str,
+}
+
+const OF_KEYS: Form = Form { path: KEYS, list: "keys", column: "key_hash", what: "client keys" };
+
 /// A line of the file: where it stands, and what it asks for or why that cannot be read.
 struct Line {
     number: usize,
@@ -39,35 +50,41 @@ struct Line {
 
 impl Import {
     pub(super) fn run(self, ground: &Ground) -> Result<(), Failure> {
-        let text = read(&self.file)?;
-        let lines = lines(&self.file, &text)?;
-        if lines.is_empty() {
-            let nothing = json!({"imported": 0, "refused": 0, "items": []});
-            let output = ground.output(self.reach.print);
-            if output.json {
-                return output.value(&nothing);
-            }
-            let file = self.file.display();
-            return output
-                .remark(&format!("nothing was imported: there is no client key in {file}"));
-        }
-        let results = link::with(ground, &self.reach, async |link| send(link, lines).await)?;
-        let is_ok = |item: &Value| item.get("ok") == Some(&Value::Bool(true));
-        let imported = results.iter().filter(|item| is_ok(item)).count();
-        let refused = results.len() - imported;
-        let output = ground.output(self.reach.print);
-        output
-            .list(&json!({"imported": imported, "refused": refused, "items": results}), COLUMNS)?;
-        output.remark(&format!("\n{imported} imported, {refused} refused"))?;
-        if refused > 0 {
-            let all = imported + refused;
-            return Err(Failure::new(format!(
-                "{refused} of {all} lines were refused; correct them and import again, what is \
-                 known already is left alone"
-            )));
-        }
-        Ok(())
+        run((&self.file, &self.reach), ground, (&OF_KEYS, COLUMNS))
     }
+}
+
+/// Reads, sends, and tells of every line; exit 1 where any was refused.
+pub(in super::super) fn run(
+    (file, reach): (&Path, &Reach),
+    ground: &Ground,
+    (form, columns): (&Form, &[Column]),
+) -> Result<(), Failure> {
+    let text = read(file)?;
+    let lines = lines(file, &text, form)?;
+    let output = ground.output(reach.print);
+    if lines.is_empty() {
+        let nothing = json!({"imported": 0, "refused": 0, "items": []});
+        if output.json {
+            return output.value(&nothing);
+        }
+        let (what, file) = (form.what, file.display());
+        return output.remark(&format!("nothing was imported: there are no {what} in {file}"));
+    }
+    let results = link::with(ground, reach, async |link| send(link, lines, form).await)?;
+    let is_ok = |item: &Value| item.get("ok") == Some(&Value::Bool(true));
+    let imported = results.iter().filter(|item| is_ok(item)).count();
+    let refused = results.len() - imported;
+    output.list(&json!({"imported": imported, "refused": refused, "items": results}), columns)?;
+    output.remark(&format!("\n{imported} imported, {refused} refused"))?;
+    if refused > 0 {
+        let all = imported + refused;
+        return Err(Failure::new(format!(
+            "{refused} of {all} lines were refused; correct them and import again, what is known \
+             already is left alone"
+        )));
+    }
+    Ok(())
 }
 
 fn read(file: &Path) -> Result<String, Failure> {
@@ -80,31 +97,31 @@ fn read(file: &Path) -> Result<String, Failure> {
     read.map_err(|error| Failure::new(format!("cannot read {}: {error}", file.display())))
 }
 
-fn lines(file: &Path, text: &str) -> Result<Vec<Line>, Failure> {
+fn lines(file: &Path, text: &str, form: &Form) -> Result<Vec<Line>, Failure> {
     let text = text.trim_start_matches('\u{feff}');
     let extension = file.extension().and_then(|extension| extension.to_str()).unwrap_or_default();
     match (extension, text.trim_start().bytes().next()) {
-        ("csv", _) => csv::lines(text),
-        (_, Some(b'[')) => whole(text),
+        ("csv", _) => csv::lines(text, form.column),
+        (_, Some(b'[')) => whole(text, form.list),
         ("jsonl" | "ndjson", _) => Ok(json_lines(text)),
         // One object may be all of it, in several lines, or the first of many.
-        (_, Some(b'{')) => whole(text).or_else(|_| Ok(json_lines(text))),
-        (_, Some(_)) => csv::lines(text),
+        (_, Some(b'{')) => whole(text, form.list).or_else(|_| Ok(json_lines(text))),
+        (_, Some(_)) => csv::lines(text, form.column),
         (_, None) => Ok(Vec::new()),
     }
 }
 
 /// One JSON value: a list, or the body of the REST call.
-fn whole(text: &str) -> Result<Vec<Line>, Failure> {
+fn whole(text: &str, list: &str) -> Result<Vec<Line>, Failure> {
     let value: Value = serde_json::from_str(text).map_err(|error| {
         let (line, column) = (error.line(), error.column());
         Failure::new(format!("the file is not JSON: see line {line} column {column}"))
     })?;
     let items = match value {
         Value::Array(items) => items,
-        Value::Object(mut body) => match body.remove("keys") {
+        Value::Object(mut body) => match body.remove(list) {
             Some(Value::Array(items)) => items,
-            Some(_) => return Err(Failure::new("`keys` in the file is no list")),
+            Some(_) => return Err(Failure::new(format!("`{list}` in the file is no list"))),
             None => vec![Value::Object(body)],
         },
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
@@ -126,7 +143,7 @@ fn json_lines(text: &str) -> Vec<Line> {
 }
 
 /// A result for each line, in their order.
-async fn send(link: &Link, lines: Vec<Line>) -> Result<Vec<Value>, Failure> {
+async fn send(link: &Link, lines: Vec<Line>, form: &Form) -> Result<Vec<Value>, Failure> {
     let mut results = Vec::with_capacity(lines.len());
     let mut lines = lines.into_iter().peekable();
     while lines.peek().is_some() {
@@ -149,7 +166,8 @@ async fn send(link: &Link, lines: Vec<Line>) -> Result<Vec<Value>, Failure> {
             })
             .collect();
         if !asked.is_empty() {
-            let answer = link.post(&format!("{KEYS}/import"), Some(json!({"keys": asked}))).await?;
+            let body = json!({ form.list: asked });
+            let answer = link.post(&format!("{}/import", form.path), Some(body)).await?;
             let items = answer.get("items").and_then(Value::as_array).cloned().unwrap_or_default();
             some.extend(items.into_iter().zip(numbers).map(named));
         }
@@ -175,7 +193,7 @@ mod tests {
     use super::*;
 
     fn read_as(file: &str, text: &str) -> Vec<(usize, Result<Value, String>)> {
-        let lines = lines(Path::new(file), text).ok().unwrap();
+        let lines = lines(Path::new(file), text, &OF_KEYS).ok().unwrap();
         lines.into_iter().map(|line| (line.number, line.asked)).collect()
     }
 
@@ -208,6 +226,6 @@ mod tests {
         let read = read_as("x.csv", "key_hash,name\naa,b,c\ndd,e\n\"ff,g\n");
         let numbers: Vec<_> = read.iter().map(|(number, asked)| (*number, asked.is_ok())).collect();
         assert_eq!(numbers, [(2, false), (3, true), (4, false)]);
-        assert!(lines(Path::new("x.json"), "[{]").is_err());
+        assert!(lines(Path::new("x.json"), "[{]", &OF_KEYS).is_err());
     }
 }

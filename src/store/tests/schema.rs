@@ -30,6 +30,8 @@ async fn both_dialects_give_the_same_schema() {
     let (left, right) = (sqlite_schema(readers).await, postgres_schema(pool).await);
 
     let expected = [
+        "backfill_history",
+        "backfill_parts",
         "change_revision",
         "changes",
         "client_key_hashes",
@@ -42,6 +44,8 @@ async fn both_dialects_give_the_same_schema() {
         "keks",
         "key_jobs",
         "leases",
+        "market_data",
+        "market_series",
         "master_passphrases",
         "monthly_calls",
         "nodes",

@@ -58,7 +58,9 @@ async fn a_symbol_that_contradicts_the_model_is_named(bed: Bed) {
         column: "backfill_status",
         fault: String::from("says \"paused\", which is not known"),
     };
-    assert_eq!(bed.store.symbols().await.unwrap_err(), expected);
+    assert_eq!(bed.store.symbol("SPY").await.unwrap_err(), expected);
+    assert_eq!(bed.store.symbols().await.unwrap(), []);
+    assert_eq!(bed.store.symbol_faults().await.unwrap().len(), 1);
 }
 
 on_both!(

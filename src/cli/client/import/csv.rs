@@ -11,17 +11,17 @@ use super::Line;
 const LISTS: [&str; 3] = ["scopes", "allowed_ips", "allowed_origins"];
 const NUMBERS: [&str; 3] = ["limit", "monthly_quota", "max_concurrent"];
 
-pub(super) fn lines(text: &str) -> Result<Vec<Line>, Failure> {
+pub(super) fn lines(text: &str, column: &str) -> Result<Vec<Line>, Failure> {
     let mut records = records(text).into_iter();
     let Some((_, Ok(head))) = records.next() else {
         return Err(Failure::new("the file's first line names no columns"));
     };
     let head: Vec<String> = head.iter().map(|name| name.trim().to_owned()).collect();
-    if !head.iter().any(|name| name == "key_hash") {
-        return Err(Failure::new(
-            "the file is neither JSON nor a CSV whose first line names its columns, key_hash among \
-             them",
-        ));
+    if !head.iter().any(|name| name == column) {
+        return Err(Failure::new(format!(
+            "the file is neither JSON nor a CSV whose first line names its columns, {column} among \
+             them"
+        )));
     }
     let line = |(number, record): (usize, Result<Vec<String>, String>)| Line {
         number,

@@ -1,0 +1,204 @@
+//! On which days there is trade: every day for crypto; for shares the days on which New York's
+//! exchanges open. Public holidays by their rules, and the days of mourning and storm beside them.
+//! Pure. Must never call a day a gap on which nobody could trade.
+
+use jiff::civil::{Date, Weekday, date};
+use jiff::tz::TimeZone;
+
+use super::span::Span;
+use crate::store::AssetClass;
+
+const DAY_NS: i64 = 86_400_000_000_000;
+/// An intraday candle of a share is of the day that it is four hours earlier in UTC, from the
+/// first trade before the opening to the last behind the close, in summer and in winter.
+const SHIFT_NS: i64 = 4 * 3_600_000_000_000;
+
+/// Closed for another reason than the calendar's.
+const CLOSED: [(i16, i8, i8); 10] = [
+    (2001, 9, 11),
+    (2001, 9, 12),
+    (2001, 9, 13),
+    (2001, 9, 14),
+    (2004, 6, 11),
+    (2007, 1, 2),
+    (2012, 10, 29),
+    (2012, 10, 30),
+    (2018, 12, 5),
+    (2025, 1, 9),
+];
+
+/// How far into the days of UTC those of this series begin.
+pub(super) fn offset_ns(asset_class: AssetClass, span: Span) -> i64 {
+    match (asset_class, span) {
+        // A candle of a day bears that day's midnight, be it New York's or UTC's.
+        (AssetClass::Crypto, _) | (_, Span::Day) => 0,
+        (AssetClass::Stock | AssetClass::Etf, _) => SHIFT_NS,
+    }
+}
+
+/// The days since 1970 that are over at a time, first to last: those of which there must be
+/// candles.
+pub(super) fn days(
+    (asset_class, span): (AssetClass, Span),
+    (from, to): (i64, i64),
+) -> impl Iterator<Item = i64> {
+    let offset = offset_ns(asset_class, span);
+    // One that had begun already was asked for in part.
+    let first = from.saturating_sub(offset).saturating_add(DAY_NS - 1).div_euclid(DAY_NS);
+    // A day counts once the next one has begun everywhere.
+    let end = to.saturating_sub(SHIFT_NS + 3_600_000_000_000).div_euclid(DAY_NS);
+    (first..end).filter(move |day| match asset_class {
+        AssetClass::Crypto => true,
+        AssetClass::Stock | AssetClass::Etf => day_of(*day).is_some_and(is_trading_day),
+    })
+}
+
+/// When the day of this time begins.
+pub(super) fn day_begin((asset_class, span): (AssetClass, Span), time: i64) -> i64 {
+    let offset = offset_ns(asset_class, span);
+    time.saturating_sub(offset).div_euclid(DAY_NS) * DAY_NS + offset
+}
+
+pub(super) fn day_of(days: i64) -> Option<Date> {
+    let at = jiff::Timestamp::from_second(days.checked_mul(86_400)?).ok()?;
+    Some(at.to_zoned(TimeZone::UTC).date())
+}
+
+/// Do New York's exchanges open on this day?
+fn is_trading_day(day: Date) -> bool {
+    let is_weekend = matches!(day.weekday(), Weekday::Saturday | Weekday::Sunday);
+    !is_weekend
+        && !holidays(day.year()).any(|holiday| holiday == Some(day))
+        && !CLOSED.contains(&(day.year(), day.month(), day.day()))
+}
+
+fn holidays(year: i16) -> impl Iterator<Item = Option<Date>> {
+    let new_year = date(year, 1, 1);
+    // On a Saturday it is kept by nobody: the Friday before is the last day of a year.
+    let new_year = match new_year.weekday() {
+        Weekday::Saturday => None,
+        _ => Some(kept(new_year)),
+    };
+    let nth = |month, nth, weekday| date(year, month, 1).nth_weekday_of_month(nth, weekday).ok();
+    let since = |first: i16, day: Option<Date>| day.filter(|_| year >= first);
+    [
+        new_year,
+        since(1998, nth(1, 3, Weekday::Monday)),
+        nth(2, 3, Weekday::Monday),
+        good_friday(year),
+        nth(5, -1, Weekday::Monday),
+        since(2022, Some(kept(date(year, 6, 19)))),
+        Some(kept(date(year, 7, 4))),
+        nth(9, 1, Weekday::Monday),
+        nth(11, 4, Weekday::Thursday),
+        Some(kept(date(year, 12, 25))),
+    ]
+    .into_iter()
+}
+
+/// On a weekend it is kept on the nearest day of the week.
+fn kept(day: Date) -> Date {
+    let moved = match day.weekday() {
+        Weekday::Saturday => day.yesterday(),
+        Weekday::Sunday => day.tomorrow(),
+        Weekday::Monday
+        | Weekday::Tuesday
+        | Weekday::Wednesday
+        | Weekday::Thursday
+        | Weekday::Friday => Ok(day),
+    };
+    moved.unwrap_or(day)
+}
+
+/// Two days before Easter, by the rule of the Gregorian calendar (Meeus, Jones, Butcher).
+fn good_friday(year: i16) -> Option<Date> {
+    let year = i32::from(year);
+    let (golden, century, of_century) = (year % 19, year / 100, year % 100);
+    let correction = (century + 8) / 25;
+    let moon = (19 * golden + century - century / 4 - (century - correction + 1) / 3 + 15) % 30;
+    let week = (32 + 2 * (century % 4) + 2 * (of_century / 4) - moon - of_century % 4) % 7;
+    let late = (golden + 11 * moon + 22 * week) / 451;
+    let sum = moon + week - 7 * late + 114;
+    let easter = Date::new(
+        i16::try_from(year).ok()?,
+        i8::try_from(sum / 31).ok()?,
+        i8::try_from(sum % 31 + 1).ok()?,
+    );
+    easter.ok()?.yesterday().ok()?.yesterday().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_exchanges_holidays_are_known() {
+        let closed = [
+            (2022, 1, 17),
+            (2022, 4, 15),
+            (2022, 6, 20),
+            (2022, 12, 26),
+            (2023, 1, 2),
+            (2023, 4, 7),
+            (2024, 1, 1),
+            (2024, 1, 15),
+            (2024, 2, 19),
+            (2024, 3, 29),
+            (2024, 5, 27),
+            (2024, 6, 19),
+            (2024, 7, 4),
+            (2024, 9, 2),
+            (2024, 11, 28),
+            (2024, 12, 25),
+            (2025, 1, 9),
+            (2025, 4, 18),
+            (2026, 4, 3),
+            (2026, 6, 19),
+            (2026, 7, 3),
+            (2027, 12, 24),
+        ];
+        for (year, month, day) in closed {
+            assert!(!is_trading_day(date(year, month, day)), "{year}-{month}-{day}");
+        }
+        for (year, month, day) in [(2021, 6, 18), (2021, 12, 31), (2027, 12, 31), (2024, 11, 29)] {
+            assert!(is_trading_day(date(year, month, day)), "{year}-{month}-{day}");
+        }
+        let of = |year| {
+            (0..366)
+                .filter_map(move |n| date(year, 1, 1).checked_add(jiff::Span::new().days(n)).ok())
+                .filter(move |day| day.year() == year && is_trading_day(*day))
+                .count()
+        };
+        assert_eq!([2021, 2022, 2023, 2024, 2025].map(of), [252, 251, 250, 252, 250]);
+    }
+
+    #[test]
+    fn a_candle_is_of_its_own_day_in_summer_and_in_winter() {
+        let ns = |text: &str| {
+            let at: jiff::Timestamp = text.parse().unwrap();
+            i64::try_from(at.as_nanosecond()).unwrap()
+        };
+        let day = |class, span, text| (ns(text) - offset_ns(class, span)).div_euclid(DAY_NS);
+        let of = |text: &str| ns(text).div_euclid(DAY_NS);
+        for (text, on) in [
+            ("2026-01-16T00:59:00Z", "2026-01-15T00:00:00Z"),
+            ("2026-01-15T09:00:00Z", "2026-01-15T00:00:00Z"),
+            ("2026-07-15T08:00:00Z", "2026-07-15T00:00:00Z"),
+            ("2026-07-15T23:59:00Z", "2026-07-15T00:00:00Z"),
+        ] {
+            assert_eq!(day(AssetClass::Stock, Span::Minute, text), of(on), "{text}");
+        }
+        for text in ["2026-01-15T05:00:00Z", "2026-01-15T00:00:00Z"] {
+            assert_eq!(day(AssetClass::Etf, Span::Day, text), of("2026-01-15T00:00:00Z"));
+        }
+    }
+
+    #[test]
+    fn today_is_no_gap() {
+        let noon = 1_768_478_400_000_000_000;
+        let of = |class| days((class, Span::Day), (noon - 4 * DAY_NS, noon)).collect::<Vec<_>>();
+        // It is a Thursday, 2026-01-15.
+        assert_eq!(of(AssetClass::Crypto), [20_465, 20_466, 20_467]);
+        assert_eq!(of(AssetClass::Stock), [20_465, 20_466, 20_467]);
+    }
+}

@@ -1,0 +1,165 @@
+//! One call of the house for candles, the way that every call takes: permit, place in the line,
+//! record, secret, injection, the one way out. What comes back is searched for the key before
+//! anybody reads it. Must never go around a limit, nor leave unrecorded.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, RETRY_AFTER, USER_AGENT};
+use http::{HeaderName, HeaderValue, Method, Request};
+use http_body_util::BodyExt;
+use uuid::Uuid;
+
+use crate::clock::Clock;
+use crate::inject::{Carried, Head, OutboundBody, inject};
+use crate::ledger::{ActorRef, Begin, Kind, Ledger, Record};
+use crate::limiter::Limiter;
+use crate::policy::{self, Permit, Purpose};
+use crate::provider::Provider;
+use crate::refusal::{Reason, Refusal};
+use crate::upstream::{Reply, Upstream};
+use crate::vault::Vault;
+
+/// One call has no more, once it has left.
+const WITHIN: Duration = Duration::from_secs(120);
+/// Fifty thousand candles have seven mebibytes.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+const SEALED_WITHIN: Duration = Duration::from_millis(50);
+const AGENT: &str = concat!("sealgate/", env!("CARGO_PKG_VERSION"));
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What was answered, without any key.
+pub(super) struct Answer {
+    pub(super) status: u16,
+    /// Seconds to wait, where the provider says how many.
+    pub(super) retry_after: Option<u64>,
+    pub(super) body: Vec<u8>,
+}
+
+pub(super) struct Caller {
+    pub(super) vault: Arc<Vault>,
+    pub(super) ledger: Ledger,
+    pub(super) limiter: Arc<Limiter>,
+    pub(super) upstream: Upstream,
+    pub(super) clock: Clock,
+}
+
+impl Caller {
+    /// Waits for its turn, however long that takes.
+    pub(super) async fn ask(
+        &self,
+        provider: &Arc<Provider>,
+        path: &str,
+    ) -> Result<Answer, Refusal> {
+        let permit = policy::house(Purpose::Backfill, provider);
+        // Nobody waits for a turn of which nothing can come.
+        self.vault.select(&permit)?;
+        let admission = self.limiter.admit_house(&permit).await?;
+        let request_id = Uuid::now_v7().to_string();
+        let mut record = self.record(&permit, path, &request_id)?;
+        let answered = tokio::select! {
+            answered = self.send(&permit, path, (&mut record, &request_id)) => answered,
+            refusal = self.until_sealed() => Err(refusal),
+        };
+        match &answered {
+            Ok(answer) => {
+                record.bytes_out(u64::try_from(answer.body.len()).unwrap_or(u64::MAX));
+                record.answered(answer.status, &request_id, None);
+            }
+            Err(no) => record.answered(no.reason.status(), &request_id, Some(no.reason)),
+        }
+        record.complete();
+        drop(admission);
+        answered
+    }
+
+    /// In the journal before it leaves.
+    fn record(&self, permit: &Permit, path: &str, request_id: &str) -> Result<Record, Refusal> {
+        let begun = self.ledger.begin_call(&Begin {
+            kind: Kind::Usage,
+            actor: ActorRef::house(Purpose::Backfill.as_str()),
+            address: None,
+            provider: &permit.provider().id,
+            method: "GET",
+            path: path.split('?').next().unwrap_or_default(),
+            request_id,
+        });
+        begun.map_err(|full| Refusal::new(Reason::AuditUnavailable, full.to_string()))
+    }
+
+    async fn send(
+        &self,
+        permit: &Permit,
+        path: &str,
+        (record, request_id): (&mut Record, &str),
+    ) -> Result<Answer, Refusal> {
+        let selected = self.vault.select(permit)?;
+        record.secret(selected.secret_id(), selected.version());
+        let opened = self.vault.open(permit, &selected, self.clock.now())?;
+        let request = Request::builder().method(Method::GET).uri(path).body(());
+        let request = request.map_err(|_| {
+            Refusal::new(Reason::UpstreamInvalid, "The address of the next page is none.")
+        })?;
+        let mut parts = request.into_parts().0;
+        let id = HeaderValue::from_str(request_id).map_err(|_| Refusal::internal())?;
+        let headers = [
+            (USER_AGENT, HeaderValue::from_static(AGENT)),
+            (ACCEPT, HeaderValue::from_static("application/json")),
+            (ACCEPT_ENCODING, HeaderValue::from_static("identity")),
+            (X_REQUEST_ID, id),
+        ];
+        parts.headers.extend(headers);
+        let query = parts.uri.query().map(str::to_owned);
+        let head = Head::new(&mut parts, 0, query);
+        let (outbound, carried) = inject(head, OutboundBody::Empty, permit, opened)?;
+        record.forwarded(request_id);
+        let now_ns = record.upstream_began();
+        let sending = async {
+            let reply = self.upstream.send(outbound, now_ns, &mut |_| Ok(())).await?;
+            selected.answered(reply.head.status.as_u16());
+            read(reply, &carried, record).await
+        };
+        let answered = tokio::time::timeout(WITHIN, sending).await;
+        answered.unwrap_or_else(|_| {
+            let seconds = WITHIN.as_secs();
+            let title = &permit.provider().title;
+            let detail = format!("{title} did not answer in full within {seconds} seconds.");
+            Err(Refusal::new(Reason::UpstreamTimeout, detail))
+        })
+    }
+
+    async fn until_sealed(&self) -> Refusal {
+        loop {
+            tokio::time::sleep(SEALED_WITHIN).await;
+            if self.vault.is_sealed() {
+                self.upstream.forget_connections();
+                return Refusal::new(Reason::Sealed, "The vault was sealed meanwhile.");
+            }
+        }
+    }
+}
+
+/// All of it, or nothing.
+async fn read(reply: Reply, carried: &Carried, record: &mut Record) -> Result<Answer, Refusal> {
+    let Reply { head, mut body } = reply;
+    let broken = |detail: &'static str| Refusal::new(Reason::UpstreamInvalid, detail);
+    let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !head.headers.get_all(CONTENT_ENCODING).iter().all(is_plain) {
+        return Err(broken("The provider packed its answer, which nobody had asked for."));
+    }
+    let mut text = Vec::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| broken("The provider's answer broke off."))?;
+        let piece = frame.into_data().unwrap_or_default();
+        if text.len() + piece.len() > MOST_BYTES {
+            return Err(broken("The provider's answer is longer than any page is."));
+        }
+        text.extend_from_slice(&piece);
+    }
+    record.upstream_ended();
+    let (_, blanked) = carried.needles.blank(&mut text, false);
+    record.scrub_hits(blanked);
+    let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let retry_after = retry_after.and_then(|text| text.trim().parse().ok());
+    Ok(Answer { status: head.status.as_u16(), retry_after, body: text })
+}

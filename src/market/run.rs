@@ -1,0 +1,286 @@
+//! A run from its first symbol to its last: planned when it begins, its parts side by side, gone on
+//! with after whatever broke it off, by one node at a time. Tells how it went.
+//! Must never end a run of which a part is open.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::JoinSet;
+
+use super::part::{Job, Stop};
+use super::{Market, Span};
+use crate::store::{
+    self, BackfillStatus, PartRow, Quality, RunRow, SeriesRow, SymbolRow, Tally, Turn,
+};
+
+/// How soon a run that another node was asked for is seen.
+const ASKED_EVERY: Duration = Duration::from_secs(2);
+/// How long a node may be silent before another one goes on.
+const HELD_MS: i64 = 60_000;
+const RENEW_EVERY: Duration = Duration::from_secs(10);
+const MS_NS: i64 = 1_000_000;
+const DAY_NS: i64 = 86_400_000_000_000;
+/// Symbols that an alert names.
+const NAMED: usize = 20;
+
+impl Market {
+    pub(super) async fn keep_running(self: Arc<Self>) {
+        loop {
+            if let Err(fault) = self.run_next().await {
+                tracing::warn!(%fault, "runs that fetch history could not be looked after");
+            }
+            // A run that stopped for a while is looked at again, and so is what others were asked.
+            tokio::select! {
+                () = self.bell.notified() => {}
+                () = tokio::time::sleep(ASKED_EVERY) => {}
+            }
+        }
+    }
+
+    async fn run_next(self: &Arc<Self>) -> Result<(), store::Error> {
+        if self.vault.is_sealed() {
+            return Ok(());
+        }
+        while let Some(run) = self.store.next_run().await? {
+            let now_ms = self.clock.unix_ms();
+            let held_until_ms = now_ms.saturating_add(HELD_MS);
+            let span = store::Span { now_ms, due_before_ms: i64::MAX, held_until_ms };
+            if !self.store.take_turn(Turn::Backfill, &self.node, span).await? {
+                return Ok(());
+            }
+            let outcome = tokio::select! {
+                outcome = self.run(&run) => outcome,
+                () = self.hold_on() => Ok(false),
+            };
+            self.store.end_turn(Turn::Backfill, &self.node, None).await?;
+            if !outcome? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends when the turn is lost.
+    async fn hold_on(&self) {
+        loop {
+            tokio::time::sleep(RENEW_EVERY).await;
+            let until_ms = self.clock.unix_ms().saturating_add(HELD_MS);
+            match self.store.renew_turn(Turn::Backfill, &self.node, until_ms).await {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(fault) => tracing::warn!(%fault, "the turn to fetch history was not renewed"),
+            }
+        }
+    }
+
+    /// True where it has ended; else it is gone on with later.
+    async fn run(self: &Arc<Self>, run: &RunRow) -> Result<bool, store::Error> {
+        let symbols = self.store.symbols().await?;
+        if run.state == BackfillStatus::Pending {
+            let parts = self.plan(run, &symbols).await?;
+            self.store.begin_run(run.id, &parts).await?;
+        }
+        let symbols: HashMap<i64, SymbolRow> =
+            symbols.into_iter().map(|symbol| (symbol.id, symbol)).collect();
+        let mut open = self.store.parts(run.id).await?;
+        open.retain(|part| is_open(part.state));
+        let mut open = open.into_iter();
+        let mut working: JoinSet<bool> = JoinSet::new();
+        let mut goes_on = true;
+        loop {
+            while goes_on && working.len() < self.settings.at_once {
+                let Some(part) = open.next() else { break };
+                let symbol = symbols.get(&part.symbol_id).cloned();
+                let market = Arc::clone(self);
+                working.spawn(async move { market.work(part, symbol).await });
+            }
+            match working.join_next().await {
+                Some(ended) => goes_on &= ended.unwrap_or(false),
+                None => break,
+            }
+        }
+        self.conclude(run).await
+    }
+
+    /// A part for each symbol that is meant and active at this moment.
+    async fn plan(
+        &self,
+        run: &RunRow,
+        symbols: &[SymbolRow],
+    ) -> Result<Vec<PartRow>, store::Error> {
+        let series = self.store.series(None).await?;
+        let is_meant = |symbol: &&SymbolRow| {
+            let named = run.wanted.as_ref().is_none_or(|wanted| wanted.contains(&symbol.symbol));
+            symbol.active && named
+        };
+        let part = |symbol: &SymbolRow| {
+            let own = symbol.span.or(Some(self.settings.span.seconds()));
+            let span = run.span.or(own).and_then(Span::of_seconds).unwrap_or(self.settings.span);
+            let to = run.to_ms.saturating_mul(MS_NS);
+            let of_symbol: Vec<&SeriesRow> =
+                series.iter().filter(|series| series.symbol_id == symbol.id).collect();
+            let from = match run.from_ms {
+                Some(from_ms) => from_ms.saturating_mul(MS_NS),
+                None => self.begin(symbol, span, (&of_symbol, to)),
+            };
+            let from = from.min(to);
+            PartRow {
+                run: run.id,
+                symbol_id: symbol.id,
+                symbol: symbol.symbol.clone(),
+                provider: symbol.provider.as_ref().unwrap_or(&self.settings.provider).clone(),
+                span: span.seconds(),
+                state: BackfillStatus::Pending,
+                error: None,
+                from,
+                to,
+                tally: Tally {
+                    next: from,
+                    pages: 0,
+                    candles: 0,
+                    rejected: 0,
+                    reasons: String::from("{}"),
+                },
+                quality: nothing(),
+                started_at: None,
+                finished_at: None,
+            }
+        };
+        Ok(symbols.iter().filter(is_meant).map(part).collect())
+    }
+
+    /// From the last candle that may have been unfinished then; else as far back as is kept.
+    fn begin(&self, symbol: &SymbolRow, span: Span, (series, to): (&[&SeriesRow], i64)) -> i64 {
+        let own = series.iter().find(|series| series.span == span.seconds());
+        let covered = own.and_then(|series| series.covered_to);
+        // Where an older warehouse has it, that is where it goes on here.
+        let imported = symbol.last_backfill.filter(|_| series.is_empty());
+        let covered = covered.or(imported.map(|ms| ms.saturating_mul(MS_NS)));
+        match covered {
+            Some(covered) => covered.div_euclid(span.ns()).saturating_sub(1) * span.ns(),
+            None => {
+                let back = self.settings.days.saturating_mul(DAY_NS);
+                to.saturating_sub(back).div_euclid(DAY_NS) * DAY_NS
+            }
+        }
+    }
+
+    /// True unless the whole run is to stop.
+    async fn work(&self, mut part: PartRow, symbol: Option<SymbolRow>) -> bool {
+        match self.worked(&mut part, symbol.as_ref()).await {
+            Ok(goes_on) => goes_on,
+            Err(fault) => {
+                tracing::warn!(%fault, symbol = part.symbol, "a part of a run is left for later");
+                false
+            }
+        }
+    }
+
+    async fn worked(
+        &self,
+        part: &mut PartRow,
+        symbol: Option<&SymbolRow>,
+    ) -> Result<bool, store::Error> {
+        if !self.store.begin_part(part).await? {
+            return Ok(true);
+        }
+        let (id, status) = (part.symbol_id, BackfillStatus::InProgress);
+        self.store.note_backfill(id, (status, None), None).await?;
+        let provider = self.catalogue.get(&part.provider);
+        let span = Span::of_seconds(part.span);
+        let (fetched, whole) = match (symbol, provider, span) {
+            (Some(symbol), Some(provider), Some(span)) => {
+                let job = Job { part, symbol, span, provider };
+                match self.fetch(&job).await {
+                    Ok(quality) => (Ok(quality), self.whole(&job).await),
+                    Err(stop) => (Err(stop), Ok(nothing())),
+                }
+            }
+            (None, ..) => (failed("the symbol is gone"), Ok(nothing())),
+            (_, None, _) => (failed("its provider is not configured"), Ok(nothing())),
+            (_, _, None) => (failed("there are no candles of this length"), Ok(nothing())),
+        };
+        let (quality, whole) = match (fetched, whole) {
+            (Err(Stop::Later), _) | (_, Err(Stop::Later)) => return Ok(false),
+            (Ok(quality), Ok(whole)) => (Ok(quality), whole),
+            (Err(Stop::Failed(line)), _) | (_, Err(Stop::Failed(line))) => (Err(line), nothing()),
+        };
+        part.state = match quality {
+            Ok(_) => BackfillStatus::Completed,
+            Err(_) => BackfillStatus::Failed,
+        };
+        match quality {
+            Ok(quality) => part.quality = quality,
+            Err(line) => part.error = Some(line),
+        }
+        self.store.end_part(part, &whole).await?;
+        let done_at = (part.state == BackfillStatus::Completed).then(|| part.to / MS_NS);
+        let stands = (part.state, part.error.as_deref());
+        self.store.note_backfill(id, stands, done_at).await?;
+        Ok(true)
+    }
+
+    /// True where no part is open any more.
+    async fn conclude(&self, run: &RunRow) -> Result<bool, store::Error> {
+        let parts = self.store.parts(run.id).await?;
+        if parts.iter().any(|part| is_open(part.state)) {
+            return Ok(false);
+        }
+        let failed: Vec<&PartRow> =
+            parts.iter().filter(|part| part.state == BackfillStatus::Failed).collect();
+        let was_failed = self.former_failed(run).await?;
+        let all = parts.len();
+        if failed.is_empty() {
+            let note = (all == 0).then_some("there was no active symbol to fetch");
+            self.store.end_run(run.id, BackfillStatus::Completed, note).await?;
+        } else {
+            let line = format!("{} of {all} symbols failed", failed.len());
+            self.store.end_run(run.id, BackfillStatus::Failed, Some(&line)).await?;
+        }
+        self.tell(run, &failed, was_failed);
+        Ok(true)
+    }
+
+    /// Did the last run that ended before this one fail?
+    async fn former_failed(&self, run: &RunRow) -> Result<bool, store::Error> {
+        let former = self.store.runs(Some(run.id), 10).await?;
+        let ended = former.iter().find(|former| !is_open(former.state));
+        Ok(ended.is_some_and(|former| former.state == BackfillStatus::Failed))
+    }
+
+    /// An alert, and its end.
+    fn tell(&self, run: &RunRow, failed: &[&PartRow], was_failed: bool) {
+        const ALERT: &str = "backfill_failed";
+        let id = run.id.to_string();
+        if failed.is_empty() {
+            if was_failed {
+                self.ledger
+                    .noted(json!({"alert": ALERT, "run": id, "resolved": "a run succeeded"}));
+            }
+            return;
+        }
+        self.metrics.alert_raised(ALERT);
+        let one = |part: &&PartRow| json!({"symbol": part.symbol, "error": part.error});
+        let some: Vec<serde_json::Value> = failed.iter().take(NAMED).map(one).collect();
+        self.ledger.found(json!({
+            "alert": ALERT, "run": id, "failed": failed.len(), "symbols": some,
+        }));
+    }
+}
+
+fn is_open(state: BackfillStatus) -> bool {
+    match state {
+        BackfillStatus::Pending | BackfillStatus::InProgress => true,
+        BackfillStatus::Completed | BackfillStatus::Failed => false,
+    }
+}
+
+fn failed(line: &str) -> Result<Quality, Stop> {
+    Err(Stop::Failed(line.to_owned()))
+}
+
+fn nothing() -> Quality {
+    Quality { days_expected: 0, days_present: 0, gaps: String::from("[]") }
+}
