@@ -1,4 +1,5 @@
-//! From what was counted to what the headers of an answer say of it. Pure.
+//! From what was counted to what the headers of an answer say of it.
+//! Pure: moments are handed in.
 //! Must never say that there is more left than the tightest of several limits leaves.
 
 use super::Figures;

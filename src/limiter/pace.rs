@@ -96,8 +96,8 @@ impl Limiter {
         }
     }
 
-    /// For a call of the house: waits for the provider's limit as long as it takes, behind the calls
-    /// of clients, then for a place like everybody.
+    /// For a call of the house: waits for the provider's limit as long as it takes, behind the
+    /// calls of clients, then for a place like everybody.
     pub(crate) async fn admit_house(&self, permit: &Permit) -> Result<Admission, Refusal> {
         let ticket = match permit.provider().requests_per_minute {
             Some(most) => Some(self.ticket(permit, most).await),
