@@ -78,7 +78,7 @@ pub struct Running {
     admin: tokio::task::JoinHandle<()>,
     /// Look after the certificates, the backups, the keys and the holder of the master key; end
     /// with the house, and a job on the keys that is cut goes on at the next start.
-    background: [tokio::task::JoinHandle<()>; 10],
+    background: [tokio::task::JoinHandle<()>; 9],
     limiter: Arc<Limiter>,
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
@@ -269,11 +269,7 @@ impl Rooms {
         let network = binding.and_then(|mut binding| binding.take());
         let network = network.map(|(socket, tls)| Accepted::new(socket, tls)).transpose()?;
         let local = LocalSocket::bind(&config.socket)?;
-        let prober = self.prober(&ways);
-        let watching = self.watch_keys(&config, mode, &prober);
-        let (desk, market) = self.market(&config, &ways, lock.node());
-        let fetching = background::fetch(mode, market);
-        let asked = (prober, desk);
+        let (asked, working) = self.around(&config, &ways, (mode, lock.node()));
         let admin = Admin::new(self.admin_parts(&config, renew, ways.origins(), asked));
         let (stop_admin, stopped) = tokio::sync::oneshot::channel();
         let serving = admin.serve(Doors { network, local: Some(local) }, async {
@@ -296,8 +292,7 @@ impl Rooms {
                 tokio::spawn(keeping),
                 tokio::spawn(background::tidy(self.crowd.clone())),
                 tokio::spawn(archiving),
-                tokio::spawn(watching),
-                tokio::spawn(fetching),
+                tokio::spawn(working),
             ],
             limiter: self.limiter,
             ledger: self.ledger,

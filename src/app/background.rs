@@ -8,10 +8,11 @@ use std::time::Duration;
 use tracing::Instrument as _;
 
 use super::archiving::Archivist;
+use super::ways::Ways;
 use super::{Mode, Rooms};
 use crate::backup::{self, Schedule};
 use crate::config::Config;
-use crate::market::Market;
+use crate::market::Desk;
 use crate::net::Crowd;
 use crate::probe::Prober;
 use crate::{secret, telemetry};
@@ -48,11 +49,6 @@ pub(super) fn workers(config: &Config, mode: Mode) -> usize {
     }
 }
 
-/// Runs that fetch history.
-pub(super) fn fetch(mode: Mode, market: Arc<Market>) -> impl Future<Output = ()> {
-    market.tend(matches!(mode, Mode::Serve { .. })).instrument(telemetry::job("backfill"))
-}
-
 impl Rooms {
     /// One command's app is not there long enough to keep a schedule.
     pub(super) fn schedule(
@@ -76,8 +72,26 @@ impl Rooms {
         .instrument(telemetry::job("backup"))
     }
 
+    /// Those who call providers by themselves: who may be asked, and what they do.
+    pub(super) fn around(
+        &self,
+        config: &Config,
+        ways: &Ways,
+        (mode, node): (Mode, &str),
+    ) -> ((Arc<Prober>, Desk), impl Future<Output = ()> + use<>) {
+        let prober = self.prober(ways);
+        let watching = self.watch_keys(config, mode, &prober);
+        let (desk, market) = self.market(config, ways, node);
+        let fetching = market.tend(matches!(mode, Mode::Serve { .. }));
+        let fetching = fetching.instrument(telemetry::job("backfill"));
+        let working = async move {
+            tokio::join!(watching, fetching);
+        };
+        ((prober, desk), working)
+    }
+
     /// Nor to look after keys.
-    pub(super) fn watch_keys(
+    fn watch_keys(
         &self,
         config: &Config,
         mode: Mode,

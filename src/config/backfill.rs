@@ -1,5 +1,6 @@
 //! The section of runs that fetch the history of symbols: whom they ask, how far back they go, and
-//! when they are due by themselves. Must never let a schedule pass that is never due.
+//! when they are due by themselves.
+//! Must never let a schedule pass that is never due.
 
 use super::fault::Fault;
 use super::ground::Ground;

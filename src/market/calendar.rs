@@ -75,10 +75,8 @@ fn is_trading_day(day: Date) -> bool {
 fn holidays(year: i16) -> impl Iterator<Item = Option<Date>> {
     let new_year = date(year, 1, 1);
     // On a Saturday it is kept by nobody: the Friday before is the last day of a year.
-    let new_year = match new_year.weekday() {
-        Weekday::Saturday => None,
-        _ => Some(kept(new_year)),
-    };
+    let is_saturday = new_year.weekday() == Weekday::Saturday;
+    let new_year = (!is_saturday).then(|| kept(new_year));
     let nth = |month, nth, weekday| date(year, month, 1).nth_weekday_of_month(nth, weekday).ok();
     let since = |first: i16, day: Option<Date>| day.filter(|_| year >= first);
     [

@@ -43,7 +43,7 @@ impl<'a> Reader<'a> {
 
     /// Any value, as it stands there.
     pub(super) fn value(&mut self) -> Read<&'a str> {
-        let next = self.next_sign().ok_or(self.broken())?;
+        let next = self.next_sign().ok_or_else(|| self.broken())?;
         let from = self.at;
         match next {
             b'"' => return self.string(),
@@ -58,7 +58,7 @@ impl<'a> Reader<'a> {
                 self.at += rest;
             }
         }
-        self.text.get(from..self.at).ok_or(self.broken())
+        self.text.get(from..self.at).ok_or_else(|| self.broken())
     }
 
     /// Nothing follows.
@@ -117,7 +117,7 @@ impl<'a> Reader<'a> {
                 b'\\' => is_escaped = true,
                 b'"' => {
                     self.at += index + 1;
-                    return rest.get(..=index).ok_or(self.broken());
+                    return rest.get(..=index).ok_or_else(|| self.broken());
                 }
                 _ => {}
             }

@@ -98,17 +98,11 @@ impl Market {
                     (status_line(&answer), PAUSES_MS.get(failed).copied())
                 }
                 Ok(answer) => return Err(Stop::Failed(status_line(&answer))),
-                Err(refusal) => match refusal.reason {
-                    Reason::Sealed => return Err(Stop::Later),
-                    Reason::UpstreamUnreachable
-                    | Reason::UpstreamTimeout
-                    | Reason::UpstreamInvalid
-                    | Reason::Overloaded
-                    | Reason::AuditUnavailable => {
-                        (sentence(&refusal), PAUSES_MS.get(failed).copied())
-                    }
-                    _ => return Err(Stop::Failed(sentence(&refusal))),
-                },
+                Err(refusal) if refusal.reason == Reason::Sealed => return Err(Stop::Later),
+                Err(refusal) if may_pass(refusal.reason) => {
+                    (sentence(&refusal), PAUSES_MS.get(failed).copied())
+                }
+                Err(refusal) => return Err(Stop::Failed(sentence(&refusal))),
             };
             let Some(pause_ms) = pause_ms else { return Err(Stop::Failed(line)) };
             failed += 1;
@@ -241,10 +235,22 @@ fn lost(fault: &store::Error) -> Stop {
         return Stop::Later;
     }
     tracing::error!(%fault, "candles could not be stored");
-    match fault {
-        store::Error::Unreachable { .. } => Stop::Later,
-        _ => Stop::Failed(String::from("the database did not take it; the log says why")),
+    if matches!(fault, store::Error::Unreachable { .. }) {
+        return Stop::Later;
     }
+    Stop::Failed(String::from("the database did not take it; the log says why"))
+}
+
+/// What may be otherwise in a moment.
+fn may_pass(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::UpstreamUnreachable
+            | Reason::UpstreamTimeout
+            | Reason::UpstreamInvalid
+            | Reason::Overloaded
+            | Reason::AuditUnavailable
+    )
 }
 
 fn sentence(refusal: &Refusal) -> String {

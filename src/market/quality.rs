@@ -1,5 +1,6 @@
 //! How whole a series is: which days there should be, which there are, and what is missing as
-//! ranges. Pure. Must never call a series whole of which nobody has looked at the calendar.
+//! ranges. Pure.
+//! Must never call a series whole of which nobody has looked at the calendar.
 
 use std::collections::BTreeSet;
 

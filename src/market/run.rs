@@ -94,7 +94,8 @@ impl Market {
                 let Some(part) = open.next() else { break };
                 let symbol = symbols.get(&part.symbol_id).cloned();
                 let market = Arc::clone(self);
-                working.spawn(async move { market.work(part, symbol).await });
+                let is_default = run.from_ms.is_none();
+                working.spawn(async move { market.work((part, symbol), is_default).await });
             }
             match working.join_next().await {
                 Some(ended) => goes_on &= ended.unwrap_or(false),
@@ -116,8 +117,8 @@ impl Market {
             symbol.active && named
         };
         let part = |symbol: &SymbolRow| {
-            let own = symbol.span.or(Some(self.settings.span.seconds()));
-            let span = run.span.or(own).and_then(Span::of_seconds).unwrap_or(self.settings.span);
+            let own = symbol.span.unwrap_or_else(|| self.settings.span.seconds());
+            let span = Span::of_seconds(run.span.unwrap_or(own)).unwrap_or(self.settings.span);
             let to = run.to_ms.saturating_mul(MS_NS);
             let of_symbol: Vec<&SeriesRow> =
                 series.iter().filter(|series| series.symbol_id == symbol.id).collect();
@@ -157,7 +158,7 @@ impl Market {
         let covered = own.and_then(|series| series.covered_to);
         // Where an older warehouse has it, that is where it goes on here.
         let imported = symbol.last_backfill.filter(|_| series.is_empty());
-        let covered = covered.or(imported.map(|ms| ms.saturating_mul(MS_NS)));
+        let covered = covered.or_else(|| imported.map(|ms| ms.saturating_mul(MS_NS)));
         match covered {
             Some(covered) => covered.div_euclid(span.ns()).saturating_sub(1) * span.ns(),
             None => {
@@ -168,8 +169,12 @@ impl Market {
     }
 
     /// True unless the whole run is to stop.
-    async fn work(&self, mut part: PartRow, symbol: Option<SymbolRow>) -> bool {
-        match self.worked(&mut part, symbol.as_ref()).await {
+    async fn work(
+        &self,
+        (mut part, symbol): (PartRow, Option<SymbolRow>),
+        is_default: bool,
+    ) -> bool {
+        match self.worked(&mut part, symbol.as_ref(), is_default).await {
             Ok(goes_on) => goes_on,
             Err(fault) => {
                 tracing::warn!(%fault, symbol = part.symbol, "a part of a run is left for later");
@@ -182,6 +187,7 @@ impl Market {
         &self,
         part: &mut PartRow,
         symbol: Option<&SymbolRow>,
+        is_default: bool,
     ) -> Result<bool, store::Error> {
         if !self.store.begin_part(part).await? {
             return Ok(true);
@@ -215,8 +221,8 @@ impl Market {
             Ok(quality) => part.quality = quality,
             Err(line) => part.error = Some(line),
         }
-        self.store.end_part(part, &whole).await?;
-        let done_at = (part.state == BackfillStatus::Completed).then(|| part.to / MS_NS);
+        self.store.end_part(part, &whole, is_default).await?;
+        let done_at = (part.state == BackfillStatus::Completed).then_some(part.to / MS_NS);
         let stands = (part.state, part.error.as_deref());
         self.store.note_backfill(id, stands, done_at).await?;
         Ok(true)

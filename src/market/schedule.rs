@@ -1,5 +1,6 @@
-//! Runs that are due by themselves: one node asks for each, and what fell due while nobody was there
-//! is asked for once. Must never ask for a run while one that it asked for is still open.
+//! Runs that are due by themselves: one node asks for each, and what fell due while nobody was
+//! there is asked for once.
+//! Must never ask for a run while one that it asked for is still open.
 
 use super::{Desk, Market, Schedule, Wanted};
 use crate::store::{self, RunCause, Span, Turn};

@@ -1,4 +1,5 @@
-//! What a symbol may look like, by asset class, and what the provider calls it. Pure.
+//! What a symbol may look like, by asset class, and what the provider calls it.
+//! Pure: a name is judged by itself.
 //! Must never let a name through that could mean another path at the provider.
 
 use crate::store::AssetClass;
