@@ -1,5 +1,6 @@
 //! Runs that fetch the history of symbols: asked for here, made elsewhere, told of with what each
-//! symbol came to. Must never wait for a run.
+//! symbol came to, page by page of those of before.
+//! Must never wait for a run.
 
 use std::sync::Arc;
 

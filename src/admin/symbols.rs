@@ -1,5 +1,6 @@
 //! Tracked symbols: list, show, add, change, no longer track. One that is no longer tracked keeps
-//! its history. Must never guess figures of a history that has not been fetched.
+//! its history, and a pair is found in whatever form it is written.
+//! Must never guess figures of a history that has not been fetched.
 
 pub(super) mod import;
 mod view;

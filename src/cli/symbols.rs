@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 
 use clap::Subcommand;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use super::client::import::{self, Form};
 use super::failure::Failure;
@@ -113,15 +113,23 @@ impl Command {
                 let more: Map<String, Value> = said
                     .filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?))))
                     .collect();
-                for symbol in symbols {
+                let bodies = symbols.into_iter().map(|symbol| {
                     let mut body = more.clone();
                     body.insert(String::from("symbol"), Value::String(symbol));
-                    let body = Some(Value::Object(body));
-                    let added =
-                        link::with(ground, &reach, async |link| link.post(SYMBOLS, body).await)?;
-                    ground.output(reach.print).record(&added, MEMBERS)?;
+                    Value::Object(body)
+                });
+                let added = link::with(ground, &reach, async |link| {
+                    let mut added = Vec::with_capacity(bodies.len());
+                    for body in bodies {
+                        added.push(link.post(SYMBOLS, Some(body)).await?);
+                    }
+                    Ok(added)
+                })?;
+                let output = ground.output(reach.print);
+                match added.as_slice() {
+                    [one] => output.record(one, MEMBERS),
+                    all => output.list(&json!({"items": all}), COLUMNS),
                 }
-                Ok(())
             }
             Self::List { active_only, reach } => {
                 let path = if active_only {

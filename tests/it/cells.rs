@@ -66,7 +66,11 @@ const HARMLESS: &[(&str, &[&str], &str)] = &[
     ("secret_checks", &[], "what was found once; the trail says it, too, and the next check anew"),
     ("secret_health", &[], "what is shown; the next check sets it right, and it serves nobody"),
     ("secret_versions", &["last_used_at"], "what calls leave behind"),
-    ("symbols", &[], "not yet used; what cannot be is told"),
+    ("symbols", &[], "what is fetched; what cannot be is told"),
+    ("market_data", &[], "what others publish; what is no number is answered to nobody"),
+    ("market_series", &[], "sums for people; what they are sums of stands beside them"),
+    ("backfill_history", &[], "what was fetched when, for people; what cannot be is told"),
+    ("backfill_parts", &[], "the same, symbol by symbol"),
     ("usage_rollups", &[], "sums for charts; what they are sums of is in the trail"),
 ];
 
@@ -160,6 +164,7 @@ async fn lived_in(house: &House) -> (Client, Client) {
     let secrets = house.admin.get("/api/v1/admin/secrets").send().await.json();
     let checked = secrets["items"][0]["id"].as_str().unwrap();
     post(&format!("/api/v1/admin/secrets/{checked}/validate"), json!({})).await;
+    fetched(house).await;
     post("/api/v1/admin/keks/rotate", json!({})).await;
     post("/api/v1/admin/keks/rewrap", json!({})).await;
     for _ in 0..100 {
@@ -169,6 +174,28 @@ async fn lived_in(house: &House) -> (Client, Client) {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     (caller, victim)
+}
+
+/// A run that has ended, and a candle of before.
+async fn fetched(house: &House) {
+    let asked = json!({"symbols": ["AAPL"]});
+    let asked = house.admin.post("/api/v1/admin/backfill").json(&asked).send().await;
+    assert_eq!(asked.status, 202, "{}", asked.text());
+    let path = format!("/api/v1/admin/backfill/{}", asked.json()["id"].as_str().unwrap());
+    for _ in 0..100 {
+        if house.admin.get(&path).send().await.json()["state"] == "failed" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    for sql in [
+        "INSERT INTO market_data VALUES (1, 86400, 1768453200000000000, '1.5', '2', '1', '1.25', \
+         '10', '1.3', 3)",
+        "INSERT INTO market_series VALUES (1, 86400, 1, 1768453200000000000, 1768453200000000000, \
+         1, 0, 1768478400000000000, 1, 1, '[]')",
+    ] {
+        house.database.tamper(sql).await;
+    }
 }
 
 /// Until its first records are in an archive.
@@ -319,6 +346,7 @@ async fn plant(file: &Path, edit: &Edit, victim: &str) -> bool {
         }
         "keks" => String::from("WHERE category = 'tests' AND state = 'active'"),
         "inventories" => String::from("WHERE category = 'tests'"),
+        "market_data" => String::from("WHERE time = (SELECT MIN(time) FROM market_data)"),
         _ => format!("WHERE rowid = (SELECT MIN(rowid) FROM {table})"),
     };
     let mut connection = connect(file).await;

@@ -1,5 +1,6 @@
 //! A symbol as callers see it: what it is, how far its history is, and, one by one, its series and
-//! what is missing of them. Must never show a figure that the database does not have.
+//! what is missing of them.
+//! Must never show a figure that the database does not have.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -157,7 +158,6 @@ pub(in super::super) fn time(ns: i64) -> String {
 }
 
 /// For people: counts are far below where a floating point loses one.
-#[expect(clippy::cast_precision_loss, reason = "a share of counts, for people")]
 pub(in super::super) fn share(part: i64, whole: i64) -> Option<f64> {
     (whole > 0).then(|| part as f64 / whole as f64)
 }

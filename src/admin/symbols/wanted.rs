@@ -1,5 +1,6 @@
 //! What is said of a symbol that is to be tracked or changed, member by member.
-//! Each fault is told with its field; must never let a name pass that the market's room refuses.
+//! Each fault is told with its field.
+//! Must never let a name pass that the market's room refuses.
 
 use utoipa::ToSchema;
 

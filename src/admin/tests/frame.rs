@@ -290,7 +290,7 @@ async fn every_described_member_is_known_to_its_reader() {
                 path if path.contains("providers") => "polygon",
                 _ => made.json["id"].as_str().unwrap(),
             };
-            let target = path.replace("{id}", id);
+            let target = path.replace("{id}", id).replace("{symbol}", "AAPL");
             // Its lines are judged one by one, each with a result of its own.
             if path.ends_with("/import") {
                 continue;

@@ -154,11 +154,10 @@ impl Asked {
                 .ok()
                 .filter(|limit| (1..=MOST).contains(limit))
                 .map(|limit| self.limit = limit),
-            "format" => match value {
-                "json" => Some(self.as_csv = false),
-                "csv" => Some(self.as_csv = true),
-                _ => None,
-            },
+            "format" => ["json", "csv"]
+                .iter()
+                .position(|format| *format == value)
+                .map(|format| self.as_csv = format == 1),
             _ => None,
         };
         taken.is_some()
@@ -231,5 +230,5 @@ fn failed(fault: &crate::store::Error) -> Refusal {
 }
 
 const EXPECTED: &str = "is not what this call takes: from and to (a time such as \
-                        2026-01-15T14:30:00Z, or a day), interval (1m, 5m, 15m, 1h, 1d), limit (1 to \
-                        50000), cursor, format (json, csv)";
+                        2026-01-15T14:30:00Z, or a day), interval (1m, 5m, 15m, 1h, 1d), limit (1 \
+                        to 50000), cursor, format (json, csv)";

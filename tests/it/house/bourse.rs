@@ -32,6 +32,8 @@ pub(crate) struct Bar {
 pub(crate) enum Plant {
     /// 200 with an error in the body.
     ErrorBody,
+    /// The same, and it repeats the key.
+    EchoesKey,
     /// The candle of this index has NaN, and the next a negative price.
     BadCandles(usize),
     /// The second page is the first one again.
@@ -157,12 +159,12 @@ async fn accept(listener: TcpListener, floor: Arc<Floor>) {
         let (stream, _) = listener.accept().await.unwrap();
         let floor = Arc::clone(&floor);
         tokio::spawn(async move {
-            let service = service_fn(move |request: Request<Incoming>| {
+            let answering = service_fn(move |request: Request<Incoming>| {
                 let floor = Arc::clone(&floor);
                 async move { Ok::<_, Infallible>(floor.answer(&request).await) }
             });
             let _ended = hyper::server::conn::http1::Builder::new()
-                .serve_connection(TokioIo::new(stream), service)
+                .serve_connection(TokioIo::new(stream), answering)
                 .await;
         });
     }
@@ -172,7 +174,7 @@ impl Floor {
     async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let (status, body, pause) = {
             let mut book = self.book.lock().unwrap_or_else(PoisonError::into_inner);
-            let (status, body) = book.answer(request.uri(), self.address);
+            let (status, body) = book.answer(request, self.address);
             (status, body, book.pause)
         };
         if !pause.is_zero() {
@@ -205,7 +207,8 @@ impl Book {
         }
     }
 
-    fn answer(&mut self, uri: &http::Uri, address: SocketAddr) -> (u16, String) {
+    fn answer(&mut self, request: &Request<Incoming>, address: SocketAddr) -> (u16, String) {
+        let uri = request.uri();
         let now = self.clock.monotonic_ns();
         self.asked.push(uri.to_string());
         self.came.push(now);
@@ -232,6 +235,10 @@ impl Book {
         match plant {
             Some(Plant::ErrorBody) => {
                 return (200, String::from(r#"{"status":"ERROR","error":"not for your plan"}"#));
+            }
+            Some(Plant::EchoesKey) => {
+                let shown = request.headers().get("authorization").unwrap().to_str().unwrap();
+                return (200, format!(r#"{{"status":"ERROR","error":"{shown} is no good"}}"#));
             }
             Some(Plant::Stumbles) => {
                 let count = self.stumbled.entry((*ticker).to_owned()).or_default();
