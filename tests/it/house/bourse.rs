@@ -232,27 +232,8 @@ impl Book {
         let plant = self.plants.get(*ticker).copied();
         let at = uri.query().and_then(|query| query.split_once("cursor="));
         let at: usize = at.map_or(0, |(_, at)| at.parse().unwrap());
-        match plant {
-            Some(Plant::ErrorBody) => {
-                return (200, String::from(r#"{"status":"ERROR","error":"not for your plan"}"#));
-            }
-            Some(Plant::EchoesKey) => {
-                let shown = request.headers().get("authorization").unwrap().to_str().unwrap();
-                return (200, format!(r#"{{"status":"ERROR","error":"{shown} is no good"}}"#));
-            }
-            Some(Plant::Stumbles) => {
-                let count = self.stumbled.entry((*ticker).to_owned()).or_default();
-                *count += 1;
-                match *count {
-                    1 => return (500, String::from("oops")),
-                    2 => return (200, String::from(r#"{"status":"OK","results":[{"t":1"#)),
-                    _ => {}
-                }
-            }
-            Some(Plant::Unknown) => {
-                return (200, format!(r#"{{"ticker":"{ticker}","status":"OK","resultsCount":0}}"#));
-            }
-            Some(Plant::BadCandles(_) | Plant::Repeats | Plant::Loops) | None => {}
+        if let Some(no) = self.stumble(ticker, plant, request) {
+            return no;
         }
         let (from, to): (i64, i64) = (from.parse().unwrap(), to.parse().unwrap());
         let key = ((*ticker).to_owned(), format!("{multiplier}/{span}"));
@@ -277,6 +258,47 @@ impl Book {
             written.join(",")
         );
         (200, body)
+    }
+
+    /// An answer that is none, where one is planted.
+    fn stumble(
+        &mut self,
+        ticker: &str,
+        plant: Option<Plant>,
+        request: &Request<Incoming>,
+    ) -> Option<(u16, String)> {
+        match plant {
+            Some(Plant::ErrorBody) => {
+                return Some((
+                    200,
+                    String::from(r#"{"status":"ERROR","error":"not for your plan"}"#),
+                ));
+            }
+            Some(Plant::EchoesKey) => {
+                let shown = request.headers().get("authorization").unwrap().to_str().unwrap();
+                return Some((
+                    200,
+                    format!(r#"{{"status":"ERROR","error":"{shown} is no good"}}"#),
+                ));
+            }
+            Some(Plant::Stumbles) => {
+                let count = self.stumbled.entry(ticker.to_owned()).or_default();
+                *count += 1;
+                match *count {
+                    1 => return Some((500, String::from("oops"))),
+                    2 => return Some((200, String::from(r#"{"status":"OK","results":[{"t":1"#))),
+                    _ => {}
+                }
+            }
+            Some(Plant::Unknown) => {
+                return Some((
+                    200,
+                    format!(r#"{{"ticker":"{ticker}","status":"OK","resultsCount":0}}"#),
+                ));
+            }
+            Some(Plant::BadCandles(_) | Plant::Repeats | Plant::Loops) | None => {}
+        }
+        None
     }
 }
 
