@@ -63,6 +63,7 @@ const HARMLESS: &[(&str, &[&str], &str)] = &[
     ("provider_list", &["singleton"], "there is one row, whatever its number is"),
     ("record_marks", &["first_sequence", "node"], "its block has none then, and is always read"),
     ("recent_calls", &[], "counts of calls, as above; what cannot be is told"),
+    ("rotations", &[], "of two genuine versions another share serves, and the next look judges it"),
     ("secret_checks", &[], "what was found once; the trail says it, too, and the next check anew"),
     ("secret_health", &[], "what is shown; the next check sets it right, and it serves nobody"),
     ("secret_versions", &["last_used_at"], "what calls leave behind"),
