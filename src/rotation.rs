@@ -190,11 +190,11 @@ impl Rotor {
         stands.ok_or(RotationError::Not("no rotation of this secret is under way"))
     }
 
-    /// The versions first: whoever dies in between is followed by one who sees that they are moved.
+    /// The row first: it alone says which of two wishes was the first. Whoever dies in between is
+    /// followed by one who sees that the versions are moved.
     async fn promote(&self, rotation: &RotationRow) -> Result<(), RotationError> {
         let Parts { vault, store, clock, .. } = &self.parts;
         let (id, to) = (rotation.secret_id, rotation.to_version);
-        vault.promote_version(id, to).await?;
         let now_ms = clock.unix_ms();
         let promoted = RotationRow {
             state: RotationState::Promoted,
@@ -204,6 +204,7 @@ impl Rotor {
             ..rotation.clone()
         };
         if store.move_rotation(rotation, &promoted).await? {
+            vault.promote_version(id, to).await?;
             self.note(rotation, json!({"rotation": "promoted"}));
         }
         Ok(())
@@ -220,16 +221,17 @@ impl Rotor {
             why: Some(why.to_owned()),
             ..rotation.clone()
         };
-        let is_ours = store.move_rotation(rotation, &back).await?;
-        vault.give_version_up(id, to).await?;
-        if is_ours {
-            const ALERT: &str = "rotation_rolled_back";
-            metrics.alert_raised(ALERT);
-            ledger.noted(json!({
-                "alert": ALERT, "secret": {"id": id.to_string()}, "version": to, "finding": why,
-            }));
-            self.note(rotation, json!({"rotation": "rolled_back", "why": why}));
+        // Somebody else moved it meanwhile: what he said holds.
+        if !store.move_rotation(rotation, &back).await? {
+            return Ok(());
         }
+        vault.give_version_up(id, to).await?;
+        const ALERT: &str = "rotation_rolled_back";
+        metrics.alert_raised(ALERT);
+        ledger.noted(json!({
+            "alert": ALERT, "secret": {"id": id.to_string()}, "version": to, "finding": why,
+        }));
+        self.note(rotation, json!({"rotation": "rolled_back", "why": why}));
         Ok(())
     }
 

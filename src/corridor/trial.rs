@@ -3,6 +3,7 @@
 //! the provider refuses the new. Must never send a call twice that was not refused for its key.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -21,6 +22,7 @@ use crate::vault::Selected;
 
 /// What may be kept of a call, for a second time.
 const MOST_BYTES: u64 = 64 * 1024;
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What every try of a call has in common.
 type Call<'a> = (&'a Permit, &'a Arc<Client>, Moment);
@@ -99,7 +101,9 @@ impl Corridor {
 
 /// The client's own fault where it breaks off.
 async fn whole(body: Incoming) -> Result<Bytes, Refusal> {
-    let collected = body.collect().await;
+    let collected = tokio::time::timeout(PATIENCE, body.collect()).await.map_err(|_elapsed| {
+        Refusal::new(Reason::Timeout, "The body did not come in time.").closing()
+    })?;
     let bytes = collected.map(http_body_util::Collected::to_bytes);
     bytes.map_err(|_| Refusal::new(Reason::BadRequest, "The body broke off."))
 }

@@ -13,13 +13,15 @@ use super::judge::verdict;
 use super::{Parts, RotationError, Rotor};
 use crate::probe::{Asked, Live};
 use crate::store::{Cause, RotationRow, RotationState};
-use crate::vault::Score;
+use crate::vault::{Score, Tally};
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What is judged beside the whole step: the last so many looks.
 const RECENT_LOOKS: usize = 40;
 /// Old use is written down this often at most.
 const NOTED_EVERY_MS: i64 = 1_000;
+/// A provider that says nothing of the key is asked again after so long.
+const ASKED_EVERY_MS: i64 = 10_000;
 
 /// What this node knows of a rotation's step.
 #[derive(Default)]
@@ -29,6 +31,7 @@ struct Known {
     at_step: Score,
     /// The last looks, oldest first.
     looks: Vec<Score>,
+    asked_at_ms: Option<i64>,
 }
 
 impl Rotor {
@@ -55,18 +58,19 @@ impl Rotor {
     async fn look(&self, known: &mut HashMap<(Uuid, u32), Known>) -> Result<(), RotationError> {
         let open = self.parts.store.open_rotations().await?;
         known.retain(|key, _| open.iter().any(|row| (row.secret_id, row.to_version) == *key));
+        // One that cannot be moved keeps no other from it.
+        let mut moved = Ok(());
         for rotation in &open {
             let key = (rotation.secret_id, rotation.to_version);
             let known = known.entry(key).or_default();
-            match rotation.state {
-                RotationState::Running | RotationState::Paused => {
-                    self.tend(rotation, known).await?
-                }
-                RotationState::Promoted => self.retire(rotation).await?,
-                RotationState::RolledBack => {}
-            }
+            let looked_after = match rotation.state {
+                RotationState::Running | RotationState::Paused => self.tend(rotation, known).await,
+                RotationState::Promoted => self.retire(rotation).await,
+                RotationState::RolledBack => Ok(()),
+            };
+            moved = moved.and(looked_after);
         }
-        self.give_up_orphans(&open).await
+        moved.and(self.give_up_orphans(&open).await)
     }
 
     async fn tend(&self, rotation: &RotationRow, known: &mut Known) -> Result<(), RotationError> {
@@ -77,7 +81,7 @@ impl Rotor {
         let (now_ms, score) = (clock.unix_ms(), trial.score());
         let here = (rotation.step, rotation.step_since);
         if known.step != Some(here) {
-            *known = Known { step: Some(here), at_step: score, looks: Vec::new() };
+            *known = Known { step: Some(here), at_step: score, ..Known::default() };
         }
         known.looks.push(score);
         if known.looks.len() > RECENT_LOOKS {
@@ -96,20 +100,32 @@ impl Rotor {
         if rotation.state != RotationState::Running || !is_held {
             return Ok(());
         }
-        // A step without a call has shown nothing: the provider is asked instead.
-        if in_step.new.calls == 0 && !self.is_proven(rotation).await? {
+        // A step without a call that went well has shown nothing: the provider is asked instead.
+        let Tally { calls, refused, failed } = in_step.new;
+        if calls <= refused.saturating_add(failed) && !self.is_proven(rotation, known).await? {
             return Ok(());
         }
         self.go_on(rotation, now_ms).await
     }
 
-    async fn is_proven(&self, rotation: &RotationRow) -> Result<bool, RotationError> {
+    async fn is_proven(
+        &self,
+        rotation: &RotationRow,
+        known: &mut Known,
+    ) -> Result<bool, RotationError> {
         let (id, to) = (rotation.secret_id, rotation.to_version);
+        let now_ms = self.parts.clock.unix_ms();
+        if known.asked_at_ms.is_some_and(|at| (now_ms - at).abs() < ASKED_EVERY_MS) {
+            return Ok(false);
+        }
+        known.asked_at_ms = Some(now_ms);
         let asked = Asked { cause: Cause::Rotation, actor: "house" };
         let found = self.parts.prober.stored((id, Some(to)), asked, &mut |_| {}).await?;
-        let Some((_, report)) = found else { return Ok(false) };
+        let Some((secret, report)) = found else { return Ok(false) };
         match report.live {
-            Live::Good | Live::AnyString | Live::NotAsked => Ok(true),
+            Live::Good | Live::AnyString => Ok(true),
+            // There is nothing to ask with; else it could not be opened just now.
+            Live::NotAsked => Ok(!self.parts.prober.has_probe(&secret)),
             Live::Unreached | Live::Untold => Ok(false),
             Live::Refused => {
                 self.roll_back(rotation, &report.why()).await?;
@@ -140,7 +156,10 @@ impl Rotor {
     async fn retire(&self, rotation: &RotationRow) -> Result<(), RotationError> {
         let Parts { vault, store, clock, settings, .. } = &self.parts;
         let (id, now_ms) = (rotation.secret_id, clock.unix_ms());
-        vault.promote_version(id, rotation.to_version).await?;
+        // Whoever promoted it died before the versions moved.
+        if vault.waiting_versions().contains(&(id, rotation.to_version)) {
+            vault.promote_version(id, rotation.to_version).await?;
+        }
         let used_ms = vault.trial(id, rotation.to_version).old_used_ms();
         if used_ms > rotation.old_used_at.unwrap_or(0).saturating_add(NOTED_EVERY_MS) {
             store.note_old_use(rotation, used_ms).await?;
@@ -151,6 +170,11 @@ impl Rotor {
             return Ok(());
         }
         vault.destroy_version(id, rotation.from_version).await?;
+        let Some(secret) = vault.show(id).await? else { return Ok(()) };
+        let mut left = secret.versions.iter().filter(|row| row.state != "destroyed");
+        if left.any(|row| row.version == rotation.from_version) {
+            return Err(RotationError::Not("the former version is in use, and is not destroyed"));
+        }
         if store.note_retired(rotation, now_ms).await? {
             let used = rotation.old_used_at.map(crate::clock::rfc3339);
             let promoted = crate::clock::rfc3339(rotation.updated_at);

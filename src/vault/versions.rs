@@ -149,7 +149,10 @@ impl Vault {
     ) -> Result<bool, VaultError> {
         let changing = self.changing.lock().await;
         let is_done = again!(self, self.shift_once(id, &shifts))?;
-        self.reload_locked(&changing).await?;
+        // What stands as it stood is looked at by nobody anew.
+        if is_done {
+            self.reload_locked(&changing).await?;
+        }
         Ok(is_done)
     }
 
