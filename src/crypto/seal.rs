@@ -385,7 +385,7 @@ mod tests {
             let frame = [0_u8; 1];
             run();
             here.send(std::ptr::from_ref(&frame).addr()).unwrap();
-            drop(waiting.recv());
+            let _gone = waiting.recv();
         });
         let top = there.recv().unwrap();
         let mut stack = vec![0; 256 << 10];
