@@ -89,6 +89,8 @@ mod restores;
 #[cfg(test)]
 mod rewriting;
 #[cfg(test)]
+mod rotations;
+#[cfg(test)]
 mod ruined;
 #[cfg(test)]
 mod schedules;
