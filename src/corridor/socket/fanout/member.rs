@@ -145,7 +145,7 @@ impl Member {
             true if !is_in => Poll::Ready(Parting::Late),
             true if self.is_asked => Poll::Ready(Parting::End(End::Idle)),
             true => {
-                // A market that sleeps says nothing, and who listens neither; one that lives answers.
+                // A market that sleeps says nothing, nor does who listens; one that lives answers.
                 self.is_asked = true;
                 self.mail.put_control(Bytes::from(frames::whole(frames::PING, b"", None)));
                 idle.renew();
