@@ -61,6 +61,7 @@ use crate::market::Desk;
 use crate::net::TlsFiles;
 use crate::probe::Prober;
 use crate::roster::Roster;
+use crate::rotation::Rotor;
 use crate::store::Store;
 use crate::vault::{Vault, Warden};
 
@@ -95,6 +96,7 @@ pub(crate) struct Parts {
     pub(crate) prober: Arc<Prober>,
     /// Where runs that fetch history are asked for.
     pub(crate) desk: Desk,
+    pub(crate) rotor: Arc<Rotor>,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(crate) tiers: limiter::Settings,
     pub(crate) limiter: Arc<Limiter>,
@@ -123,6 +125,7 @@ impl Admin {
             catalogue: parts.catalogue,
             prober: parts.prober,
             desk: parts.desk,
+            rotor: parts.rotor,
             tiers: parts.tiers,
             limiter: parts.limiter,
             backups: parts.backups,

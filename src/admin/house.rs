@@ -19,6 +19,7 @@ use crate::limiter::{self, Limiter};
 use crate::market::Desk;
 use crate::probe::Prober;
 use crate::roster::Roster;
+use crate::rotation::Rotor;
 use crate::store::Store;
 use crate::vault::{Vault, Warden};
 
@@ -34,6 +35,7 @@ pub(super) struct House {
     pub(super) prober: Arc<Prober>,
     /// Where runs that fetch history are asked for.
     pub(super) desk: Desk,
+    pub(super) rotor: Arc<Rotor>,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(super) tiers: limiter::Settings,
     /// Asked what is left to a client key; admits nobody here.

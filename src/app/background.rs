@@ -15,6 +15,7 @@ use crate::config::Config;
 use crate::market::Desk;
 use crate::net::Crowd;
 use crate::probe::Prober;
+use crate::rotation::Rotor;
 use crate::{secret, telemetry};
 
 /// Weaker memory is no reason not to start, but one to say so.
@@ -78,16 +79,16 @@ impl Rooms {
         config: &Config,
         ways: &Ways,
         (mode, node): (Mode, &str),
-    ) -> ((Arc<Prober>, Desk), impl Future<Output = ()> + use<>) {
-        let prober = self.prober(ways);
-        let watching = self.watch_keys(config, mode, &prober);
+    ) -> ((Arc<Prober>, Arc<Rotor>, Desk), impl Future<Output = ()> + use<>) {
+        let (prober, rotor) = self.key_keepers(config, ways);
+        let watching = self.watch_keys(config, mode, (&prober, &rotor));
         let (desk, market) = self.market(config, ways, node);
         let fetching = market.tend(matches!(mode, Mode::Serve { .. }));
         let fetching = fetching.instrument(telemetry::job("backfill"));
         let working = async move {
             tokio::join!(watching, fetching);
         };
-        ((prober, desk), working)
+        ((prober, rotor, desk), working)
     }
 
     /// Nor to look after keys.
@@ -95,12 +96,13 @@ impl Rooms {
         &self,
         config: &Config,
         mode: Mode,
-        prober: &Arc<Prober>,
+        (prober, rotor): (&Arc<Prober>, &Arc<Rotor>),
     ) -> impl Future<Output = ()> + use<> {
         let (prober, settings) = (Arc::clone(prober), config.probe.clone());
+        let rotor = Arc::clone(rotor);
         async move {
             if matches!(mode, Mode::Serve { .. }) {
-                prober.watch(settings).await;
+                tokio::join!(prober.watch(settings), rotor.keep());
             }
         }
         .instrument(telemetry::job("probe"))

@@ -5,6 +5,7 @@
 
 mod of_a_provider;
 mod of_backfill;
+mod of_backup;
 
 pub(super) use self::of_a_provider::OF_A_PROVIDER;
 use super::kind::{Kind, inline};
@@ -249,6 +250,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "360",
         "how often each provider's key is asked about, more or less a fifth; 0: when somebody asks",
     ),
+    setting(
+        "rotation.retire_after_minutes",
+        number(0, 525_600),
+        "60",
+        "how long a replaced version of a key must be unused before it is destroyed",
+    ),
     setting("limits.enabled", Kind::Flag, "true", "false: nobody is refused by count"),
     setting(
         "limits.backend",
@@ -357,25 +364,10 @@ pub(super) const SETTINGS: &[Setting] = &[
         "otherwise an upstream address that is loopback, private or link-local is refused",
     ),
     setting("egress.ca_file", Kind::Path, "\"\"", "extra trust anchors, PEM"),
-    setting(
-        "backup.folder",
-        Kind::Path,
-        "\"\"",
-        "where the house keeps the backups that it makes; empty: backups in data_dir",
-    ),
-    setting(
-        "backup.every_hours",
-        number(0, 8_760),
-        "0",
-        "a backup by itself so often; 0: none; needs backup.recipients",
-    ),
-    setting("backup.keep", number(1, 100_000), "14", "so many of the newest backups stay"),
-    setting(
-        "backup.recipients",
-        Kind::Texts,
-        "[]",
-        "who can open them: public keys of age (\"age1…\"); `sealgate backup keygen` makes a pair",
-    ),
+    of_backup::FOLDER,
+    of_backup::EVERY_HOURS,
+    of_backup::KEEP,
+    of_backup::RECIPIENTS,
     of_backfill::PROVIDER,
     of_backfill::INTERVAL,
     of_backfill::DAYS,

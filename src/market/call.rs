@@ -115,8 +115,9 @@ impl Caller {
         record.forwarded(request_id);
         let now_ns = record.upstream_began();
         let sending = async {
-            let reply = self.upstream.send(outbound, now_ns, &mut |_| Ok(())).await?;
-            selected.answered(reply.head.status.as_u16());
+            let sent = self.upstream.send(outbound, now_ns, &mut |_| Ok(())).await;
+            let reply = sent.inspect_err(|_| selected.was_silent(self.clock.now()))?;
+            selected.answered(reply.head.status.as_u16(), self.clock.now());
             read(reply, &carried, record).await
         };
         let answered = tokio::time::timeout(WITHIN, sending).await;
