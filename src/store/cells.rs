@@ -13,6 +13,9 @@ use super::{Error, Store, schema};
 
 /// Tables that grow with every call: their texts are read by whoever reads their rows.
 const LONG: [&str; 4] = ["idempotency", "recent_calls", "record_blocks", "record_checkpoints"];
+/// What others publish, and far more than all the rest together: a start does not wait for it. The
+/// schema keeps its classes, and what is no number there is answered to nobody.
+const HISTORY: &str = "market_data";
 const AT_ONCE: i64 = 1_000;
 /// More than anybody reads; the first are as telling.
 const MOST: usize = 100;
@@ -44,8 +47,11 @@ impl Store {
         let columns: Vec<Column> = columns.into_iter().map(column).filter(is_ours).collect();
         let mut lines = Vec::new();
         for of_table in columns.chunk_by(|one, next| one.table == next.table) {
-            look(readers, of_table, &mut lines).await?;
             let table = of_table.first().map(|first| first.table.as_str()).unwrap_or_default();
+            if table == HISTORY {
+                continue;
+            }
+            look(readers, of_table, &mut lines).await?;
             if !LONG.contains(&table) {
                 read(readers, of_table, &mut lines).await?;
             }
