@@ -1,5 +1,5 @@
-//! The settings of backups, each with its kind, default and help; they stand in the one table beside
-//! this file.
+//! The settings of backups, each with its kind, default and help; they stand in the one table
+//! beside this file.
 //! Must never name a default that the checks of this room refuse.
 
 use super::{Setting, number, setting};
