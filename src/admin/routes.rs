@@ -19,8 +19,8 @@ use super::guard::{Needs, WhileSealed, guard};
 use super::house::House;
 use super::refused::Refused;
 use super::{
-    audit, backups, describe, export, keks, keys, open, pages, policy, providers, sealing, secrets,
-    stream, symbols, usage,
+    audit, backups, console, describe, export, keks, keys, open, pages, policy, providers, sealing,
+    secrets, stream, symbols, usage,
 };
 use crate::client::Right;
 
@@ -88,7 +88,8 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         .routes(routes!(open::healthz))
         .routes(routes!(open::readyz))
         .routes(routes!(open::metrics))
-        .merge(pages::router());
+        .merge(pages::router())
+        .merge(console::router());
     groups
         .into_iter()
         .flat_map(|(right, sealed, group)| group.into_iter().map(move |one| (right, sealed, one)))

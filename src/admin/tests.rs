@@ -104,6 +104,7 @@ async fn face_with(requests_per_minute: u64) -> Face {
             behind_tls: false,
             tls: None,
             frame_ancestors: Vec::new(),
+            proxy_url: String::from("http://127.0.0.1:8080"),
             requests_per_minute,
         },
         clock: clock.clone(),
