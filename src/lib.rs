@@ -29,6 +29,7 @@ mod upstream;
 mod corridor;
 // around
 mod probe;
+mod rotation;
 mod backup;
 // doors
 mod emulator;

@@ -248,6 +248,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         "360",
         "how often each provider's key is asked about, more or less a fifth; 0: when somebody asks",
     ),
+    setting(
+        "rotation.retire_after_minutes",
+        number(0, 525_600),
+        "60",
+        "how long a replaced version of a key must be unused before it is destroyed",
+    ),
     setting("limits.enabled", Kind::Flag, "true", "false: nobody is refused by count"),
     setting(
         "limits.backend",

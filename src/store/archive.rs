@@ -100,6 +100,7 @@ pub(super) const LEFT_OUT: &[&str] = &[
     "leases",
     "master_passphrases",
     "nodes",
+    "rotations",
     "secret_checks",
     "secret_health",
     "signing_keys",

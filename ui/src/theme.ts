@@ -4,6 +4,9 @@ import { createTheme, type MantineColorsTuple } from "@mantine/core";
 const pine: MantineColorsTuple = [
   "#e9f5f1", "#d3e9e2", "#a6d5c7", "#76bfab", "#4fac93", "#2f9479", "#177a62", "#0b6652", "#085444", "#053f33",
 ];
+const wax: MantineColorsTuple = [
+  "#fdecea", "#fad7d3", "#f5b5ae", "#f2a09a", "#e5716a", "#d64f47", "#c43a31", "#b3261e", "#981d16", "#7a150f",
+];
 const stone: MantineColorsTuple = [
   "#f8f8f5", "#f0f0eb", "#e5e4de", "#d3d2ca", "#b4b4ab", "#8e8f86", "#6a6c64", "#4c4e47", "#33352f", "#1f211d",
 ];
@@ -15,7 +18,7 @@ export const theme = createTheme({
   primaryColor: "pine",
   primaryShade: { light: 7, dark: 3 },
   autoContrast: true,
-  colors: { pine, gray: stone, dark: coal },
+  colors: { pine, red: wax, gray: stone, dark: coal },
   fontFamily: "'Inter Variable', 'Segoe UI', system-ui, sans-serif",
   fontFamilyMonospace: "ui-monospace, 'SF Mono', 'Cascadia Mono', 'DejaVu Sans Mono', Menlo, Consolas, monospace",
   fontSizes: { xs: "12px", sm: "13px", md: "14px", lg: "16px", xl: "20px" },

@@ -14,7 +14,7 @@ export function toneOfStatus(status: number | null | undefined): Tone {
 }
 
 const actorOf = (record: Record) => record.actor.name || (record.actor.type === "guest" ? "nobody" : record.actor.type);
-export const callOf = (record: Record) => (record.kind === "usage" && record.provider && !record.endpoint.startsWith(`/${record.provider}`) ? `/${record.provider}${record.endpoint}` : record.endpoint);
+export const callOf = (record: Record) => (record.endpoint === "" ? `${record.kind} of the house` : record.kind === "usage" && record.provider && !record.endpoint.startsWith(`/${record.provider}`) ? `/${record.provider}${record.endpoint}` : record.endpoint);
 
 interface Props {
   records: Record[];

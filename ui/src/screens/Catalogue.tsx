@@ -39,11 +39,11 @@ function Card({ provider, keys, pick, mayAdd }: { provider: Provider; keys: Sche
       <div className="card-foot">
         {keys.length > 0 ? <Status tone={bad > 0 ? "bad" : "good"}>{plural(keys.length, "key")}</Status> : <span className="faint small">no key</span>}
         <span className="row-tight">
-          {provider.docs_url && <a className="small" href={provider.docs_url} target="_blank" rel="noreferrer" aria-label={`Documentation of ${provider.title}`}>Docs</a>}
+          {provider.docs_url && <a className="small" href={provider.docs_url} target="_blank" rel="noreferrer">Docs<span className="hidden"> of {provider.title}</span></a>}
           {pick ? (
             <Button size="xs" variant="light" onClick={() => pick(provider)} aria-label={`Choose ${provider.title}`}>Choose</Button>
           ) : (
-            mayAdd && <ButtonLink size="xs" variant="light" to="/secrets/new" search={{ provider: provider.id }} aria-label={`Add a key of ${provider.title}`}>Add key</ButtonLink>
+            mayAdd && <ButtonLink size="xs" variant="light" to="/secrets/new" search={{ provider: provider.id }} aria-label={`Add key of ${provider.title}`}>Add key</ButtonLink>
           )}
         </span>
       </div>

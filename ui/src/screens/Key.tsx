@@ -215,7 +215,7 @@ export function Key() {
               <div className="stack">
                 <Panel title="May it?" about="Asks the same rules that a call would meet."><Explain id={id} /></Panel>
                 <Panel title="Its latest records" flush actions={<Link to="/audit" search={{ actor: id }} className="small">All in the trail</Link>}>
-                  <Loaded of={trail} what="The trail">{({ items }) => <Records records={items} label="Latest records" none="Nothing yet." compact />}</Loaded>
+                  <Loaded of={trail} what="The trail">{({ items }) => <Records records={items.slice(0, 12)} label="Latest records" none="Nothing yet." compact />}</Loaded>
                 </Panel>
               </div>
               <div className="stack">
