@@ -27,13 +27,13 @@ export function Chart({ kind, data, series, height = 220, write, legend }: Props
   const shared = {
     h: height, data, dataKey: "at", series, valueFormatter: write,
     withLegend: legend ?? series.length > 1,
-    legendProps: { verticalAlign: "bottom" as const, height: 32 },
+    legendProps: { verticalAlign: "bottom" as const },
     gridAxis: "x" as const, tickLine: "none" as const, strokeDasharray: "2 4",
     xAxisProps: { minTickGap: 32 },
     yAxisProps: { width: 56, tickFormatter: write },
     tooltipAnimationDuration: 0,
   };
-  if (kind === "lines") return <LineChart {...shared} withDots={false} strokeWidth={1.6} curveType="monotone" connectNulls />;
+  if (kind === "lines") return <LineChart {...shared} withDots dotProps={{ r: 2, strokeWidth: 0 }} strokeWidth={1.6} curveType="monotone" connectNulls />;
   if (kind === "area") return <AreaChart {...shared} type="stacked" withDots={false} strokeWidth={1.4} fillOpacity={0.28} curveType="monotone" />;
   return <BarChart {...shared} type="stacked" maxBarWidth={22} barProps={{ radius: 1, isAnimationActive: false }} />;
 }

@@ -1,7 +1,7 @@
 // A field for a provider's key. What is typed stays in the field itself: the page keeps only what it found out about
 // its shape. It is no password field, so that no browser offers to remember it. Must never copy a value into state.
 
-import { ActionIcon, TextInput } from "@mantine/core";
+import { TextInput } from "@mantine/core";
 import { type Ref, useState } from "react";
 import type { Schemas } from "../api/client";
 import { plural, words } from "../format";
@@ -85,9 +85,7 @@ export function SecretField({ field, own, all, error, autoFocus, ref }: Props) {
       inputWrapperOrder={["label", "input", "error", "description"]}
       description={<span className={`shape shape-${shape.tone}`} role="status">{shape.text}</span>}
       rightSection={
-        <ActionIcon variant="subtle" color="gray" onClick={() => setShown(!shown)} aria-pressed={shown} aria-label={shown ? "Hide what is typed" : "Show what is typed"}>
-          <span className="small">{shown ? "hide" : "show"}</span>
-        </ActionIcon>
+        <button type="button" className="as-link small muted" onClick={() => setShown(!shown)} aria-pressed={shown}>{shown ? "hide" : "show"}<span className="hidden"> what is typed</span></button>
       }
       rightSectionWidth={52}
     />

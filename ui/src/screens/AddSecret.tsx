@@ -160,7 +160,7 @@ function Enter({ provider, all, onOther }: { provider: Provider; all: Provider[]
       {failed.length > 0 && <Panel title="What the check found"><Steps steps={failed} /></Panel>}
       <Panel
         title={provider.title}
-        about={<>Goes to <code className="mono">{provider.base_url.replace(/:443$/, "")}</code> and nowhere else.</>}
+        about={<>Goes to <code className="mono">{provider.base_url.replace(/:443(?=\/|$)/, "").replace(/\/$/, "")}</code> and nowhere else.</>}
         actions={<Button variant="subtle" color="gray" size="xs" onClick={onOther}>Another provider</Button>}
       >
         <form ref={form} className="stack" onSubmit={(event) => void submit(event)} autoComplete="off">

@@ -16,7 +16,7 @@ import { may, useWho } from "../session";
 
 type Provider = Schemas["Provider"];
 
-export const hostOf = (url: string) => url.replace(/^\w+:\/\//, "").replace(/:443$/, "");
+export const hostOf = (url: string) => url.replace(/^\w+:\/\//, "").replace(/:443(?=\/|$)/, "").replace(/\/$/, "");
 
 function Card({ provider, keys, pick, mayAdd }: { provider: Provider; keys: Schemas["Secret"][]; pick?: ((provider: Provider) => void) | undefined; mayAdd: boolean }) {
   const bad = keys.filter((key) => key.active && (key.health === "refused" || !key.usable)).length;

@@ -12,6 +12,7 @@ import { Icon } from "../icons";
 import { Confirm } from "../parts/confirm";
 import { Empty, Facts, Loaded, Mono, Page, Panel, Status, Tag, Time, told, toneOf } from "../parts/basic";
 import { DataTable, type Column } from "../parts/DataTable";
+import { Replace, RotationPanel } from "../parts/Rotation";
 import { type Step, Steps } from "../parts/Steps";
 import { secretRoute } from "../router";
 import { may, useWho } from "../session";
@@ -126,7 +127,7 @@ function History({ id }: { id: string }) {
   );
 }
 
-type Doing = "edit" | "destroy" | "disable" | "reseal" | null;
+type Doing = "replace" | "edit" | "destroy" | "disable" | "reseal" | null;
 
 export function Secret() {
   const { id } = secretRoute.useParams();
@@ -142,6 +143,7 @@ export function Secret() {
     <Loaded of={asked} what="This key">
       {(secret) => {
         const title = catalogue.data?.find((one) => one.id === secret.provider)?.title ?? secret.provider;
+        const provider = catalogue.data?.find((one) => one.id === secret.provider);
         const path = { path: { id } };
         const change = async (active: boolean) => {
           await ask(() => api.PUT("/api/v1/admin/secrets/{id}", { params: path, body: { active } }));
@@ -163,6 +165,7 @@ export function Secret() {
             about={<HealthOf secret={secret} />}
             actions={may.operate(who.role) && (
               <>
+                {secret.active && provider && secret.rotation?.state !== "running" && secret.rotation?.state !== "paused" && <Button variant="default" leftSection={<Icon name="swap" size={16} />} onClick={() => setDoing("replace")}>Replace</Button>}
                 <Button variant="default" loading={running} leftSection={<Icon name="check" size={16} />} onClick={() => { setRun((before) => before + 1); setRunning(true); }}>Check now</Button>
                 <Menu position="bottom-end">
                   <Menu.Target><Button variant="default" aria-label="More actions" px="xs"><Icon name="dots" /></Button></Menu.Target>
@@ -181,6 +184,7 @@ export function Secret() {
               <div className={`banner ${secret.health === "refused" ? "banner-bad" : "banner-warn"}`} role="status"><Icon name="warn" /><span>{secret.health_detail} <span className="faint">Since <Time at={secret.health_since} />.</span></span></div>
             )}
             {run > 0 && <Live key={run} id={id} onDone={() => { setRunning(false); void refresh(); }} />}
+            {secret.rotation && <RotationPanel secret={secret} moving={secret.rotation} mayAct={may.operate(who.role)} />}
             <Used id={id} />
             <div className="columns columns-wide-left">
               <div className="stack">
@@ -205,6 +209,7 @@ export function Secret() {
                 ]} />
               </Panel>
             </div>
+            {doing === "replace" && provider && <Replace secret={secret} provider={provider} all={catalogue.data ?? []} onClose={() => setDoing(null)} />}
             {doing === "edit" && <Edit secret={secret} onClose={() => setDoing(null)} />}
             {doing === "disable" && (
               <Confirm title="Disable this key?" action="Disable" onClose={() => setDoing(null)} act={() => change(false)}>
