@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them. The work is done in .ci/, so that a hook or a
 # machine can call the same scripts.
 .DEFAULT_GOAL := help
-.PHONY: help run test proof lint bench fmt ci clean
+.PHONY: help run console types test proof lint bench fmt ci clean
 
 PROFILE ?= release
 ifeq ($(PROFILE),dev)
@@ -13,8 +13,16 @@ endif
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' Makefile
 
-run: ## build, then serve with the built-in sandbox provider; data in ./data, master key in ./keys (PROFILE=dev builds faster)
+run: ## build console and binary, then serve with the built-in sandbox provider; data in ./data, master key in ./keys (PROFILE=dev builds faster)
+	ui/build.sh
 	cargo run --features aws-kms $(BUILD) -- serve --sandbox
+
+console: ## build the operators' console into ui/dist, where its sources changed; needs Node 20
+	ui/build.sh
+
+types: ## write the console's types of the API anew from its description
+	cargo run --quiet -- openapi >target/openapi.json
+	ui/build.sh types ../target/openapi.json
 
 test: ## every test, on throw-away PostgreSQL and Redis; installs what is missing
 	.ci/test

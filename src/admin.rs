@@ -10,6 +10,7 @@ mod backups;
 mod call;
 mod caller;
 mod change;
+mod console;
 mod describe;
 mod export;
 mod frame;
@@ -77,6 +78,8 @@ pub struct Settings {
     pub behind_tls: bool,
     pub tls: Option<TlsFiles>,
     pub frame_ancestors: Vec<String>,
+    /// How callers reach the proxy; the console writes it into its examples.
+    pub proxy_url: String,
     pub requests_per_minute: u64,
 }
 
@@ -113,7 +116,7 @@ pub(crate) struct Admin {
 
 impl Admin {
     pub(crate) fn new(parts: Parts) -> Self {
-        let pages = Pages::new(&parts.settings.frame_ancestors, Self::openapi());
+        let pages = Pages::new(&parts.settings, Self::openapi());
         let house = House {
             rate: Rate::new(parts.clock.clone(), parts.settings.requests_per_minute),
             clock: parts.clock,

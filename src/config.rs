@@ -159,7 +159,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
     let kms_previous = previous::previous(ground, &former, &kms)?;
     let mut limiter = limits::limits(ground, &raw.limits)?;
     let proxy = listeners::proxy(ground, &raw.proxy)?;
-    let admin = listeners::admin(ground, &raw.admin, raw.limits.admin_per_minute)?;
+    let admin = listeners::admin(ground, &raw.admin, raw.limits.admin_per_minute, &proxy)?;
     listeners::stay_apart(ground, ("admin.listen", admin.listen), ("proxy.listen", proxy.listen))?;
     if ground.layers.origin("sandbox.listen").is_some() {
         let sandbox = ("sandbox.listen", raw.sandbox.listen);

@@ -35,6 +35,7 @@ pub(crate) type Readiness =
 pub(crate) type Figures = Arc<dyn Fn() -> String + Send + Sync>;
 
 #[derive(Serialize, ToSchema)]
+#[schema(as = Alive)]
 struct Health {
     #[schema(value_type = String, example = "ok")]
     status: &'static str,

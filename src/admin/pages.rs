@@ -13,19 +13,22 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerFile};
 
+use super::Settings;
+use super::console::Console;
 use super::house::House;
 use super::refused::Refused;
 
 /// What the pages are made of, worked out once.
 pub(super) struct Pages {
     pub(super) nothing_allowed: HeaderValue,
+    pub(super) console: Console,
     docs_policy: HeaderValue,
     description: Bytes,
 }
 
 impl Pages {
-    pub(super) fn new(frame_ancestors: &[String], description: String) -> Self {
-        let ancestors = match frame_ancestors {
+    pub(super) fn new(settings: &Settings, description: String) -> Self {
+        let ancestors = match settings.frame_ancestors.as_slice() {
             [] => String::from("'none'"),
             origins => origins.join(" "),
         };
@@ -39,6 +42,7 @@ impl Pages {
         );
         Self {
             nothing_allowed: policy(&nothing),
+            console: Console::new(&ancestors, &settings.proxy_url),
             docs_policy: policy(&docs),
             description: Bytes::from(description),
         }

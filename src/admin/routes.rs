@@ -19,7 +19,7 @@ use super::guard::{Needs, WhileSealed, guard};
 use super::house::House;
 use super::refused::Refused;
 use super::{
-    audit, backfills, backups, describe, export, keks, keys, open, pages, policy, providers,
+    audit, backfills, backups, console, describe, export, keks, keys, open, pages, policy, providers,
     sealing, secrets, stream, symbols, usage,
 };
 use crate::client::Right;
@@ -95,7 +95,8 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         .routes(routes!(open::healthz))
         .routes(routes!(open::readyz))
         .routes(routes!(open::metrics))
-        .merge(pages::router());
+        .merge(pages::router())
+        .merge(console::router());
     groups
         .into_iter()
         .flat_map(|(right, sealed, group)| group.into_iter().map(move |one| (right, sealed, one)))

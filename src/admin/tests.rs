@@ -71,6 +71,7 @@ fn allowing(requests_per_minute: u64) -> Settings {
         behind_tls: false,
         tls: None,
         frame_ancestors: Vec::new(),
+        proxy_url: String::from("http://127.0.0.1:8080"),
         requests_per_minute,
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn admin(
     ground: &Ground<'_>,
     raw: &RawAdmin,
     requests_per_minute: u64,
+    proxy: &proxy::Settings,
 ) -> Result<admin::Settings, Fault> {
     let tls = ground.tls("admin.tls", &raw.tls)?;
     stays_private(ground, "admin", raw.listen, tls.is_some() || raw.behind_tls)?;
@@ -67,6 +68,7 @@ pub(super) fn admin(
         behind_tls: raw.behind_tls,
         tls,
         frame_ancestors: raw.frame_ancestors.clone(),
+        proxy_url: proxy.public_url.clone(),
         requests_per_minute,
     })
 }

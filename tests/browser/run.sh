@@ -1,6 +1,6 @@
 #!/bin/sh
-# The example page in Debian's Chromium. `run.sh install` fetches what drives it, in the pinned version;
-# `run.sh chart` opens the page at PAGE against SEALGATE_URL.
+# The example page and the console in Debian's Chromium. `run.sh install` fetches what drives it, in the pinned
+# version; `run.sh chart` opens the page at PAGE against SEALGATE_URL, `run.sh console` walks the console at ADMIN_URL.
 set -eu
 cd "$(dirname "$0")"
 
@@ -12,11 +12,11 @@ install_node() {
 
 case "${1:-}" in
     install) install_node ;;
-    chart)
+    chart | console)
         install_node
         # The installation may need an outgoing proxy; calls to this machine must not take that detour.
         unset HTTP_PROXY HTTPS_PROXY ALL_PROXY http_proxy https_proxy all_proxy
-        exec node chart_trip.mjs
+        exec node "$1_trip.mjs"
         ;;
-    *) echo "usage: run.sh install | chart" >&2; exit 2 ;;
+    *) echo "usage: run.sh install | chart | console" >&2; exit 2 ;;
 esac

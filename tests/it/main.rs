@@ -21,6 +21,8 @@ mod cells;
 #[cfg(test)]
 mod clients;
 #[cfg(test)]
+mod console;
+#[cfg(test)]
 mod costs;
 #[cfg(test)]
 mod crash;

@@ -1,23 +1,29 @@
-//! `POST …/secrets`: a provider's key goes from the body into the vault. It must never come
-//! out of this face again, neither in the answer nor in a fault that says what is wrong with
-//! it.
+//! `POST …/secrets`: a provider's key goes from the body into the vault. Whoever takes
+//! `text/event-stream` hears of each step of its check as it ends. It must never come out of this
+//! face again, neither in the answer nor in a fault that says what is wrong with it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use serde_json::json;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tracing::Instrument;
 use utoipa::ToSchema;
 
 use super::super::act::Act;
 use super::super::answer::Answer;
+use super::super::backups::Piece;
 use super::super::call::Call;
 use super::super::members::{Members, Patch};
 use super::super::refused::Refused;
 use super::super::sent::Sent;
+use super::validate::{MOST_EVENTS, event, of_events, takes_events};
 use super::view::{Secret, alterable};
 use super::{refusal_of, resource};
 use crate::clock::rfc3339;
-use crate::probe::{Asked, Live, Report};
+use crate::probe::{Asked, Live, Report, Step, Tell};
 use crate::provider::Provider;
 use crate::refusal::{FieldFault, Reason, Refusal};
 use crate::secret::SecretBytes;
@@ -51,19 +57,63 @@ const FIRST: u32 = 1;
 pub(super) const LONGEST_OWNER: usize = 200;
 
 /// Add a secret.
+///
+/// With `Accept: text/event-stream` each step of the check comes as it ends, in an event `step`;
+/// the last event is `stored` with the secret, or `failed` with the refusal and its `status`.
 #[utoipa::path(post, path = "/api/v1/admin/secrets", tag = "Secrets",
     request_body = NewSecretBody,
     responses((status = 201, description = "Sealed and in service.", body = Secret)))]
-pub(in super::super) async fn add(call: Call, sent: Sent) -> Result<Answer, Refused> {
-    let (new, validate) = read(&call, &sent)?;
+pub(in super::super) async fn add(
+    call: Call,
+    headers: HeaderMap,
+    sent: Sent,
+) -> Result<Response, Refused> {
+    let wanted = read(&call, &sent)?;
+    if !takes_events(&headers) {
+        let secret = added(&call, wanted, &mut |_| {}).await?;
+        return Ok(Answer::created(&secret)?.into_response());
+    }
+    let (sender, receiver) = mpsc::channel::<Piece>(MOST_EVENTS);
+    // Goes on where its reader leaves, as every change does.
+    let running = async move {
+        let told = sender.clone();
+        let mut tell = move |step: &Step| {
+            let _gone = told.try_send(Ok(event("step", &step.json())));
+        };
+        let last = match added(&call, wanted, &mut tell).await {
+            Ok(secret) => event("stored", &json!(secret)),
+            Err(refused) => event("failed", &told_of(&call, &refused)),
+        };
+        let _gone = sender.send(Ok(last)).await;
+    };
+    tokio::spawn(running.in_current_span());
+    Ok(of_events(receiver))
+}
+
+/// The body of a refusal, with its status.
+fn told_of(call: &Call, refused: &Refused) -> Value {
+    let refusal = refused.refusal();
+    let body = refusal.body(&call.trace.request_id);
+    let mut body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if let Some(members) = body.as_object_mut() {
+        members.insert(String::from("status"), json!(refusal.reason.status()));
+    }
+    body
+}
+
+async fn added(
+    call: &Call,
+    (new, validate): (NewSecret, bool),
+    tell: &mut Tell<'_>,
+) -> Result<Secret, Refused> {
     let wanted = json!({
         "provider": new.provider,
         "name": new.name,
         "owner": new.owner,
         "expires_at": new.expires_at_ms.map(rfc3339),
     });
-    let act = Act::begin(&call, &new.provider, None, &wanted)?;
-    let report = match proven(&call, &new, validate).await {
+    let act = Act::begin(call, &new.provider, None, &wanted)?;
+    let report = match proven(call, &new, validate, tell).await {
         Ok(report) => report,
         Err(refused) => return Err(act.refused(refused)),
     };
@@ -79,7 +129,7 @@ pub(in super::super) async fn add(call: Call, sent: Sent) -> Result<Answer, Refu
                 }
             }
             act.done(201, Some(&after));
-            Answer::created(&resource(&call, &secret).await?)
+            resource(call, &secret).await
         }
         Err(error) => Err(act.refused(refusal_of(error))),
     }
@@ -87,7 +137,12 @@ pub(in super::super) async fn add(call: Call, sent: Sent) -> Result<Answer, Refu
 
 /// What the check of a value found that nobody refuses, where one was wanted; else the refusal with
 /// what it found.
-async fn proven(call: &Call, new: &NewSecret, validate: bool) -> Result<Option<Report>, Refused> {
+async fn proven(
+    call: &Call,
+    new: &NewSecret,
+    validate: bool,
+    tell: &mut Tell<'_>,
+) -> Result<Option<Report>, Refused> {
     let Some(provider) = call.house.catalogue.get(&new.provider) else {
         return Err(refusal_of(VaultError::UnknownProvider));
     };
@@ -97,7 +152,7 @@ async fn proven(call: &Call, new: &NewSecret, validate: bool) -> Result<Option<R
         return Err(refusal_of(VaultError::BadFields(hinted(faults, hint))));
     }
     match validate {
-        true => entered(call, &provider, (&new.fields, new.expires_at_ms)).await.map(Some),
+        true => entered(call, &provider, (&new.fields, new.expires_at_ms), tell).await.map(Some),
         false => Ok(None),
     }
 }
@@ -115,8 +170,9 @@ pub(super) async fn entered(
     call: &Call,
     provider: &Arc<Provider>,
     asked_about: (&[(String, SecretBytes)], Option<i64>),
+    tell: &mut Tell<'_>,
 ) -> Result<Report, Refused> {
-    let checked = call.house.prober.entered(provider, asked_about, &mut |_| {}).await;
+    let checked = call.house.prober.entered(provider, asked_about, tell).await;
     let report = checked.map_err(refusal_of)?;
     let untold = |reason| Err(Refusal::new(reason, format!("{} {UNTOLD}", report.why())).into());
     match report.live {

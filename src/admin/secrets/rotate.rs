@@ -101,7 +101,7 @@ async fn moved_in(
         return Err(refusal_of(VaultError::BadFields(hinted(wrong, hint))));
     }
     let report = match wanted.validate {
-        true => Some(entered(call, &provider, (&wanted.fields, None)).await?),
+        true => Some(entered(call, &provider, (&wanted.fields, None), &mut |_| {}).await?),
         false => None,
     };
     let by = call.caller.actor();

@@ -29,7 +29,7 @@ use crate::probe::{self, Step};
 use crate::store::{Cause, CheckRow};
 
 /// More than a check has steps.
-const MOST_EVENTS: usize = 32;
+pub(super) const MOST_EVENTS: usize = 32;
 
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "stands in the description alone; `probe::Report` is answered")]
@@ -121,10 +121,14 @@ pub(in super::super) async fn validate(
         let _gone = sender.send(Ok(last)).await;
     };
     tokio::spawn(running.in_current_span());
-    let mut response = Response::new(Body::new(Streamed(receiver)));
+    Ok(of_events(receiver))
+}
+
+pub(super) fn of_events(events: mpsc::Receiver<Piece>) -> Response {
+    let mut response = Response::new(Body::new(Streamed(events)));
     let kind = HeaderValue::from_static("text/event-stream");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);
-    Ok(response)
+    response
 }
 
 async fn checked(
@@ -184,11 +188,11 @@ impl Check {
     }
 }
 
-fn takes_events(headers: &HeaderMap) -> bool {
+pub(super) fn takes_events(headers: &HeaderMap) -> bool {
     let accepted = headers.get_all(header::ACCEPT).iter();
     accepted.filter_map(|value| value.to_str().ok()).any(|text| text.contains("text/event-stream"))
 }
 
-fn event(name: &str, data: &Value) -> Bytes {
+pub(super) fn event(name: &str, data: &Value) -> Bytes {
     Bytes::from(format!("event: {name}\ndata: {data}\n\n"))
 }

@@ -1,0 +1,70 @@
+//! The console in Chromium against the real binary, that it is built from the sources beside it, and that
+//! its types are those of the API.
+
+use std::net::TcpListener;
+use std::process::Command;
+
+use crate::house::Ground;
+
+const BUILT: &str = env!("CARGO_MANIFEST_DIR");
+
+fn ui(arguments: &[&str]) -> (bool, String) {
+    let mut build = Command::new("ui/build.sh");
+    let said = build.args(arguments).current_dir(BUILT).output().unwrap();
+    let text = [said.stdout, said.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    (said.status.success(), text.concat())
+}
+
+#[test]
+fn the_console_is_built_from_the_sources_beside_it() {
+    let (is_fresh, said) = ui(&["check"]);
+    assert!(is_fresh, "{said}");
+}
+
+#[test]
+fn the_types_of_the_console_are_those_of_the_api() {
+    let ground = Ground::new("");
+    let description = ground.run(&["openapi"]).stdout;
+    let file = ground.path().join("openapi.json");
+    std::fs::write(&file, description).unwrap();
+    let (are_fresh, said) = ui(&["types-check", file.to_str().unwrap()]);
+    assert!(are_fresh, "{said}");
+}
+
+#[test]
+fn every_screen_of_the_console_holds_in_chromium() {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let ground = Ground::new(&format!(
+        "[providers.acme]\nbase_url = \"http://127.0.0.1:{port}\"\nallow_private_network = true\n\
+         category = \"market-data\"\nfields = [\"api_key\"]\n\
+         inject = [{{ at = \"header\", name = \"X-Acme-Key\", value = \"{{api_key}}\" }}]\n\
+         probe = {{ method = \"GET\", path = \"/v1/me\", ok = [200], bad = [401, 403] }}\n"
+    ));
+    let made = ground.json(&["init", "--json"]);
+    let server = ground.serve(&["--sandbox"]);
+    let key = made["admin_key"].as_str().unwrap();
+    let trip = Command::new("tests/browser/run.sh")
+        .arg("console")
+        .current_dir(BUILT)
+        .env("ADMIN_URL", &server.admin)
+        .env("SEALGATE_URL", &server.proxy)
+        .env("SEALGATE_KEY", key)
+        .env("ACME_PORT", port.to_string())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&trip.stdout).into_owned();
+    assert!(trip.status.success(), "{said}{}", String::from_utf8_lossy(&trip.stderr));
+    // What was typed into the wizard is in no line of the log and in no file of the house.
+    for line in server.stop() {
+        assert!(
+            !line.contains("acme-good-0123456789") && !line.contains("acme-bad-0000"),
+            "{line}"
+        );
+    }
+    for (path, bytes) in crate::house::files_below(ground.path()) {
+        for typed in [&b"acme-good-0123456789"[..], b"acme-bad-0000"] {
+            let found = bytes.windows(typed.len()).any(|window| window == typed);
+            assert!(!found, "a typed key is in {}", path.display());
+        }
+    }
+}

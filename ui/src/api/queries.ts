@@ -1,0 +1,135 @@
+// What the screens ask for, each under its name, so that a change can say what it has made stale.
+
+import { QueryClient, infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
+import { Refused, api, ask } from "./client";
+
+export const queries = new QueryClient({
+  defaultOptions: {
+    queries: {
+      staleTime: 10_000,
+      refetchOnWindowFocus: true,
+      retry: (count, fault) => fault instanceof Refused && (fault.status === 0 || fault.status >= 502) && fault.code !== "sealed" && count < 2,
+    },
+  },
+});
+
+const most = { limit: 1000 } as const;
+
+/** All pages of a list. */
+async function whole<T>(page: (cursor: string | undefined) => Promise<{ items: T[]; next_cursor?: string | null }>): Promise<T[]> {
+  const items: T[] = [];
+  let cursor: string | undefined;
+  do {
+    const read = await page(cursor);
+    items.push(...read.items);
+    cursor = read.next_cursor ?? undefined;
+  } while (cursor && items.length < 20_000);
+  return items;
+}
+
+export const ready = queryOptions({
+  queryKey: ["ready"],
+  refetchInterval: 10_000,
+  queryFn: async () => {
+    const response = await fetch("/readyz").catch(() => {
+      throw Refused.unreached();
+    });
+    return (await response.json()) as import("./client").Schemas["Ready"];
+  },
+});
+
+export const providers = queryOptions({
+  queryKey: ["providers"],
+  staleTime: 60_000,
+  queryFn: () => whole((cursor) => ask(() => api.GET("/api/v1/admin/providers", { params: { query: { ...most, cursor } } }))),
+});
+
+export const secrets = queryOptions({
+  queryKey: ["secrets"],
+  refetchInterval: 15_000,
+  queryFn: () => whole((cursor) => ask(() => api.GET("/api/v1/admin/secrets", { params: { query: { ...most, cursor } } }))),
+});
+
+export const secret = (id: string) =>
+  queryOptions({
+    queryKey: ["secrets", id],
+    refetchInterval: 10_000,
+    queryFn: () => ask(() => api.GET("/api/v1/admin/secrets/{id}", { params: { path: { id } } })),
+  });
+
+export const checks = (id: string) =>
+  queryOptions({
+    queryKey: ["secrets", id, "checks"],
+    queryFn: () => ask(() => api.GET("/api/v1/admin/secrets/{id}/checks", { params: { path: { id }, query: { limit: 50 } } })),
+  });
+
+export const clientKeys = queryOptions({
+  queryKey: ["keys"],
+  refetchInterval: 15_000,
+  queryFn: () => whole((cursor) => ask(() => api.GET("/api/v1/admin/api-keys", { params: { query: { ...most, cursor } } }))),
+});
+
+export const clientKey = (id: string) =>
+  queryOptions({
+    queryKey: ["keys", id],
+    refetchInterval: 10_000,
+    queryFn: () => ask(() => api.GET("/api/v1/admin/api-keys/{id}", { params: { path: { id } } })),
+  });
+
+export const keyTrail = (id: string) =>
+  queryOptions({
+    queryKey: ["keys", id, "trail"],
+    refetchInterval: 10_000,
+    queryFn: () => ask(() => api.GET("/api/v1/admin/api-keys/{id}/audit", { params: { path: { id }, query: { limit: 50 } } })),
+  });
+
+export interface UsageAsked {
+  from: string;
+  to?: string | undefined;
+  bucket: "minute" | "hour" | "day";
+  group_by?: "provider" | "secret" | "client" | "status" | undefined;
+}
+
+export const usage = (asked: UsageAsked, every: number | false = 15_000) =>
+  queryOptions({
+    queryKey: ["usage", asked],
+    refetchInterval: every,
+    queryFn: () => ask(() => api.GET("/api/v1/admin/usage", { params: { query: asked } })),
+  });
+
+export interface TrailAsked {
+  kind?: "usage" | "access" | "change" | "security" | undefined;
+  actor?: string | undefined;
+  provider?: string | undefined;
+  secret?: string | undefined;
+  status?: number | undefined;
+  from?: string | undefined;
+  to?: string | undefined;
+  request_id?: string | undefined;
+}
+
+export const trail = (asked: TrailAsked) =>
+  infiniteQueryOptions({
+    queryKey: ["trail", asked],
+    initialPageParam: undefined as string | undefined,
+    queryFn: ({ pageParam }) =>
+      ask(() => api.GET("/api/v1/admin/audit", { params: { query: { ...asked, limit: 100, cursor: pageParam } } })),
+    getNextPageParam: (page) => page.next_cursor ?? undefined,
+  });
+
+export const keks = queryOptions({
+  queryKey: ["keks"],
+  refetchInterval: (query) => (query.state.data?.job?.state === "running" ? 1_000 : 30_000),
+  queryFn: () => ask(() => api.GET("/api/v1/admin/keks", {})),
+});
+
+export const backups = queryOptions({
+  queryKey: ["backups"],
+  refetchInterval: (query) => (query.state.data?.making.length ? 1_000 : 60_000),
+  queryFn: () => ask(() => api.GET("/api/v1/admin/backups", {})),
+});
+
+export const integrity = queryOptions({
+  queryKey: ["integrity"],
+  queryFn: () => ask(() => api.GET("/api/v1/admin/integrity", {})),
+});

@@ -1,0 +1,122 @@
+// A new value on its way in, as a picture: its share of the calls, the step it is at, when the next one comes.
+
+import { Button, Checkbox, Modal, Select } from "@mantine/core";
+import { type FormEvent, useEffect, useRef, useState } from "react";
+import { type Refused, type Schemas, asRefused, send } from "../api/client";
+import { queries } from "../api/queries";
+import { relative, sentence } from "../format";
+import { Icon } from "../icons";
+import { Panel, Status, Time, told, toneOf } from "./basic";
+import { Confirm } from "./confirm";
+import { SecretField } from "./SecretField";
+import { Steps } from "./Steps";
+
+type Secret = Schemas["Secret"];
+type Moving = NonNullable<Secret["rotation"]>;
+type Wish = "promote" | "rollback" | "pause" | "resume";
+
+const refresh = () => queries.invalidateQueries({ queryKey: ["secrets"] });
+
+export function RotationPanel({ secret, moving, mayAct }: { secret: Secret; moving: Moving; mayAct: boolean }) {
+  const [asking, setAsking] = useState<"promote" | "rollback" | null>(null);
+  const [, beat] = useState(0);
+  const isOpen = moving.state === "running" || moving.state === "paused";
+  useEffect(() => {
+    if (!isOpen) return;
+    const tick = setInterval(() => {
+      beat((before) => before + 1);
+      void refresh();
+    }, 2_000);
+    return () => clearInterval(tick);
+  }, [isOpen]);
+  const wish = async (what: Wish) => {
+    await send("POST", `/api/v1/admin/secrets/${secret.id}/rotation/${what}`, {});
+    await refresh();
+    told.done({ promote: "The new key takes over.", rollback: "The former key serves all calls again.", pause: "Held at this step.", resume: "It goes on." }[what]);
+  };
+  const next = new Date(moving.step_since).getTime() + moving.hold_seconds * 1000;
+  const isLast = moving.step >= moving.steps.length - 1;
+  return (
+    <Panel
+      title={moving.state === "rolled_back" ? "The new key was rolled back" : moving.state === "promoted" ? "The new key has taken over" : "A new key is taking over"}
+      about={<>v{moving.from_version} to v{moving.to_version}, begun <Time at={moving.started_at} as="relative" /></>}
+      actions={mayAct && isOpen && (
+        <>
+          {moving.state === "running" ? <Button size="xs" variant="default" onClick={() => void wish("pause").catch(told.refused)}>Pause</Button> : <Button size="xs" variant="default" onClick={() => void wish("resume").catch(told.refused)}>Go on</Button>}
+          <Button size="xs" variant="default" onClick={() => setAsking("rollback")}>Roll back</Button>
+          <Button size="xs" onClick={() => setAsking("promote")}>Promote</Button>
+        </>
+      )}
+    >
+      <div className="stack-tight">
+        <div className="moving-head">
+          <Status tone={toneOf(moving.state)}>{sentence(moving.state)}</Status>
+          <span className="muted small">{moving.state === "paused" ? "held until somebody lets it go on" : moving.state !== "running" ? "" : isLast ? `judged at the last step, ends ${relative(next)}` : `next step, ${moving.steps[moving.step + 1]} %, ${next > Date.now() ? relative(next) : "as soon as it has shown itself"}`}</span>
+        </div>
+        <div className="moving" role="img" aria-label={`${moving.share} percent of the calls use the new key`}>
+          <span className="moving-old">v{moving.from_version} · {100 - moving.share} %</span>
+          <progress className="meter-bar moving-bar" max={100} value={moving.share} aria-hidden="true" />
+          <span className="moving-new">v{moving.to_version} · {moving.share} %</span>
+        </div>
+        <ol className="moving-steps">
+          {moving.steps.map((share, at) => (
+            <li key={`${share}-${at}`} className={moving.state === "promoted" || at < moving.step ? "past" : at === moving.step && isOpen ? "now" : ""} aria-current={at === moving.step && isOpen ? "step" : undefined}>{share} %</li>
+          ))}
+        </ol>
+        {moving.why && <p className={moving.state === "rolled_back" ? "text-bad" : "muted"}>{moving.why}</p>}
+        {moving.state === "promoted" && <p className="muted small">{moving.retired_at ? <>The former value was destroyed <Time at={moving.retired_at} as="relative" />.</> : <>The former key was used last <Time at={moving.old_used_at} as="relative" />; it is destroyed once no node uses it any more.</>}</p>}
+      </div>
+      {asking && (
+        <Confirm title={asking === "promote" ? "Let the new key take over now?" : "Give the new key up?"} action={asking === "promote" ? "Promote" : "Roll back"} danger={asking === "rollback"} onClose={() => setAsking(null)} act={() => wish(asking)}>
+          <p>{asking === "promote" ? "All calls use the new key from now on, without the steps that are left." : "All calls use the former key again, at once. The new one serves nobody."}</p>
+        </Confirm>
+      )}
+    </Panel>
+  );
+}
+
+export function Replace({ secret, provider, all, onClose }: { secret: Secret; provider: Schemas["Provider"]; all: Schemas["Provider"][]; onClose: () => void }) {
+  const fields = useRef(new Map<string, HTMLInputElement>());
+  const [pace, setPace] = useState("careful");
+  const [unasked, setUnasked] = useState(false);
+  const [busy, setBusy] = useState(false);
+  const [refused, setRefused] = useState<Refused | null>(null);
+  const submit = async (event: FormEvent) => {
+    event.preventDefault();
+    const values: Record<string, string> = {};
+    for (const field of provider.fields) {
+      const input = fields.current.get(field);
+      values[field] = input?.value ?? "";
+      if (input) input.value = "";
+    }
+    setBusy(true);
+    setRefused(null);
+    const how = pace === "now" ? { now: true } : pace === "quick" ? { strategy: { steps: [10, 100], hold_seconds: 60 } } : {};
+    try {
+      await send("POST", `/api/v1/admin/secrets/${secret.id}/versions`, { fields: values, validate: !unasked, ...how });
+      await refresh();
+      told.done(pace === "now" ? "The new key serves all calls." : "The new key is taking over.");
+      onClose();
+    } catch (fault) {
+      setRefused(asRefused(fault));
+    } finally {
+      setBusy(false);
+    }
+  };
+  return (
+    <Modal opened onClose={onClose} title="Replace this key" size="lg">
+      <form className="stack" onSubmit={(event) => void submit(event)} autoComplete="off">
+        <p className="muted">Get a new key from {provider.title} and leave the former one valid. The new one takes over while callers call; if it is bad, it is rolled back by itself and nobody notices.</p>
+        {refused && !refused.fields.some((fault) => fault.field.startsWith("fields.")) && <p className="fault" role="alert"><Icon name="warn" size={16} /> {refused.message}</p>}
+        {refused?.report && <Steps steps={refused.report.steps} />}
+        {provider.fields.map((field, at) => (
+          <SecretField key={field} field={field} own={provider} all={all} autoFocus={at === 0} error={refused?.fields.find((fault) => fault.field === `fields.${field}`)?.fault} ref={(input) => { if (input) fields.current.set(field, input); }} />
+        ))}
+        <Select label="How fast" value={pace} onChange={(value) => setPace(value ?? "careful")} allowDeselect={false}
+          data={[{ value: "careful", label: "1, 10, 50, 100 % of the calls, five minutes each" }, { value: "quick", label: "10, 100 %, one minute each" }, { value: "now", label: "at once: the former one has leaked, and is destroyed" }]} />
+        <Checkbox checked={unasked} onChange={(event) => setUnasked(event.currentTarget.checked)} label="Do not ask the provider first; judge it by what it does" />
+        <div className="row-end"><Button variant="default" onClick={onClose}>Cancel</Button><Button type="submit" loading={busy} color={pace === "now" ? "red" : undefined}>{pace === "now" ? "Replace at once" : "Check and begin"}</Button></div>
+      </form>
+    </Modal>
+  );
+}

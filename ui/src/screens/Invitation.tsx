@@ -1,0 +1,28 @@
+// Where the link of an invitation leads. The invitation stands behind the number sign, which no server is told, and is
+// taken out of the address at once.
+
+import { Button, TextInput } from "@mantine/core";
+import { type FormEvent, useEffect, useRef, useState } from "react";
+import { Door } from "../shell/Door";
+import { Enrol } from "../shell/Enrol";
+
+export function Invitation() {
+  const [invitation, setInvitation] = useState(() => decodeURIComponent(location.hash.slice(1)));
+  const input = useRef<HTMLInputElement>(null);
+  useEffect(() => {
+    if (location.hash) history.replaceState(history.state, "", location.pathname);
+  }, []);
+  if (invitation) return <Enrol invitation={invitation} />;
+  const go = (event: FormEvent) => {
+    event.preventDefault();
+    setInvitation(input.current?.value.trim() ?? "");
+  };
+  return (
+    <Door title="Invitation" about="Enter the invitation that an administrator gave you.">
+      <form className="stack" onSubmit={go}>
+        <TextInput ref={input} label="Invitation" placeholder="sgi_…" autoComplete="off" spellCheck={false} required autoFocus />
+        <Button type="submit" fullWidth>Continue</Button>
+      </form>
+    </Door>
+  );
+}

@@ -1,0 +1,242 @@
+// One provider key: how it stands, its versions and checks, and what can be done with it. Never its value.
+
+import { Button, Menu, Modal, TextInput } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { Link, useNavigate } from "@tanstack/react-router";
+import { type FormEvent, useEffect, useMemo, useRef, useState } from "react";
+import { type Refused, type Schemas, api, ask, asRefused } from "../api/client";
+import { events } from "../api/events";
+import { checks, providers, queries, secret as secretQuery, usage } from "../api/queries";
+import { duration, forInput, fromInput, number, percent, sentence } from "../format";
+import { Icon } from "../icons";
+import { Confirm } from "../parts/confirm";
+import { Empty, Facts, Loaded, Mono, Page, Panel, Status, Tag, Time, told, toneOf } from "../parts/basic";
+import { DataTable, type Column } from "../parts/DataTable";
+import { Replace, RotationPanel } from "../parts/Rotation";
+import { type Step, Steps } from "../parts/Steps";
+import { secretRoute } from "../router";
+import { may, useWho } from "../session";
+import { Ends, HealthOf, lastUse } from "../parts/marks";
+
+type Secret = Schemas["Secret"];
+
+const refresh = () => queries.invalidateQueries({ queryKey: ["secrets"] });
+
+function Edit({ secret, onClose }: { secret: Secret; onClose: () => void }) {
+  const [name, setName] = useState(secret.name);
+  const [owner, setOwner] = useState(secret.owner ?? "");
+  const [ends, setEnds] = useState(secret.expires_at ? forInput(secret.expires_at) : "");
+  const [refused, setRefused] = useState<Refused | null>(null);
+  const save = async (event: FormEvent) => {
+    event.preventDefault();
+    try {
+      const body = { name, owner: owner || null, expires_at: fromInput(ends) };
+      await ask(() => api.PUT("/api/v1/admin/secrets/{id}", { params: { path: { id: secret.id } }, body }));
+      await refresh();
+      told.done("Saved.");
+      onClose();
+    } catch (fault) {
+      setRefused(asRefused(fault));
+    }
+  };
+  return (
+    <Modal opened onClose={onClose} title="Edit">
+      <form className="stack" onSubmit={(event) => void save(event)}>
+        <TextInput label="Name" value={name} onChange={(event) => setName(event.currentTarget.value)} error={refused?.of("name")} required data-autofocus />
+        <TextInput label="Owner" value={owner} onChange={(event) => setOwner(event.currentTarget.value)} error={refused?.of("owner")} />
+        <TextInput label="Ends" type="datetime-local" value={ends} onChange={(event) => setEnds(event.currentTarget.value)} error={refused?.of("expires_at")} />
+        {refused && refused.fields.length === 0 && <p className="fault" role="alert">{refused.message}</p>}
+        <div className="row-end"><Button variant="default" onClick={onClose}>Cancel</Button><Button type="submit">Save</Button></div>
+      </form>
+    </Modal>
+  );
+}
+
+function Live({ id, onDone }: { id: string; onDone: () => void }) {
+  const [steps, setSteps] = useState<Step[]>([]);
+  const [report, setReport] = useState<Schemas["Report"] | null>(null);
+  const [fault, setFault] = useState("");
+  const done = useRef(onDone);
+  done.current = onDone;
+  useEffect(() => {
+    const stop = new AbortController();
+    const run = async () => {
+      try {
+        for await (const { event, data } of events(`/api/v1/admin/secrets/${id}/validate`, { method: "POST", signal: stop.signal })) {
+          if (event === "step") setSteps((before) => [...before, data as Step]);
+          else if (event === "report") setReport(data as Schemas["Report"]);
+          else if (event === "failed") setFault((data as { detail: string }).detail);
+        }
+      } catch (refused) {
+        if (!stop.signal.aborted) setFault(asRefused(refused).message);
+      }
+      if (!stop.signal.aborted) done.current();
+    };
+    void run();
+    return () => stop.abort();
+  }, [id]);
+  const title = fault ? "The check broke off" : report ? (report.ok ? "This key is good" : report.outcome === "refused" ? "The provider refuses this key" : "Not all could be told") : "Checking";
+  return (
+    <Panel title={title}>
+      {fault && <p className="fault" role="alert">{fault}</p>}
+      <Steps steps={report?.steps ?? steps} running={!report && !fault} />
+    </Panel>
+  );
+}
+
+function Used({ id }: { id: string }) {
+  const from = useMemo(() => new Date(Date.now() - 86_400_000).toISOString(), []);
+  const asked = useQuery(usage({ from, bucket: "hour", group_by: "secret" }));
+  const rows = asked.data?.items.filter((item) => item.group === id) ?? [];
+  const requests = rows.reduce((all, row) => all + row.requests, 0);
+  const faults = rows.reduce((all, row) => all + row.errors.client + row.errors.provider + row.errors.us, 0);
+  const latest = rows.at(-1);
+  return (
+    <div className="figures figures-4">
+      <div className="figure"><span className="figure-name">Calls, 24 h</span><span className="figure-value">{number(requests)}</span></div>
+      <div className="figure"><span className="figure-name">Failed</span><span className="figure-value">{requests ? percent(faults / requests) : "–"}</span></div>
+      <div className="figure"><span className="figure-name">p95, last hour used</span><span className="figure-value">{duration(latest?.p95_ms)}</span></div>
+      <div className="figure"><span className="figure-name">Tokens, 24 h</span><span className="figure-value">{number(rows.reduce((all, row) => all + row.tokens_in + row.tokens_out, 0))}</span></div>
+    </div>
+  );
+}
+
+function History({ id }: { id: string }) {
+  const asked = useQuery(checks(id));
+  const [open, setOpen] = useState<string | null>(null);
+  return (
+    <Loaded of={asked} what="Checks">
+      {({ items }) =>
+        items.length === 0 ? <Empty icon="clock" title="Not checked yet">A check asks the provider with this key; a schedule does it from time to time.</Empty> : (
+          <ul className="history">
+            {items.map((check) => (
+              <li key={check.id}>
+                <button type="button" className="history-head" aria-expanded={open === check.id} onClick={() => setOpen(open === check.id ? null : check.id)}>
+                  <Icon name="chevron" size={14} />
+                  <Status tone={check.outcome === "good" ? "good" : check.outcome === "refused" ? "bad" : "warn"}>{check.outcome}</Status>
+                  <span className="grow muted small">{sentence(check.cause)} · v{check.version}</span>
+                  <Time at={check.checked_at} as="relative" />
+                </button>
+                {open === check.id && <div className="history-body"><Steps steps={(check.steps ?? []) as Step[]} /></div>}
+              </li>
+            ))}
+          </ul>
+        )
+      }
+    </Loaded>
+  );
+}
+
+type Doing = "replace" | "edit" | "destroy" | "disable" | "reseal" | null;
+
+export function Secret() {
+  const { id } = secretRoute.useParams();
+  const asked = useQuery(secretQuery(id));
+  const catalogue = useQuery(providers);
+  const [doing, setDoing] = useState<Doing>(null);
+  const [run, setRun] = useState(0);
+  const [running, setRunning] = useState(false);
+  const who = useWho();
+  const go = useNavigate();
+
+  return (
+    <Loaded of={asked} what="This key">
+      {(secret) => {
+        const title = catalogue.data?.find((one) => one.id === secret.provider)?.title ?? secret.provider;
+        const provider = catalogue.data?.find((one) => one.id === secret.provider);
+        const path = { path: { id } };
+        const change = async (active: boolean) => {
+          await ask(() => api.PUT("/api/v1/admin/secrets/{id}", { params: path, body: { active } }));
+          await refresh();
+          told.done(active ? "In service again." : "Disabled: callers get 503 until it is enabled.");
+        };
+        const columns: Column<Schemas["Version"]>[] = [
+          { id: "version", head: "Version", sort: (row) => row.version, cell: (row) => `v${row.version}` },
+          { id: "state", head: "State", cell: (row) => <Status tone={toneOf(row.state)}>{row.state}</Status> },
+          { id: "share", head: "Share of calls", align: "right", cell: (row) => `${row.share} %` },
+          { id: "made", head: "Entered", sort: (row) => row.created_at, cell: (row) => <Time at={row.created_at} /> },
+          { id: "used", head: "Last use", sort: (row) => row.last_used_at ?? "", cell: (row) => <Time at={row.last_used_at} as="relative" /> },
+        ];
+        return (
+          <Page
+            title={<>{title} <span className="title-quiet">{secret.name}</span></>}
+            name={`${title} ${secret.name}`}
+            above={<Link to="/secrets">Provider keys</Link>}
+            about={<HealthOf secret={secret} />}
+            actions={may.operate(who.role) && (
+              <>
+                {secret.active && provider && secret.rotation?.state !== "running" && secret.rotation?.state !== "paused" && <Button variant="default" leftSection={<Icon name="swap" size={16} />} onClick={() => setDoing("replace")}>Replace</Button>}
+                <Button variant="default" loading={running} leftSection={<Icon name="check" size={16} />} onClick={() => { setRun((before) => before + 1); setRunning(true); }}>Check now</Button>
+                <Menu position="bottom-end">
+                  <Menu.Target><Button variant="default" aria-label="More actions" px="xs"><Icon name="dots" /></Button></Menu.Target>
+                  <Menu.Dropdown>
+                    <Menu.Item onClick={() => setDoing("edit")}>Edit</Menu.Item>
+                    {secret.active ? <Menu.Item onClick={() => setDoing("disable")}>Disable</Menu.Item> : <Menu.Item onClick={() => void change(true).catch(told.refused)}>Enable</Menu.Item>}
+                    <Menu.Item onClick={() => setDoing("reseal")}>Allow the present destinations</Menu.Item>
+                    {may.administer(who.role) && <><Menu.Divider /><Menu.Item color="red" onClick={() => setDoing("destroy")}>Destroy</Menu.Item></>}
+                  </Menu.Dropdown>
+                </Menu>
+              </>
+            )}
+          >
+            {secret.fault && <div className="banner banner-bad" role="status"><Icon name="warn" /><span>{secret.fault}</span></div>}
+            {secret.health !== "healthy" && secret.health_detail && secret.active && run === 0 && (
+              <div className={`banner ${secret.health === "refused" ? "banner-bad" : "banner-warn"}`} role="status"><Icon name="warn" /><span>{secret.health_detail} <span className="faint">Since <Time at={secret.health_since} />.</span></span></div>
+            )}
+            {run > 0 && <Live key={run} id={id} onDone={() => { setRunning(false); void refresh(); }} />}
+            {secret.rotation && <RotationPanel secret={secret} moving={secret.rotation} mayAct={may.operate(who.role)} />}
+            <Used id={id} />
+            <div className="columns columns-wide-left">
+              <div className="stack">
+                <Panel title="Versions" flush><DataTable label="Versions" rows={secret.versions} columns={columns} keyOf={(row) => String(row.version)} first={{ id: "version", desc: true }} /></Panel>
+                <Panel title="Checks" about="The last fifty are kept."><History id={id} /></Panel>
+              </div>
+              <Panel title="About">
+                <Facts items={[
+                  { name: "Provider", value: <Link to="/providers/$id" params={{ id: secret.provider }}>{title}</Link> },
+                  { name: "Category", value: secret.category },
+                  { name: "Owner", value: secret.owner ?? "–" },
+                  { name: "Ends", value: <Ends at={secret.expires_at} /> },
+                  { name: "Last use", value: <Time at={lastUse(secret)} as="relative" /> },
+                  { name: "Checked", value: <Time at={secret.checked_at} as="relative" /> },
+                  secret.account ? { name: "Account", value: secret.account } : null,
+                  secret.permissions ? { name: "May", value: <span className="row-wrap">{secret.permissions.map((one) => <Tag key={one}>{one}</Tag>)}</span> } : null,
+                  ...Object.entries(secret.limits ?? {}).map(([name, value]) => ({ name: sentence(name), value: number(value) })),
+                  { name: "Fingerprint", value: <Mono title={secret.fingerprint}>{secret.fingerprint.slice(0, 16)}…</Mono> },
+                  ...Object.entries(secret.labels).map(([name, value]) => ({ name, value })),
+                  { name: "Entered", value: <Time at={secret.created_at} /> },
+                  { name: "In the trail", value: <Link to="/audit" search={{ secret: id }}>Calls with this key</Link> },
+                ]} />
+              </Panel>
+            </div>
+            {doing === "replace" && provider && <Replace secret={secret} provider={provider} all={catalogue.data ?? []} onClose={() => setDoing(null)} />}
+            {doing === "edit" && <Edit secret={secret} onClose={() => setDoing(null)} />}
+            {doing === "disable" && (
+              <Confirm title="Disable this key?" action="Disable" onClose={() => setDoing(null)} act={() => change(false)}>
+                <p>Calls to {title} that use it are answered 503 until it is enabled again. The value stays sealed.</p>
+              </Confirm>
+            )}
+            {doing === "reseal" && (
+              <Confirm title="Allow the present destinations?" action="Allow" danger={false} onClose={() => setDoing(null)}
+                act={async () => { await ask(() => api.POST("/api/v1/admin/secrets/{id}/reseal", { params: path })); await refresh(); told.done("Sealed for the present destinations."); }}>
+                <p>The key is sealed for the addresses that it was entered for. Do this where the catalogue's entry has changed and the change is yours.</p>
+              </Confirm>
+            )}
+            {doing === "destroy" && (
+              <Confirm title="Destroy this key?" action="Destroy" typed={secret.name} onClose={() => setDoing(null)}
+                act={async () => {
+                  await ask(() => api.DELETE("/api/v1/admin/secrets/{id}", { params: path }));
+                  await go({ to: "/secrets" });
+                  await refresh();
+                  told.done("Destroyed. Its records stay.");
+                }}>
+                <p>Its {secret.versions.length === 1 ? "value is" : "values are"} gone for good, here and in every database copy that is not a backup. Calls that use it are answered 503 at once.</p>
+                <p className="muted">Last use: <Time at={lastUse(secret)} as="relative" /></p>
+              </Confirm>
+            )}
+          </Page>
+        );
+      }}
+    </Loaded>
+  );
+}

@@ -1,0 +1,127 @@
+// An invitation is taken up: password, second factor, recovery codes, and in.
+
+import { Button, Checkbox, PasswordInput, TextInput } from "@mantine/core";
+import { useQuery } from "@tanstack/react-query";
+import { type FormEvent, useRef, useState } from "react";
+import { type Refused, asRefused, send } from "../api/client";
+import { queries } from "../api/queries";
+import { Copy, Fault, Loading, Mono } from "../parts/basic";
+import { Qr } from "../parts/Qr";
+import { Door } from "./Door";
+
+interface Offered {
+  name: string;
+  role: string;
+  totp_secret: string;
+  totp_uri: string;
+}
+
+const fewest = 12;
+
+export function Recovery({ codes, onDone, action }: { codes: string[]; onDone: () => void; action: string }) {
+  const [kept, setKept] = useState(false);
+  const save = () => {
+    const link = document.createElement("a");
+    link.href = URL.createObjectURL(new Blob([`${codes.join("\n")}\n`], { type: "text/plain" }));
+    link.download = "sealgate-recovery-codes.txt";
+    link.click();
+    URL.revokeObjectURL(link.href);
+  };
+  return (
+    <div className="stack">
+      <p className="muted">Each of these stands in for your authenticator once. They are shown now and never again.</p>
+      <ol className="codes">{codes.map((code) => <li key={code}><Mono>{code}</Mono></li>)}</ol>
+      <div className="row">
+        <Button variant="default" onClick={save}>Save as a file</Button>
+        <Copy text={codes.join("\n")} label="Copy all codes" />
+      </div>
+      <Checkbox checked={kept} onChange={(event) => setKept(event.currentTarget.checked)} label="I have put them where I will find them" />
+      <Button disabled={!kept} onClick={onDone}>{action}</Button>
+    </div>
+  );
+}
+
+export function Enrol({ invitation }: { invitation: string }) {
+  const offered = useQuery({
+    queryKey: ["invitation", invitation],
+    gcTime: 0,
+    staleTime: Number.POSITIVE_INFINITY,
+    retry: false,
+    queryFn: () => send<Offered>("POST", "/api/v1/session/invitation", { invitation }),
+  });
+  const [codes, setCodes] = useState<string[] | null>(null);
+  const [refused, setRefused] = useState<Refused | null>(null);
+  const [said, setSaid] = useState("");
+  const [busy, setBusy] = useState(false);
+  const password = useRef<HTMLInputElement>(null);
+  const again = useRef<HTMLInputElement>(null);
+  const code = useRef<HTMLInputElement>(null);
+
+  if (codes) {
+    return (
+      <Door title="Recovery codes">
+        <Recovery codes={codes} action="Open the console" onDone={() => {
+          history.replaceState(null, "", "/console/");
+          void queries.invalidateQueries({ queryKey: ["session"] }).then(() => location.reload());
+        }} />
+      </Door>
+    );
+  }
+  if (offered.error) {
+    const gone = [401, 403, 404, 422].includes(asRefused(offered.error).status);
+    return (
+      <Door title="Invitation">
+        {gone ? <p className="muted">This invitation was used already, has expired, or was never made. Ask an administrator for a new one.</p> : <Fault fault={offered.error} again={() => void offered.refetch()} />}
+      </Door>
+    );
+  }
+  if (!offered.data) return <Door title="Invitation"><Loading rows={3} /></Door>;
+
+  const accept = async (event: FormEvent) => {
+    event.preventDefault();
+    const chosen = password.current?.value ?? "";
+    if (chosen.length < fewest) return setSaid(`The password needs ${fewest} characters or more.`);
+    if (chosen !== again.current?.value) return setSaid("The two passwords differ.");
+    setBusy(true);
+    setSaid("");
+    setRefused(null);
+    try {
+      const accepted = await send<{ recovery_codes: string[] }>("POST", "/api/v1/session/invitation/accept", {
+        invitation, password: chosen, code: code.current?.value.replaceAll(/\s/g, ""),
+      });
+      setCodes(accepted.recovery_codes);
+    } catch (fault) {
+      setRefused(asRefused(fault));
+    } finally {
+      setBusy(false);
+    }
+  };
+  const { name, role, totp_secret, totp_uri } = offered.data;
+  return (
+    <Door title={`Welcome, ${name}`} about={`You will be ${role === "user" ? "a user" : `an ${role}`} of this house.`} wide>
+      <form className="enrol" onSubmit={(event) => void accept(event)}>
+        <div className="stack">
+          <h2>1. Choose a password</h2>
+          <input type="text" name="username" autoComplete="username" value={name} readOnly hidden />
+          <PasswordInput ref={password} label="Password" description={`${fewest} characters or more; a sentence is best`} autoComplete="new-password" error={refused?.of("password")} required autoFocus />
+          <PasswordInput ref={again} label="The same again" autoComplete="new-password" required />
+        </div>
+        <div className="stack">
+          <h2>2. Add it to your authenticator app</h2>
+          <div className="enrol-code">
+            <Qr text={totp_uri} label="Code for an authenticator app" />
+            <div className="stack-tight">
+              <p className="muted small">Scan it, or enter this by hand:</p>
+              <p className="row"><Mono>{totp_secret.replaceAll(/(.{4})/g, "$1 ").trim()}</Mono><Copy text={totp_secret} label="Copy the secret" /></p>
+            </div>
+          </div>
+          <TextInput ref={code} label="Code that the app shows" inputMode="numeric" autoComplete="one-time-code" maxLength={8} error={refused?.of("code") ?? (refused?.status === 401 ? "That code is not right." : undefined)} classNames={{ input: "code-input" }} required />
+        </div>
+        <div className="stack enrol-foot">
+          {(said || (refused && refused.fields.length === 0 && refused.status !== 401)) && <p className="fault" role="alert">{said || refused?.message}</p>}
+          <Button type="submit" loading={busy}>Create my account</Button>
+        </div>
+      </form>
+    </Door>
+  );
+}
