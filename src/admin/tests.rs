@@ -56,6 +56,14 @@ async fn face() -> Face {
     face_with(600).await
 }
 
+fn as_usual() -> accounts::Settings {
+    accounts::Settings {
+        session_idle_seconds: 1800,
+        session_seconds: 43_200,
+        invitation_seconds: 259_200,
+    }
+}
+
 fn no_backups(folder: &Path) -> backup::Settings {
     backup::Settings {
         folder: folder.join("backups"),
@@ -105,6 +113,7 @@ async fn face_with(requests_per_minute: u64) -> Face {
             tls: None,
             frame_ancestors: Vec::new(),
             requests_per_minute,
+            operators: as_usual(),
         },
         clock: clock.clone(),
         store: store.clone(),

@@ -33,6 +33,7 @@ const fn number(least: i64, most: i64) -> Kind {
 
 /// A bound for numbers that have none by nature.
 const PLENTY: i64 = 1_000_000_000;
+const A_YEAR: i64 = 31_536_000;
 const CENTURY_DAYS: i64 = 36_500;
 
 pub(super) const SETTINGS: &[Setting] = &[
@@ -158,6 +159,9 @@ pub(super) const SETTINGS: &[Setting] = &[
         "[]",
         "origins (\"https://intranet.example\") that may embed the console",
     ),
+    setting("admin.session_idle_seconds", number(60, A_YEAR), "1800", "unused, a session ends"),
+    setting("admin.session_seconds", number(60, A_YEAR), "43200", "used or not, it ends"),
+    setting("admin.invitation_seconds", number(60, A_YEAR), "259200", "of a new operator"),
     setting(
         "database.url",
         Kind::Secret,

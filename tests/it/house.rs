@@ -6,6 +6,7 @@ mod actor;
 mod binary;
 mod canary;
 mod database;
+mod desk;
 mod emulator;
 mod exchange;
 pub(crate) mod frames;
@@ -15,6 +16,7 @@ mod mill;
 #[cfg(feature = "aws-kms")]
 mod moto;
 mod outpost;
+mod phone;
 mod postgres;
 mod raw;
 #[cfg(feature = "aws-kms")]
@@ -36,6 +38,7 @@ pub(crate) use self::actor::{Admin, Answer, Client, Scribe, Stream};
 pub(crate) use self::binary::{Ground, Server, one_line, private, send_signal};
 pub(crate) use self::canary::Canary;
 pub(crate) use self::database::{Database, Kind};
+pub(crate) use self::desk::{Desk, PASSWORD, cookie, offer};
 pub(crate) use self::emulator::Emulator;
 pub(crate) use self::exchange::{Exchange, LISTED};
 pub(crate) use self::harbour::{Harbour, header};
@@ -43,6 +46,7 @@ pub(crate) use self::mill::{Mill, event, packed_text};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::moto::Moto;
 pub(crate) use self::outpost::{Certificate, Channel, Outpost, Speaks};
+pub(crate) use self::phone::Phone;
 pub(crate) use self::postgres::{Postgres, is_root};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::relay::Relay;
