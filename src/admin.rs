@@ -68,6 +68,7 @@ use crate::net::TlsFiles;
 use crate::operators::{self as accounts, Operators};
 use crate::probe::Prober;
 use crate::roster::Roster;
+use crate::rotation::Rotor;
 use crate::store::Store;
 use crate::vault::{Vault, Warden};
 
@@ -101,6 +102,7 @@ pub(crate) struct Parts {
     pub(crate) ledger: Ledger,
     pub(crate) catalogue: InForce,
     pub(crate) prober: Arc<Prober>,
+    pub(crate) rotor: Arc<Rotor>,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(crate) tiers: limiter::Settings,
     pub(crate) limiter: Arc<Limiter>,
@@ -133,6 +135,7 @@ impl Admin {
             ledger: parts.ledger,
             catalogue: parts.catalogue,
             prober: parts.prober,
+            rotor: parts.rotor,
             tiers: parts.tiers,
             limiter: parts.limiter,
             backups: parts.backups,

@@ -269,9 +269,9 @@ impl Rooms {
         let network = binding.and_then(|mut binding| binding.take());
         let network = network.map(|(socket, tls)| Accepted::new(socket, tls)).transpose()?;
         let local = LocalSocket::bind(&config.socket)?;
-        let prober = self.prober(&ways);
-        let watching = self.watch_keys(&config, mode, &prober);
-        let admin = Admin::new(self.admin_parts(&config, renew, ways.origins(), prober));
+        let (prober, rotor) = self.key_keepers(&config, &ways);
+        let watching = self.watch_keys(&config, mode, (&prober, &rotor));
+        let admin = Admin::new(self.admin_parts(&config, renew, ways.origins(), (prober, rotor)));
         let (stop_admin, stopped) = tokio::sync::oneshot::channel();
         let serving = admin.serve(Doors { network, local: Some(local) }, async {
             // A dropped sender means the house is gone, which is a stop too.

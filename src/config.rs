@@ -36,7 +36,9 @@ use self::layers::Layers;
 use self::raw::Raw;
 use crate::provider::Catalogue;
 use crate::secret::SecretBytes;
-use crate::{admin, backup, kms, ledger, limiter, net, probe, proxy, store, telemetry, vault};
+use crate::{
+    admin, backup, kms, ledger, limiter, net, probe, proxy, rotation, store, telemetry, vault,
+};
 
 /// The settings file in the current folder that is read where no other is named.
 const FILE_NAME: &str = "sealgate.toml";
@@ -62,6 +64,7 @@ pub struct Config {
     pub(crate) kms_previous: Option<kms::Settings>,
     pub vault: vault::Settings,
     pub probe: probe::Settings,
+    pub rotation: rotation::Settings,
     pub limiter: limiter::Settings,
     /// For monthly quotas.
     /// Failed authentications of one address in a minute that are answered at once.
@@ -180,6 +183,9 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         },
         probe: probe::Settings {
             every: Some(Duration::from_secs(raw.probe.every_minutes * 60)).filter(|t| !t.is_zero()),
+        },
+        rotation: rotation::Settings {
+            retire_after: Duration::from_secs(raw.rotation.retire_after_minutes * 60),
         },
         limiter,
         free_failures_per_minute: raw.auth.free_failures_per_minute,

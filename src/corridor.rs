@@ -20,6 +20,7 @@ mod scrub;
 mod socket;
 mod trace;
 mod trailers;
+mod trial;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -31,7 +32,6 @@ use hyper::body::{Body as _, Incoming};
 pub(crate) use self::answer::{Answer, AnswerBody};
 pub(crate) use self::browser::{PageSettings, Pages, dress, vary};
 use self::clean::{Inbound, Onward};
-use self::framed::framed;
 pub(crate) use self::own::{Identified, OwnCall};
 pub(crate) use self::path::{addressed, decoded_segments, percent_decoded};
 use self::rewrite::Place as Whereabouts;
@@ -43,7 +43,7 @@ use self::trace::Trace;
 use crate::catalogue::InForce;
 use crate::client::{Client, Standing};
 use crate::clock::Clock;
-use crate::inject::{Document, OutboundBody, inject};
+use crate::inject::{Document, OutboundBody};
 use crate::ledger::{Kept, Lane};
 use crate::limiter::Limiter;
 use crate::net;
@@ -207,7 +207,9 @@ impl Corridor {
         let permit = self.authorize(&inbound, &client, *address)?;
         let (mut head, onward) = inbound.into_head();
         let moment = trace.seat(&self.lane, &permit, &mut head)?;
-        let selected = select(house, &permit, &onward)?;
+        let is_socket = onward.handshake.is_some();
+        let keeps = || trial::may_repeat(body.as_ref(), document.is_some() || is_socket);
+        let (selected, former) = select(house, &permit, &onward)?.staged(permit.client().id, keeps);
         trace.secret(&selected);
         let admission = match house.limiter.admit(&permit, *address, moment)? {
             Some(admission) => admission,
@@ -221,23 +223,19 @@ impl Corridor {
             }
             other => other,
         };
-        let opened = house.vault.open(&permit, &selected, moment)?;
-        let body = self.outgoing(document, body.take(), trace);
-        let (outbound, carried) = inject(head, body, &permit, opened)?;
-        // Whoever was revoked while this call walked does not leave any more.
-        check_standing(client.standing(&house.clock))?;
-        let now_ns = trace.forwarded();
-        let mut may_leave = |again| {
-            check_standing(client.standing(&house.clock))?;
-            if again {
-                trace.forwarded_again();
+        let call = (&permit, &client, moment);
+        let (reply, carried) = match former {
+            None => {
+                let body = self.outgoing(document, body.take(), trace);
+                let tried = (&selected, false, opening.is_some());
+                self.attempt((head, body), call, tried, trace).await?
             }
-            Ok(())
+            // Boxed: met only while a new version of this secret is on trial.
+            Some(former) => {
+                let sides = (&selected, &former);
+                Box::pin(self.send_on_trial((head, body.take()), call, sides, trace)).await?
+            }
         };
-        let sent = self.upstream.send(outbound, now_ns, &mut may_leave).await;
-        trace.upstream_ended();
-        let reply = framed(sent?, opening.is_some())?;
-        selected.answered(reply.head.status.as_u16());
         let place = Whereabouts {
             provider: permit.provider(),
             public_url: &house.settings.public_url,

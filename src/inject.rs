@@ -7,6 +7,7 @@ mod body;
 mod document;
 mod hail;
 mod json;
+mod spare;
 
 use std::sync::Arc;
 

@@ -30,6 +30,7 @@ mod upstream;
 mod corridor;
 // around
 mod probe;
+mod rotation;
 mod backup;
 // doors
 mod emulator;

@@ -111,7 +111,11 @@ impl Proxy {
                     let deadlines = Deadlines::new(house.clock.clone());
                     let roster = Arc::clone(&house.roster);
                     let pressed = crowd.clone();
-                    let stirs = move || roster.endings().wrapping_add(pressed.presses());
+                    let vault = Arc::clone(&house.vault);
+                    let stirs = move || {
+                        let ended = roster.endings().wrapping_add(vault.endings());
+                        ended.wrapping_add(pressed.presses())
+                    };
                     tokio::spawn(deadlines.clone().tick(stirs));
                     let upstream = Upstream::new(origins, deadlines.clone(), house.clock.clone());
                     tokio::spawn(upstream.sweep());

@@ -14,7 +14,9 @@ use zeroize::Zeroizing;
 pub(crate) use self::kept::KeptBytes;
 pub use self::memory::{Locked, Protection, prepare, protection};
 pub(crate) use self::needle::{Needles, Sighting, begun_at};
-pub(crate) use self::wiping::{give_back, spare_buffers, spare_nothing, wiping_all};
+pub(crate) use self::wiping::{
+    give_back, leaving_nothing, spare_buffers, spare_nothing, wiping_all,
+};
 
 /// A secret of any length. Wiped when dropped; its capacity never grows, so no copy is left behind.
 ///
@@ -140,14 +142,6 @@ impl Protection {
             ),
         }
     }
-}
-
-/// Overwrites the part of the stack that calls which have returned left behind. After a key was
-/// expanded: what a library moves, it does not wipe.
-#[inline(never)]
-pub fn wipe_stack() {
-    let mut dead = Zeroizing::new([0_u8; 8192]);
-    std::hint::black_box(&mut dead);
 }
 
 /// Equality whose time depends on the lengths alone.

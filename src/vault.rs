@@ -18,16 +18,20 @@ mod look;
 mod masters;
 mod metadata;
 mod proof;
+mod registry;
 mod rekey;
 mod remains;
 mod remaster;
 mod rewrap;
 mod rows;
+mod selected;
 mod signing;
 mod snapshot;
 mod standing;
 mod stock;
+mod trial;
 mod verify;
+mod versions;
 mod view;
 mod warden;
 
@@ -48,12 +52,16 @@ use self::keyring::Keyring;
 pub(crate) use self::look::{Checked, Value, examine};
 pub(crate) use self::masters::{explained, lost_master};
 pub(crate) use self::proof::{lift_lists, prove};
+pub(crate) use self::registry::Off;
+use self::registry::Registry;
 pub(crate) use self::remains::Remains;
 pub(crate) use self::remaster::named_masters;
+pub(crate) use self::selected::Selected;
 pub(crate) use self::signing::Published;
+pub(crate) use self::snapshot::Opened;
 use self::snapshot::Snapshot;
-pub(crate) use self::snapshot::{Opened, Selected};
 pub(crate) use self::standing::{NO_ADMIN, has_been_opened};
+pub(crate) use self::trial::{Score, Tally};
 pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
 pub(crate) use self::warden::{Bell, Hooks, UnsealError, Warden};
 use crate::catalogue::InForce;
@@ -104,6 +112,7 @@ pub(crate) struct Vault {
     wake: tokio::sync::Notify,
     /// The public halves of the signing keys, and until when they need not be looked up.
     published: ArcSwapOption<(u64, Arc<[Published]>)>,
+    registry: Registry,
 }
 
 struct Unsealed {
@@ -117,6 +126,8 @@ struct Unsealed {
     marks: HashMap<String, i64>,
     /// Secrets whose rows were deleted by nobody that we know of, with their categories.
     missing: Vec<(Uuid, String)>,
+    /// Versions that have a value; None where some rows cannot be read.
+    living: Option<Vec<(Uuid, u32)>>,
 }
 
 impl Vault {
@@ -143,6 +154,7 @@ impl Vault {
             unjudged: AtomicBool::new(false),
             wake: tokio::sync::Notify::new(),
             published: ArcSwapOption::empty(),
+            registry: Registry::default(),
         }
     }
 
@@ -281,12 +293,6 @@ impl Vault {
         })
     }
 
-    /// Secrets that a provider has refused a caller with since this was asked last.
-    pub(crate) fn refused_secrets(&self) -> Vec<Uuid> {
-        let unsealed = self.opened.load();
-        unsealed.as_ref().map(|unsealed| unsealed.snapshot.refused()).unwrap_or_default()
-    }
-
     /// Wipes what was kept long enough and nobody asks for any more. For ever; spawned once.
     pub(crate) async fn tend(self: Arc<Self>) {
         loop {
@@ -352,7 +358,9 @@ impl Vault {
         let latest = self.time();
         // Sealed meanwhile, it stays sealed.
         if *latest == time {
-            self.opened.store(Some(Arc::new(prepared)));
+            let prepared = Arc::new(prepared);
+            self.opened.store(Some(Arc::clone(&prepared)));
+            self.registry.settle(&prepared.living);
         }
         Ok(())
     }
@@ -364,7 +372,8 @@ impl Vault {
         keyring.refresh(&self.store).await?;
         let stock = self.take_stock(&keyring).await?;
         let rows = &stock.loaded.rows;
-        let snapshot = Snapshot::prepare(&keyring, &self.catalogue.now(), &stock, rows);
+        let now = self.catalogue.now();
+        let snapshot = Snapshot::prepare(&keyring, &now, (&stock, rows), &self.registry);
         let mut findings: Vec<String> =
             stock.loaded.contradictions.iter().map(ToString::to_string).collect();
         findings.extend(keyring.findings());
@@ -372,8 +381,8 @@ impl Vault {
         findings.extend(stock.findings.iter().cloned());
         findings.extend(self.catalogue.faults());
         findings.extend(self.store.strangers().await?);
-        let (marks, missing) = (stock.marks(), stock.missing());
-        Ok(Unsealed { keyring, snapshot, time, findings, marks, missing })
+        let (marks, missing, living) = (stock.marks(), stock.missing(), stock.living());
+        Ok(Unsealed { keyring, snapshot, time, findings, marks, missing, living })
     }
 
     fn time(&self) -> std::sync::MutexGuard<'_, u64> {

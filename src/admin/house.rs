@@ -20,6 +20,7 @@ use crate::limiter::{self, Limiter};
 use crate::operators::Operators;
 use crate::probe::Prober;
 use crate::roster::Roster;
+use crate::rotation::Rotor;
 use crate::store::Store;
 use crate::vault::{Vault, Warden};
 
@@ -33,6 +34,7 @@ pub(super) struct House {
     pub(super) catalogue: InForce,
     /// Asks providers about keys.
     pub(super) prober: Arc<Prober>,
+    pub(super) rotor: Arc<Rotor>,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(super) tiers: limiter::Settings,
     /// Asked what is left to a client key; admits nobody here.

@@ -3,6 +3,7 @@
 //! buffers. A fault names what was expected and must never repeat the value that was sent.
 
 mod node;
+mod numbers;
 
 use axum::extract::Query;
 use axum::http::Uri;

@@ -8,6 +8,7 @@ mod destroy;
 mod integrity;
 mod list;
 mod reseal;
+mod rotate;
 mod validate;
 mod view;
 
@@ -42,6 +43,11 @@ pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(add::add))
         .routes(routes!(change::change))
         .routes(routes!(validate::validate))
+        .routes(routes!(rotate::version))
+        .routes(routes!(rotate::promote))
+        .routes(routes!(rotate::rollback))
+        .routes(routes!(rotate::pause))
+        .routes(routes!(rotate::resume))
         .routes(routes!(reseal::reseal))
 }
 
@@ -54,7 +60,9 @@ pub(super) fn destroying() -> OpenApiRouter<Arc<House>> {
 async fn resource(call: &Call, secret: &SecretView) -> Result<Secret, Refused> {
     let stands = call.house.store.secret_health(secret.id).await;
     let stands = stands.map_err(|fault| Refused::of_store(&fault))?;
-    Ok(Secret::of(secret, stands.as_ref()))
+    let rotation = call.house.store.rotation(secret.id).await;
+    let rotation = rotation.map_err(|fault| Refused::of_store(&fault))?;
+    Ok(Secret::of(secret, stands.as_ref(), rotation.as_ref()))
 }
 
 async fn shown(call: &Call, id: Uuid) -> Result<SecretView, Refused> {
@@ -85,6 +93,8 @@ pub(super) fn refusal_of(error: VaultError) -> Refused {
         | VaultError::Tampered
         | VaultError::Unreadable(_)
         | VaultError::NoActiveKek(_)
+        | VaultError::Rotates
+        | VaultError::NothingToReplace
         | VaultError::Closed(_) => Refused::conflict(capital(&error.to_string())),
         VaultError::Crypto(
             fault @ (CryptoError::Malformed

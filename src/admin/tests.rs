@@ -73,6 +73,17 @@ fn no_backups(folder: &Path) -> backup::Settings {
     }
 }
 
+fn allowing(requests_per_minute: u64) -> Settings {
+    Settings {
+        listen: ([127, 0, 0, 1], 0).into(),
+        behind_tls: false,
+        tls: None,
+        frame_ancestors: Vec::new(),
+        requests_per_minute,
+        operators: as_usual(),
+    }
+}
+
 async fn face_with(requests_per_minute: u64) -> Face {
     let folder = tempfile::tempdir().unwrap();
     let clock = Clock::settable(1_768_487_400_000);
@@ -106,19 +117,14 @@ async fn face_with(requests_per_minute: u64) -> Face {
     let (ledger, _lanes) = Ledger::open(opening).await.unwrap();
     let writer = tokio::spawn(ledger.writer());
     let tiers = tiers();
+    let prober = asks_nobody(&store, &clock, &catalogue, (&vault, &ledger));
     let admin = Admin::new(Parts {
-        settings: Settings {
-            listen: ([127, 0, 0, 1], 0).into(),
-            behind_tls: false,
-            tls: None,
-            frame_ancestors: Vec::new(),
-            requests_per_minute,
-            operators: as_usual(),
-        },
+        settings: allowing(requests_per_minute),
         clock: clock.clone(),
         store: store.clone(),
         roster: roster.clone(),
-        prober: asks_nobody(&store, &clock, &catalogue, (&vault, &ledger)),
+        rotor: moves_nobody((&store, &clock), (&vault, &ledger), &prober),
+        prober,
         vault,
         warden,
         ledger,
@@ -158,6 +164,22 @@ fn asks_nobody(
         metrics: Metrics::new(clock.clone(), []),
         clock: clock.clone(),
         origins: Arc::new(origins),
+    }))
+}
+
+fn moves_nobody(
+    (store, clock): (&Store, &Clock),
+    (vault, ledger): (&Arc<Vault>, &Ledger),
+    prober: &Arc<Prober>,
+) -> Arc<Rotor> {
+    Arc::new(Rotor::new(crate::rotation::Parts {
+        vault: Arc::clone(vault),
+        store: store.clone(),
+        prober: Arc::clone(prober),
+        ledger: ledger.clone(),
+        metrics: Metrics::new(clock.clone(), []),
+        clock: clock.clone(),
+        settings: crate::rotation::Settings { retire_after: Duration::from_secs(60) },
     }))
 }
 

@@ -13,6 +13,7 @@ use crate::backup::{self, Schedule};
 use crate::config::Config;
 use crate::net::Crowd;
 use crate::probe::Prober;
+use crate::rotation::Rotor;
 use crate::{secret, telemetry};
 
 /// Weaker memory is no reason not to start, but one to say so.
@@ -75,12 +76,13 @@ impl Rooms {
         &self,
         config: &Config,
         mode: Mode,
-        prober: &Arc<Prober>,
+        (prober, rotor): (&Arc<Prober>, &Arc<Rotor>),
     ) -> impl Future<Output = ()> + use<> {
         let (prober, settings) = (Arc::clone(prober), config.probe.clone());
+        let rotor = Arc::clone(rotor);
         async move {
             if matches!(mode, Mode::Serve { .. }) {
-                prober.watch(settings).await;
+                tokio::join!(prober.watch(settings), rotor.keep());
             }
         }
         .instrument(telemetry::job("probe"))

@@ -14,6 +14,7 @@ use crate::ledger::Lane;
 use crate::net::Binding;
 use crate::probe::{self, Prober};
 use crate::proxy::{self, Proxy};
+use crate::rotation::{self, Rotor};
 use crate::upstream::Origins;
 use crate::{admin, corridor, telemetry};
 
@@ -61,7 +62,7 @@ impl Rooms {
     }
 
     /// Asks providers about keys, on the runtime of all background work.
-    pub(super) fn prober(&self, ways: &Ways) -> Arc<Prober> {
+    fn prober(&self, ways: &Ways) -> Arc<Prober> {
         let prober = Prober::new(probe::Parts {
             vault: Arc::clone(&self.vault),
             catalogue: self.catalogue.clone(),
@@ -75,12 +76,31 @@ impl Rooms {
         Arc::new(prober)
     }
 
+    pub(super) fn key_keepers(&self, config: &Config, ways: &Ways) -> (Arc<Prober>, Arc<Rotor>) {
+        let prober = self.prober(ways);
+        let rotor = self.rotor(config, &prober);
+        (prober, rotor)
+    }
+
+    /// Moves new versions of keys in.
+    fn rotor(&self, config: &Config, prober: &Arc<Prober>) -> Arc<Rotor> {
+        Arc::new(Rotor::new(rotation::Parts {
+            vault: Arc::clone(&self.vault),
+            store: self.store.clone(),
+            prober: Arc::clone(prober),
+            ledger: self.ledger.clone(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+            settings: config.rotation.clone(),
+        }))
+    }
+
     pub(super) fn admin_parts(
         &self,
         config: &Config,
         refresh: admin::Refresh,
         origins: Arc<Origins>,
-        prober: Arc<Prober>,
+        (prober, rotor): (Arc<Prober>, Arc<Rotor>),
     ) -> admin::Parts {
         let (metrics, ledger) = (self.metrics.clone(), self.ledger.clone());
         let limiter = Arc::clone(&self.limiter);
@@ -108,6 +128,7 @@ impl Rooms {
             ledger: self.ledger.clone(),
             catalogue: self.catalogue.clone(),
             prober,
+            rotor,
             refresh,
             tiers: config.limiter.clone(),
             limiter: Arc::clone(&self.limiter),

@@ -3,6 +3,7 @@
 //! metadata.
 
 mod find;
+mod rotate;
 mod validate;
 
 use clap::{Args, Subcommand};
@@ -70,7 +71,7 @@ pub(super) enum Command {
     },
     /// One secret, without its value
     Show(One),
-    /// Change what is known of a secret; for a new value, destroy it and add it anew
+    /// Change what is known of a secret; for a new value, `secret rotate`
     Set {
         #[command(flatten)]
         one: One,
@@ -91,6 +92,20 @@ pub(super) enum Command {
         #[arg(long)]
         history: bool,
     },
+    /// Move a new value in, step by step; it is judged, and rolled back by itself where it is worse
+    ///
+    /// A share of the calls at each step, 1, 10, 50 and 100 percent, five minutes each, unless said
+    /// otherwise. A call that the provider refuses for the new key is sent once more with the old
+    /// one.
+    Rotate(rotate::Rotate),
+    /// Let the new value of a rotation take over now
+    Promote(One),
+    /// Give the new value of a rotation up
+    Rollback(One),
+    /// Hold a rotation at its step
+    Pause(One),
+    /// Let a paused rotation go on
+    Resume(One),
     /// Say that the lists of secrets are meant as they stand; look at them first
     ///
     /// After the database was put back on purpose, or a data folder was lost: `sealgate doctor`
@@ -195,6 +210,11 @@ impl Command {
                 .show(ground, async |link, path| link.post(&format!("{path}/reseal"), None).await),
             Self::Validate { one, history: false } => validate::run(&one, ground),
             Self::Validate { one, history: true } => validate::history(&one, ground),
+            Self::Rotate(rotate) => rotate.run(ground),
+            Self::Promote(one) => one.rotation(ground, "promote"),
+            Self::Rollback(one) => one.rotation(ground, "rollback"),
+            Self::Pause(one) => one.rotation(ground, "pause"),
+            Self::Resume(one) => one.rotation(ground, "resume"),
             Self::Accept { reach } => accept(ground, &reach),
             Self::Disable(one) => {
                 let body = json!({ "active": false });
@@ -322,6 +342,13 @@ impl One {
         link::with(ground, &self.reach, async |link| {
             let id = find(link, &self.secret, self.name.as_deref()).await?;
             work(link, format!("{SECRETS}/{}", encoded(&id))).await
+        })
+    }
+
+    /// What is asked of the rotation that is under way.
+    fn rotation(&self, ground: &Ground, what: &str) -> Result<(), Failure> {
+        self.show(ground, async |link, path| {
+            link.post(&format!("{path}/rotation/{what}"), None).await
         })
     }
 

@@ -101,6 +101,7 @@ fn a_secret_among_the_arguments_is_refused_with_the_reason_and_not_repeated() {
         "sealgate secret add polygon --api-key sk-canary",
         "sealgate secret add polygon --value=sk-canary",
         "sealgate secret add polygon api_key=sk-canary",
+        "sealgate secret rotate polygon sk-canary",
     ];
     for line in lines {
         let failure = run(line.split_whitespace().map(Into::into)).unwrap_err();
@@ -120,7 +121,6 @@ fn what_stands_behind_any_command_is_refused_and_not_repeated() {
         "sealgate secret destroy polygon sk-canary",
         "sealgate secret accept sk-canary",
         "sealgate secret sk-canary",
-        "sealgate secret rotate polygon sk-canary",
         "sealgate unseal sk-canary",
         "sealgate unseal --passphrase sk-canary",
         "sealgate unseal --passphrase=sk-canary",

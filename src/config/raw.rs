@@ -17,6 +17,7 @@ pub(super) struct Raw {
     pub(super) master_key: RawMasterKey,
     pub(super) vault: RawVault,
     pub(super) probe: RawProbing,
+    pub(super) rotation: RawRotation,
     pub(super) limits: RawLimits,
     pub(super) auth: RawAuth,
     pub(super) audit: RawAudit,
@@ -143,6 +144,12 @@ pub(super) struct RawVault {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawProbing {
     pub(super) every_minutes: u64,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRotation {
+    pub(super) retire_after_minutes: u64,
 }
 
 #[derive(Deserialize)]

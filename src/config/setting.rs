@@ -33,7 +33,6 @@ const fn number(least: i64, most: i64) -> Kind {
 
 /// A bound for numbers that have none by nature.
 const PLENTY: i64 = 1_000_000_000;
-const A_YEAR: i64 = 31_536_000;
 const CENTURY_DAYS: i64 = 36_500;
 
 pub(super) const SETTINGS: &[Setting] = &[
@@ -147,21 +146,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         "\"\"",
         "certificate chain, PEM; TLS 1.3; read again when it changes",
     ),
-    setting(
-        "admin.tls.key",
-        Kind::Path,
-        "\"\"",
-        "its private key, PEM; read again when it changes",
-    ),
+    setting("admin.tls.key", Kind::Path, "\"\"", "its private key, PEM; read again on changes"),
     setting(
         "admin.frame_ancestors",
         Kind::Texts,
         "[]",
         "origins (\"https://intranet.example\") that may embed the console",
     ),
-    setting("admin.session_idle_seconds", number(60, A_YEAR), "1800", "unused, a session ends"),
-    setting("admin.session_seconds", number(60, A_YEAR), "43200", "used or not, it ends"),
-    setting("admin.invitation_seconds", number(60, A_YEAR), "259200", "of a new operator"),
+    setting("admin.session_idle_seconds", number(60, PLENTY), "1800", "unused, a session ends"),
+    setting("admin.session_seconds", number(60, PLENTY), "43200", "used or not, it ends"),
+    setting("admin.invitation_seconds", number(60, PLENTY), "259200", "of a new operator"),
     setting(
         "database.url",
         Kind::Secret,
@@ -251,6 +245,12 @@ pub(super) const SETTINGS: &[Setting] = &[
         number(0, 525_600),
         "360",
         "how often each provider's key is asked about, more or less a fifth; 0: when somebody asks",
+    ),
+    setting(
+        "rotation.retire_after_minutes",
+        number(0, 525_600),
+        "60",
+        "how long a replaced version of a key must be unused before it is destroyed",
     ),
     setting("limits.enabled", Kind::Flag, "true", "false: nobody is refused by count"),
     setting(

@@ -10,7 +10,7 @@ use crate::upstream::Reply;
 
 /// In our protocol, and of one length: what follows any other answer is none that a client could
 /// read.
-pub(super) fn framed(reply: Reply, asked: bool) -> Result<Reply, Refusal> {
+pub(in crate::corridor) fn framed(reply: Reply, asked: bool) -> Result<Reply, Refusal> {
     if reply.head.status == StatusCode::SWITCHING_PROTOCOLS && !asked {
         let detail = "The provider changed the protocol though nobody had asked it to.";
         return Err(Refusal::new(Reason::UpstreamInvalid, detail));

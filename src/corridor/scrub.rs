@@ -24,8 +24,7 @@ use super::answer::{Answer, AnswerBody};
 use super::codings::Coding;
 use super::meter::Toll;
 use super::rewrite::{self, Place, Rewriter};
-use super::trace::Trace;
-use crate::client::Client;
+use super::trace::{Ends, Trace};
 use crate::ledger::Record;
 use crate::limiter::Admission;
 use crate::refusal::{Reason, Refusal};
@@ -51,7 +50,7 @@ pub(crate) struct Passing {
     /// Keys that stood in its headers, or in what is packed.
     hits: usize,
     /// Whose answer this is; whoever is revoked hears no more of it.
-    client: Option<Arc<Client>>,
+    ends: Ends,
     /// It did not come in one go: from then on its client key is looked at.
     lingers: bool,
     _admission: Admission,
@@ -91,7 +90,7 @@ pub(super) async fn scrub(
         is_complete,
         lasts_until_closed,
         hits,
-        client: None,
+        ends: Ends::default(),
         lingers: false,
         _admission,
     };
@@ -103,7 +102,7 @@ pub(super) async fn scrub(
         }
     }
     passing.record = trace.answered(head.status.as_u16(), &mut head.headers);
-    passing.client = trace.take_caller();
+    passing.ends = trace.take_ends();
     passing.settle();
     let mut answer = Answer::new(AnswerBody::Passing(Box::new(passing)));
     *answer.status_mut() = head.status;
@@ -149,7 +148,7 @@ impl Passing {
         &mut self,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyFault>>> {
-        if self.lingers && self.client.as_ref().is_some_and(|client| client.fate.has_ended()) {
+        if self.lingers && self.ends.have_come() {
             return Poll::Ready(Some(Err(self.ended())));
         }
         if let Some(first) = self.first.take() {

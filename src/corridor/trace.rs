@@ -20,7 +20,7 @@ use crate::limiter::{Admission, Figures};
 use crate::policy::Permit;
 use crate::provider::{RESERVED_NAMES, is_provider_id};
 use crate::refusal::{Reason, Refusal};
-use crate::vault::Selected;
+use crate::vault::{Off, Selected};
 
 pub(super) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -30,8 +30,23 @@ pub(super) struct Trace {
     request_id: Option<HeaderValue>,
     client: Option<Arc<Client>>,
     record: Option<Record>,
+    off: Option<Arc<Off>>,
     figures: Option<Figures>,
     toll: Toll,
+}
+
+/// What ends an answer before its end: its client key is revoked, or the provider's taken away.
+#[derive(Default)]
+pub(super) struct Ends {
+    client: Option<Arc<Client>>,
+    off: Option<Arc<Off>>,
+}
+
+impl Ends {
+    pub(super) fn have_come(&self) -> bool {
+        self.client.as_ref().is_some_and(|client| client.fate.has_ended())
+            || self.off.as_ref().is_some_and(|off| off.is_off())
+    }
 }
 
 impl Trace {
@@ -42,6 +57,7 @@ impl Trace {
             request_id: given.filter(|value| is_request_id(value.as_bytes())).cloned(),
             client: None,
             record: None,
+            off: None,
             figures: None,
             toll: Toll::default(),
         }
@@ -54,6 +70,11 @@ impl Trace {
     /// Goes on with the answer.
     pub(super) fn take_caller(&mut self) -> Option<Arc<Client>> {
         self.client.take()
+    }
+
+    /// They go on with the answer.
+    pub(super) fn take_ends(&mut self) -> Ends {
+        Ends { client: self.client.take(), off: self.off.take() }
     }
 
     pub(super) fn is_recorded(&self) -> bool {
@@ -91,6 +112,7 @@ impl Trace {
     }
 
     pub(super) fn secret(&mut self, selected: &Selected) {
+        self.off = Some(selected.off());
         if let Some(record) = &mut self.record {
             record.secret(selected.secret_id(), selected.version());
         }

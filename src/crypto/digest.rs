@@ -6,7 +6,7 @@ use base64::Engine as _;
 use hmac::{KeyInit, Mac};
 use sha2::Digest;
 
-use crate::secret::Key;
+use crate::secret::{Key, leaving_nothing};
 
 /// SHA-256 over parts that arrive one after the other.
 #[derive(Clone)]
@@ -30,7 +30,12 @@ pub(crate) fn sha256(bytes: &[u8]) -> [u8; 32] {
     sha2::Sha256::digest(bytes).into()
 }
 
+/// What is hashed may be a secret, too.
 pub(crate) fn hmac_sha256(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
+    leaving_nothing(|| mac(key, parts))
+}
+
+fn mac(key: &Key, parts: &[&[u8]]) -> [u8; 32] {
     // HMAC takes keys of any length, so a 32-byte key is never refused.
     let Ok(mut mac) = hmac::Hmac::<sha2::Sha256>::new_from_slice(key.expose()) else {
         return [0; 32];

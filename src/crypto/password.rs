@@ -5,7 +5,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 
-use super::CryptoError;
+use super::fault::CryptoError;
 use super::random::random_bytes;
 use super::stretch::{Effort, SALT_BYTES, stretch};
 use crate::secret::{SecretBytes, same};

@@ -8,7 +8,8 @@ use aes_gcm::{Aes256Gcm, Nonce};
 use sha2::Sha512;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::seal::CryptoError;
+use super::fault::CryptoError;
+use crate::secret::leaving_nothing;
 
 pub(super) const TAG_BYTES: usize = 16;
 
@@ -28,7 +29,9 @@ impl Cipher {
         associated: &[u8],
         body: &mut [u8],
     ) -> Result<[u8; TAG_BYTES], CryptoError> {
-        let sealed = self.0.encrypt_inout_detached(&Nonce::from(nonce), associated, body.into());
+        let nonce = Nonce::from(nonce);
+        let seal = || self.0.encrypt_inout_detached(&nonce, associated, body.into());
+        let sealed = leaving_nothing(seal);
         sealed.map(Into::into).map_err(|_| CryptoError::TooLarge)
     }
 
@@ -41,7 +44,8 @@ impl Cipher {
         tag: [u8; TAG_BYTES],
     ) -> Result<(), CryptoError> {
         let (nonce, tag) = (Nonce::from(nonce), tag.into());
-        let opened = self.0.decrypt_inout_detached(&nonce, associated, (&mut *body).into(), &tag);
+        let open = || self.0.decrypt_inout_detached(&nonce, associated, (&mut *body).into(), &tag);
+        let opened = leaving_nothing(open);
         opened.map_err(|_| {
             body.zeroize();
             CryptoError::NotAuthentic

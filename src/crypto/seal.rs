@@ -4,10 +4,11 @@
 
 use zeroize::Zeroizing;
 
+use super::fault::CryptoError;
 use super::primitive::{Cipher, TAG_BYTES, expand};
 use super::random::{fresh_salt, random_bytes};
 use super::{Aad, Layer, label, sha256};
-use crate::secret::{Key, Locked, SecretBytes, same, wipe_stack};
+use crate::secret::{Key, Locked, SecretBytes, leaving_nothing, same};
 
 const MAGIC: &[u8; 4] = b"SGE1";
 const FORMAT: u8 = 1;
@@ -21,34 +22,6 @@ const HEADER_BYTES: usize = 103;
 /// Plaintext grows to a multiple of this, so that a length says little.
 const PADDING_STEP: usize = 64;
 const MAX_PLAINTEXT_BYTES: usize = 1 << 20;
-
-/// Why an envelope could not be made or opened. Says nothing about the key or the plaintext.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CryptoError {
-    NoRandomness,
-    TooLarge,
-    Malformed,
-    WrongLayer,
-    WrongParent,
-    NotAuthentic,
-}
-
-impl std::fmt::Display for CryptoError {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::NoRandomness => "the system gave no usable randomness",
-            Self::TooLarge => "the value is larger than 1 MiB",
-            Self::Malformed => "the envelope is malformed",
-            Self::WrongLayer => "the envelope is of another layer",
-            Self::WrongParent => "the envelope was sealed under another key",
-            Self::NotAuthentic => {
-                "the envelope does not open: it was edited, moved, or its key is another"
-            }
-        })
-    }
-}
-
-impl std::error::Error for CryptoError {}
 
 /// The key that sealed a value, with the id that its envelopes carry.
 #[derive(Clone, Copy)]
@@ -123,8 +96,6 @@ pub(crate) fn prepare(
     if !same(&commitment, &parsed.commitment) {
         return Err(CryptoError::NotAuthentic);
     }
-    let cipher = Locked::new(cipher);
-    wipe_stack();
     Ok(Prepared {
         cipher,
         nonce: parsed.nonce,
@@ -198,14 +169,23 @@ fn derive(
     layer: Layer,
     salt: &[u8; 32],
     aad: &Aad,
-) -> Result<(Cipher, [u8; 32]), CryptoError> {
+) -> Result<(Locked<Cipher>, [u8; 32]), CryptoError> {
+    leaving_nothing(|| derived(parent, layer, salt, aad))
+}
+
+fn derived(
+    parent: &Key,
+    layer: Layer,
+    salt: &[u8; 32],
+    aad: &Aad,
+) -> Result<(Locked<Cipher>, [u8; 32]), CryptoError> {
     let digest = sha256(aad.as_bytes());
     let info: [&[u8]; 5] = [label::ENVELOPE, &[SUITE], &[layer.byte()], salt, &digest];
     let mut output = Zeroizing::new([0_u8; 64]);
     expand(parent.expose(), &info, &mut output[..])?;
     let (enc, com) = output.split_at(32);
     let commitment = com.try_into().map_err(|_| CryptoError::Malformed)?;
-    Ok((Cipher::new(enc)?, commitment))
+    Ok((Locked::new(Cipher::new(enc)?), commitment))
 }
 
 /// The plaintext, its true length before it, grown with zeros to the next step.
@@ -342,6 +322,53 @@ mod tests {
         assert_eq!(refused(opened), CryptoError::WrongLayer);
         let opened = open(parent(&other), Layer::Value, &aad(), &envelope);
         assert_eq!(refused(opened), CryptoError::NotAuthentic);
+    }
+
+    /// Cipher libraries move blocks of the plaintext over the stack.
+    #[test]
+    fn what_was_sealed_or_opened_does_not_stay_on_the_stack() {
+        let key = Key::copy_of(&[9; 32]);
+        for length in [24, 200, 1000, 5000] {
+            let value: Vec<u8> =
+                (0..length).map(|at| b"0123456789abcdefghijklmnopqrstuvwxyz!?#"[at % 39]).collect();
+            let envelope = seal(parent(&key), Layer::Value, &aad(), &value).unwrap();
+            let prepared = prepare(parent(&key), Layer::Value, &aad(), &envelope).unwrap();
+            let opened = left_by(move || {
+                let opened = prepared.open().unwrap();
+                assert!(opened.expose().starts_with(b"0123456789"));
+            });
+            let key = Key::copy_of(&[9; 32]);
+            let sealed = left_by(move || {
+                drop(seal(parent(&key), Layer::Value, &aad(), &value).unwrap());
+            });
+            for (what, stack) in [("opened", opened), ("sealed", sealed)] {
+                let found = stack.windows(16).position(|part| part == b"3456789abcdefghi");
+                let from_top = found.map(|at| stack.len() - at);
+                assert_eq!(from_top, None, "{what} of {length}: it is on the stack");
+            }
+        }
+    }
+
+    /// The stack of a thread on which this ran, below the frame of whoever ran it.
+    fn left_by(run: impl FnOnce() + Send + 'static) -> Vec<u8> {
+        use std::os::unix::fs::FileExt as _;
+        use std::sync::mpsc::channel;
+        let (here, there) = channel();
+        let (go_on, waiting) = channel::<()>();
+        let ran = std::thread::spawn(move || {
+            let frame = [0_u8; 1];
+            run();
+            here.send(std::ptr::from_ref(&frame).addr()).unwrap();
+            let _gone = waiting.recv();
+        });
+        let top = there.recv().unwrap();
+        let mut stack = vec![0; 256 << 10];
+        let memory = std::fs::File::open("/proc/self/mem").unwrap();
+        let from = u64::try_from(top - stack.len()).unwrap();
+        memory.read_exact_at(&mut stack, from).unwrap();
+        drop(go_on);
+        ran.join().unwrap();
+        stack
     }
 
     #[test]

@@ -6,8 +6,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use zeroize::Zeroizing;
 
+use super::fault::CryptoError;
 use super::random::fill_random;
-use super::seal::CryptoError;
 use super::sha256;
 use crate::secret::SecretBytes;
 

@@ -98,6 +98,11 @@ impl OutboundBody {
         Self::Document(document)
     }
 
+    /// It was read whole, so that it can be sent twice.
+    pub(crate) fn kept(bytes: Bytes) -> Self {
+        Self::Whole(Some(bytes))
+    }
+
     /// A request without a body has nothing to fill.
     pub(super) fn with_member(self, pointer: &Pointer, value: &[u8]) -> Result<Self, Refusal> {
         match self {

@@ -110,7 +110,7 @@ impl Prober {
         Ok(())
     }
 
-    fn has_probe(&self, secret: &SecretView) -> bool {
+    pub(crate) fn has_probe(&self, secret: &SecretView) -> bool {
         self.catalogue.get(&secret.provider).is_some_and(|provider| provider.probe.is_some())
     }
 

@@ -1,9 +1,11 @@
-//! The allocator that wipes what the program frees, and the threads that spare large buffers from
-//! it. Its `unsafe` is sound because the system's allocator does the work, and a block is wiped
-//! while it is still its owner's. Must never leave a small block as it is.
+//! The allocator that wipes what the program frees, the threads that spare large buffers from it,
+//! and the stack behind what libraries do with secrets. Its `unsafe` is sound because the system's
+//! allocator does the work, a block is wiped while it is still its owner's, and a frame's own array
+//! is the frame's. Must never leave a small block as it is.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
+use std::mem::MaybeUninit;
 
 /// Wipes what the program frees, so that copies which other libraries make of a placed credential
 /// (a write buffer of hyper's, a path of HTTP/2's) do not outlive their use. Without it a core
@@ -36,6 +38,31 @@ pub(crate) fn wiping_all<R>(act: impl FnOnce() -> R) -> R {
     let result = act();
     SPARES_BUFFERS.set(spares);
     result
+}
+
+/// More than the frames of any of the libraries that this is for, in a build for debugging too.
+const STACK_BYTES: usize = 16 * 1024;
+
+/// Whatever `act` leaves on the stack is wiped: libraries move keys, and blocks of what they open,
+/// through frames that they do not wipe. What they return must hold nothing of it inline.
+pub(crate) fn leaving_nothing<R>(act: impl FnOnce() -> R) -> R {
+    let result = below(act);
+    wipe_stack();
+    result
+}
+
+/// In frames of its own, where the next call's frame will be.
+#[inline(never)]
+fn below<R>(act: impl FnOnce() -> R) -> R {
+    act()
+}
+
+#[expect(unsafe_code, reason = "zeros that nobody reads, into an array of this very frame")]
+#[inline(never)]
+fn wipe_stack() {
+    let mut dead = MaybeUninit::<[u8; STACK_BYTES]>::uninit();
+    // SAFETY: the array is this frame's, and as long.
+    unsafe { wipe(dead.as_mut_ptr().cast(), STACK_BYTES) }
 }
 
 #[global_allocator]

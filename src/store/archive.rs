@@ -102,6 +102,7 @@ pub(super) const LEFT_OUT: &[&str] = &[
     "master_passphrases",
     "nodes",
     "operator_sessions",
+    "rotations",
     "secret_checks",
     "secret_health",
     "signing_keys",

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::columns::{Place, words};
 use super::dialect::{Tx, changing};
-use super::{Error, InventoryRow, Store, secrets};
+use super::{Error, InventoryRow, SecretRow, Store, secrets};
 
 words! {
     VersionState {
@@ -45,6 +45,20 @@ pub(crate) enum Former {
     Destroy,
 }
 
+/// One version, from the state that it must be in to the next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Shift {
+    pub(crate) version: u32,
+    pub(crate) from: VersionState,
+    pub(crate) to: VersionState,
+}
+
+impl Shift {
+    pub(crate) fn of(version: u32, from: VersionState, to: VersionState) -> Self {
+        Self { version, from, to }
+    }
+}
+
 #[derive(sqlx::FromRow)]
 pub(super) struct RawVersion {
     pub(super) secret_id: String,
@@ -64,6 +78,9 @@ const RETIRE_FORMER: &str = "UPDATE secret_versions SET state = 'retired'
     WHERE secret_id = $1 AND state IN ('active', 'retiring')";
 const DESTROY_FORMER: &str = "UPDATE secret_versions SET state = 'destroyed', envelope = NULL
     WHERE secret_id = $1 AND state IN ('active', 'retiring')";
+const SHIFT: &str = "UPDATE secret_versions SET state = $1,
+    envelope = CASE WHEN $1 = 'destroyed' THEN NULL ELSE envelope END
+    WHERE secret_id = $2 AND version = $3 AND state = $4";
 const DESTROY_ALL: &str = "UPDATE secret_versions SET state = 'destroyed', envelope = NULL
     WHERE secret_id = $1";
 const DELETE_ALL: &str = "DELETE FROM secret_versions WHERE secret_id = $1";
@@ -114,6 +131,56 @@ impl Store {
             Former::Destroy => self.forget_journal().await,
         }
         Ok(true)
+    }
+
+    /// Beside the others, for no call yet. `Error::Duplicate` if the number is taken.
+    pub(crate) async fn insert_pending_version(
+        &self,
+        version: &VersionRow,
+        inventory: &InventoryRow,
+    ) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        secrets::noted(&mut tx, Some(inventory)).await?;
+        insert(&mut tx, version).await?;
+        Ok(tx.commit().await?)
+    }
+
+    /// All of them or none, with the secret's fingerprint and the list. `Error::Stale` where one is
+    /// in another state by now.
+    pub(crate) async fn shift_versions(
+        &self,
+        secret: &SecretRow,
+        shifts: &[Shift],
+        inventory: &InventoryRow,
+    ) -> Result<(), Error> {
+        let id = secret.id.to_string();
+        let mut tx = self.begin().await?;
+        secrets::noted(&mut tx, Some(inventory)).await?;
+        changing!(
+            &mut tx,
+            sqlx::query(NEW_VALUE)
+                .bind(secret.fingerprint.as_str())
+                .bind(secret.updated_at)
+                .bind(id.as_str())
+        )?;
+        for shift in shifts {
+            let shifted = changing!(
+                &mut tx,
+                sqlx::query(SHIFT)
+                    .bind(shift.to.as_str())
+                    .bind(id.as_str())
+                    .bind(i64::from(shift.version))
+                    .bind(shift.from.as_str())
+            )?;
+            if shifted == 0 {
+                return Err(Error::Stale);
+            }
+        }
+        tx.commit().await?;
+        if shifts.iter().any(|shift| shift.to == VersionState::Destroyed) {
+            self.forget_journal().await;
+        }
+        Ok(())
     }
 
     /// The same value, sealed anew. False if there is no such version, or it is destroyed.

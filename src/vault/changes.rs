@@ -13,7 +13,7 @@ use crate::secret::{Key, SecretBytes};
 use crate::store::{self, Former, Resealed, SecretRow, StoredSecret, VersionRow, VersionState};
 
 /// How often a change begins again when another one was faster.
-const TRIES: u32 = 8;
+pub(super) const TRIES: u32 = 8;
 
 /// Runs it again on `Stale`, with the hierarchy as it is by then.
 macro_rules! again {
@@ -30,6 +30,8 @@ macro_rules! again {
         }
     }};
 }
+
+pub(super) use again;
 
 impl Vault {
     pub(crate) async fn add(&self, new: NewSecret) -> Result<SecretView, VaultError> {
@@ -285,7 +287,7 @@ impl Vault {
     }
 }
 
-fn version_row(
+pub(super) fn version_row(
     secret: &SecretRow,
     version: u32,
     sealed: fields::Sealed,

@@ -237,6 +237,8 @@ fn is_passing(fault: &VaultError) -> bool {
         | VaultError::Worn
         | VaultError::JobRuns
         | VaultError::UnknownCategory
+        | VaultError::Rotates
+        | VaultError::NothingToReplace
         | VaultError::NoActiveKek(_)
         | VaultError::Closed(_)
         | VaultError::OtherMasterKey => false,

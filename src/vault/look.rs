@@ -10,6 +10,7 @@ use super::anchor::Anchors;
 use super::kek_faults::{in_capitals, misdated};
 use super::keyring::Keyring;
 use super::masters::lost_master;
+use super::registry::Registry;
 use super::rows::{judge_providers, row_key};
 use super::signing::signing_faults;
 use super::snapshot::Snapshot;
@@ -193,5 +194,6 @@ fn prepared(
     stock: &Stock,
     rows: &[StoredSecret],
 ) -> Snapshot {
-    Snapshot::prepare(keyring, catalogue, stock, rows)
+    // Nobody is served by it.
+    Snapshot::prepare(keyring, catalogue, (stock, rows), &Registry::default())
 }

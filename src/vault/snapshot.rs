@@ -11,9 +11,12 @@ use uuid::Uuid;
 
 use super::doubt::Doubts;
 use super::keyring::Keyring;
+use super::registry::{Off, Registry};
+use super::selected::Selected;
 use super::stock::Stock;
+use super::trial::Trial;
 use super::{Fresh, Placed, Provider, StoredSecret, fields};
-use crate::crypto::{CryptoError, Prepared};
+use crate::crypto::Prepared;
 use crate::provider::Catalogue;
 use crate::refusal::{Reason, Refusal};
 use crate::store::{VersionRow, VersionState};
@@ -45,20 +48,29 @@ pub(super) struct Snapshot {
     doubts: Doubts,
 }
 
-struct Entry {
-    id: Uuid,
-    provider: String,
-    name: String,
-    active: bool,
-    version: u32,
+pub(super) struct Entry {
+    pub(super) id: Uuid,
+    pub(super) provider: String,
+    pub(super) name: String,
+    pub(super) active: bool,
+    pub(super) version: u32,
     /// The very entry of the catalogue for which it was judged.
-    judged_for: Option<Arc<Provider>>,
+    pub(super) judged_for: Option<Arc<Provider>>,
     /// The provider has refused a call with it, and nobody has looked why.
-    refused: AtomicBool,
-    state: Usable,
+    pub(super) refused: AtomicBool,
+    /// Ends the streams that it serves, when its value is taken away.
+    pub(super) off: Arc<Off>,
+    /// A new version on trial beside it.
+    pub(super) next: Option<Next>,
+    pub(super) state: Usable,
 }
 
-enum Usable {
+pub(super) struct Next {
+    pub(super) entry: Arc<Entry>,
+    pub(super) trial: Arc<Trial>,
+}
+
+pub(super) enum Usable {
     Yes {
         prepared: Box<Prepared>,
         kept: ArcSwapOption<Kept>,
@@ -69,13 +81,10 @@ enum Usable {
 }
 
 /// What was placed into a call, for those that follow.
-struct Kept {
-    placed: Arc<Placed>,
-    since_ns: u64,
+pub(super) struct Kept {
+    pub(super) placed: Arc<Placed>,
+    pub(super) since_ns: u64,
 }
-
-/// The version that will serve a call. Only the vault makes one.
-pub(crate) struct Selected(Arc<Entry>);
 
 /// The value of a selected version, opened for one call. Only the vault makes one.
 pub(crate) struct Opened {
@@ -84,7 +93,7 @@ pub(crate) struct Opened {
     keep_ns: u64,
 }
 
-enum Given {
+pub(super) enum Given {
     Fresh(Fresh, Arc<Entry>),
     Kept(Arc<Placed>),
     /// Of a key that is being checked; it serves no caller, and nothing of it is kept.
@@ -95,14 +104,19 @@ impl Snapshot {
     pub(super) fn prepare(
         keyring: &Keyring,
         catalogue: &Catalogue,
-        stock: &Stock,
-        secrets: &[StoredSecret],
+        (stock, secrets): (&Stock, &[StoredSecret]),
+        registry: &Registry,
     ) -> Self {
         let mut by_provider: HashMap<String, Vec<Arc<Entry>>> = HashMap::new();
         for stored in secrets {
-            let mut entry = entry(keyring, catalogue, stored);
+            let base = (keyring, catalogue, registry);
+            let mut entry = entry_of(base, stored, VersionState::Active);
             if !stock.judge(stored) {
                 entry.state = Usable::No(TAMPERED);
+            } else if let Some(waiting) = waiting(stored) {
+                let trial = registry.trial(entry.id, waiting);
+                let new = entry_of(base, stored, VersionState::Pending);
+                entry.next = Some(Next { entry: Arc::new(new), trial });
             }
             by_provider.entry(entry.provider.clone()).or_default().push(Arc::new(entry));
         }
@@ -116,6 +130,8 @@ impl Snapshot {
                 version: 0,
                 judged_for: None,
                 refused: AtomicBool::new(false),
+                off: Arc::default(),
+                next: None,
                 state: Usable::No(UNREADABLE),
             };
             by_provider.entry(entry.provider.clone()).or_default().push(Arc::new(entry));
@@ -162,7 +178,7 @@ impl Snapshot {
             return no_secret(DISABLED);
         }
         match entry.state {
-            Usable::Yes { .. } => Ok(Selected(Arc::clone(entry))),
+            Usable::Yes { .. } => Ok(Selected::of(Arc::clone(entry))),
             Usable::No(why) => no_secret(why),
         }
     }
@@ -194,6 +210,15 @@ impl Snapshot {
             }
             Usable::No(_) | Usable::Yes { .. } => None,
         })
+    }
+
+    /// Versions that wait for a trial, or are in one.
+    pub(super) fn waiting(&self) -> Vec<(Uuid, u32)> {
+        let next = |entry: &Arc<Entry>| {
+            let next = entry.next.as_ref()?;
+            Some((entry.id, next.entry.version))
+        };
+        self.by_provider.values().flatten().filter_map(next).collect()
     }
 
     /// Those that a provider has refused since somebody asked.
@@ -231,66 +256,11 @@ impl Snapshot {
     }
 }
 
-impl Selected {
-    pub(crate) fn secret_id(&self) -> Uuid {
-        self.0.id
-    }
-
-    pub(crate) fn version(&self) -> u32 {
-        self.0.version
-    }
-
-    /// What the provider has answered a call with it. So one answers a key that is bad or not paid
-    /// for: somebody will look.
-    pub(crate) fn answered(&self, status: u16) {
-        if matches!(status, 401..=403) && !self.0.refused.load(Ordering::Relaxed) {
-            self.0.refused.store(true, Ordering::Relaxed);
-        }
-    }
-
-    /// Was it sealed for the sockets of this very provider?
-    pub(crate) fn check_sockets(&self, provider: &Arc<Provider>) -> Result<(), Refusal> {
-        match &self.0.state {
-            Usable::Yes { reaches_sockets: true, .. } if self.was_judged_for(provider) => Ok(()),
-            Usable::Yes { .. } | Usable::No(_) => Err(Refusal::new(Reason::NoSecret, NEW_TARGET)),
-        }
-    }
-
-    pub(super) fn was_judged_for(&self, provider: &Arc<Provider>) -> bool {
-        self.0.judged_for.as_ref().is_some_and(|judged| Arc::ptr_eq(judged, provider))
-    }
-
-    /// The snapshot has already compared the sealed list of destinations with this provider's;
-    /// where the catalogue has changed since, it is compared here, and nothing is kept.
-    pub(super) fn open(
-        &self,
-        provider: &Arc<Provider>,
-        now_ns: u64,
-        keep_ns: u64,
-    ) -> Result<Opened, CryptoError> {
-        match &self.0.state {
-            Usable::Yes { prepared, kept, .. } if self.0.provider == *provider.id => {
-                let keep_ns = if self.was_judged_for(provider) { keep_ns } else { 0 };
-                let kept = kept.load();
-                let placed = kept.as_ref().filter(|kept| !kept.is_stale(now_ns, keep_ns));
-                let state = match placed {
-                    Some(kept) => Given::Kept(Arc::clone(&kept.placed)),
-                    None => Given::Fresh(fields::open(prepared)?, Arc::clone(&self.0)),
-                };
-                if let (0, Given::Fresh(fresh, _)) = (keep_ns, &state)
-                    && !self.was_judged_for(provider)
-                    && !fields::covers(fresh, provider)
-                {
-                    return Err(CryptoError::NotAuthentic);
-                }
-                Ok(Opened { state, now_ns, keep_ns })
-            }
-            Usable::Yes { .. } | Usable::No(_) => Err(CryptoError::NotAuthentic),
-        }
-    }
-}
-
 impl Opened {
+    pub(super) fn of(state: Given, (now_ns, keep_ns): (u64, u64)) -> Self {
+        Self { state, now_ns, keep_ns }
+    }
+
     pub(super) fn checked(fresh: Arc<Fresh>) -> Self {
         Self { state: Given::Checked(fresh), now_ns: 0, keep_ns: 0 }
     }
@@ -319,28 +289,38 @@ impl Opened {
 
 impl Kept {
     /// Has it served for longer than values are kept?
-    fn is_stale(&self, now_ns: u64, keep_ns: u64) -> bool {
+    pub(super) fn is_stale(&self, now_ns: u64, keep_ns: u64) -> bool {
         now_ns.saturating_sub(self.since_ns) >= keep_ns
     }
 }
 
-fn entry(keyring: &Keyring, catalogue: &Catalogue, stored: &StoredSecret) -> Entry {
+/// The number of the version that waits for a trial, or is in one.
+fn waiting(stored: &StoredSecret) -> Option<u32> {
+    in_state(stored, VersionState::Pending).map(|version| version.version)
+}
+
+fn in_state(stored: &StoredSecret, state: VersionState) -> Option<&VersionRow> {
+    stored.versions.iter().rfind(|version| version.state == state)
+}
+
+fn entry_of(
+    (keyring, catalogue, registry): (&Keyring, &Catalogue, &Registry),
+    stored: &StoredSecret,
+    state: VersionState,
+) -> Entry {
     let secret = &stored.secret;
-    let version = stored.versions.iter().rfind(|version| match version.state {
-        VersionState::Active => true,
-        VersionState::Pending
-        | VersionState::Retiring
-        | VersionState::Retired
-        | VersionState::Destroyed => false,
-    });
+    let version = in_state(stored, state);
+    let number = version.map_or(0, |version| version.version);
     Entry {
         id: secret.id,
         provider: secret.provider.clone(),
         name: secret.name.clone(),
         active: secret.active,
-        version: version.map_or(0, |version| version.version),
+        version: number,
         judged_for: catalogue.get(&secret.provider).cloned(),
         refused: AtomicBool::new(false),
+        off: registry.off(secret.id, number),
+        next: None,
         state: match (version, catalogue.get(&secret.provider)) {
             (Some(version), Some(provider)) => usable(keyring, provider, stored, version),
             (None, _) => Usable::No(NO_VERSION),

@@ -137,6 +137,19 @@ impl Stock {
         }
     }
 
+    /// Versions that have a value; None where some rows cannot be read.
+    pub(super) fn living(&self) -> Option<Vec<(Uuid, u32)>> {
+        if !self.loaded.contradictions.is_empty() {
+            return None;
+        }
+        let of = |stored: &StoredSecret| {
+            let id = stored.secret.id;
+            let there = stored.versions.iter().filter(|version| version.envelope.is_some());
+            there.map(|version| (id, version.version)).collect::<Vec<_>>()
+        };
+        Some(self.loaded.rows.iter().flat_map(of).collect())
+    }
+
     /// The category whose list has this secret.
     pub(super) fn listed_in(&self, id: Uuid) -> Option<&str> {
         let mut lists = self.inventories.iter();

@@ -76,6 +76,10 @@ pub(crate) enum VaultError {
     /// Another piece of work on the key hierarchy is under way.
     JobRuns,
     UnknownCategory,
+    /// A new version of it is on its way already.
+    Rotates,
+    /// No version of it is in service.
+    NothingToReplace,
     /// None of the category's generations is active; somebody edited the table.
     NoActiveKek(String),
     /// Nothing can be told of the category's rows; what it says is for people.
@@ -192,6 +196,12 @@ impl std::fmt::Display for VaultError {
             ),
             Self::UnknownCategory => formatter.write_str(
                 "this category has no key-encryption key yet; it gets one with its first secret",
+            ),
+            Self::Rotates => formatter.write_str(
+                "a new version of this secret is on its way already; promote it or roll it back first",
+            ),
+            Self::NothingToReplace => formatter.write_str(
+                "no version of this secret is in service; destroy it and enter the key anew",
             ),
             Self::NoActiveKek(category) => write!(
                 formatter,

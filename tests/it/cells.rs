@@ -64,6 +64,7 @@ const HARMLESS: &[(&str, &[&str], &str)] = &[
     ("provider_list", &["singleton"], "there is one row, whatever its number is"),
     ("record_marks", &["first_sequence", "node"], "its block has none then, and is always read"),
     ("recent_calls", &[], "counts of calls, as above; what cannot be is told"),
+    ("rotations", &[], "of two genuine versions another share serves, and the next look judges it"),
     ("secret_checks", &[], "what was found once; the trail says it, too, and the next check anew"),
     ("secret_health", &[], "what is shown; the next check sets it right, and it serves nobody"),
     ("secret_versions", &["last_used_at"], "what calls leave behind"),
@@ -167,6 +168,12 @@ async fn lived_in(house: &House) -> (Client, Client) {
     assert_eq!(desk.get(house, "/api/v1/session").await.json()["state"], "signed_in");
     let invited = json!({"name": "nobody-yet", "role": "auditor", "email": "n@example.org"});
     post("/api/v1/admin/operators", invited).await;
+    let of_acme = secrets["items"].as_array().unwrap().iter().find(|one| one["provider"] == "acme");
+    let versions =
+        format!("/api/v1/admin/secrets/{}/versions", of_acme.unwrap()["id"].as_str().unwrap());
+    let strategy = json!({"steps": [1, 100], "hold_seconds": 604_800});
+    let fields = json!({"api_key": "the-key-that-comes-next"});
+    post(&versions, json!({"fields": fields, "validate": false, "strategy": strategy})).await;
     post("/api/v1/admin/keks/rotate", json!({})).await;
     post("/api/v1/admin/keks/rewrap", json!({})).await;
     for _ in 0..100 {

@@ -91,6 +91,8 @@ mod restores;
 #[cfg(test)]
 mod rewriting;
 #[cfg(test)]
+mod rotations;
+#[cfg(test)]
 mod ruined;
 #[cfg(test)]
 mod schedules;

@@ -171,6 +171,9 @@ async fn what_hurts_takes_a_fresh_code_of_an_operator_and_none_of_a_key() {
         admin.post(&house, path, body).await.is_refusal(403, "step_up_required");
     }
     admin.delete(&house, &secret).await.is_refusal(403, "step_up_required");
+    let next = json!({"fields": {"api_key": "another"}, "now": true, "validate": false});
+    let versions = format!("{secret}/versions");
+    admin.post(&house, &versions, next).await.is_refusal(403, "step_up_required");
     let own = format!("{OPERATORS}/{}", admin.id);
     admin.delete(&house, &own).await.is_refusal(403, "step_up_required");
     admin

@@ -40,8 +40,11 @@ pub(in super::super) async fn list(call: Call, uri: Uri) -> Result<Answer, Refus
     let (secrets, next_cursor) = page::split(secrets, limit, |secret| secret.id.to_string());
     let stands = call.house.store.secret_healths().await;
     let stands = stands.map_err(|fault| Refused::of_store(&fault))?;
+    let rotations = call.house.store.rotations().await;
+    let rotations = rotations.map_err(|fault| Refused::of_store(&fault))?;
     let of = |secret: &SecretView| {
-        Secret::of(secret, stands.iter().find(|stands| stands.secret_id == secret.id))
+        let rotation = rotations.iter().find(|rotation| rotation.secret_id == secret.id);
+        Secret::of(secret, stands.iter().find(|stands| stands.secret_id == secret.id), rotation)
     };
     let items: Vec<Secret> = secrets.iter().map(of).collect();
     Answer::ok(&Page { items, next_cursor })

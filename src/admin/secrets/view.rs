@@ -1,5 +1,5 @@
-//! A secret as it is shown: everything but its value, and what the last check found of it. What
-//! this version does not do yet (rotation) is there and says so.
+//! A secret as it is shown: everything but its value, what the last check found of it, and how a
+//! new version takes over.
 //! Must never hold a value.
 
 use std::collections::BTreeMap;
@@ -10,7 +10,7 @@ use utoipa::ToSchema;
 
 use super::super::words::{self, VersionState};
 use crate::clock::rfc3339;
-use crate::store::{Health, HealthRow};
+use crate::store::{Health, HealthRow, RotationRow};
 use crate::vault::{SecretView, VersionView};
 
 #[derive(Serialize, ToSchema)]
@@ -60,8 +60,8 @@ pub(crate) struct Secret {
     permissions: Option<Vec<String>>,
     /// Figures that the last answer to a check told.
     limits: Option<BTreeMap<String, u64>>,
-    /// Not part of this version; always null.
-    rotation: Option<BTreeMap<String, String>>,
+    /// The last one.
+    rotation: Option<Rotation>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -70,17 +70,51 @@ pub(crate) struct Version {
     #[schema(value_type = VersionState)]
     state: &'static str,
     /// Percent of the calls.
-    share: u8,
+    share: u32,
     #[schema(format = DateTime)]
     created_at: String,
     #[schema(format = DateTime)]
     last_used_at: Option<String>,
 }
 
+/// How a new version takes over.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Rotation {
+    /// `running`, `paused`, `promoted`, `rolled_back`.
+    #[schema(value_type = String, example = "running")]
+    state: &'static str,
+    from_version: u32,
+    to_version: u32,
+    /// Percent of the calls, step by step.
+    #[schema(example = json!([1, 10, 50, 100]))]
+    steps: Vec<u32>,
+    /// Which of them it is at, from 0.
+    step: u32,
+    /// Percent of the calls that are the new version's now.
+    share: u32,
+    hold_seconds: i64,
+    #[schema(format = DateTime)]
+    step_since: String,
+    #[schema(format = DateTime)]
+    started_at: String,
+    /// Why it was rolled back.
+    why: Option<String>,
+    /// When the former version was used last.
+    #[schema(format = DateTime)]
+    old_used_at: Option<String>,
+    /// Since when the former version is destroyed.
+    #[schema(format = DateTime)]
+    retired_at: Option<String>,
+}
+
 const ACTIVE: &str = "active";
 
 impl Secret {
-    pub(super) fn of(secret: &SecretView, stands: Option<&HealthRow>) -> Self {
+    pub(super) fn of(
+        secret: &SecretView,
+        stands: Option<&HealthRow>,
+        rotation: Option<&RotationRow>,
+    ) -> Self {
         // A row may be there for the schedule alone.
         let stands = stands.filter(|stands| stands.checked_at > 0);
         let in_use = secret.versions.iter().filter(|version| version.state == ACTIVE);
@@ -106,10 +140,33 @@ impl Secret {
             expires_at: secret.expires_at_ms.map(rfc3339),
             created_at: rfc3339(secret.created_at_ms),
             updated_at: rfc3339(secret.updated_at_ms),
-            versions: secret.versions.iter().map(Version::of).collect(),
+            versions: secret
+                .versions
+                .iter()
+                .map(|version| Version::of(version, rotation))
+                .collect(),
             permissions: stands.and_then(|stands| read(stands.permissions.as_deref())),
             limits: stands.and_then(|stands| read(stands.limits.as_deref())),
-            rotation: None,
+            rotation: rotation.map(Rotation::of),
+        }
+    }
+}
+
+impl Rotation {
+    fn of(row: &RotationRow) -> Self {
+        Self {
+            state: row.state.as_str(),
+            from_version: row.from_version,
+            to_version: row.to_version,
+            steps: row.steps.clone(),
+            step: row.step,
+            share: row.share(),
+            hold_seconds: row.hold_ms / 1000,
+            step_since: rfc3339(row.step_since),
+            started_at: rfc3339(row.started_at),
+            why: row.why.clone(),
+            old_used_at: row.old_used_at.map(rfc3339),
+            retired_at: row.retired_at.map(rfc3339),
         }
     }
 }
@@ -120,11 +177,18 @@ fn read<T: DeserializeOwned>(text: Option<&str>) -> Option<T> {
 }
 
 impl Version {
-    fn of(version: &VersionView) -> Self {
+    fn of(version: &VersionView, rotation: Option<&RotationRow>) -> Self {
+        let open = rotation.filter(|rotation| rotation.is_open());
+        let share = match (open, version.state) {
+            (Some(rotation), _) if rotation.to_version == version.version => rotation.share(),
+            (Some(rotation), ACTIVE) => 100_u32.saturating_sub(rotation.share()),
+            (None, ACTIVE) => 100,
+            (Some(_) | None, _) => 0,
+        };
         Self {
             version: version.version,
             state: version.state,
-            share: if version.state == ACTIVE { 100 } else { 0 },
+            share,
             created_at: rfc3339(version.created_at_ms),
             last_used_at: version.last_used_at_ms.map(rfc3339),
         }

@@ -146,7 +146,7 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
 }
 
 /// Every route of the description, in the order of the alphabet.
-const ROUTES: [&str; 65] = [
+const ROUTES: [&str; 70] = [
     "DELETE /api/v1/admin/api-keys/{id}",
     "DELETE /api/v1/admin/operators/{id}",
     "DELETE /api/v1/admin/providers/{id}",
@@ -200,7 +200,12 @@ const ROUTES: [&str; 65] = [
     "POST /api/v1/admin/seal",
     "POST /api/v1/admin/secrets",
     "POST /api/v1/admin/secrets/{id}/reseal",
+    "POST /api/v1/admin/secrets/{id}/rotation/pause",
+    "POST /api/v1/admin/secrets/{id}/rotation/promote",
+    "POST /api/v1/admin/secrets/{id}/rotation/resume",
+    "POST /api/v1/admin/secrets/{id}/rotation/rollback",
     "POST /api/v1/admin/secrets/{id}/validate",
+    "POST /api/v1/admin/secrets/{id}/versions",
     "POST /api/v1/admin/unseal",
     "POST /api/v1/session",
     "POST /api/v1/session/invitation",

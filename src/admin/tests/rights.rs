@@ -9,7 +9,7 @@ use super::*;
 const NOBODY: &str = "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001";
 
 /// Route by route: may admin, operator, auditor, user, guest?
-const TABLE: [(&str, &str, [bool; 5]); 55] = [
+const TABLE: [(&str, &str, [bool; 5]); 60] = [
     ("POST", "/api/v1/admin/api-keys/{id}/tokens", [true, true, false, false, false]),
     ("POST", "/api/v1/admin/api-keys/{id}/accept", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/api-keys/import", [true, true, false, false, false]),
@@ -28,6 +28,11 @@ const TABLE: [(&str, &str, [bool; 5]); 55] = [
     ("DELETE", "/api/v1/admin/secrets/{id}", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/secrets/{id}/validate", [true, true, false, false, false]),
     ("GET", "/api/v1/admin/secrets/{id}/checks", [true, true, true, false, false]),
+    ("POST", "/api/v1/admin/secrets/{id}/versions", [true, true, false, false, false]),
+    ("POST", "/api/v1/admin/secrets/{id}/rotation/promote", [true, true, false, false, false]),
+    ("POST", "/api/v1/admin/secrets/{id}/rotation/rollback", [true, true, false, false, false]),
+    ("POST", "/api/v1/admin/secrets/{id}/rotation/pause", [true, true, false, false, false]),
+    ("POST", "/api/v1/admin/secrets/{id}/rotation/resume", [true, true, false, false, false]),
     ("GET", "/api/v1/admin/backups", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/backups", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/secrets/{id}/reseal", [true, true, false, false, false]),

@@ -54,6 +54,7 @@ async fn both_dialects_give_the_same_schema() {
         "record_blocks",
         "record_checkpoints",
         "record_marks",
+        "rotations",
         "secret_checks",
         "secret_health",
         "secret_versions",

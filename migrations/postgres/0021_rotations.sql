@@ -1,0 +1,17 @@
+-- How a new version of a secret takes over from the one before it, step by step; the last rotation of each secret.
+CREATE TABLE rotations (
+    secret_id TEXT COLLATE "C" NOT NULL PRIMARY KEY REFERENCES secrets (id) ON DELETE CASCADE,
+    from_version BIGINT NOT NULL,
+    to_version BIGINT NOT NULL,
+    state TEXT NOT NULL,
+    steps TEXT NOT NULL,
+    step BIGINT NOT NULL,
+    hold_ms BIGINT NOT NULL,
+    step_since BIGINT NOT NULL,
+    started_at BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    actor TEXT NOT NULL,
+    why TEXT,
+    old_used_at BIGINT,
+    retired_at BIGINT
+);

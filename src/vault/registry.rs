@@ -1,0 +1,65 @@
+//! What callers' threads share of a version, whatever snapshot they look at: the trial that it is
+//! in, and the word that its value was taken away. Outlives every reload.
+//! Must never hold key material.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use uuid::Uuid;
+
+use super::trial::Trial;
+
+/// Was the value taken away? One load: asked for every piece of a long answer.
+#[derive(Default)]
+pub(crate) struct Off(AtomicBool);
+
+impl Off {
+    pub(crate) fn is_off(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+#[derive(Default)]
+pub(super) struct Registry {
+    trials: Mutex<HashMap<(Uuid, u32), Arc<Trial>>>,
+    offs: Mutex<HashMap<(Uuid, u32), Arc<Off>>>,
+    endings: AtomicU64,
+}
+
+impl Registry {
+    pub(super) fn trial(&self, id: Uuid, version: u32) -> Arc<Trial> {
+        let mut trials = self.trials.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(trials.entry((id, version)).or_default())
+    }
+
+    pub(super) fn forget_trial(&self, id: Uuid, version: u32) {
+        self.trials.lock().unwrap_or_else(PoisonError::into_inner).remove(&(id, version));
+    }
+
+    pub(super) fn off(&self, id: Uuid, version: u32) -> Arc<Off> {
+        let mut offs = self.offs.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(offs.entry((id, version)).or_default())
+    }
+
+    pub(super) fn endings(&self) -> u64 {
+        self.endings.load(Ordering::Acquire)
+    }
+
+    /// Versions without a value serve nobody any more. Nothing is said where rows cannot be read.
+    pub(super) fn settle(&self, living: &Option<Vec<(Uuid, u32)>>) {
+        let Some(living) = living else { return };
+        let mut offs = self.offs.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = offs.len();
+        offs.retain(|key, off| {
+            let lives = key.1 == 0 || living.contains(key);
+            if !lives {
+                off.0.store(true, Ordering::Release);
+            }
+            lives
+        });
+        if offs.len() != before {
+            self.endings.fetch_add(1, Ordering::Release);
+        }
+    }
+}

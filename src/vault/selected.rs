@@ -1,0 +1,145 @@
+//! The version that will serve a call: chosen from the row alone, opened where the call is about to
+//! leave. While a new version is on trial, which of the two it is, and what came of it.
+//! Must never open for a provider that it was not sealed for.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use uuid::Uuid;
+
+use super::fields;
+use super::registry::Off;
+use super::snapshot::{Entry, Given, NEW_TARGET, Opened, Usable};
+use super::trial::{Trial, Which};
+use crate::clock::Moment;
+use crate::crypto::CryptoError;
+use crate::provider::Provider;
+use crate::refusal::{Reason, Refusal};
+
+/// The version that will serve a call. Only the vault makes one.
+pub(crate) struct Selected {
+    entry: Arc<Entry>,
+    trial: Option<OnTrial>,
+}
+
+/// On which side of a trial a call is.
+struct OnTrial {
+    trial: Arc<Trial>,
+    which: Which,
+    /// The other version can serve it, too.
+    may_repeat: bool,
+}
+
+impl Selected {
+    pub(super) fn of(entry: Arc<Entry>) -> Self {
+        Self { entry, trial: None }
+    }
+
+    pub(crate) fn secret_id(&self) -> Uuid {
+        self.entry.id
+    }
+
+    pub(crate) fn version(&self) -> u32 {
+        self.entry.version
+    }
+
+    /// The version that serves this call while a new one is on trial, and the old one where that
+    /// can serve the call once more. Asks nothing where there is no trial.
+    pub(crate) fn staged(
+        self,
+        client: Uuid,
+        may_repeat: impl FnOnce() -> bool,
+    ) -> (Self, Option<Self>) {
+        let Some(next) = &self.entry.next else { return (self, None) };
+        let may_repeat = may_repeat();
+        let side = |entry: &Arc<Entry>, which| {
+            let trial = Some(OnTrial { trial: Arc::clone(&next.trial), which, may_repeat });
+            Self { entry: Arc::clone(entry), trial }
+        };
+        let old = side(&self.entry, Which::Old);
+        match (next.trial.choose(client, may_repeat), &next.entry.state) {
+            (Which::New, Usable::Yes { .. }) => {
+                (side(&next.entry, Which::New), may_repeat.then_some(old))
+            }
+            (Which::New, Usable::No(_)) | (Which::Old, _) => (old, None),
+        }
+    }
+
+    /// So one answers a key that is bad or not paid for.
+    pub(crate) fn is_no(&self, status: u16) -> bool {
+        matches!(status, 401..=403)
+    }
+
+    /// What the provider has answered a call with it. Somebody will look at a no.
+    pub(crate) fn answered(&self, status: u16, now: Moment) {
+        let is_no = self.is_no(status);
+        if let Some(on) = &self.trial {
+            on.trial.note(on.which, Some(status), now.unix_ms);
+            if is_no && on.which == Which::New && !on.may_repeat {
+                on.trial.lost();
+            }
+        } else if is_no && !self.entry.refused.load(Ordering::Relaxed) {
+            self.entry.refused.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// No answer came.
+    pub(crate) fn was_silent(&self, now: Moment) {
+        if let Some(on) = &self.trial {
+            on.trial.note(on.which, None, now.unix_ms);
+        }
+    }
+
+    /// It served a call that the new version could not.
+    pub(crate) fn has_saved(&self) {
+        if let Some(on) = &self.trial {
+            on.trial.saved();
+        }
+    }
+
+    /// Tells when its value was taken away.
+    pub(crate) fn off(&self) -> Arc<Off> {
+        Arc::clone(&self.entry.off)
+    }
+
+    /// Was it sealed for the sockets of this very provider?
+    pub(crate) fn check_sockets(&self, provider: &Arc<Provider>) -> Result<(), Refusal> {
+        match &self.entry.state {
+            Usable::Yes { reaches_sockets: true, .. } if self.was_judged_for(provider) => Ok(()),
+            Usable::Yes { .. } | Usable::No(_) => Err(Refusal::new(Reason::NoSecret, NEW_TARGET)),
+        }
+    }
+
+    pub(super) fn was_judged_for(&self, provider: &Arc<Provider>) -> bool {
+        self.entry.judged_for.as_ref().is_some_and(|judged| Arc::ptr_eq(judged, provider))
+    }
+
+    /// The snapshot has already compared the sealed list of destinations with this provider's;
+    /// where the catalogue has changed since, it is compared here, and nothing is kept.
+    pub(super) fn open(
+        &self,
+        provider: &Arc<Provider>,
+        now_ns: u64,
+        keep_ns: u64,
+    ) -> Result<Opened, CryptoError> {
+        match &self.entry.state {
+            Usable::Yes { prepared, kept, .. } if self.entry.provider == *provider.id => {
+                let keep_ns = if self.was_judged_for(provider) { keep_ns } else { 0 };
+                let kept = kept.load();
+                let placed = kept.as_ref().filter(|kept| !kept.is_stale(now_ns, keep_ns));
+                let state = match placed {
+                    Some(kept) => Given::Kept(Arc::clone(&kept.placed)),
+                    None => Given::Fresh(fields::open(prepared)?, Arc::clone(&self.entry)),
+                };
+                if let (0, Given::Fresh(fresh, _)) = (keep_ns, &state)
+                    && !self.was_judged_for(provider)
+                    && !fields::covers(fresh, provider)
+                {
+                    return Err(CryptoError::NotAuthentic);
+                }
+                Ok(Opened::of(state, (now_ns, keep_ns)))
+            }
+            Usable::Yes { .. } | Usable::No(_) => Err(CryptoError::NotAuthentic),
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! A version that is on trial beside the one that calls use: which of the two serves a call, and
+//! what came of it on either side. Counts alone; what follows from them is decided elsewhere. Must
+//! never give a call that cannot be repeated to a version that has not stood the trial.
+
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+
+use uuid::Uuid;
+
+/// Below so many callers, each call is dealt out by itself.
+const CLIENTS_FOR_STICKING: u32 = 100;
+const WORDS: usize = 16;
+const ALL: u32 = 100;
+
+/// One rotation as the callers' threads see it. Shared by all of them, and only while it lasts.
+#[derive(Default)]
+pub(crate) struct Trial {
+    /// Percent of the calls that are the new version's.
+    share: AtomicU32,
+    dealt: AtomicU64,
+    /// Which callers were there: a bit for each, by a hash.
+    callers: [AtomicU64; WORDS],
+    new: Side,
+    old: Side,
+    /// The new version was refused, and the old one served the same call.
+    saved: AtomicU64,
+    /// The same, where the call could not be repeated.
+    lost: AtomicU64,
+    /// When the old version was sent last, as the wall clock says.
+    old_used_ms: AtomicI64,
+}
+
+/// What came of the calls of one version.
+#[derive(Default)]
+struct Side {
+    calls: AtomicU64,
+    refused: AtomicU64,
+    failed: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    New,
+    Old,
+}
+
+/// What is known of one side at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) calls: u64,
+    pub(crate) refused: u64,
+    pub(crate) failed: u64,
+}
+
+/// What is known of a trial at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Score {
+    pub(crate) new: Tally,
+    pub(crate) old: Tally,
+    pub(crate) saved: u64,
+    pub(crate) lost: u64,
+}
+
+impl Side {
+    fn note(&self, status: Option<u16>) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        match status {
+            Some(401..=403) => drop(self.refused.fetch_add(1, Ordering::Relaxed)),
+            Some(500..) | None => drop(self.failed.fetch_add(1, Ordering::Relaxed)),
+            Some(_) => {}
+        }
+    }
+
+    fn tally(&self) -> Tally {
+        Tally {
+            calls: self.calls.load(Ordering::Relaxed),
+            refused: self.refused.load(Ordering::Relaxed),
+            failed: self.failed.load(Ordering::Relaxed),
+        }
+    }
+}
+
+impl Tally {
+    fn since(self, earlier: Self) -> Self {
+        Self {
+            calls: self.calls.saturating_sub(earlier.calls),
+            refused: self.refused.saturating_sub(earlier.refused),
+            failed: self.failed.saturating_sub(earlier.failed),
+        }
+    }
+}
+
+impl Score {
+    /// What has come since an earlier moment.
+    pub(crate) fn since(self, earlier: Self) -> Self {
+        Self {
+            new: self.new.since(earlier.new),
+            old: self.old.since(earlier.old),
+            saved: self.saved.saturating_sub(earlier.saved),
+            lost: self.lost.saturating_sub(earlier.lost),
+        }
+    }
+}
+
+impl Trial {
+    pub(crate) fn set_share(&self, percent: u32) {
+        if self.share.swap(percent.min(ALL), Ordering::Relaxed) != percent {
+            // Whoever was there in the step before may be gone.
+            self.callers.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+        }
+    }
+
+    pub(crate) fn score(&self) -> Score {
+        Score {
+            new: self.new.tally(),
+            old: self.old.tally(),
+            saved: self.saved.load(Ordering::Relaxed),
+            lost: self.lost.load(Ordering::Relaxed),
+        }
+    }
+
+    pub(crate) fn old_used_ms(&self) -> i64 {
+        self.old_used_ms.load(Ordering::Relaxed)
+    }
+
+    /// Which version serves this call. With many callers each stays with one version; with few each
+    /// call is dealt out by itself, so that a step is a step whoever calls.
+    pub(super) fn choose(&self, client: Uuid, may_repeat: bool) -> Which {
+        let share = self.share.load(Ordering::Relaxed);
+        match share {
+            0 => return Which::Old,
+            ALL.. => return Which::New,
+            _ if !may_repeat => return Which::Old,
+            _ => {}
+        }
+        let hash = mixed(client);
+        let is_new = if self.seen(hash) >= CLIENTS_FOR_STICKING {
+            hash % u64::from(ALL) < u64::from(share)
+        } else {
+            // Evenly: of any hundred calls in a row so many.
+            let (before, share) = (self.dealt.fetch_add(1, Ordering::Relaxed), u64::from(share));
+            let all = u64::from(ALL);
+            (before + 1).wrapping_mul(share) / all != before.wrapping_mul(share) / all
+        };
+        if is_new { Which::New } else { Which::Old }
+    }
+
+    /// About how many callers there were in this step, this one with them.
+    fn seen(&self, hash: u64) -> u32 {
+        let bit = hash >> 32;
+        let at = usize::try_from(bit / 64).unwrap_or(0) % WORDS;
+        if let Some(word) = self.callers.get(at) {
+            let mask = 1 << (bit % 64);
+            if word.load(Ordering::Relaxed) & mask == 0 {
+                word.fetch_or(mask, Ordering::Relaxed);
+            }
+        }
+        let set: u32 =
+            self.callers.iter().map(|word| word.load(Ordering::Relaxed).count_ones()).sum();
+        // Two may share a bit: a hundred callers set about ninety-five of a thousand.
+        set + set / 19
+    }
+
+    /// What the provider said; None: it said nothing.
+    pub(super) fn note(&self, which: Which, status: Option<u16>, now_ms: i64) {
+        match which {
+            Which::New => self.new.note(status),
+            Which::Old => {
+                self.old.note(status);
+                self.old_used_ms.fetch_max(now_ms, Ordering::Relaxed);
+            }
+        }
+    }
+
+    pub(super) fn saved(&self) {
+        self.saved.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn lost(&self) {
+        self.lost.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Every bit of it depends on every bit of the id, whose beginning is a time.
+fn mixed(client: Uuid) -> u64 {
+    let (high, low) = client.as_u64_pair();
+    let mut hash = high ^ low.rotate_left(32);
+    hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ (hash >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ (hash >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn new_of(trial: &Trial, clients: u32, calls: u32) -> usize {
+        let one = |call: u32| {
+            let client = Uuid::from_u128(u128::from(call % clients) << 64 | 7);
+            trial.choose(client, true)
+        };
+        (0..calls).map(one).filter(|which| *which == Which::New).count()
+    }
+
+    #[test]
+    fn few_callers_share_a_step_call_by_call_and_exactly() {
+        for (share, expected) in [(0, 0), (1, 10), (10, 100), (50, 500), (100, 1000)] {
+            let trial = Trial::default();
+            trial.set_share(share);
+            assert_eq!(new_of(&trial, 1, 1000), expected, "{share}");
+        }
+    }
+
+    #[test]
+    fn many_callers_stay_with_their_version_and_those_of_a_step_stay_in_the_next() {
+        let trial = Trial::default();
+        let clients: Vec<Uuid> = (0..2000_u128)
+            .map(|n| Uuid::from_u128(n.wrapping_mul(0x9e37_79b9_7f4a_7c15)))
+            .collect();
+        let mut before: Vec<Uuid> = Vec::new();
+        for share in [10, 50] {
+            trial.set_share(share);
+            for client in &clients {
+                trial.choose(*client, true);
+            }
+            let chosen = |client: &&Uuid| trial.choose(**client, true) == Which::New;
+            let new: Vec<Uuid> = clients.iter().filter(chosen).copied().collect();
+            let again: Vec<Uuid> = clients.iter().filter(chosen).copied().collect();
+            assert_eq!(new, again, "a caller stays");
+            let part = new.len() * 100 / clients.len();
+            assert!(part.abs_diff(usize::try_from(share).unwrap()) <= 3, "{share}: {part}");
+            assert!(before.iter().all(|client| new.contains(client)));
+            before = new;
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_repeated_waits_for_the_last_step() {
+        let trial = Trial::default();
+        trial.set_share(50);
+        assert!((0..100).all(|_| trial.choose(Uuid::nil(), false) == Which::Old));
+        trial.set_share(100);
+        assert_eq!(trial.choose(Uuid::nil(), false), Which::New);
+    }
+
+    #[test]
+    fn what_came_of_calls_is_counted_by_side() {
+        let trial = Trial::default();
+        for status in [Some(200), Some(404), Some(401), Some(402), Some(503), None] {
+            trial.note(Which::New, status, 5);
+        }
+        trial.note(Which::Old, Some(200), 7);
+        let score = trial.score();
+        assert_eq!(score.new, Tally { calls: 6, refused: 2, failed: 2 });
+        assert_eq!((score.old.calls, trial.old_used_ms()), (1, 7));
+    }
+}
