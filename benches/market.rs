@@ -57,7 +57,7 @@ use house::store::{
     BackfillStatus, PageEnd, PartProgress, PartRow, Quality, RunCause, RunRow, Settings, Store,
     Tally, Target,
 };
-use house::{client, clock, crypto, failpoint, quota, refusal, secret, store};
+use house::{client, clock, crypto, quota, secret, store};
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 use uuid::Uuid;
 

@@ -11,7 +11,10 @@ mod call;
 mod caller;
 mod change;
 mod console;
+mod cookie;
+mod csrf;
 mod describe;
+mod errands;
 mod export;
 mod frame;
 mod guard;
@@ -22,6 +25,7 @@ mod local;
 mod members;
 mod note;
 mod open;
+mod operators;
 mod page;
 mod pages;
 mod policy;
@@ -35,12 +39,15 @@ mod sealing;
 mod secrets;
 mod sent;
 mod serve;
+mod session;
+mod sessions;
 mod stream;
 mod symbols;
 #[cfg(test)]
 mod tests;
 mod trace;
 mod usage;
+mod visit;
 mod words;
 
 use std::future::Future;
@@ -50,6 +57,7 @@ use std::time::Duration;
 
 use tokio::sync::{Mutex, Semaphore, watch};
 
+use self::errands::Errands;
 use self::house::{House, MOST_CHANGES};
 use self::pages::Pages;
 use self::rate::Rate;
@@ -60,6 +68,7 @@ use crate::ledger::Ledger;
 use crate::limiter::{self, Limiter};
 use crate::market::Desk;
 use crate::net::TlsFiles;
+use crate::operators::{self as accounts, Operators};
 use crate::probe::Prober;
 use crate::roster::Roster;
 use crate::rotation::Rotor;
@@ -81,6 +90,7 @@ pub struct Settings {
     /// How callers reach the proxy; the console writes it into its examples.
     pub proxy_url: String,
     pub requests_per_minute: u64,
+    pub operators: accounts::Settings,
 }
 
 /// How long changes whose callers have left may take to finish after the last connection.
@@ -117,7 +127,12 @@ pub(crate) struct Admin {
 impl Admin {
     pub(crate) fn new(parts: Parts) -> Self {
         let pages = Pages::new(&parts.settings, Self::openapi());
+        let Settings { operators, behind_tls, tls, .. } = parts.settings.clone();
+        let (kept, clock) = (parts.store.clone(), parts.clock.clone());
         let house = House {
+            operators: Operators::new(kept, clock, operators),
+            errands: Errands::default(),
+            is_under_tls: behind_tls || tls.is_some(),
             rate: Rate::new(parts.clock.clone(), parts.settings.requests_per_minute),
             clock: parts.clock,
             store: parts.store,

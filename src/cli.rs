@@ -21,6 +21,7 @@ mod kek;
 mod link;
 mod master_key;
 mod openapi;
+mod operator;
 mod output;
 mod passphrase;
 mod process;
@@ -78,6 +79,9 @@ enum Command {
     /// Short-lived tokens of client keys
     #[command(subcommand)]
     Token(token::Command),
+    /// Operators: who signs in to the console
+    #[command(subcommand)]
+    Operator(operator::Command),
     /// Secrets: the credentials of providers
     #[command(subcommand)]
     Secret(secret::Command),
@@ -192,6 +196,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Config(command) => command.run(&ground),
         Command::Client(command) => command.run(&ground),
         Command::Token(command) => command.run(&ground),
+        Command::Operator(command) => command.run(&ground),
         Command::Secret(command) => command.run(&ground),
         Command::Kek(command) => command.run(&ground),
         Command::MasterKey(command) => command.run(&ground),

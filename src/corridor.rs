@@ -6,6 +6,7 @@ mod answer;
 mod browser;
 mod clean;
 mod codings;
+mod cookies;
 mod credential;
 mod document;
 mod framed;

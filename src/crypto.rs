@@ -12,6 +12,7 @@ mod aad;
 mod checksum;
 mod digest;
 mod fault;
+mod password;
 mod primitive;
 mod random;
 mod seal;
@@ -23,8 +24,9 @@ mod vectors;
 
 pub(crate) use self::aad::Aad;
 pub(crate) use self::checksum::crc32;
-pub(crate) use self::digest::{Sha256, hmac_sha256, key_id, sha256, socket_accept};
+pub(crate) use self::digest::{Sha256, hmac_sha1, hmac_sha256, key_id, sha256, socket_accept};
 pub(crate) use self::fault::CryptoError;
+pub(crate) use self::password::{PasswordHash, hash_password};
 pub(crate) use self::random::{fill_random, random_bytes};
 pub(crate) use self::seal::{Parent, Prepared, is_envelope, open, prepare, seal};
 pub(crate) use self::sign::{Signer, is_signed};
@@ -45,6 +47,8 @@ pub(crate) enum Layer {
     Inventory,
     /// The seed of a key that signs tokens, sealed under the key-encryption key of its category.
     SigningKey,
+    /// The secret of an operator's codes, sealed under the key by which operators' rows are judged.
+    OperatorCodes,
 }
 
 impl Layer {
@@ -56,6 +60,7 @@ impl Layer {
             Self::MasterKey => 4,
             Self::Inventory => 5,
             Self::SigningKey => 6,
+            Self::OperatorCodes => 7,
         }
     }
 }
@@ -67,6 +72,10 @@ pub(crate) mod label {
     pub(crate) const KEK_WRAPS: &[u8] = b"sealgate/v1/kek-wraps";
     pub(crate) const CLIENT_KEY_ROW: &[u8] = b"sealgate/v1/client-key-row";
     pub(crate) const CLIENT_TOKEN_ROW: &[u8] = b"sealgate/v1/client-token-row";
+    pub(crate) const OPERATOR_ROW: &[u8] = b"sealgate/v1/operator-row";
+    pub(crate) const OPERATOR_SESSION: &[u8] = b"sealgate/v1/operator-session";
+    pub(crate) const OPERATOR_CODES: &[u8] = b"sealgate/v1/operator-codes";
+    pub(crate) const RECOVERY_CODE: &[u8] = b"sealgate/v1/recovery-code";
     pub(crate) const PROVIDER_LIST: &[u8] = b"sealgate/v1/provider-list";
     /// Of a job on the key hierarchy.
     pub(crate) const KEY_JOB_ROW: &[u8] = b"sealgate/v1/key-job-row";

@@ -21,6 +21,7 @@ mod catalogue;
 mod kms;
 mod vault;
 mod roster;
+mod operators;
 mod limiter;
 mod ledger;
 // way out

@@ -15,6 +15,7 @@ pub(crate) enum Reason {
     BadRequest,
     Unauthorized,
     Forbidden,
+    StepUpRequired,
     UnknownProvider,
     NotFound,
     MethodNotAllowed,
@@ -82,10 +83,11 @@ struct More {
 }
 
 impl Reason {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         Self::BadRequest,
         Self::Unauthorized,
         Self::Forbidden,
+        Self::StepUpRequired,
         Self::UnknownProvider,
         Self::NotFound,
         Self::MethodNotAllowed,
@@ -111,7 +113,7 @@ impl Reason {
         match self {
             Self::BadRequest => 400,
             Self::Unauthorized => 401,
-            Self::Forbidden => 403,
+            Self::Forbidden | Self::StepUpRequired => 403,
             Self::UnknownProvider | Self::NotFound => 404,
             Self::MethodNotAllowed => 405,
             Self::Timeout => 408,
@@ -135,6 +137,7 @@ impl Reason {
             Self::BadRequest => "bad_request",
             Self::Unauthorized => "unauthorized",
             Self::Forbidden => "forbidden",
+            Self::StepUpRequired => "step_up_required",
             Self::UnknownProvider => "unknown_provider",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
@@ -163,6 +166,7 @@ impl Reason {
             Self::BadRequest => "Bad request",
             Self::Unauthorized => "Unauthorized",
             Self::Forbidden => "Forbidden",
+            Self::StepUpRequired => "Fresh code needed",
             Self::UnknownProvider => "Unknown provider",
             Self::NotFound => "Not found",
             Self::MethodNotAllowed => "Method not allowed",
@@ -190,6 +194,7 @@ impl Reason {
             Self::BadRequest
             | Self::Unauthorized
             | Self::Forbidden
+            | Self::StepUpRequired
             | Self::UnknownProvider
             | Self::NotFound
             | Self::MethodNotAllowed

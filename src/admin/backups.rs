@@ -120,6 +120,10 @@ async fn list(call: Call, uri: Uri) -> Result<Answer, Refused> {
             content_type = "application/octet-stream", body = Vec<u8>)))]
 async fn create(call: Call, sent: Sent) -> Result<Response, Refused> {
     let (lock, stream) = read(&call, &sent)?;
+    if stream {
+        // It leaves the house, for whoever can open it.
+        call.demand_step_up()?;
+    }
     let act = Act::begin(&call, "", None, &json!({"backup": {"stream": stream}}))?;
     if call.house.vault.is_sealed() {
         return Err(act.refused(refusal_of(Fault::Vault(VaultError::Sealed))));

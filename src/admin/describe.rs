@@ -17,6 +17,8 @@ use utoipa::openapi::OpenApi as Description;
         (name = "Key hierarchy", description = "The keys that seal secrets: generations and jobs."),
         (name = "Providers", description = "The catalogue."),
         (name = "Audit", description = "The trail of calls, look-ups and changes, and its proof."),
+        (name = "Operators", description = "The accounts of the console, and where they are signed in."),
+        (name = "Session", description = "Signing in to the console; its cookie is a credential."),
         (name = "Symbols", description = "Tracked symbols."),
         (name = "Operation", description = "Open without a credential."),
         (name = "Proxy", description = "The other face, on another port: provider traffic.")
@@ -62,19 +64,21 @@ pub(super) fn finished(routes: &Description) -> Value {
 }
 
 fn complete(path: &str, method: &str, operation: &mut Value) {
-    let is_open = !path.starts_with("/api/");
+    let is_open = is_open(path);
     let has_query = operation.to_string().contains("\"in\":\"query\"");
     if !is_open {
-        put(operation, "security", json!([{"ApiKey": []}, {"Bearer": []}]));
+        put(operation, "security", json!([{"ApiKey": []}, {"Bearer": []}, {"Session": []}]));
+    }
+    if path.starts_with("/api/") {
         name_apart(path, operation);
     }
-    if method == "post" {
+    if method == "post" && !is_open {
         push(operation, "parameters", idempotency_key());
     }
     for (status, response) in members(operation, "responses") {
         put(response, "headers", header_references(is_open, method == "post" && status == "201"));
     }
-    if is_open {
+    if !path.starts_with("/api/") {
         return;
     }
     let mut noes = vec!["400", "401", "403", "408", "429", "500", "503"];
@@ -96,9 +100,17 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
     }
 }
 
+/// Asked for by whoever comes, with a credential or none.
+pub(super) fn is_open(path: &str) -> bool {
+    let of_session =
+        ["/api/v1/session", "/api/v1/session/invitation", "/api/v1/session/invitation/accept"];
+    !path.starts_with("/api/") || of_session.contains(&path)
+}
+
 /// `list` of client keys and `list` of secrets are two operations: `api_keys_list`, `secrets_list`.
 fn name_apart(path: &str, operation: &mut Value) {
-    let room = path.trim_start_matches("/api/v1/admin/").split('/').next().unwrap_or_default();
+    let room = path.trim_start_matches("/api/v1/").trim_start_matches("admin/");
+    let room = room.split('/').next().unwrap_or_default();
     let name = operation.get("operationId").and_then(Value::as_str).unwrap_or_default();
     let name = format!("{}_{name}", room.replace('-', "_"));
     put(operation, "operationId", name.into());
@@ -113,6 +125,11 @@ fn security_schemes() -> Value {
         "Bearer": {
             "type": "http", "scheme": "bearer",
             "description": "The same client key as a bearer token.",
+        },
+        "Session": {
+            "type": "apiKey", "in": "cookie", "name": "__Host-sealgate",
+            "description": "An operator who is signed in to the console. Off TLS, which is on \
+                loopback alone, the cookie is called `sealgate`.",
         },
     })
 }

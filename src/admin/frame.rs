@@ -50,7 +50,8 @@ pub(super) async fn frame(
     let answered = in_our_words(&trace, answered);
     // Nothing that was read goes out unless it stands in the trail who read it.
     let written = span.in_scope(|| noting.finish(answered.status(), refused(&answered)));
-    let kept = trace.caller().and_then(|_| house.ledger.kept());
+    let is_known = trace.caller().is_some() || trace.is_taken_over();
+    let kept = if is_known { house.ledger.kept() } else { None };
     let written = match (written, kept) {
         (Ok(()), Some(kept)) => {
             let is_kept = kept.on_disk().instrument(span.clone()).await;

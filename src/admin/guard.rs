@@ -1,19 +1,21 @@
 //! Who calls, may he, and how often: the layer before every route that is not open. A
-//! credential stands in `X-API-Key` or `Authorization: Bearer`; every failure of it is one and
-//! the same 401.
+//! credential stands in `X-API-Key` or `Authorization: Bearer`, or, where neither is sent, in the
+//! console's cookie; every failure of it is one and the same 401.
 
 use std::sync::Arc;
 
-use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
-use super::caller::Caller;
+use super::caller::{Caller, Errand};
+use super::cookie;
 use super::house::House;
 use super::refused::Refused;
+use super::session;
 use super::trace::{Peer, Trace};
-use crate::client::Right;
+use crate::client::{Client, Right};
 use crate::crypto::token;
 use crate::policy;
 use crate::refusal::{Reason, Refusal};
@@ -35,6 +37,8 @@ pub(super) enum WhileSealed {
     Refuses,
 }
 
+/// A page says by it that no hand asked for this: such a call puts off no session's end.
+pub(super) const UNATTENDED: &str = "x-sealgate-unattended";
 /// Longer ones were never issued; hashing them would only serve whoever sends them.
 const LONGEST_CREDENTIAL: usize = 512;
 
@@ -49,15 +53,16 @@ pub(super) async fn guard(
     let caller = authenticate(&needs.house, &trace, request.headers()).await?;
     trace.set_caller(caller.clone());
     check_whence(&caller, &trace, request.headers())?;
-    if let Some(key) = caller.key_id() {
-        let (left, admitted) = needs.house.rate.admit(key);
+    check_errand(&caller, &request)?;
+    if let Some(whose) = caller.counted_as() {
+        let (left, admitted) = needs.house.rate.admit(whose);
         trace.set_left(left);
         admitted?;
     }
     if !caller.may(needs.right) {
         let role = caller.role().as_str();
         let what = caller.what();
-        return Err(Refused::forbidden(format!("A {what} of the role {role} may not do this.")));
+        return Err(Refused::forbidden(format!("{what} of the role {role} may not do this.")));
     }
     if needs.while_sealed == WhileSealed::Refuses && needs.house.vault.is_sealed() {
         let detail = "Sealgate is sealed; an administrator has to unseal it.";
@@ -78,9 +83,64 @@ async fn authenticate(
         return Ok(Caller::Local);
     }
     let Some(credential) = presented(headers)? else {
+        if let Some(caller) = by_cookie(house, headers).await? {
+            return Ok(caller);
+        }
         house.roster.missing();
         return Err(Refusal::unauthorized().into());
     };
+    known(house, trace, credential).await.map(Caller::Key)
+}
+
+/// Who is signed in, where a session that stands is named.
+pub(super) async fn by_cookie(
+    house: &House,
+    headers: &HeaderMap,
+) -> Result<Option<Caller>, Refused> {
+    let Some(held) = cookie::held(headers, house.is_under_tls) else { return Ok(None) };
+    if let Some((client, errand)) = house.errands.of(held, &house.clock)
+        && is_due(house, errand).await?
+    {
+        return Ok(Some(Caller::ByKey(client, errand)));
+    }
+    let is_use = !headers.contains_key(UNATTENDED);
+    let signed = house.operators.authenticate(held, is_use).await.map_err(session::refusal_of)?;
+    Ok(signed.map(|signed| Caller::Operator(Arc::new(signed))))
+}
+
+/// Is there still that to be done for which an admin key may make a session?
+pub(super) async fn is_due(house: &House, errand: Errand) -> Result<bool, Refused> {
+    match errand {
+        Errand::Unseal => Ok(house.vault.is_sealed()),
+        Errand::SetUp => {
+            let has_any = house.operators.has_any().await.map_err(session::refusal_of)?;
+            Ok(!has_any && !house.vault.is_sealed())
+        }
+    }
+}
+
+/// A session that a key made does its one errand and nothing else.
+fn check_errand(caller: &Caller, request: &Request) -> Result<(), Refused> {
+    let Caller::ByKey(_, errand) = caller else { return Ok(()) };
+    let route = match errand {
+        Errand::SetUp => "/api/v1/admin/operators",
+        Errand::Unseal => "/api/v1/admin/unseal",
+    };
+    let path = request.extensions().get::<MatchedPath>().map(MatchedPath::as_str);
+    if path == Some(route) && request.method() == Method::POST {
+        return Ok(());
+    }
+    Err(Refused::forbidden(format!(
+        "A session that an admin key made may call POST {route} alone."
+    )))
+}
+
+/// The client key that this proves.
+pub(super) async fn known(
+    house: &House,
+    trace: &Trace,
+    credential: &[u8],
+) -> Result<Arc<Client>, Refused> {
     if credential.len() > LONGEST_CREDENTIAL && !token::is_jwt_shaped(credential) {
         return Err(Refusal::unauthorized().into());
     }
@@ -89,12 +149,19 @@ async fn authenticate(
     if let (None, Some(address)) = (&found, trace.address()) {
         house.roster.slow_down(address).await;
     }
-    found.map(Caller::Key).ok_or_else(|| Refusal::unauthorized().into())
+    found.ok_or_else(|| Refusal::unauthorized().into())
 }
 
 /// A key that is bound to networks or origins is bound to them on this face, too.
-fn check_whence(caller: &Caller, trace: &Trace, headers: &HeaderMap) -> Result<(), Refused> {
-    let (Caller::Key(client), Some(address)) = (caller, trace.address()) else { return Ok(()) };
+pub(super) fn check_whence(
+    caller: &Caller,
+    trace: &Trace,
+    headers: &HeaderMap,
+) -> Result<(), Refused> {
+    let (Caller::Key(client) | Caller::ByKey(client, _), Some(address)) = (caller, trace.address())
+    else {
+        return Ok(());
+    };
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let origin = origins.next().filter(|_| origins.next().is_none());
     let from = policy::Whence { address, origin: origin.map(HeaderValue::as_bytes) };
@@ -102,7 +169,7 @@ fn check_whence(caller: &Caller, trace: &Trace, headers: &HeaderMap) -> Result<(
 }
 
 /// The one credential of the request. Two that differ are a 400, because either could be meant.
-fn presented(headers: &HeaderMap) -> Result<Option<&[u8]>, Refused> {
+pub(super) fn presented(headers: &HeaderMap) -> Result<Option<&[u8]>, Refused> {
     let keys = headers.get_all("x-api-key").iter().map(|value| value.as_bytes().trim_ascii());
     let bearers = headers.get_all(header::AUTHORIZATION).iter().filter_map(|value| {
         let (scheme, rest) = value.as_bytes().split_at_checked(7)?;

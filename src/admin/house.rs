@@ -7,6 +7,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, Semaphore, watch};
 
 use super::backups::Making;
+use super::errands::Errands;
 use super::open::{Figures, Readiness};
 use super::pages::Pages;
 use super::providers::Refresh;
@@ -17,6 +18,7 @@ use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::limiter::{self, Limiter};
 use crate::market::Desk;
+use crate::operators::Operators;
 use crate::probe::Prober;
 use crate::roster::Roster;
 use crate::rotation::Rotor;
@@ -48,6 +50,12 @@ pub(super) struct House {
     pub(super) figures: Figures,
     pub(super) readiness: Readiness,
     pub(super) rate: Rate,
+    /// Who signs in with a password and a code.
+    pub(super) operators: Operators,
+    /// Sessions that an admin key made, on this node.
+    pub(super) errands: Errands,
+    /// Browsers reach this face over TLS.
+    pub(super) is_under_tls: bool,
     pub(super) pages: Pages,
     /// A place for each reader who follows the trail.
     pub(super) tails: Arc<Semaphore>,

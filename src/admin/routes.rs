@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::http::StatusCode;
-use axum::middleware::from_fn_with_state;
+use axum::middleware::{from_fn, from_fn_with_state};
 use axum::response::Response;
 use serde_json::Value;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -14,13 +14,14 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::change::change;
+use super::csrf::csrf;
 use super::frame::frame;
 use super::guard::{Needs, WhileSealed, guard};
 use super::house::House;
 use super::refused::Refused;
 use super::{
-    audit, backfills, backups, console, describe, export, keks, keys, open, pages, policy, providers,
-    sealing, secrets, stream, symbols, usage,
+    audit, backfills, backups, console, describe, export, keks, keys, open, operators, pages,
+    policy, providers, sealing, secrets, session, sessions, stream, symbols, usage,
 };
 use crate::client::Right;
 
@@ -31,6 +32,7 @@ pub(super) fn router(house: Arc<House>) -> Router {
     router
         .fallback(async || Refused::of_status(StatusCode::NOT_FOUND))
         .method_not_allowed_fallback(async || Refused::of_status(StatusCode::METHOD_NOT_ALLOWED))
+        .layer(from_fn(csrf))
         .layer(CatchPanicLayer::custom(|_| -> Response {
             // The panic hook has logged where; what it said may hold anything.
             axum::response::IntoResponse::into_response(Refused::internal("a route panicked"))
@@ -46,7 +48,7 @@ pub(super) fn description() -> Value {
 
 /// The layers need the house; the description alone does not.
 fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
-    let groups: [(Right, WhileSealed, Vec<Routes>); 7] = [
+    let groups: [(Right, WhileSealed, Vec<Routes>); 8] = [
         (
             Right::ReadMetadata,
             WhileSealed::Refuses,
@@ -65,6 +67,8 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
             WhileSealed::Answers,
             vec![keys::reading_trail(), audit::reading(), export::reading(), stream::reading()],
         ),
+        // Whoever may be an operator may look.
+        (Right::ReadMetadata, WhileSealed::Answers, vec![session::own(), sessions::own()]),
         (Right::VerifyTrail, WhileSealed::Answers, vec![audit::verifying()]),
         (Right::ExplainPolicy, WhileSealed::Refuses, vec![policy::explaining()]),
         (
@@ -87,6 +91,7 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
                 keks::changing(),
                 keks::master::changing(),
                 secrets::destroying(),
+                operators::administering(),
             ],
         ),
         (Right::Administer, WhileSealed::Answers, vec![sealing::changing()]),
@@ -95,6 +100,7 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         .routes(routes!(open::healthz))
         .routes(routes!(open::readyz))
         .routes(routes!(open::metrics))
+        .merge(session::open())
         .merge(pages::router())
         .merge(console::router());
     groups

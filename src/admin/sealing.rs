@@ -50,6 +50,7 @@ struct Unsealing {
     responses((status = 200, description = "Sealed.", body = Sealed)))]
 async fn seal(call: Call, sent: Sent) -> Result<Answer, Refused> {
     sent.members()?.finish()?;
+    call.demand_step_up()?;
     let before = json!({"sealed": call.house.vault.is_sealed()});
     let act = Act::begin(&call, "", Some(before), &json!({"sealed": true}))?;
     match call.house.warden.seal().await {

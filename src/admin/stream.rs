@@ -120,8 +120,8 @@ async fn stream(
     let tail = tail.map_err(|fault| Refused::of_store(&fault))?;
     let (sender, pieces) = mpsc::channel(MOST_WAITING);
     let client = match &call.caller {
-        Caller::Key(client) => Some(Arc::clone(client)),
-        Caller::Local => None,
+        Caller::Key(client) | Caller::ByKey(client, _) => Some(Arc::clone(client)),
+        Caller::Local | Caller::Operator(_) => None,
     };
     let was_sealed = house.vault.is_sealed();
     let reader = Reader { caller: call.caller.clone(), house, was_sealed, cut, _place: place };
@@ -150,7 +150,7 @@ async fn follow(reader: Reader, mut tail: Tail, sender: mpsc::Sender<Bytes>) {
             _ = leaving.wait_for(|leaving| *leaving) => break End::Stopping,
             () = sender.closed() => return,
         };
-        if let Some(end) = reader.ended() {
+        if let Some(end) = reader.ended().await {
             break end;
         }
         let passed = match passed {
@@ -166,7 +166,7 @@ async fn follow(reader: Reader, mut tail: Tail, sender: mpsc::Sender<Bytes>) {
                 continue;
             }
             // A block may take a slow reader long.
-            if reader.ended().is_some() {
+            if reader.ended().await.is_some() {
                 break;
             }
             if !reader.takes(&sender, std::mem::take(&mut piece)).await {
@@ -196,10 +196,13 @@ impl Reader {
     }
 
     /// May he read on?
-    fn ended(&self) -> Option<End> {
+    async fn ended(&self) -> Option<End> {
         let stands = match &self.caller {
             Caller::Local => true,
-            Caller::Key(client) => client.standing(&self.house.clock) == Standing::Good,
+            Caller::Operator(signed) => self.house.operators.stands(signed).await,
+            Caller::Key(client) | Caller::ByKey(client, _) => {
+                client.standing(&self.house.clock) == Standing::Good
+            }
         };
         match stands {
             false => Some(End::Revoked),

@@ -56,6 +56,14 @@ async fn face() -> Face {
     face_with(600).await
 }
 
+fn as_usual() -> accounts::Settings {
+    accounts::Settings {
+        session_idle_seconds: 1800,
+        session_seconds: 43_200,
+        invitation_seconds: 259_200,
+    }
+}
+
 fn no_backups(folder: &Path) -> backup::Settings {
     backup::Settings {
         folder: folder.join("backups"),
@@ -73,6 +81,7 @@ fn allowing(requests_per_minute: u64) -> Settings {
         frame_ancestors: Vec::new(),
         proxy_url: String::from("http://127.0.0.1:8080"),
         requests_per_minute,
+        operators: as_usual(),
     }
 }
 

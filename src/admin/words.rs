@@ -19,6 +19,14 @@ described! {
     Role { Admin, Operator, Auditor, User, Guest }
 }
 described! {
+    /// What an operator may do.
+    RoleOfOperator { Admin, Operator, Auditor }
+}
+described! {
+    /// Whether anybody can sign in by it: `expired` is an invitation that nobody accepted.
+    OperatorState { Active, Invited, Expired }
+}
+described! {
     /// How much a client key may call in a window.
     Tier { Unlimited, Premium, Standard, Limited }
 }

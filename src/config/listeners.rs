@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 use super::fault::Fault;
 use super::ground::Ground;
 use super::raw::{RawAdmin, RawProxy};
-use crate::{admin, proxy};
+use crate::{admin, operators, proxy};
 
 pub(super) fn proxy(ground: &Ground<'_>, raw: &RawProxy) -> Result<proxy::Settings, Fault> {
     let tls = ground.tls("proxy.tls", &raw.tls)?;
@@ -70,6 +70,11 @@ pub(super) fn admin(
         frame_ancestors: raw.frame_ancestors.clone(),
         proxy_url: proxy.public_url.clone(),
         requests_per_minute,
+        operators: operators::Settings {
+            session_idle_seconds: raw.session_idle_seconds,
+            session_seconds: raw.session_seconds,
+            invitation_seconds: raw.invitation_seconds,
+        },
     })
 }
 

@@ -67,6 +67,9 @@ pub(super) struct RawAdmin {
     pub(super) behind_tls: bool,
     pub(super) tls: RawTls,
     pub(super) frame_ancestors: Vec<String>,
+    pub(super) session_idle_seconds: u64,
+    pub(super) session_seconds: u64,
+    pub(super) invitation_seconds: u64,
 }
 
 #[derive(Deserialize)]

@@ -148,18 +148,16 @@ pub(super) const SETTINGS: &[Setting] = &[
         "\"\"",
         "certificate chain, PEM; TLS 1.3; read again when it changes",
     ),
-    setting(
-        "admin.tls.key",
-        Kind::Path,
-        "\"\"",
-        "its private key, PEM; read again when it changes",
-    ),
+    setting("admin.tls.key", Kind::Path, "\"\"", "its private key, PEM; read again on changes"),
     setting(
         "admin.frame_ancestors",
         Kind::Texts,
         "[]",
         "origins (\"https://intranet.example\") that may embed the console",
     ),
+    setting("admin.session_idle_seconds", number(60, PLENTY), "1800", "unused, a session ends"),
+    setting("admin.session_seconds", number(60, PLENTY), "43200", "used or not, it ends"),
+    setting("admin.invitation_seconds", number(60, PLENTY), "259200", "of a new operator"),
     setting(
         "database.url",
         Kind::Secret,

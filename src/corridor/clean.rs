@@ -16,7 +16,7 @@ use super::browser::own_hosts;
 use super::credential::{self, Presented};
 use super::names::{hyphened, is_ours_or_hop_by_hop};
 use super::socket::{Handshake, Introduced, is_of_a_handshake};
-use super::{House, codings, overrides, path, trailers};
+use super::{House, codings, cookies, overrides, path, trailers};
 use crate::client::Client;
 use crate::inject::Head;
 use crate::provider::{Catalogue, Provider};
@@ -257,6 +257,7 @@ impl<'r> Inbound<'r> {
             self.parts.headers.remove(name);
         }
         codings::narrow(&mut self.parts.headers);
+        cookies::withhold(&mut self.parts.headers);
         if wants_trailers {
             // Our own word to the provider, which sends none to those who do not ask.
             self.parts.headers.insert(TE, HeaderValue::from_static("trailers"));

@@ -55,6 +55,16 @@ pub(crate) fn socket_accept(key: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(digest)
 }
 
+/// What one-time codes are made of (RFC 4226). SHA-1 is what every authenticator app computes, and
+/// its weakness, collisions, is none of a keyed hash.
+pub(crate) fn hmac_sha1(key: &[u8], message: &[u8]) -> [u8; 20] {
+    use aws_lc_rs::hmac::{HMAC_SHA1_FOR_LEGACY_USE_ONLY, Key, sign};
+    let tag = sign(&Key::new(HMAC_SHA1_FOR_LEGACY_USE_ONLY, key), message);
+    let mut bytes = [0; 20];
+    bytes.iter_mut().zip(tag.as_ref()).for_each(|(to, from)| *to = *from);
+    bytes
+}
+
 /// The id of a key that needs no other name: derived from it, so it cannot be wrong and tells
 /// nothing.
 pub(crate) fn key_id(key: &Key, label: &[u8]) -> [u8; 16] {

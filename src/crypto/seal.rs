@@ -230,13 +230,14 @@ mod tests {
         Aad::new("test").with(b"polygon").with_number(3)
     }
 
-    const LAYERS: [Layer; 6] = [
+    const LAYERS: [Layer; 7] = [
         Layer::KeyEncryptionKey,
         Layer::DataKey,
         Layer::Value,
         Layer::MasterKey,
         Layer::Inventory,
         Layer::SigningKey,
+        Layer::OperatorCodes,
     ];
 
     proptest! {

@@ -2,6 +2,10 @@
 //! them. Short-lived tokens: the same behind `mdt_`. Only the digest and the preview leave this
 //! file. Must never change the prefixes: scanners know them.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use zeroize::Zeroizing;
+
 use super::fault::CryptoError;
 use super::random::fill_random;
 use super::sha256;
@@ -17,6 +21,8 @@ const LEAST_JWT_BYTES: usize = 190;
 pub(crate) const MOST_JWT_BYTES: usize = 4096;
 pub(crate) const KEY_BYTES: usize = 50;
 const RANDOM_CHARACTERS: usize = 40;
+/// 32 bytes in base64.
+pub(crate) const WORD_BYTES: usize = 43;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
 /// A new client key: shown once, then only its digest is known.
@@ -46,6 +52,21 @@ fn mint_behind(prefix: &[u8]) -> Result<Minted, CryptoError> {
     let key = SecretBytes::new(key);
     let preview = key.expose_str().and_then(|text| text.get(..8)).unwrap_or_default().to_owned();
     Ok(Minted { digest: digest(key.expose()), preview, key })
+}
+
+/// 256 random bits as a word for a URL, a header or a cookie, behind a prefix.
+pub(crate) fn mint_word(prefix: &str) -> Result<SecretBytes, CryptoError> {
+    let mut bytes = Zeroizing::new([0_u8; 32]);
+    fill_random(&mut *bytes)?;
+    let mut word = Vec::with_capacity(prefix.len() + WORD_BYTES);
+    word.extend_from_slice(prefix.as_bytes());
+    word.resize(prefix.len() + WORD_BYTES, 0);
+    let room = word.get_mut(prefix.len()..).unwrap_or_default();
+    let written = URL_SAFE_NO_PAD.encode_slice(bytes.as_slice(), room);
+    if written != Ok(WORD_BYTES) {
+        return Err(CryptoError::Malformed);
+    }
+    Ok(SecretBytes::new(word))
 }
 
 /// What a client key is known by.
@@ -161,6 +182,15 @@ mod tests {
         let token = mint_token().unwrap();
         assert!(is_well_formed(token.key.expose()) && is_token(token.key.expose()));
         assert!(!is_token(key));
+    }
+
+    #[test]
+    fn a_word_is_behind_its_prefix_and_never_the_same() {
+        let (one, two) = (mint_word("sgi_").unwrap(), mint_word("sgi_").unwrap());
+        assert_eq!(one.len(), 4 + WORD_BYTES);
+        let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-".contains(byte);
+        assert!(one.expose().starts_with(b"sgi_") && one.expose().iter().all(is_plain));
+        assert_ne!(one.expose(), two.expose());
     }
 
     #[test]

@@ -77,6 +77,7 @@ pub(crate) const ARCHIVED: &[Archived] = &[
     Archived { name: "counted_records", key: &["node"], page: 50 },
     Archived { name: "providers", key: &["id"], page: 500 },
     Archived { name: "provider_list", key: &["singleton"], page: 1 },
+    Archived { name: "operators", key: &["id"], page: 500 },
     Archived { name: "symbols", key: &["id"], page: 500 },
     Archived { name: "market_data", key: &["symbol_id", "span", "time"], page: 500 },
     Archived { name: "market_series", key: &["symbol_id", "span"], page: 500 },
@@ -95,7 +96,7 @@ pub(crate) const ARCHIVED: &[Archived] = &[
 ];
 
 /// Of this house and this moment alone: repeats of calls, turns, what opens the old master key, tokens and
-/// what signs them, what providers said of keys when they were asked last.
+/// what signs them, who is signed in, what providers said of keys when they were asked last.
 #[cfg(test)]
 pub(super) const LEFT_OUT: &[&str] = &[
     "change_revision",
@@ -105,6 +106,7 @@ pub(super) const LEFT_OUT: &[&str] = &[
     "leases",
     "master_passphrases",
     "nodes",
+    "operator_sessions",
     "rotations",
     "secret_checks",
     "secret_health",
@@ -147,7 +149,8 @@ impl Store {
     /// Would a restore destroy anything? What `init` makes by itself is nothing.
     pub(crate) async fn is_fresh(&self) -> Result<bool, Error> {
         const USED: &str = "SELECT (SELECT COUNT(*) FROM secrets)
-            + (SELECT COUNT(*) FROM client_keys WHERE created_by <> 'house')";
+            + (SELECT COUNT(*) FROM client_keys WHERE created_by <> 'house')
+            + (SELECT COUNT(*) FROM operators)";
         let used: i64 = reading!(self, db => sqlx::query_scalar(USED).fetch_one(db))?;
         Ok(used == 0)
     }

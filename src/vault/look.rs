@@ -158,6 +158,9 @@ async fn findings(
     findings.extend(snapshot.elsewhere());
     if let Some(key) = row_key(store, keyring, anchors).await? {
         findings.extend(store.unfit_client_keys(&key).await?);
+        findings.extend(store.unfit_operators(&key).await.unwrap_or_else(|fault| {
+            vec![format!("operators cannot be judged, so that nobody signs in: {fault}")]
+        }));
         if store.count_active_admins().await? == 0 {
             findings.push(NO_ADMIN.to_owned());
         }

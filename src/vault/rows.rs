@@ -25,7 +25,7 @@ impl Vault {
     pub(crate) async fn judge_client_keys(&self) {
         let _changing = self.changing.lock().await;
         let outcome = match self.bound().await {
-            Ok((key, is_anew)) => self.store.unfit_client_keys(&key).await.map(|mut found| {
+            Ok((key, is_anew)) => self.unfit(&key).await.map(|mut found| {
                 if is_anew && !found.is_empty() {
                     let line = lost(CATEGORY, "is not there, though this installation is not new");
                     tracing::warn!(line, "integrity");
@@ -45,6 +45,16 @@ impl Vault {
         self.seal_rows_by(key);
         *self.client_findings() = found;
         self.list_providers().await;
+    }
+
+    /// Of client keys and of the console's operators, whose rows hang on the same key.
+    async fn unfit(&self, key: &RowKey) -> Result<Vec<String>, store::Error> {
+        let mut found = self.store.unfit_client_keys(key).await?;
+        // Callers do not wait for a table that concerns the console alone.
+        found.extend(self.store.unfit_operators(key).await.unwrap_or_else(|fault| {
+            vec![format!("operators cannot be judged, so that nobody signs in: {fault}")]
+        }));
+        Ok(found)
     }
 
     /// Stored providers are judged before any call is served. Where no key was ever made, nothing

@@ -37,6 +37,8 @@ mod it {
     pub(crate) mod house;
 }
 #[cfg(test)]
+mod operators;
+#[cfg(test)]
 #[expect(clippy::too_many_lines, reason = "a table is as long as it has cases")]
 mod paths;
 #[cfg(test)]

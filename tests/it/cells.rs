@@ -10,7 +10,7 @@ use std::time::Duration;
 use serde_json::json;
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
 
-use crate::house::{Client, Database, House};
+use crate::house::{Client, Database, Desk, House};
 
 /// One edit of one cell.
 struct Edit {
@@ -59,6 +59,7 @@ const HARMLESS: &[(&str, &[&str], &str)] = &[
     ("installation", &["created_at", "singleton"], "decides nothing"),
     ("keks", &["created_at"], "an older one is rotated at once, which is told"),
     ("key_jobs", &[], "it has ended; one that is called running again is refused and told"),
+    ("operator_sessions", &[], "sealed: an edited one signs nobody in; the rest is for people"),
     ("monthly_calls", &[], "counts of calls, as above; what cannot be is told"),
     ("provider_list", &["singleton"], "there is one row, whatever its number is"),
     ("record_marks", &["first_sequence", "node"], "its block has none then, and is always read"),
@@ -84,6 +85,8 @@ const LISTS: &[&str] = &[
     "/api/v1/admin/symbols",
     "/api/v1/admin/audit",
     "/api/v1/admin/backups",
+    "/api/v1/admin/operators",
+    "/api/v1/admin/sessions",
     "/api/v1/admin/audit/verify",
     "/api/v1/admin/integrity",
     "/healthz",
@@ -166,6 +169,10 @@ async fn lived_in(house: &House) -> (Client, Client) {
     let checked = secrets["items"][0]["id"].as_str().unwrap();
     post(&format!("/api/v1/admin/secrets/{checked}/validate"), json!({})).await;
     fetched(house).await;
+    let desk = Desk::open(house, "ada", "admin").await;
+    assert_eq!(desk.get(house, "/api/v1/session").await.json()["state"], "signed_in");
+    let invited = json!({"name": "nobody-yet", "role": "auditor", "email": "n@example.org"});
+    post("/api/v1/admin/operators", invited).await;
     let of_acme = secrets["items"].as_array().unwrap().iter().find(|one| one["provider"] == "acme");
     let versions =
         format!("/api/v1/admin/secrets/{}/versions", of_acme.unwrap()["id"].as_str().unwrap());
@@ -346,6 +353,8 @@ async fn plant(file: &Path, edit: &Edit, victim: &str) -> bool {
     let whose = match table.as_str() {
         "client_keys" => format!("WHERE id = '{victim}'"),
         "client_key_hashes" | "client_tokens" => format!("WHERE client_key_id = '{victim}'"),
+        // Its invitation has an end, and nobody accepted it.
+        "operators" => String::from("WHERE name = 'nobody-yet'"),
         "monthly_calls" | "recent_calls" => format!("WHERE client_id = '{victim}'"),
         "secrets" => String::from("WHERE provider = 'acme'"),
         "secret_versions" => {

@@ -366,10 +366,10 @@ fn may(method: &str, path: &str) -> [bool; 5] {
     let reads = [true, true, true, false, false];
     let operates = [true, true, false, false, false];
     let administers = [true, false, false, false, false];
-    let rooms = ["/backups", "/seal", "/unseal", "/master-key", "/integrity/accept"];
+    let rooms = ["/backups", "/seal", "/unseal", "/master-key", "/integrity/accept", "/operators"];
     match (method, path) {
         ("GET", "/audit/verify" | "/audit/archives") => [true, false, true, false, false],
-        ("POST", "/policy/explain") => reads,
+        ("POST", "/policy/explain") | ("DELETE", "/sessions/{id}") => reads,
         ("DELETE", "/secrets/{id}") | ("POST", "/api-keys/{id}/accept") => administers,
         (_, path) if rooms.iter().any(|room| path.starts_with(room)) => administers,
         ("POST", path) if path.starts_with("/keks") => administers,

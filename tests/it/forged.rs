@@ -25,7 +25,7 @@ async fn findings(house: &House) -> Vec<String> {
     findings.iter().map(|finding| finding.as_str().unwrap().to_owned()).collect()
 }
 
-const TABLES: [&str; 13] = [
+const TABLES: [&str; 15] = [
     "client_key_hashes",
     "client_keys",
     "client_tokens",
@@ -34,6 +34,8 @@ const TABLES: [&str; 13] = [
     "inventories",
     "keks",
     "key_jobs",
+    "operator_sessions",
+    "operators",
     "record_blocks",
     "secret_versions",
     "secrets",

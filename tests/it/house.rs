@@ -7,6 +7,7 @@ mod binary;
 mod bourse;
 mod canary;
 mod database;
+mod desk;
 mod emulator;
 mod exchange;
 pub(crate) mod frames;
@@ -16,6 +17,7 @@ mod mill;
 #[cfg(feature = "aws-kms")]
 mod moto;
 mod outpost;
+mod phone;
 mod postgres;
 mod raw;
 #[cfg(feature = "aws-kms")]
@@ -38,6 +40,7 @@ pub(crate) use self::binary::{Ground, Server, one_line, private, send_signal};
 pub(crate) use self::bourse::{Bar, Bourse, Dice, Plant};
 pub(crate) use self::canary::Canary;
 pub(crate) use self::database::{Database, Kind};
+pub(crate) use self::desk::{Desk, PASSWORD, cookie, offer};
 pub(crate) use self::emulator::Emulator;
 pub(crate) use self::exchange::{Exchange, LISTED};
 pub(crate) use self::harbour::{Harbour, header};
@@ -45,6 +48,7 @@ pub(crate) use self::mill::{Mill, event, packed_text};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::moto::Moto;
 pub(crate) use self::outpost::{Certificate, Channel, Outpost, Speaks};
+pub(crate) use self::phone::Phone;
 pub(crate) use self::postgres::{Postgres, is_root};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::relay::Relay;

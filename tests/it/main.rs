@@ -67,6 +67,8 @@ mod mended;
 #[cfg(test)]
 mod nodes;
 #[cfg(test)]
+mod operators;
+#[cfg(test)]
 mod outages;
 #[cfg(test)]
 mod papers;

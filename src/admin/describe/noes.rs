@@ -97,6 +97,7 @@ fn example(reason: Reason) -> Refusal {
         }
         Reason::BadRequest
         | Reason::Forbidden
+        | Reason::StepUpRequired
         | Reason::UnknownProvider
         | Reason::NotFound
         | Reason::MethodNotAllowed

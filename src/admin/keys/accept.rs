@@ -40,6 +40,7 @@ pub(in super::super) async fn accept(
     // What it says becomes true, so this is a grant.
     compiled(&row).map_err(refusal_of)?;
     may_grant(&call.caller, &Grant::of(&row), &call.house.tiers)?;
+    call.demand_step_up_for(row.role)?;
     let act = Act::begin(&call, "", None, &alterable(&row))?;
     match call.house.roster.accept(id).await {
         Ok(true) => act.done(200, Some(&alterable(&row))),

@@ -79,6 +79,7 @@ async fn changed(
     }
     if is_grant {
         may_grant(&call.caller, &Grant::of(&row), &call.house.tiers)?;
+        call.demand_step_up_for(row.role)?;
     }
     if !(unsaid.allowed_ips && unsaid.allowed_origins) {
         check_own_place(call, &row, headers)?;

@@ -33,6 +33,7 @@ pub(in super::super) async fn create(call: Call, sent: Sent) -> Result<Answer, R
     let _turn = call.house.key_changes.lock().await;
     let row = read(&call, &sent).await?;
     may_grant(&call.caller, &Grant::of(&row), &call.house.tiers)?;
+    call.demand_step_up_for(row.role)?;
     let act = Act::begin(&call, "", None, &alterable(&row))?;
     let issued = match call.house.roster.issue(NewClient { row }).await {
         Ok(issued) => issued,

@@ -76,7 +76,10 @@ pub(super) fn may_touch(caller: &Caller, role: Role) -> Result<(), Refused> {
         return Ok(());
     }
     let (own, other) = (caller.role().as_str(), role.as_str());
-    Err(Refused::forbidden(format!("A key of the role {own} may not make or change {other} keys.")))
+    let what = caller.what();
+    Err(Refused::forbidden(format!(
+        "{what} of the role {own} may not make or change {other} keys."
+    )))
 }
 
 /// May this caller hand out all of that?
@@ -87,8 +90,9 @@ pub(super) fn may_grant(
 ) -> Result<(), Refused> {
     may_touch(caller, grant.role)?;
     let client = match caller {
-        Caller::Local => return Ok(()),
-        Caller::Key(client) => client,
+        // Neither has a tier, scopes, an end or networks that could bound what he hands out.
+        Caller::Local | Caller::Operator(_) => return Ok(()),
+        Caller::Key(client) | Caller::ByKey(client, _) => client,
     };
     let own = &client.rights;
     if grant.tier.rank() > own.tier.rank() {

@@ -148,6 +148,7 @@ async fn read(call: &Call, mut members: Members) -> Result<ImportedKey, Refused>
     row.active = active.value().unwrap_or(true);
     row.last_used_at = last_used_at.value();
     may_grant(&call.caller, &Grant::of(&row), &call.house.tiers)?;
+    call.demand_step_up_for(row.role)?;
     match digest {
         Patch::Set(digest) => Ok(ImportedKey { row, digest }),
         Patch::Keep | Patch::Clear => Err(Refused::internal("a digest that is required is gone")),

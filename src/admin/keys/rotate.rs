@@ -63,6 +63,7 @@ pub(in super::super) async fn rotate(
     }
     // Whoever is shown the key can use it, so this is a grant.
     may_grant(&call.caller, &Grant::of(&row), &call.house.tiers)?;
+    call.demand_step_up_for(row.role)?;
 
     let wanted = json!({"id": id.to_string(), "overlap_seconds": overlap_seconds});
     let act = Act::begin(&call, "", None, &wanted)?;

@@ -86,6 +86,7 @@ pub(in super::super) async fn issue_token(
     members.finish()?;
     let row = row(&call, id).await?;
     may_grant(&call.caller, &Grant::of(&row), &call.house.tiers)?;
+    call.demand_step_up_for(row.role)?;
     let client = compiled(&row).map_err(refusal_of)?;
 
     let asked = json!({

@@ -20,6 +20,7 @@ pub(in super::super) async fn destroy(
     call: Call,
     Path(id): Path<String>,
 ) -> Result<StatusCode, Refused> {
+    call.demand_step_up()?;
     let Ok(id) = identified(&id, WHAT) else { return destroy_row(&call, &id).await };
     let wanted = json!({"destroyed": true});
     // One whose rows somebody has deleted is struck off; all that is known of it is its id.

@@ -71,6 +71,10 @@ pub(in super::super) async fn version(
 ) -> Result<Answer, Refused> {
     let id = identified(&id, WHAT)?;
     let wanted = read(&sent)?;
+    if wanted.now {
+        // Nobody watches what becomes of it.
+        call.demand_step_up()?;
+    }
     let before = shown(&call, id).await?;
     let intent = json!({
         "new_version": {"now": wanted.now, "validate": wanted.validate,

@@ -5,8 +5,11 @@
 use http::header::CONNECTION;
 use http::{HeaderMap, HeaderName};
 
+use super::super::cookies;
+
 /// What belongs to the connection to the provider, and what only we may say.
 pub(in super::super) fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    cookies::refuse(headers);
     if headers.contains_key(CONNECTION) {
         let nominated = headers.get_all(CONNECTION).iter();
         let nominated = nominated.flat_map(|value| value.as_bytes().split(|byte| *byte == b','));

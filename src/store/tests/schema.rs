@@ -49,6 +49,8 @@ async fn both_dialects_give_the_same_schema() {
         "master_passphrases",
         "monthly_calls",
         "nodes",
+        "operator_sessions",
+        "operators",
         "provider_list",
         "providers",
         "recent_calls",
