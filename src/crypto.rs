@@ -11,6 +11,7 @@
 mod aad;
 mod checksum;
 mod digest;
+mod fault;
 mod primitive;
 mod random;
 mod seal;
@@ -23,8 +24,9 @@ mod vectors;
 pub(crate) use self::aad::Aad;
 pub(crate) use self::checksum::crc32;
 pub(crate) use self::digest::{Sha256, hmac_sha256, key_id, sha256, socket_accept};
+pub(crate) use self::fault::CryptoError;
 pub(crate) use self::random::{fill_random, random_bytes};
-pub(crate) use self::seal::{CryptoError, Parent, Prepared, is_envelope, open, prepare, seal};
+pub(crate) use self::seal::{Parent, Prepared, is_envelope, open, prepare, seal};
 pub(crate) use self::sign::{Signer, is_signed};
 pub(crate) use self::stretch::{Effort, SALT_BYTES, stretch};
 

@@ -31,26 +31,27 @@ pub(super) fn run(records: u64, has_bar: bool) {
         let file = folder.path().join("sealgate.db");
         println!("{records} records, SQLite:");
         let bare = bare_sqlite(folder.path()).await;
-        let worst = measure(Target::Sqlite(file), folder.path(), (records, bare)).await;
-        assert!(worst || !has_bar, "a bar is missed on SQLite");
+        let on_sqlite = measure(Target::Sqlite(file), folder.path(), (records, bare)).await;
         drop(folder);
         let Some(server) = server() else {
             println!("PostgreSQL: not measured, {SERVER} names no server");
+            assert!(on_sqlite || !has_bar, "a bar is missed on SQLite");
             return;
         };
         let name = format!("bench_{}", Uuid::now_v7().simple());
-        let mut admin = PgConnection::connect(&format!("{server}/postgres")).await.unwrap();
+        let mut admin = PgConnection::connect(&server).await.unwrap();
         let create = AssertSqlSafe(format!("CREATE DATABASE {name}"));
         sqlx::query(create).execute(&mut admin).await.unwrap();
-        let url = format!("{server}/{name}");
+        let (host, _) = server.rsplit_once('/').unwrap();
+        let url = format!("{host}/{name}");
         println!("{records} records, PostgreSQL:");
         let bare = bare_postgres(&url).await;
         let folder = tempfile::tempdir().unwrap();
         let secret = std::sync::Arc::new(secret::SecretBytes::copy_of(url.as_bytes()));
-        let worst = measure(Target::Postgres(secret), folder.path(), (records, bare)).await;
+        let on_postgres = measure(Target::Postgres(secret), folder.path(), (records, bare)).await;
         let drop = AssertSqlSafe(format!("DROP DATABASE {name} WITH (FORCE)"));
         sqlx::query(drop).execute(&mut admin).await.unwrap();
-        assert!(worst || !has_bar, "a bar is missed on PostgreSQL");
+        assert!(on_sqlite && on_postgres || !has_bar, "a bar is missed");
     });
 }
 
@@ -186,11 +187,14 @@ async fn year(store: &Store, clock: &clock::Clock) -> bool {
     told("ms, a year of usage by day", least, least <= MOST_YEAR_MS)
 }
 
-/// SQLite takes `$1` for a name, which it looks for among all others.
+/// SQLite takes `$1` and `?1` for names, which it looks for among all others, one by one.
 fn statement(sign: char) -> String {
     let row = |row: u64| {
-        let cells: Vec<String> =
-            (1..=COLUMNS).map(|at| format!("{sign}{}", row * COLUMNS + at)).collect();
+        let cell = |at| match sign {
+            '?' => String::from(sign),
+            _ => format!("{sign}{}", row * COLUMNS + at),
+        };
+        let cells: Vec<String> = (1..=COLUMNS).map(cell).collect();
         format!("({})", cells.join(","))
     };
     let rows: Vec<String> = (0..ROWS_A_STATEMENT).map(row).collect();

@@ -2,6 +2,7 @@
 //! it is red. Changes nothing: what is missing stays missing until somebody asks
 //! for it.
 
+mod check;
 mod checks;
 mod master;
 mod pages;
@@ -10,7 +11,7 @@ mod rows;
 use clap::Args;
 use serde_json::{Value, json};
 
-use self::checks::Check;
+use self::check::Check;
 use super::failure::Failure;
 use super::output::{Colour, Output};
 use super::progress::Progress;

@@ -8,7 +8,7 @@ use aes_gcm::{Aes256Gcm, Nonce};
 use sha2::Sha512;
 use zeroize::{Zeroize, Zeroizing};
 
-use super::seal::CryptoError;
+use super::fault::CryptoError;
 use crate::secret::leaving_nothing;
 
 pub(super) const TAG_BYTES: usize = 16;

@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use rand::TryRng;
 use rand::rngs::SysRng;
 
-use super::seal::CryptoError;
+use super::fault::CryptoError;
 
 static LAST_DRAW: Mutex<[u8; 32]> = Mutex::new([0; 32]);
 

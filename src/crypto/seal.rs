@@ -4,6 +4,7 @@
 
 use zeroize::Zeroizing;
 
+use super::fault::CryptoError;
 use super::primitive::{Cipher, TAG_BYTES, expand};
 use super::random::{fresh_salt, random_bytes};
 use super::{Aad, Layer, label, sha256};
@@ -21,34 +22,6 @@ const HEADER_BYTES: usize = 103;
 /// Plaintext grows to a multiple of this, so that a length says little.
 const PADDING_STEP: usize = 64;
 const MAX_PLAINTEXT_BYTES: usize = 1 << 20;
-
-/// Why an envelope could not be made or opened. Says nothing about the key or the plaintext.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum CryptoError {
-    NoRandomness,
-    TooLarge,
-    Malformed,
-    WrongLayer,
-    WrongParent,
-    NotAuthentic,
-}
-
-impl std::fmt::Display for CryptoError {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str(match self {
-            Self::NoRandomness => "the system gave no usable randomness",
-            Self::TooLarge => "the value is larger than 1 MiB",
-            Self::Malformed => "the envelope is malformed",
-            Self::WrongLayer => "the envelope is of another layer",
-            Self::WrongParent => "the envelope was sealed under another key",
-            Self::NotAuthentic => {
-                "the envelope does not open: it was edited, moved, or its key is another"
-            }
-        })
-    }
-}
-
-impl std::error::Error for CryptoError {}
 
 /// The key that sealed a value, with the id that its envelopes carry.
 #[derive(Clone, Copy)]

@@ -6,7 +6,7 @@ use aws_lc_rs::signature::{ED25519, Ed25519KeyPair, KeyPair, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::seal::CryptoError;
+use super::fault::CryptoError;
 use super::sha256;
 use crate::secret::{Key, SecretBytes};
 

@@ -2,8 +2,8 @@
 //! them. Short-lived tokens: the same behind `mdt_`. Only the digest and the preview leave this
 //! file. Must never change the prefixes: scanners know them.
 
+use super::fault::CryptoError;
 use super::random::fill_random;
-use super::seal::CryptoError;
 use super::sha256;
 use crate::secret::SecretBytes;
 

@@ -121,6 +121,31 @@ async fn two_programs_share_one_socket_and_each_gets_its_own() {
 }
 
 #[tokio::test]
+async fn whoever_listens_to_a_quiet_market_is_asked_whether_he_lives() {
+    let exchange = Exchange::open().await;
+    let settings = exchange.settings() + "[providers.sea.timeouts]\nidle_seconds = 2\n";
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let secret = json!({
+        "provider": "sea", "fields": {"api_key": house.canary.plain()}, "validate": false,
+    });
+    assert_eq!(house.admin.post("/api/v1/admin/secrets").json(&secret).send().await.status, 201);
+    let client = house.client().await;
+    let (mut lives, mut hangs) = (aboard(&house, &client).await, aboard(&house, &client).await);
+    // Three times as long as the provider's idle time.
+    for _ in 0..6 {
+        house.clock.advance(Duration::from_millis(1_100));
+        let asked = lives.hear().await;
+        assert_eq!(asked.opcode, PING, "{asked:?}");
+        lives.frame(true, PONG, &asked.payload).await;
+        // Until it is heard.
+        tokio::time::sleep(Duration::from_millis(250)).await;
+    }
+    assert_eq!(hangs.hear().await.opcode, PING);
+    assert_eq!(hangs.hear().await.opcode, CLOSE, "it answered nothing");
+    house.leave().await;
+}
+
+#[tokio::test]
 async fn wildcards_and_what_the_plan_does_not_have_reach_those_who_asked() {
     let exchange = Exchange::open().await;
     exchange.bar("T.S9");

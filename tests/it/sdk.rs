@@ -147,9 +147,13 @@ fn the_streams_of_both_names_of_polygon_open_by_their_first_message() {
 }
 
 #[test]
-fn both_streams_of_alpaca_py_open_by_their_first_message() {
-    let told = "alpaca-py: a trade in MessagePack, an update of trading";
-    make_the_trip("alpaca", PAIR, ("alpaca_stream_py", told));
+fn both_streams_of_both_clients_of_alpaca_open_by_their_first_message() {
+    let told = "a trade in MessagePack, an update of trading";
+    for (script, client) in
+        [("alpaca_stream_py", "alpaca-py"), ("alpaca_stream_js", "@alpacahq/alpaca-trade-api")]
+    {
+        make_the_trip("alpaca", PAIR, (script, &format!("{client}: {told}")));
+    }
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::super::failure::one_line;
 use super::super::{healthcheck, link};
+use super::check::{Check, database_stands};
 use super::{master, pages, rows};
 use crate::app;
 use crate::clock::{self, Clock};
@@ -17,39 +17,6 @@ use crate::config::Config;
 use crate::limiter;
 use crate::secret;
 use crate::store::{self, Store, Target};
-
-/// One thing that was looked at.
-pub(super) struct Check {
-    pub(super) name: &'static str,
-    pub(super) ok: bool,
-    pub(super) detail: String,
-    /// What to do where it is not well, or may not be what was meant.
-    pub(super) remedy: Option<String>,
-}
-
-impl Check {
-    pub(super) fn green(name: &'static str, detail: impl Into<String>) -> Self {
-        Self { name, ok: true, detail: one_line(&detail.into()), remedy: None }
-    }
-
-    /// Nothing is wrong; it may just not be what was meant.
-    pub(super) fn note(
-        name: &'static str,
-        detail: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self { remedy: Some(remedy.into()), ..Self::green(name, detail) }
-    }
-
-    pub(super) fn red(
-        name: &'static str,
-        detail: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        let (detail, remedy) = (one_line(&detail.into()), Some(remedy.into()));
-        Self { name, ok: false, detail, remedy }
-    }
-}
 
 const SANDBOX: &str = "sandbox";
 
@@ -137,14 +104,6 @@ fn sandbox(config: &Config, running: bool) -> Check {
             Check::green(SANDBOX, "its key is sealed; it is there while `serve --sandbox` runs")
         }
         false => listener,
-    }
-}
-
-/// Opening a SQLite database that is not there would make it.
-pub(super) fn database_stands(config: &Config) -> bool {
-    match &config.store.target {
-        Target::Sqlite(path) => path.exists(),
-        Target::Postgres(_) => true,
     }
 }
 

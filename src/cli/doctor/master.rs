@@ -4,7 +4,7 @@
 
 use uuid::Uuid;
 
-use super::checks::{Check, database_stands};
+use super::check::{Check, database_stands};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;

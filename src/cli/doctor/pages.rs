@@ -2,7 +2,7 @@
 //! with no routes reads nothing, which is rarely what was
 //! meant. Must never count as a fault what may be meant.
 
-use super::checks::Check;
+use super::check::Check;
 use crate::corridor::PageSettings;
 
 const NAME: &str = "pages";

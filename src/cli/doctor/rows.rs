@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::failure::Failure;
 use super::super::link;
 use super::super::secret::INTEGRITY;
-use super::checks::{Check, database_stands};
+use super::check::{Check, database_stands};
 use crate::app;
 use crate::clock::Clock;
 use crate::config::Config;

@@ -119,6 +119,15 @@ impl Trunk {
         inner.wake();
     }
 
+    /// A whole message of the provider's, from which its key was taken out so often.
+    fn heard(&self, message: &[u8], hits: usize) -> Result<(), ()> {
+        let mut inner = self.inner();
+        if hits > 0 {
+            inner.ways.values().for_each(|(mail, _)| mail.blanked(hits));
+        }
+        inner.board.heard(message).map_err(drop)
+    }
+
     fn leave(&self, who: Who) {
         let mut inner = self.inner();
         inner.board.leave(who);

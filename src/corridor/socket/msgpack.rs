@@ -104,10 +104,7 @@ fn write(value: &Value, to: &mut Vec<u8>) {
         Value::Null => to.push(0xc0),
         Value::Bool(yes) => to.push(if *yes { 0xc3 } else { 0xc2 }),
         Value::Number(number) => match (number.as_u64(), number.as_i64()) {
-            (Some(whole), _) => {
-                to.push(0xcf);
-                to.extend(whole.to_be_bytes());
-            }
+            (Some(whole), _) => write_whole(whole, to),
             (None, Some(whole)) => {
                 to.push(0xd3);
                 to.extend(whole.to_be_bytes());
@@ -136,6 +133,25 @@ fn write(value: &Value, to: &mut Vec<u8>) {
     }
 }
 
+/// In as few bytes as it takes: some clients take a number of eight for one of another type, which
+/// is no code that they know.
+fn write_whole(number: u64, to: &mut Vec<u8>) {
+    if let Ok(tiny @ 0..=0x7f) = u8::try_from(number) {
+        to.push(tiny);
+    } else if let Ok(short) = u8::try_from(number) {
+        to.extend([0xcc, short]);
+    } else if let Ok(middle) = u16::try_from(number) {
+        to.push(0xcd);
+        to.extend(middle.to_be_bytes());
+    } else if let Ok(long) = u32::try_from(number) {
+        to.push(0xce);
+        to.extend(long.to_be_bytes());
+    } else {
+        to.push(0xcf);
+        to.extend(number.to_be_bytes());
+    }
+}
+
 /// One byte where the length is small, else two more; nothing here is longer than those can say.
 fn head(length: usize, (small, below, large): (u8, usize, u8), to: &mut Vec<u8>) {
     match u8::try_from(length) {
@@ -160,6 +176,20 @@ mod tests {
             true, "", {"deep": [[["er"]]]}, (0..20).collect::<Vec<u32>>(),
         ]);
         assert_eq!(read(&written(&value)), Some(value));
+    }
+
+    #[test]
+    fn a_number_takes_no_more_bytes_than_it_needs() {
+        for (number, bytes) in [
+            (127_u64, &[0x7f][..]),
+            (128, &[0xcc, 128]),
+            (402, &[0xcd, 1, 146]),
+            (65_536, &[0xce, 0, 1, 0, 0]),
+            (1 << 32, &[0xcf, 0, 0, 0, 1, 0, 0, 0, 0]),
+        ] {
+            assert_eq!(written(&json!(number)), bytes);
+            assert_eq!(read(bytes), Some(json!(number)));
+        }
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::super::dialect::{self, No};
 use super::super::frames;
 use super::mail::{Mail, Over};
 use super::speech::{self, Ask, Word};
-use super::wants::{Topic, Wants, Who};
+use super::wants::{EVERY, Topic, Wants, Who};
 use crate::provider::{Codec, Dialect};
 
 pub(super) struct Board {
@@ -28,8 +28,16 @@ pub(super) struct Board {
     /// What it was asked for and has not answered.
     pub(super) in_flight: BTreeSet<Topic>,
     /// The same by request, where each gets one answer; kept for Alpaca alone.
-    pub(super) asked: VecDeque<Vec<Topic>>,
+    pub(super) asked: VecDeque<Asked>,
     is_open: bool,
+}
+
+/// One request that gets one answer.
+#[derive(Default)]
+pub(super) struct Asked {
+    pub(super) topics: Vec<Topic>,
+    /// Put together from what several asked for: a no to it is not yet one to each of them.
+    pub(super) is_merged: bool,
 }
 
 pub(super) struct Listener {
@@ -134,7 +142,7 @@ impl Board {
             listener.waiting.extend(unknown);
             listener.owed += 1;
         }
-        self.ask(true, needed.into_iter().collect());
+        self.ask(Request::Of(needed.into_iter().collect()));
         for topic in known {
             self.confirm(who, true, &topic);
         }
@@ -162,20 +170,44 @@ impl Board {
             self.confirmed.remove(topic);
             self.in_flight.remove(topic);
         }
-        // What was asked for by name stays, though all others of its kind go.
+        // What was asked for by name stays, though all others of its kind go; so does what is wider
+        // still.
         let wide: BTreeSet<&str> =
             gone.iter().filter(|topic| topic.is_for_all()).map(kind).collect();
-        let again = self.wants.union().filter(|topic| wide.contains(kind(topic)));
-        let again: Vec<Topic> = again.cloned().collect();
-        self.ask(false, gone);
-        self.ask(true, again);
+        let stays = |topic: &&Topic| {
+            let is_wider = kind(topic) == EVERY && !wide.is_empty();
+            is_wider || wide.contains(kind(topic)) || wide.contains(EVERY)
+        };
+        let again: Vec<Topic> = self.wants.union().filter(stays).cloned().collect();
+        self.ask(Request::Fewer(gone));
+        self.ask(Request::Merged(again));
+    }
+
+    /// A no to what several had asked for: each half is asked for alone, until it is known whose it
+    /// is. False where it is known.
+    pub(super) fn asked_by_halves(&mut self, asked: &Asked) -> bool {
+        if !asked.is_merged || asked.topics.len() < 2 {
+            return false;
+        }
+        let (one, other) = asked.topics.split_at(asked.topics.len() / 2);
+        for half in [one, other] {
+            // What nobody wants any more is not asked for again.
+            let wanted = half.iter().filter(|topic| self.wants.holds(topic)).cloned().collect();
+            self.ask(Request::Merged(wanted));
+        }
+        true
     }
 
     /// Tells the provider; while it is not there, all is asked for when it is.
-    fn ask(&mut self, is_more: bool, topics: Vec<Topic>) {
+    fn ask(&mut self, request: Request) {
         if !self.is_open {
             return;
         }
+        let (is_more, is_merged, topics) = match request {
+            Request::Of(topics) => (true, false, topics),
+            Request::Merged(topics) => (true, true, topics),
+            Request::Fewer(topics) => (false, false, topics),
+        };
         for topics in topics.chunks(MOST_AT_ONCE) {
             let words = speech::request(self.dialect, is_more, topics);
             let words = dialect::worded(self.codec, &words);
@@ -185,7 +217,8 @@ impl Board {
                 self.in_flight.extend(topics.iter().cloned());
             }
             if self.dialect != Dialect::Polygon {
-                self.asked.push_back(if is_more { topics.to_vec() } else { Vec::new() });
+                let topics = if is_more { topics.to_vec() } else { Vec::new() };
+                self.asked.push_back(Asked { topics, is_merged });
             }
         }
     }
@@ -208,7 +241,7 @@ impl Board {
             }
         }
         let all: Vec<Topic> = self.wants.union().cloned().collect();
-        self.ask(true, all);
+        self.ask(Request::Merged(all));
     }
 
     /// One of them is to ask anew: another secret serves it now, or none.
@@ -281,6 +314,15 @@ impl Board {
     fn framed(&self, words: &str) -> Bytes {
         framed(self.codec, &dialect::worded(self.codec, words))
     }
+}
+
+/// What the provider is asked.
+enum Request {
+    /// For more, as one client has said it.
+    Of(Vec<Topic>),
+    /// For more, of several clients.
+    Merged(Vec<Topic>),
+    Fewer(Vec<Topic>),
 }
 
 fn kind(topic: &Topic) -> &str {

@@ -95,7 +95,12 @@ pub(super) async fn dial(
         }
     })?;
     let mut parley = Parley::with_provider(early).up_to(LONGEST);
-    introduced(&mut stream, &mut parley, &hail).await?;
+    let introduced = introduced(&mut stream, &mut parley, &hail).await;
+    if introduced == Err(Undialled::Refused) {
+        // Said in the provider's words, which are no status; the key is looked at all the same.
+        selected.answered(StatusCode::UNAUTHORIZED.as_u16(), corridor.house.clock.now());
+    }
+    introduced?;
     Ok(Dialled { stream, parley, needles, version: selected.version() })
 }
 
@@ -120,6 +125,7 @@ async fn connected(
     let now_ns = house.clock.monotonic_ns();
     let reply = corridor.upstream.send(outbound, now_ns, &mut may_leave).await?;
     let reply = framed(reply, true)?;
+    selected.answered(reply.head.status.as_u16(), house.clock.now());
     let no = |reason, detail: &'static str| Err(Refusal::new(reason, detail));
     match reply.head.status {
         StatusCode::SWITCHING_PROTOCOLS => {}

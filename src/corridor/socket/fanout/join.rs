@@ -97,6 +97,8 @@ impl Corridor {
             seat,
             mail,
             out: Bytes::new(),
+            is_message: false,
+            is_asked: false,
             parley: Parley::with_client(bytes::BytesMut::new()).up_to(LONGEST),
             idle: provider.timeouts.idle,
             ends_ns,

@@ -214,7 +214,7 @@ impl Line {
                     if hits > 0 {
                         tracing::warn!(hits, "a provider sent its key back; it did not go out");
                     }
-                    trunk.inner().board.heard(&message.bytes).map_err(drop)?;
+                    trunk.heard(&message.bytes, hits)?;
                 }
                 Some(Heard::Ping(_)) if self.out.len() > MOST_UNTAKEN => return Err(()),
                 Some(Heard::Ping(payload)) => self.queue(frames::PONG, &payload),

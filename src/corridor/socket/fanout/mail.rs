@@ -27,6 +27,8 @@ struct Letters {
     over: Option<Over>,
     /// The last word for whoever takes too little.
     when_slow: Option<Bytes>,
+    /// How often the provider's key was taken out of what came on the socket.
+    hits: usize,
     waker: Option<Waker>,
 }
 
@@ -79,6 +81,32 @@ impl Mail {
 
     pub(super) fn is_too_slow(&self) -> bool {
         self.letters().over == Some(Over::Slow)
+    }
+
+    /// For whoever cannot take what is on its way to him: has too much come behind it?
+    pub(super) fn poll_too_slow(&self, context: &Context<'_>) -> Poll<()> {
+        let mut letters = self.letters();
+        if letters.over == Some(Over::Slow) {
+            return Poll::Ready(());
+        }
+        letters.waker = Some(context.waker().clone());
+        Poll::Pending
+    }
+
+    pub(super) fn blanked(&self, hits: usize) {
+        let mut letters = self.letters();
+        letters.hits = letters.hits.saturating_add(hits);
+    }
+
+    pub(super) fn hits(&self) -> usize {
+        self.letters().hits
+    }
+
+    /// What is left in it, as one piece.
+    pub(super) fn rest(&self) -> Vec<u8> {
+        let mut letters = self.letters();
+        letters.bytes = 0;
+        letters.frames.drain(..).flat_map(|letter| letter.frame).collect()
     }
 
     pub(super) fn is_over(&self) -> bool {

@@ -26,8 +26,11 @@ use crate::refusal::{Fault, Reason};
 pub(crate) struct Member {
     pub(super) seat: Seat,
     pub(super) mail: Arc<Mail>,
-    /// What is on its way to the client.
+    /// What is on its way to the client, and whether that is more than a pong.
     pub(super) out: Bytes,
+    pub(super) is_message: bool,
+    /// It was asked whether it lives, and has not answered.
+    pub(super) is_asked: bool,
     pub(super) parley: Parley,
     pub(super) idle: Duration,
     pub(super) ends_ns: Option<u64>,
@@ -50,6 +53,8 @@ pub(super) struct Passed {
     messages_in: u64,
     messages_out: u64,
     bytes_out: u64,
+    /// Of these, in messages.
+    told: u64,
 }
 
 /// Why it ends: as any socket, or by what the box says.
@@ -95,7 +100,7 @@ impl Member {
         let carrying = std::future::poll_fn(|context| {
             if !is_in && self.mail.is_open() {
                 is_in = true;
-                idle.allow(self.idle);
+                idle.allow(self.idle / 2);
                 idle.renew();
             }
             self.poll(line, (&mut idle, is_in), context)
@@ -124,20 +129,29 @@ impl Member {
         if let Some(end) = fallen(self.client.as_deref()) {
             return Poll::Ready(Parting::End(end));
         }
-        let before = (self.passed.bytes_out, self.bytes_in.count());
+        let before = (self.passed.told, self.bytes_in.count());
         if let Poll::Ready(parting) = self.poll_out(line, context) {
             return Poll::Ready(parting);
         }
         if let Poll::Ready(parting) = self.poll_in(line, is_in, context) {
             return Poll::Ready(parting);
         }
-        if before != (self.passed.bytes_out, self.bytes_in.count()) {
+        if before != (self.passed.told, self.bytes_in.count()) {
+            self.is_asked = false;
             idle.renew();
         }
         match idle.is_over(context) {
             true if idle.has_ended() => Poll::Ready(Parting::End(End::Revoked)),
             true if !is_in => Poll::Ready(Parting::Late),
-            true => Poll::Ready(Parting::End(End::Idle)),
+            true if self.is_asked => Poll::Ready(Parting::End(End::Idle)),
+            true => {
+                // A market that sleeps says nothing, nor does who listens; one that lives answers.
+                self.is_asked = true;
+                self.mail.put_control(Bytes::from(frames::whole(frames::PING, b"", None)));
+                idle.renew();
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
             false => Poll::Pending,
         }
     }
@@ -154,16 +168,21 @@ impl Member {
                 match Pin::new(&mut *line).poll_write(context, &self.out) {
                     Poll::Ready(Ok(count @ 1..)) => {
                         self.out.advance(count);
-                        self.passed.bytes_out += u64::try_from(count).unwrap_or(u64::MAX);
+                        let count = u64::try_from(count).unwrap_or(u64::MAX);
+                        self.passed.bytes_out += count;
+                        self.passed.told += if self.is_message { count } else { 0 };
                     }
                     Poll::Ready(Ok(_) | Err(_)) => return gone,
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => {
+                        let slow = self.mail.poll_too_slow(context);
+                        return slow.map(|()| Parting::Over(Over::Slow));
+                    }
                 }
             }
             match self.mail.poll_next(context) {
                 Poll::Ready(Ok(letter)) => {
                     self.passed.messages_out += u64::from(letter.is_message);
-                    self.out = letter.frame;
+                    (self.out, self.is_message) = (letter.frame, letter.is_message);
                 }
                 Poll::Ready(Err(over)) => return Poll::Ready(Parting::Over(over)),
                 Poll::Pending => break,
@@ -230,7 +249,11 @@ impl Member {
 
     async fn say_goodbye<L: AsyncWrite + Unpin>(&mut self, line: &mut L, parting: &Parting) {
         // A frame that is half out is no place for another one.
-        if !self.out.is_empty() && line.write_all(&self.out).await.is_err() {
+        let mut last = std::mem::take(&mut self.out).to_vec();
+        if matches!(parting, Parting::Over(_)) {
+            last.extend(self.mail.rest());
+        }
+        if !last.is_empty() && line.write_all(&last).await.is_err() {
             return;
         }
         if let Some((code, why)) = parting.to_client() {
@@ -243,6 +266,7 @@ impl Member {
         let Some(record) = &mut self.record else { return };
         record.bytes_out(self.passed.bytes_out);
         record.messages((self.passed.messages_in, self.passed.messages_out));
+        record.scrub_hits(self.mail.hits());
         match parting.fault() {
             Some(fault) => record.fault(fault),
             None => record.complete(),

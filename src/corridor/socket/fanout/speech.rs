@@ -39,6 +39,24 @@ pub(super) enum Heard<'m> {
     Ours,
 }
 
+/// What an error of Alpaca's is about.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The request that has waited longest.
+    Answer,
+    /// The socket, which is of no use any more.
+    End,
+    Other,
+}
+
+pub(super) fn trouble(said: Option<&Value>) -> Trouble {
+    match said.and_then(|said| said.get("code")).and_then(Value::as_u64) {
+        Some(400 | 405 | 409 | 410) => Trouble::Answer,
+        Some(401 | 402 | 404 | 406) => Trouble::End,
+        Some(_) | None => Trouble::Other,
+    }
+}
+
 /// Members by which an element is known: its kind, its symbols, and what a status says.
 pub(super) fn members(dialect: Dialect) -> &'static [&'static str] {
     match dialect {

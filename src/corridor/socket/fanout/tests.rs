@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -299,6 +300,93 @@ fn a_no_reaches_those_who_asked_and_nobody_else() {
 }
 
 #[test]
+fn a_no_to_what_several_asked_for_is_not_one_to_each_of_them() {
+    let mut board = Board::new(Dialect::AlpacaData, Codec::Json);
+    let ((one, ones), (two, twos)) = (joined(&mut board), joined(&mut board));
+    board.said(one, br#"{"action":"subscribe","trades":["A","B","C"]}"#);
+    board.said(two, br#"{"action":"subscribe","trades":["D","X"]}"#);
+    board.opened();
+    // The provider refuses a whole request in which X is.
+    let mut holds = BTreeSet::new();
+    let mut words = board.take_outbox();
+    while let Some(word) = words.pop_front() {
+        let said: Value = serde_json::from_slice(&word).unwrap();
+        let list: Vec<String> = serde_json::from_value(said["trades"].clone()).unwrap();
+        if list.iter().any(|symbol| symbol == "X") {
+            let no = br#"[{"T":"error","code":409,"msg":"insufficient subscription"}]"#;
+            board.heard(no).unwrap();
+        } else {
+            holds.extend(list);
+            let yes = json!([{"T": "subscription", "trades": holds}]);
+            board.heard(yes.to_string().as_bytes()).unwrap();
+        }
+        words.extend(board.take_outbox());
+    }
+    assert_eq!(holds.iter().map(String::as_str).collect::<Vec<_>>(), ["A", "B", "C", "D"]);
+    assert_eq!(board.union().len(), 4);
+    let is_no = |said: &Value| said.to_string().contains("insufficient");
+    assert!(!texts(&ones, Codec::Json).iter().any(is_no), "it asked for nothing that is refused");
+    assert_eq!(texts(&twos, Codec::Json).iter().filter(|said| is_no(said)).count(), 1);
+}
+
+#[test]
+fn trouble_that_answers_nothing_takes_nothing_from_anybody() {
+    let mut board = Board::new(Dialect::AlpacaData, Codec::Json);
+    board.opened();
+    let (one, ones) = joined(&mut board);
+    board.said(one, br#"{"action":"subscribe","trades":["A"]}"#);
+    board.heard(br#"[{"T":"error","code":500,"msg":"internal error"}]"#).unwrap();
+    board.heard(br#"[{"T":"subscription","trades":["A"]}]"#).unwrap();
+    let heard = texts(&ones, Codec::Json);
+    assert_eq!((&heard[1][0]["code"], &heard[2][0]["trades"]), (&json!(500), &json!(["A"])));
+    let ends = br#"[{"T":"error","code":406,"msg":"connection limit exceeded"}]"#;
+    assert!(board.heard(ends).is_err(), "another socket is opened");
+
+    let mut board = Board::new(Dialect::Polygon, Codec::Json);
+    board.opened();
+    let ((_, ones), (_, twos)) = (joined(&mut board), joined(&mut board));
+    board.heard(br#"[{"ev":"status","status":"error","message":"maintenance at noon"}]"#).unwrap();
+    for mail in [ones, twos] {
+        assert!(texts(&mail, Codec::Json)[1].to_string().contains("maintenance"));
+    }
+}
+
+#[test]
+fn where_what_is_wide_goes_the_rest_is_asked_for_again() {
+    for (gone, stays) in [("*", "T.A"), ("T.*", "*"), ("T.*", "T.A")] {
+        let mut board = Board::new(Dialect::Polygon, Codec::Json);
+        board.opened();
+        let ((one, _), (two, _)) = (joined(&mut board), joined(&mut board));
+        for (who, params) in [(one, gone), (two, stays)] {
+            let said = json!({"action": "subscribe", "params": params});
+            board.said(who, said.to_string().as_bytes());
+        }
+        board.take_outbox();
+        board.leave(one);
+        let words: Vec<Value> =
+            board.take_outbox().iter().map(|word| serde_json::from_slice(word).unwrap()).collect();
+        let wanted = [
+            json!({"action": "unsubscribe", "params": gone}),
+            json!({"action": "subscribe", "params": stays}),
+        ];
+        assert_eq!(words, wanted);
+    }
+}
+
+#[test]
+fn what_is_left_for_whoever_is_too_slow_is_his_last_word_even_behind_a_full_window() {
+    let mail = Mail::default();
+    mail.say_when_slow(Bytes::from_static(b"slow"));
+    let context = Context::from_waker(Waker::noop());
+    assert!(mail.poll_too_slow(&context).is_pending());
+    for _ in 0..40 {
+        mail.put(Bytes::from(vec![0; 32 * 1024]));
+    }
+    assert!(mail.poll_too_slow(&context).is_ready());
+    assert_eq!(mail.rest(), b"slow");
+}
+
+#[test]
 fn what_stands_already_is_confirmed_at_once_and_the_provider_hears_nothing() {
     let mut board = Board::new(Dialect::Polygon, Codec::Json);
     board.opened();
@@ -361,7 +449,7 @@ fn a_client_that_reads_nothing_is_out_though_the_market_is_quiet() {
     board.opened();
     let (one, ones) = joined(&mut board);
     for _ in 0..40_000 {
-        ones.put_control(bytes::Bytes::from_static(&[0x8a, 0]));
+        ones.put_control(Bytes::from_static(&[0x8a, 0]));
     }
     assert!(ones.is_too_slow());
     let last = texts(&ones, Codec::Json);

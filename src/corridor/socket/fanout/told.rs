@@ -7,9 +7,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 
+use super::super::dialect;
 use super::board::{Board, Listener, framed};
 use super::pieces::{Piece, joined, pieces};
-use super::speech::{self, Heard};
+use super::speech::{self, Heard, Trouble};
 use super::wants::{Topic, Who};
 use crate::provider::Dialect;
 
@@ -23,8 +24,7 @@ impl Board {
         let found = pieces(self.codec, message, speech::members(self.dialect));
         let Some(found) = found else {
             // Nobody knows whose it is.
-            let frame = framed(self.codec, message);
-            self.listeners.values().for_each(|listener| listener.mail.put(frame.clone()));
+            self.tell_all(&framed(self.codec, message));
             return Ok(());
         };
         let mut shares: BTreeMap<Who, Vec<usize>> = BTreeMap::new();
@@ -42,9 +42,9 @@ impl Board {
                 Heard::Began(topic) => self.began(&[topic]),
                 Heard::List => {
                     let answered = self.asked.pop_front().unwrap_or_default();
-                    self.began(&answered);
+                    self.began(&answered.topics);
                 }
-                Heard::No(message) => self.refused(&message, piece.bytes),
+                Heard::No(message) => self.refused(&message, piece.bytes)?,
                 Heard::Kicked => return Err(Kicked),
             }
         }
@@ -96,28 +96,51 @@ impl Board {
     }
 
     /// The provider says no: to those who asked for what it speaks of, in its own bytes.
-    fn refused(&mut self, message: &str, bytes: &[u8]) {
+    fn refused(&mut self, message: &str, bytes: &[u8]) -> Result<(), Kicked> {
         let frame = framed(self.codec, &joined(self.codec, &[bytes]));
-        let asked = match self.dialect {
-            Dialect::Polygon => {
-                let named = self.in_flight.iter().filter(|topic| speech::names(message, topic));
-                let named: Vec<Topic> = named.cloned().collect();
-                if named.is_empty() {
-                    // It may be any of them: whoever waits hears it, and asks again as he likes.
-                    let all = std::mem::take(&mut self.in_flight);
-                    let concerned = |listener: &&Listener| !listener.waiting.is_disjoint(&all);
-                    let concerned = self.listeners.values().filter(concerned);
-                    concerned.for_each(|listener| listener.mail.put(frame.clone()));
-                    return;
-                }
-                named
-            }
+        match self.dialect {
+            Dialect::Polygon => self.refused_by_name(message, &frame),
             Dialect::AlpacaData | Dialect::AlpacaTrading => {
-                self.asked.pop_front().unwrap_or_default()
+                let said = dialect::understood(self.codec, bytes);
+                match speech::trouble(said.as_ref()) {
+                    Trouble::Answer => {
+                        let asked = self.asked.pop_front().unwrap_or_default();
+                        if !self.asked_by_halves(&asked) {
+                            self.refuse(&asked.topics, &frame);
+                        }
+                    }
+                    Trouble::End => return Err(Kicked),
+                    Trouble::Other => self.tell_all(&frame),
+                }
             }
-        };
+        }
+        Ok(())
+    }
+
+    fn refused_by_name(&mut self, message: &str, frame: &Bytes) {
+        let named = self.in_flight.iter().filter(|topic| speech::names(message, topic));
+        let named: Vec<Topic> = named.cloned().collect();
+        let waits = |listener: &&Listener| !listener.waiting.is_disjoint(&self.in_flight);
+        if !named.is_empty() {
+            self.refuse(&named, frame);
+        } else if self.listeners.values().any(|listener| waits(&listener)) {
+            // It may be any of them: whoever waits hears it, and asks again as he likes.
+            let concerned = self.listeners.values().filter(waits);
+            concerned.for_each(|listener| listener.mail.put(frame.clone()));
+            self.in_flight.clear();
+        } else {
+            // Nobody awaits it: it is about the socket, which is everybody's.
+            self.tell_all(frame);
+        }
+    }
+
+    fn tell_all(&self, frame: &Bytes) {
+        self.listeners.values().for_each(|listener| listener.mail.put(frame.clone()));
+    }
+
+    fn refuse(&mut self, asked: &[Topic], frame: &Bytes) {
         if asked.is_empty() {
-            self.listeners.values().for_each(|listener| listener.mail.put(frame.clone()));
+            self.tell_all(frame);
             return;
         }
         let asked_set: BTreeSet<Topic> = asked.iter().cloned().collect();
@@ -131,13 +154,13 @@ impl Board {
                 listener.waiting.retain(|topic| !asked_set.contains(topic));
             }
         }
-        for topic in &asked {
+        for topic in asked {
             self.in_flight.remove(topic);
             self.confirmed.remove(topic);
         }
         for who in concerned {
             // The provider has none of them: there is nothing to give up.
-            self.wants.remove(who, &asked);
+            self.wants.remove(who, asked);
             self.settle(who);
         }
     }
