@@ -19,8 +19,8 @@ pub(super) enum Verdict {
     Nothing,
     /// The new version is worse, and why.
     Worse(String),
-    /// It fails, and none of the old one's calls of this time is there to compare with: the provider
-    /// may be out of order for both.
+    /// It fails, and none of the old one's calls of this time is there to compare with: the
+    /// provider may be out of order for both.
     Fails(String),
 }
 
@@ -40,8 +40,8 @@ pub(super) fn verdict(stretch: Score, since_begin: Score) -> Verdict {
     }
     let told = |what: u64, word: &str, (theirs, of): (u64, u64), p: f64| {
         format!(
-            "{what} of {} calls with the new version were {word}, {theirs} of {of} with the old one \
-             (Fisher's exact test: p = {p:.1e})",
+            "{what} of {} calls with the new version were {word}, {theirs} of {of} with the old \
+             one (Fisher's exact test: p = {p:.1e})",
             new.calls
         )
     };

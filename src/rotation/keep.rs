@@ -1,7 +1,7 @@
 //! What moves rotations on, on every node: the share of each is taken over, what came of the calls
-//! here is added to what came of them elsewhere and judged, a step that was held long enough and has
-//! shown enough is followed by the next, what was begun and left by a dead process is brought to its
-//! end. Must never move one on from where it is no more.
+//! here is added to what came of them elsewhere and judged, a step that was held long enough and
+//! has shown enough is followed by the next, what was begun and left by a dead process is brought
+//! to its end. Must never move one on from where it is no more.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -185,8 +185,8 @@ impl Store {
     }
 
     /// The check, and what it says of the secret from now on, in one transaction. The oldest checks
-    /// make room. What was told earlier and not this time stays. `stands` is None where the check is
-    /// of a version that calls do not use.
+    /// make room. What was told earlier and not this time stays. `stands` is None where the
+    /// check is of a version that calls do not use.
     pub(crate) async fn note_check(
         &self,
         check: &CheckRow,
