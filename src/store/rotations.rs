@@ -82,7 +82,8 @@ macro_rules! select {
         concat!(
             "SELECT secret_id, from_version, to_version, state, steps, step, hold_ms, step_since,
             started_at, updated_at, actor, why, old_used_at, retired_at, new_calls,
-            new_refused, new_failed, old_calls, old_refused, old_failed, saved, lost, at_step FROM rotations ",
+            new_refused, new_failed, old_calls, old_refused, old_failed, saved, lost, at_step
+            FROM rotations ",
             $rest
         )
     };
