@@ -31,7 +31,7 @@ use hyper::body::{Body as _, Incoming};
 
 pub(crate) use self::answer::{Answer, AnswerBody};
 pub(crate) use self::browser::{PageSettings, Pages, dress, vary};
-use self::clean::{Inbound, Onward};
+use self::clean::Inbound;
 pub(crate) use self::own::{Identified, OwnCall};
 pub(crate) use self::path::{addressed, decoded_segments, percent_decoded};
 use self::rewrite::Place as Whereabouts;
@@ -40,6 +40,7 @@ pub(crate) use self::socket::{
     understood, welcome, worded,
 };
 use self::trace::Trace;
+use self::trial::{Try, Turn};
 use crate::catalogue::InForce;
 use crate::client::{Client, Standing};
 use crate::clock::Clock;
@@ -53,7 +54,7 @@ use crate::roster::{Place, Roster};
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::upstream::Upstream;
-use crate::vault::{Selected, Vault};
+use crate::vault::Vault;
 
 /// What all threads of the proxy share.
 pub(crate) struct House {
@@ -214,11 +215,17 @@ impl Corridor {
         let moment = trace.seat(&self.lane, &permit, &mut head)?;
         let is_socket = onward.handshake.is_some();
         let keeps = || trial::may_repeat(body.as_ref(), document.is_some() || is_socket);
-        let (selected, former) = select(house, &permit, &onward)?.staged(permit.client().id, keeps);
+        let (mut selected, mut former) = trial::select(house, &permit, &onward, keeps)?;
         trace.secret(&selected);
         let admission = match house.limiter.admit(&permit, *address, moment)? {
             Some(admission) => admission,
-            None => house.limiter.admit_in_turn(&permit, *address).await?,
+            None => {
+                let admission = house.limiter.admit_in_turn(&permit, *address).await?;
+                // Another one may serve it by now.
+                (selected, former) = trial::select(house, &permit, &onward, keeps)?;
+                trace.secret(&selected);
+                admission
+            }
         };
         trace.counted(&admission);
         let opening = onward.handshake.map(|asked| self.opening(asked, &client)).transpose()?;
@@ -232,7 +239,8 @@ impl Corridor {
         let (reply, carried) = match former {
             None => {
                 let body = self.outgoing(document, body.take(), trace);
-                let tried = (&selected, false, opening.is_some());
+                let (is_socket, turn) = (opening.is_some(), Turn::Only);
+                let tried = Try { selected: &selected, is_socket, turn };
                 self.attempt((head, body), call, tried, trace).await?
             }
             // Boxed: met only while a new version of this secret is on trial.
@@ -363,15 +371,6 @@ impl Corridor {
 
 const NO_SAY: &str = "On this socket more can be asked for than what is to be read, and this \
                       caller may only read there; a key that may POST to this path may open it.";
-
-/// From the row alone; a socket wants one that was sealed for its address, too.
-fn select(house: &House, permit: &Permit, onward: &Onward) -> Result<Selected, Refusal> {
-    let selected = house.vault.select(permit)?;
-    if onward.handshake.is_some() {
-        selected.check_sockets(permit.provider())?;
-    }
-    Ok(selected)
-}
 
 fn check_standing(standing: Standing) -> Result<(), Refusal> {
     match standing {

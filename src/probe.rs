@@ -25,7 +25,7 @@ use crate::net::Deadlines;
 use crate::provider::Provider;
 use crate::refusal::{Reason, Refusal};
 use crate::secret::SecretBytes;
-use crate::store::{Cause, CheckRow, Health, HealthRow, Outcome, Store};
+use crate::store::{Cause, CheckRow, Health, HealthRow, Outcome, Store, VersionState};
 use crate::telemetry::Metrics;
 use crate::upstream::{Origins, Upstream};
 use crate::vault::{SecretView, Vault, VaultError};
@@ -165,12 +165,12 @@ impl Prober {
             (None, _) => {
                 run.end(steps::unconfigured());
                 run.end(steps::serve(&checked));
-                0
+                version.unwrap_or(0)
             }
             (Some(_), Ok(None) | Err(_)) => {
                 run.end(steps::serve(&checked));
                 run.end(steps::unasked());
-                0
+                version.unwrap_or(0)
             }
         };
         let report = run.report();
@@ -186,7 +186,11 @@ impl Prober {
         report: &Report,
     ) {
         let (id, now_ms) = (secret.id, self.clock.unix_ms());
-        let was_refused = self.was_refused(id).await;
+        // A version on its way says nothing of the one that calls use.
+        let mut versions = secret.versions.iter();
+        let is_waiting = versions
+            .any(|row| row.version == version && row.state != VersionState::Active.as_str());
+        let was_refused = self.was_refused(secret).await;
         let check = CheckRow {
             id: Uuid::now_v7(),
             secret_id: id,
@@ -209,16 +213,24 @@ impl Prober {
             limits: report.limits_json(),
             told_end: report.told_end_ms,
         };
-        if let Err(fault) = self.store.note_check(&check, &stands).await {
+        if let Err(fault) = self.store.note_check(&check, (!is_waiting).then_some(&stands)).await {
             tracing::error!(%fault, secret = %id, "what a check found was not kept");
         }
-        self.tell_turn(secret, was_refused, report);
+        if !is_waiting {
+            self.tell_turn(secret, was_refused, report);
+        }
     }
 
-    /// What the provider said when it said something last.
-    async fn was_refused(&self, id: Uuid) -> bool {
-        let checks = self.store.secret_checks(id, None, CHECKS).await.unwrap_or_default();
-        let told = checks.iter().find(|check| check.outcome != Outcome::Unknown);
+    /// What the provider said of these versions when it said something last.
+    async fn was_refused(&self, secret: &SecretView) -> bool {
+        let waits = |check: &CheckRow| {
+            let mut versions = secret.versions.iter();
+            versions.any(|row| {
+                row.version == check.version && row.state == VersionState::Pending.as_str()
+            })
+        };
+        let checks = self.store.secret_checks(secret.id, None, CHECKS).await.unwrap_or_default();
+        let told = checks.iter().find(|check| check.outcome != Outcome::Unknown && !waits(check));
         told.is_some_and(|check| check.outcome == Outcome::Refused)
     }
 

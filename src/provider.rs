@@ -28,7 +28,7 @@ pub(crate) use self::hosts::{Host, Hosts};
 pub(crate) use self::placement::{Placement, Spot, Template};
 pub(crate) use self::pointer::Pointer;
 pub(crate) use self::price::{Places, Price, TokenKind, TokenPrices, Tokens, Told};
-pub(crate) use self::probe::{Account, AccountKind, Permission, Probe};
+pub(crate) use self::probe::{Account, AccountKind, Permission, Probe, Says};
 pub(crate) use self::rewrite::{Rewrite, escaped};
 pub(crate) use self::socket::{Codec, Dialect, SocketWays, Word};
 pub(crate) use self::url::BaseUrl;

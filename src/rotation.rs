@@ -5,6 +5,7 @@
 
 mod judge;
 mod keep;
+mod retire;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +15,9 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::ledger::{ActorRef, Entry, Kind, Ledger};
-use crate::probe::Prober;
+use crate::probe::{Asked, Prober};
 use crate::secret::SecretBytes;
-use crate::store::{self, RotationRow, RotationState, Store};
+use crate::store::{self, Cause, Counts, RotationRow, RotationState, Store};
 use crate::telemetry::Metrics;
 use crate::vault::{SecretView, Vault, VaultError};
 
@@ -127,6 +128,8 @@ impl Rotor {
             why: None,
             old_used_at: None,
             retired_at: None,
+            counts: Counts::default(),
+            at_step: Counts::default(),
         };
         // A version without its rotation, after a death in between, is given up by whoever looks.
         if !store.begin_rotation(&rotation).await? {
@@ -206,8 +209,21 @@ impl Rotor {
         if store.move_rotation(rotation, &promoted).await? {
             vault.promote_version(id, to).await?;
             self.note(rotation, json!({"rotation": "promoted"}));
+            self.look_at_promoted(id, to);
         }
         Ok(())
+    }
+
+    /// The key that calls use is another one now, and so is what is known of it.
+    fn look_at_promoted(&self, id: Uuid, version: u32) {
+        let prober = Arc::clone(&self.parts.prober);
+        tokio::spawn(async move {
+            let asked = Asked { cause: Cause::Rotation, actor: "house" };
+            let looked = prober.stored((id, Some(version)), asked, &mut |_| {}).await;
+            if let Err(fault) = looked {
+                tracing::warn!(%fault, secret = %id, "a promoted version was not checked");
+            }
+        });
     }
 
     /// The share first: nobody is served with it any more, whatever comes of the rest.
@@ -243,6 +259,10 @@ impl Rotor {
             members.insert(String::from("to_version"), rotation.to_version.into());
             members.insert(String::from("step"), rotation.step.into());
         }
+        self.append(after);
+    }
+
+    fn append(&self, after: serde_json::Value) {
         let entry = Entry {
             kind: Kind::Change,
             actor: ActorRef::house("rotation"),

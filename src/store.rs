@@ -95,7 +95,7 @@ pub(crate) use self::providers::{Judge, Judged, ProviderList, ProviderRow};
 pub(crate) use self::recent_calls::RecentCalls;
 pub(crate) use self::record_archives::{BlockSpan, RecordArchive};
 pub(crate) use self::record_blocks::{Along, RecordBlock};
-pub(crate) use self::rotations::{RotationRow, RotationState};
+pub(crate) use self::rotations::{Counts, RotationRow, RotationState};
 pub(crate) use self::secret_checks::{Cause, CheckRow, Health, HealthRow, Outcome};
 pub(crate) use self::secret_versions::{Former, Shift, VersionRow, VersionState};
 pub(crate) use self::secrets::{Loaded, SecretRow, StoredSecret, Unreadable};

@@ -53,7 +53,7 @@ pub(crate) use self::look::{Checked, Value, examine};
 pub(crate) use self::masters::{explained, lost_master};
 pub(crate) use self::proof::{lift_lists, prove};
 pub(crate) use self::registry::Off;
-use self::registry::Registry;
+use self::registry::{Living, Registry};
 pub(crate) use self::remains::Remains;
 pub(crate) use self::remaster::named_masters;
 pub(crate) use self::selected::Selected;
@@ -126,8 +126,8 @@ struct Unsealed {
     marks: HashMap<String, i64>,
     /// Secrets whose rows were deleted by nobody that we know of, with their categories.
     missing: Vec<(Uuid, String)>,
-    /// Versions that have a value; None where some rows cannot be read.
-    living: Option<Vec<(Uuid, u32)>>,
+    /// Versions that have a value.
+    living: Living,
 }
 
 impl Vault {

@@ -13,5 +13,15 @@ CREATE TABLE rotations (
     actor TEXT NOT NULL,
     why TEXT,
     old_used_at BIGINT,
-    retired_at BIGINT
+    retired_at BIGINT,
+    -- What came of calls on all nodes, and how that stood when the step began.
+    new_calls BIGINT NOT NULL DEFAULT 0,
+    new_refused BIGINT NOT NULL DEFAULT 0,
+    new_failed BIGINT NOT NULL DEFAULT 0,
+    old_calls BIGINT NOT NULL DEFAULT 0,
+    old_refused BIGINT NOT NULL DEFAULT 0,
+    old_failed BIGINT NOT NULL DEFAULT 0,
+    saved BIGINT NOT NULL DEFAULT 0,
+    lost BIGINT NOT NULL DEFAULT 0,
+    at_step TEXT NOT NULL DEFAULT '[]'
 );

@@ -13,5 +13,15 @@ CREATE TABLE rotations (
     actor TEXT NOT NULL,
     why TEXT,
     old_used_at INTEGER,
-    retired_at INTEGER
+    retired_at INTEGER,
+    -- What came of calls on all nodes, and how that stood when the step began.
+    new_calls INTEGER NOT NULL DEFAULT 0,
+    new_refused INTEGER NOT NULL DEFAULT 0,
+    new_failed INTEGER NOT NULL DEFAULT 0,
+    old_calls INTEGER NOT NULL DEFAULT 0,
+    old_refused INTEGER NOT NULL DEFAULT 0,
+    old_failed INTEGER NOT NULL DEFAULT 0,
+    saved INTEGER NOT NULL DEFAULT 0,
+    lost INTEGER NOT NULL DEFAULT 0,
+    at_step TEXT NOT NULL DEFAULT '[]'
 ) STRICT;

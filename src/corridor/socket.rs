@@ -39,7 +39,7 @@ use self::scrubbed::Scrubbed;
 use super::answer::{Answer, AnswerBody};
 use super::rewrite::Place;
 use super::scrub::{self, blank_headers, drop_hop_by_hop};
-use super::trace::Trace;
+use super::trace::{Ends, Trace};
 use crate::client::{Client, Standing};
 use crate::crypto;
 use crate::inject::{Carried, Hail};
@@ -68,7 +68,7 @@ pub(crate) struct Socket {
     idle: Duration,
     /// When the client key or token ends, on the clock that never goes back.
     ends_ns: Option<u64>,
-    client: Option<Arc<Client>>,
+    ends: Ends,
     record: Option<Record>,
     bytes_in: Arc<BytesIn>,
     _admission: Admission,
@@ -89,6 +89,8 @@ enum End {
     Revoked,
     /// Its rights are others now: it has to ask again.
     Altered,
+    /// The provider's key that it was opened with was taken away.
+    Replaced,
     /// The house closes.
     Leaving,
     /// At once, and with no word.
@@ -163,7 +165,7 @@ pub(super) async fn answered(
         is_refused: false,
         ends_ns,
         idle: place.provider.timeouts.idle,
-        client: trace.take_caller(),
+        ends: trace.take_ends(),
         record,
         bytes_in,
         _admission: admission,
@@ -226,13 +228,19 @@ impl Socket {
         heeding(follower, carrying).await.unwrap_or_else(|end| end)
     }
 
+    /// What was true when it was opened, and is so no more.
+    fn fallen(&self) -> Option<End> {
+        let replaced = self.ends.lack_a_key().then_some(End::Replaced);
+        fallen(self.ends.client()).or(replaced)
+    }
+
     fn poll<L: AsyncRead + AsyncWrite + Unpin>(
         &mut self,
         line: &mut L,
         idle: &mut Patience,
         context: &mut Context<'_>,
     ) -> Poll<End> {
-        if let Some(end) = fallen(self.client.as_deref()) {
+        if let Some(end) = self.fallen() {
             return Poll::Ready(end);
         }
         let before = (self.up.came(), self.up.went(), self.down.came(), self.down.went());
@@ -342,6 +350,7 @@ impl End {
             Self::Altered => {
                 Some((1012, "the rights of this client key were changed; connect again"))
             }
+            Self::Replaced => Some((1012, "the provider's key was replaced; connect again")),
             Self::Leaving => Some((GOING_AWAY, LEAVING)),
             Self::Refused => Some((1008, "the provider did not take the key")),
             Self::NoFrames(Side::Client) => Some((1002, "these are no frames")),
@@ -363,7 +372,7 @@ impl End {
             Self::Provider | Self::Refused | Self::NoFrames(Side::Provider) => {
                 Some(Fault::Provider)
             }
-            Self::Leaving | Self::Cut => Some(Fault::Us),
+            Self::Replaced | Self::Leaving | Self::Cut => Some(Fault::Us),
         }
     }
 }

@@ -44,8 +44,20 @@ pub(super) struct Ends {
 
 impl Ends {
     pub(super) fn have_come(&self) -> bool {
-        self.client.as_ref().is_some_and(|client| client.fate.has_ended())
-            || self.off.as_ref().is_some_and(|off| off.is_off())
+        self.client.as_ref().is_some_and(|client| client.fate.has_ended()) || self.lack_a_key()
+    }
+
+    pub(super) fn client(&self) -> Option<&Client> {
+        self.client.as_deref()
+    }
+
+    pub(super) fn caller(&self) -> Option<Arc<Client>> {
+        self.client.clone()
+    }
+
+    /// The provider's was taken away.
+    pub(super) fn lack_a_key(&self) -> bool {
+        self.off.as_ref().is_some_and(|off| off.is_off())
     }
 }
 

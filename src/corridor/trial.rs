@@ -6,26 +6,34 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
+use http::{HeaderValue, Method};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
 
+use super::clean::Onward;
 use super::framed::framed;
 use super::trace::Trace;
-use super::{Corridor, check_standing};
+use super::{Corridor, House, check_standing};
 use crate::client::Client;
 use crate::clock::Moment;
 use crate::inject::{Carried, Head, OutboundBody, inject};
 use crate::policy::Permit;
-use crate::refusal::{Reason, Refusal};
+use crate::provider::{Provider, Says};
+use crate::refusal::{Fault, Reason, Refusal};
 use crate::upstream::Reply;
 use crate::vault::Selected;
 
 /// What may be kept of a call, for a second time.
 const MOST_BYTES: u64 = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(30);
+/// A no is short.
+const LONGEST_NO: usize = 16 * 1024;
 
 /// What every try of a call has in common.
 type Call<'a> = (&'a Permit, &'a Arc<Client>, Moment);
+/// The version that serves a call, and the old one where that can serve it once more.
+pub(super) type Sides = (Selected, Option<Selected>);
 
 /// Could it be sent twice? Its body is small, its length is known, and nothing in it is a key.
 pub(super) fn may_repeat(body: Option<&Incoming>, is_special: bool) -> bool {
@@ -33,33 +41,106 @@ pub(super) fn may_repeat(body: Option<&Incoming>, is_special: bool) -> bool {
     !is_special && body.is_none_or(is_small)
 }
 
+/// From the row alone; a socket wants one that was sealed for its address, too.
+pub(super) fn select(
+    house: &House,
+    permit: &Permit,
+    onward: &Onward,
+    may_repeat: impl FnOnce() -> bool,
+) -> Result<Sides, Refusal> {
+    let selected = house.vault.select(permit)?;
+    let sockets = onward.handshake.is_some().then_some(permit.provider());
+    let sides = selected.staged(permit.client().id, sockets, may_repeat);
+    if let Some(provider) = sockets {
+        sides.0.check_sockets(provider)?;
+    }
+    Ok(sides)
+}
+
+/// Whatever was selected: its value may have been taken away while the call waited.
+pub(super) fn check_key(selected: &Selected) -> Result<(), Refusal> {
+    match selected.is_withdrawn() {
+        false => Ok(()),
+        true => {
+            let detail = "The provider's key was replaced while this call was on its way; send it \
+                          again.";
+            Err(Refusal::new(Reason::Overloaded, detail))
+        }
+    }
+}
+
+/// One try of a call.
+pub(super) struct Try<'a> {
+    pub(super) selected: &'a Selected,
+    pub(super) is_socket: bool,
+    pub(super) turn: Turn,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Turn {
+    /// What came of it is counted at once.
+    Only,
+    /// The new version's, which the old one's answer explains.
+    First,
+    Second,
+}
+
 impl Corridor {
     /// The new version's answer, or the old one's where the new one is refused.
     pub(super) async fn send_on_trial(
         &self,
-        (head, body): (Head<'_>, Option<Incoming>),
+        (mut head, body): (Head<'_>, Option<Incoming>),
         call: Call<'_>,
         (new, old): (&Selected, &Selected),
         trace: &mut Trace,
     ) -> Result<(Reply, Carried), Refusal> {
+        let (provider, now) = (Arc::clone(call.0.provider()), call.2);
         let body = match body {
             Some(body) => Some(whole(body).await?),
             None => None,
         };
         trace.bytes_in().add(body.as_ref().map_or(0, Bytes::len));
         let kept = || body.clone().map_or(OutboundBody::Empty, OutboundBody::kept);
+        let is_safe = [Method::GET.as_str(), Method::HEAD.as_str()].contains(&head.method());
+        if is_safe && provider.refuses_in_bodies() {
+            // What is packed cannot be looked at.
+            head.put(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         let mut spare = head.spare();
-        let first = self.attempt((head, kept()), call, (new, false, false), trace).await?;
-        if !new.is_no(first.0.head.status.as_u16()) {
+        let tried = |selected, turn| Try { selected, is_socket: false, turn };
+        let mut first = self.attempt((head, kept()), call, tried(new, Turn::First), trace).await?;
+        let status = first.0.head.status.as_u16();
+        let said = said(&provider, &mut first.0).await;
+        // A no by its status says that nothing was done; a yes with a no in it says no such thing.
+        if said == Says::Nothing || status < 300 && !is_safe {
+            new.settled(status, now);
             return Ok(first);
         }
-        // The provider has refused the key, so it has done nothing.
-        drop(first);
         trace.secret(old);
-        let second = self.attempt((spare.head(), kept()), call, (old, true, false), trace).await?;
-        if !old.is_no(second.0.head.status.as_u16()) {
-            old.has_saved();
+        let again = tried(old, Turn::Second);
+        let second = self.attempt((spare.head(), kept()), call, again, trace).await;
+        let mut second = match (second, said) {
+            (Ok(second), _) => second,
+            (Err(_), Says::Perhaps) => {
+                new.settled(status, now);
+                trace.secret(new);
+                return Ok(first);
+            }
+            (Err(refusal), Says::No | Says::Nothing) => {
+                new.refused(now);
+                return Err(refusal);
+            }
+        };
+        drop(first);
+        let status = second.0.head.status.as_u16();
+        match self::said(&provider, &mut second.0).await {
+            // What the client asks for is nobody's with either key.
+            Says::No | Says::Perhaps => new.settled(status, now),
+            // An old one that is out of order or of breath proves nothing.
+            Says::Nothing if status == 429 || status >= 500 => new.refused(now),
+            Says::Nothing => new.outdone(now),
         }
+        old.settled(status, now);
         Ok(second)
     }
 
@@ -68,23 +149,25 @@ impl Corridor {
         &self,
         (head, body): (Head<'_>, OutboundBody),
         (permit, client, moment): Call<'_>,
-        (selected, again, is_socket): (&Selected, bool, bool),
+        Try { selected, is_socket, turn }: Try<'_>,
         trace: &mut Trace,
     ) -> Result<(Reply, Carried), Refusal> {
         let house = &*self.house;
+        check_key(selected)?;
         let opened = house.vault.open(permit, selected, moment)?;
         let (outbound, carried) = inject(head, body, permit, opened)?;
         // Whoever was revoked while this call walked does not leave any more.
         check_standing(client.standing(&house.clock))?;
-        let now_ns = match again {
-            false => trace.forwarded(),
-            true => {
+        let now_ns = match turn {
+            Turn::Only | Turn::First => trace.forwarded(),
+            Turn::Second => {
                 trace.forwarded_again();
                 house.clock.monotonic_ns()
             }
         };
         let mut may_leave = |again| {
             check_standing(client.standing(&house.clock))?;
+            check_key(selected)?;
             if again {
                 trace.forwarded_again();
             }
@@ -92,10 +175,34 @@ impl Corridor {
         };
         let sent = self.upstream.send(outbound, now_ns, &mut may_leave).await;
         trace.upstream_ended();
-        let reply = sent.inspect_err(|_| selected.was_silent(moment))?;
+        let reply = sent.inspect_err(|refusal| {
+            // What a client breaks off says nothing of a key.
+            if refusal.reason.fault() == Fault::Provider {
+                selected.was_silent(moment);
+            }
+        })?;
         let reply = framed(reply, is_socket)?;
-        selected.answered(reply.head.status.as_u16(), moment);
+        if turn == Turn::Only {
+            selected.answered(reply.head.status.as_u16(), moment);
+        }
         Ok((reply, carried))
+    }
+}
+
+/// What the provider says of the key, by its entry in the catalogue. A short answer is looked at
+/// where that may tell.
+async fn said(provider: &Provider, reply: &mut Reply) -> Says {
+    let status = reply.head.status.as_u16();
+    let by_status = provider.says(status);
+    let Some(text) = provider.no_in_body(status).filter(|_| by_status == Says::Nothing) else {
+        return by_status;
+    };
+    if reply.head.headers.contains_key(CONTENT_ENCODING) {
+        return Says::Nothing;
+    }
+    match reply.body.begins_with_a(text.as_bytes(), LONGEST_NO).await {
+        true => Says::Perhaps,
+        false => Says::Nothing,
     }
 }
 

@@ -68,6 +68,39 @@ impl AccountKind {
     }
 }
 
+/// What an answer says of the key that it was asked with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Says {
+    Nothing,
+    /// This provider says so of bad keys, and of other faults: another key's answer would tell.
+    Perhaps,
+    /// It was refused, and nothing was done.
+    No,
+}
+
+impl Provider {
+    /// By its status alone.
+    pub(crate) fn says(&self, status: u16) -> Says {
+        let is_bad = |probe: &Probe| probe.bad.contains(&status);
+        match status {
+            401..=403 => Says::No,
+            _ if self.probe.as_ref().is_some_and(is_bad) => Says::Perhaps,
+            _ => Says::Nothing,
+        }
+    }
+
+    /// The text by which it refuses a key in an answer of this status.
+    pub(crate) fn no_in_body(&self, status: u16) -> Option<&str> {
+        let probe = self.probe.as_ref().filter(|_| (200..300).contains(&status))?;
+        probe.bad_body.as_deref()
+    }
+
+    /// Does it say of a bad key what it says of a good one, and more behind that?
+    pub(crate) fn refuses_in_bodies(&self) -> bool {
+        self.probe.as_ref().is_some_and(|probe| probe.bad_body.is_some())
+    }
+}
+
 const USUAL_BAD: [u16; 2] = [401, 403];
 const MOST_PERMISSIONS: usize = 16;
 

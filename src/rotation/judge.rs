@@ -1,38 +1,74 @@
 //! Is the new version worse than the old one? Two ways to say so: calls that the provider refused
 //! with the new one and took with the old, which prove it one by one; and Fisher's exact test, one
-//! side, on refusals and on failures, which holds for few calls as for many. Pure arithmetic.
+//! side, on refusals and on failures, which holds for few calls as for many. Pure arithmetic; must
+//! never take a provider's outage for a bad key.
 
-use crate::vault::{Score, Tally};
+use crate::vault::Score;
 
 /// So many calls that only the old version could make are proof enough.
 const PROOFS: u64 = 3;
 /// How seldom a version that is as good may be taken for worse, each time that it is judged.
 const ALPHA: f64 = 0.001;
+/// With no call of the old version to compare with, so many failures in a row of calls are worth a
+/// question.
+const FAILURES: u64 = 5;
 
-/// Why it is worse; None: nothing says so.
-pub(super) fn verdict(score: Score) -> Option<String> {
-    let Score { new, old, saved, lost } = score;
+/// What the calls of a stretch say.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Verdict {
+    Nothing,
+    /// The new version is worse, and why.
+    Worse(String),
+    /// It fails, and none of the old one's calls of this time is there to compare with: the
+    /// provider may be out of order for both.
+    Fails(String),
+}
+
+/// What the new version's calls of a stretch say, against the old one's: those of the same stretch,
+/// and all since the rotation began.
+pub(super) fn verdict(stretch: Score, since_begin: Score) -> Verdict {
+    let Score { new, old: beside, .. } = stretch;
+    let Score { old: before, saved, lost, .. } = since_begin;
     if saved >= PROOFS {
-        return Some(format!(
+        return Verdict::Worse(format!(
             "the provider refused {saved} calls with the new version and took them with the old \
              one"
         ));
     }
-    if lost >= PROOFS && old.refused == 0 {
-        return Some(format!("the provider refused {lost} calls with the new version"));
+    if lost >= PROOFS && before.refused == 0 {
+        return Verdict::Worse(format!("the provider refused {lost} calls with the new version"));
     }
-    let worse = |what: fn(Tally) -> u64, word: &str| {
-        let (ours, theirs) = (what(new), what(old));
-        let p = fisher((ours, new.calls), (theirs, old.calls));
-        (p < ALPHA).then(|| {
-            format!(
-                "{ours} of {} calls with the new version were {word}, {theirs} of {} with the old \
-                 one (Fisher's exact test: p = {p:.1e})",
-                new.calls, old.calls
-            )
-        })
+    let told = |what: u64, word: &str, (theirs, of): (u64, u64), p: f64| {
+        format!(
+            "{what} of {} calls with the new version were {word}, {theirs} of {of} with the old \
+             one (Fisher's exact test: p = {p:.1e})",
+            new.calls
+        )
     };
-    worse(|tally| tally.refused, "refused").or_else(|| worse(|tally| tally.failed, "failed"))
+    // What is refused is so whenever it is asked, so everything that the old one did counts.
+    let p = fisher((new.refused, new.calls), (before.refused, before.calls));
+    if p < ALPHA {
+        let theirs = (before.refused, before.calls);
+        return Verdict::Worse(told(new.refused, "refused", theirs, p));
+    }
+    // A provider fails for a time: what counts is what the other one did meanwhile.
+    let p = fisher((new.failed, new.calls), (beside.failed, beside.calls));
+    if p < ALPHA {
+        let theirs = (beside.failed, beside.calls);
+        return Verdict::Worse(told(new.failed, "failed", theirs, p));
+    }
+    if beside.calls > 0 {
+        return Verdict::Nothing;
+    }
+    let p = fisher((new.failed, new.calls), (before.failed, before.calls));
+    let is_most = new.failed >= FAILURES && new.failed * 2 > new.calls;
+    match p < ALPHA || before.calls == 0 && is_most {
+        true => {
+            let theirs = (before.failed, before.calls);
+            Verdict::Fails(told(new.failed, "failed", theirs, p))
+        }
+        false => Verdict::Nothing,
+    }
 }
 
 /// How likely it is that the first side has so many hits or more, if both sides are alike: the
@@ -75,6 +111,7 @@ fn ln_factorial(n: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vault::Tally;
 
     fn tally(calls: u64, refused: u64, failed: u64) -> Tally {
         Tally { calls, refused, failed }
@@ -98,15 +135,41 @@ mod tests {
         assert!((fisher((100, 10_000), (100, 10_000)) - 0.5).abs() < 0.05);
     }
 
+    fn stretch(new: Tally, old: Tally) -> Score {
+        Score { new, old, saved: 0, lost: 0 }
+    }
+
+    fn is_worse(score: Score) -> bool {
+        matches!(verdict(score, score), Verdict::Worse(_))
+    }
+
     #[test]
     fn a_worse_version_is_told_from_few_calls_and_an_equal_one_is_not() {
-        let score = |new, old| Score { new, old, saved: 0, lost: 0 };
-        assert!(verdict(score(tally(2, 2, 0), tally(200, 0, 0))).is_some());
-        assert!(verdict(score(tally(4, 0, 4), tally(20, 0, 0))).is_some());
-        assert!(verdict(score(tally(1, 1, 0), tally(99, 0, 0))).is_none(), "one is chance");
-        assert!(verdict(score(tally(50, 5, 0), tally(50, 5, 0))).is_none(), "as bad as before");
-        assert!(verdict(score(tally(100, 0, 10), tally(900, 0, 90))).is_none());
-        let proven = Score { saved: 3, ..score(tally(5, 3, 0), tally(3, 0, 0)) };
-        assert!(verdict(proven).unwrap().contains("took them with the old one"));
+        assert!(is_worse(stretch(tally(2, 2, 0), tally(200, 0, 0))));
+        assert!(is_worse(stretch(tally(4, 0, 4), tally(20, 0, 0))));
+        assert!(!is_worse(stretch(tally(1, 1, 0), tally(99, 0, 0))), "one is chance");
+        assert!(!is_worse(stretch(tally(50, 5, 0), tally(50, 5, 0))), "as bad as before");
+        assert!(!is_worse(stretch(tally(100, 0, 10), tally(900, 0, 90))));
+        let proven = Score { saved: 3, ..stretch(tally(5, 3, 0), tally(3, 0, 0)) };
+        let Verdict::Worse(why) = verdict(proven, proven) else { panic!("{proven:?}") };
+        assert!(why.contains("took them with the old one"), "{why}");
+        // One in each of three steps proves as much as three in one.
+        let step = Score { saved: 1, ..stretch(tally(5, 1, 0), tally(3, 0, 0)) };
+        assert!(matches!(verdict(step, proven), Verdict::Worse(_)));
+    }
+
+    #[test]
+    fn with_no_call_of_the_old_version_its_calls_before_are_compared_and_an_outage_is_asked_about()
+    {
+        let last = stretch(tally(40, 0, 30), tally(0, 0, 0));
+        let since = stretch(tally(80, 0, 30), tally(400, 0, 2));
+        assert!(matches!(verdict(last, since), Verdict::Fails(_)));
+        let never = stretch(tally(40, 0, 30), tally(0, 0, 0));
+        assert!(matches!(verdict(last, never), Verdict::Fails(_)), "nothing was there before");
+        let few = stretch(tally(4, 0, 4), tally(0, 0, 0));
+        assert_eq!(verdict(few, few), Verdict::Nothing);
+        // The provider fails for both.
+        let beside = stretch(tally(40, 0, 30), tally(40, 0, 31));
+        assert_eq!(verdict(beside, since), Verdict::Nothing);
     }
 }

@@ -1,6 +1,7 @@
 //! What moves rotations on, on every node: the share of each is taken over, what came of the calls
-//! here is judged, a step that was held long enough is followed by the next, what was begun and
-//! left by a dead process is brought to its end. Must never move one on from where it is no more.
+//! here is added to what came of them elsewhere and judged, a step that was held long enough and
+//! has shown enough is followed by the next, what was begun and left by a dead process is brought
+//! to its end. Must never move one on from where it is no more.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -9,7 +10,8 @@ use std::time::Duration;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::judge::verdict;
+use super::judge::{Verdict, verdict};
+use super::retire::LeftOver;
 use super::{Parts, RotationError, Rotor};
 use crate::probe::{Asked, Live};
 use crate::store::{Cause, RotationRow, RotationState};
@@ -18,8 +20,10 @@ use crate::vault::{Score, Tally};
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 /// What is judged beside the whole step: the last so many looks.
 const RECENT_LOOKS: usize = 40;
+/// What came of calls is written down every so many looks, and at once where one went wrong.
+const WRITTEN_EVERY: u32 = 4;
 /// Old use is written down this often at most.
-const NOTED_EVERY_MS: i64 = 1_000;
+pub(super) const NOTED_EVERY_MS: i64 = 1_000;
 /// A provider that says nothing of the key is asked again after so long.
 const ASKED_EVERY_MS: i64 = 10_000;
 
@@ -27,24 +31,44 @@ const ASKED_EVERY_MS: i64 = 10_000;
 #[derive(Default)]
 struct Known {
     step: Option<(u32, i64)>,
-    /// At the beginning of the step.
+    /// What came of calls here when the step began.
     at_step: Score,
-    /// The last looks, oldest first.
+    /// How much of what came of calls here is written down.
+    written: Score,
+    looks_unwritten: u32,
+    /// The last looks, oldest first, of all nodes.
     looks: Vec<Score>,
+    new: Question,
+    old: Question,
+}
+
+/// What the provider says of one of the two, asked from this node in this step.
+#[derive(Default)]
+struct Question {
     asked_at_ms: Option<i64>,
+    is_good: bool,
+}
+
+/// Of whom the provider is asked.
+#[derive(Clone, Copy)]
+enum About {
+    New,
+    Old,
 }
 
 impl Rotor {
     /// For ever; spawned once.
     pub(crate) async fn keep(self: Arc<Self>) {
         let mut known: HashMap<(Uuid, u32), Known> = HashMap::new();
+        let mut left_over = LeftOver::default();
         let mut told = false;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             if self.parts.vault.is_sealed() {
                 continue;
             }
-            match self.look(&mut known).await {
+            let looked = self.look(&mut known).await;
+            match looked.and(self.retire_left_over(&mut left_over).await) {
                 Ok(()) => told = false,
                 Err(fault) => {
                     if !std::mem::replace(&mut told, true) {
@@ -74,67 +98,137 @@ impl Rotor {
     }
 
     async fn tend(&self, rotation: &RotationRow, known: &mut Known) -> Result<(), RotationError> {
-        let Parts { vault, store, clock, .. } = &self.parts;
+        let Parts { vault, clock, .. } = &self.parts;
         let (id, to) = (rotation.secret_id, rotation.to_version);
         let trial = vault.trial(id, to);
         trial.set_share(rotation.share());
-        let (now_ms, score) = (clock.unix_ms(), trial.score());
-        let here = (rotation.step, rotation.step_since);
-        if known.step != Some(here) {
-            *known = Known { step: Some(here), at_step: score, ..Known::default() };
+        let (now_ms, here) = (clock.unix_ms(), trial.score());
+        let total = Score::of_counts(rotation.counts).and(here.since(known.written));
+        let step = (rotation.step, rotation.step_since);
+        if known.step != Some(step) {
+            let written = known.written;
+            *known = Known { step: Some(step), at_step: here, written, ..Known::default() };
         }
-        known.looks.push(score);
+        known.looks.push(total);
         if known.looks.len() > RECENT_LOOKS {
             known.looks.remove(0);
         }
-        let used_ms = trial.old_used_ms();
-        if used_ms > rotation.old_used_at.unwrap_or(0).saturating_add(NOTED_EVERY_MS) {
-            store.note_old_use(rotation, used_ms).await?;
+        self.write_down(rotation, (known, here), trial.old_used_ms()).await?;
+        let in_step = total.since(Score::of_counts(rotation.at_step));
+        let recent = known.looks.first().map(|first| total.since(*first)).unwrap_or_default();
+        for stretch in [in_step, recent] {
+            match verdict(stretch, total) {
+                Verdict::Nothing => {}
+                Verdict::Worse(why) => return self.roll_back(rotation, &why).await,
+                Verdict::Fails(why) => {
+                    // Where the old one is no better off, it is the provider.
+                    if self.is_good(rotation, known, About::Old).await? {
+                        return self.roll_back(rotation, &why).await;
+                    }
+                }
+            }
         }
-        let in_step = score.since(known.at_step);
-        let recent = known.looks.first().map(|first| score.since(*first)).unwrap_or_default();
-        if let Some(why) = verdict(in_step).or_else(|| verdict(recent)) {
-            return self.roll_back(rotation, &why).await;
-        }
-        let is_held = now_ms.saturating_sub(rotation.step_since) >= rotation.hold_ms;
-        if rotation.state != RotationState::Running || !is_held {
-            return Ok(());
-        }
-        // A step without a call that went well has shown nothing: the provider is asked instead.
-        let Tally { calls, refused, failed } = in_step.new;
-        if calls <= refused.saturating_add(failed) && !self.is_proven(rotation, known).await? {
-            return Ok(());
-        }
-        self.go_on(rotation, now_ms).await
+        self.weigh(rotation, known, (in_step, total), now_ms).await
     }
 
-    async fn is_proven(
+    /// Has the step shown enough, on this node too, to be followed by the next?
+    async fn weigh(
         &self,
         rotation: &RotationRow,
         known: &mut Known,
-    ) -> Result<bool, RotationError> {
+        (in_step, total): (Score, Score),
+        now_ms: i64,
+    ) -> Result<(), RotationError> {
         let (id, to) = (rotation.secret_id, rotation.to_version);
-        let now_ms = self.parts.clock.unix_ms();
-        if known.asked_at_ms.is_some_and(|at| (now_ms - at).abs() < ASKED_EVERY_MS) {
-            return Ok(false);
+        let held_ms = now_ms.saturating_sub(rotation.step_since);
+        if rotation.state != RotationState::Running || held_ms < rotation.hold_ms / 2 {
+            return Ok(());
         }
-        known.asked_at_ms = Some(now_ms);
-        let asked = Asked { cause: Cause::Rotation, actor: "house" };
-        let found = self.parts.prober.stored((id, Some(to)), asked, &mut |_| {}).await?;
-        let Some((secret, report)) = found else { return Ok(false) };
-        match report.live {
-            Live::Good | Live::AnyString => Ok(true),
-            // There is nothing to ask with; else it could not be opened just now.
-            Live::NotAsked => Ok(!self.parts.prober.has_probe(&secret)),
-            Live::Unreached | Live::Untold => Ok(false),
-            Live::Refused => {
-                self.roll_back(rotation, &report.why()).await?;
-                Ok(false)
-            }
+        // Where no call went well here, nothing is shown here: the provider is asked instead. Each
+        // node asks, before any moves on: a provider may take a key from one of them alone.
+        let Tally { calls, refused, failed } =
+            self.parts.vault.trial(id, to).score().since(known.at_step).new;
+        let is_doubted = in_step.saved + in_step.lost > 0;
+        let is_shown = calls > refused.saturating_add(failed) && !is_doubted
+            || self.is_good(rotation, known, About::New).await?;
+        if !is_shown || held_ms < rotation.hold_ms {
+            return Ok(());
         }
+        if is_doubted {
+            // The provider takes the key, and yet refused a call with it: the step is held again.
+            let again = RotationRow {
+                step_since: now_ms,
+                updated_at: now_ms,
+                at_step: total.counts(),
+                ..rotation.clone()
+            };
+            self.parts.store.move_rotation(rotation, &again).await?;
+            return Ok(());
+        }
+        self.go_on(rotation, (now_ms, total)).await
     }
 
-    async fn go_on(&self, rotation: &RotationRow, now_ms: i64) -> Result<(), RotationError> {
+    async fn write_down(
+        &self,
+        rotation: &RotationRow,
+        (known, here): (&mut Known, Score),
+        used_ms: i64,
+    ) -> Result<(), RotationError> {
+        let store = &self.parts.store;
+        if used_ms > rotation.old_used_at.unwrap_or(0).saturating_add(NOTED_EVERY_MS) {
+            store.note_old_use(rotation, used_ms).await?;
+        }
+        let more = here.since(known.written);
+        known.looks_unwritten += 1;
+        let went_wrong = more.new.refused + more.new.failed + more.saved + more.lost > 0;
+        if more != Score::default() && (went_wrong || known.looks_unwritten >= WRITTEN_EVERY) {
+            store.count_rotation(rotation, more.counts()).await?;
+            (known.written, known.looks_unwritten) = (here, 0);
+        }
+        Ok(())
+    }
+
+    /// Does the provider say that this version is good? Asked now and then, until it does.
+    async fn is_good(
+        &self,
+        rotation: &RotationRow,
+        known: &mut Known,
+        about: About,
+    ) -> Result<bool, RotationError> {
+        let (question, version) = match about {
+            About::New => (&mut known.new, rotation.to_version),
+            About::Old => (&mut known.old, rotation.from_version),
+        };
+        let now_ms = self.parts.clock.unix_ms();
+        let is_soon = question.asked_at_ms.is_some_and(|at| (now_ms - at).abs() < ASKED_EVERY_MS);
+        // A provider that was well a while ago may be out of order by now.
+        let is_known = question.is_good && matches!(about, About::New);
+        if is_soon || is_known {
+            return Ok(question.is_good);
+        }
+        question.asked_at_ms = Some(now_ms);
+        let asked = Asked { cause: Cause::Rotation, actor: "house" };
+        let of = (rotation.secret_id, Some(version));
+        let found = self.parts.prober.stored(of, asked, &mut |_| {}).await?;
+        let Some((secret, report)) = found else { return Ok(false) };
+        question.is_good = match report.live {
+            Live::Good | Live::AnyString => true,
+            // There is nothing to ask with; else it could not be opened just now.
+            Live::NotAsked => !self.parts.prober.has_probe(&secret),
+            Live::Unreached | Live::Untold | Live::Refused => false,
+        };
+        let is_good = question.is_good;
+        if let (About::New, Live::Refused) = (about, &report.live) {
+            self.roll_back(rotation, &report.why()).await?;
+        }
+        Ok(is_good)
+    }
+
+    async fn go_on(
+        &self,
+        rotation: &RotationRow,
+        (now_ms, total): (i64, Score),
+    ) -> Result<(), RotationError> {
         let is_last = usize::try_from(rotation.step + 1).is_ok_and(|at| at >= rotation.steps.len());
         if is_last {
             return self.promote(rotation).await;
@@ -143,6 +237,7 @@ impl Rotor {
             step: rotation.step + 1,
             step_since: now_ms,
             updated_at: now_ms,
+            at_step: total.counts(),
             ..rotation.clone()
         };
         if self.parts.store.move_rotation(rotation, &next).await? {
@@ -150,65 +245,5 @@ impl Rotor {
             self.note(&next, json!({"rotation": "step", "share": next.share()}));
         }
         Ok(())
-    }
-
-    /// The former version, once nobody has used it for long enough.
-    async fn retire(&self, rotation: &RotationRow) -> Result<(), RotationError> {
-        let Parts { vault, store, clock, settings, .. } = &self.parts;
-        let (id, now_ms) = (rotation.secret_id, clock.unix_ms());
-        // Whoever promoted it died before the versions moved.
-        if vault.waiting_versions().contains(&(id, rotation.to_version)) {
-            vault.promote_version(id, rotation.to_version).await?;
-        }
-        let used_ms = vault.trial(id, rotation.to_version).old_used_ms();
-        if used_ms > rotation.old_used_at.unwrap_or(0).saturating_add(NOTED_EVERY_MS) {
-            store.note_old_use(rotation, used_ms).await?;
-        }
-        let last_ms = rotation.old_used_at.unwrap_or(0).max(used_ms).max(rotation.updated_at);
-        let after_ms = i64::try_from(settings.retire_after.as_millis()).unwrap_or(i64::MAX);
-        if now_ms.saturating_sub(last_ms) < after_ms {
-            return Ok(());
-        }
-        vault.destroy_version(id, rotation.from_version).await?;
-        let Some(secret) = vault.show(id).await? else { return Ok(()) };
-        let mut left = secret.versions.iter().filter(|row| row.state != "destroyed");
-        if left.any(|row| row.version == rotation.from_version) {
-            return Err(RotationError::Not("the former version is in use, and is not destroyed"));
-        }
-        if store.note_retired(rotation, now_ms).await? {
-            let used = rotation.old_used_at.map(crate::clock::rfc3339);
-            let promoted = crate::clock::rfc3339(rotation.updated_at);
-            self.note(
-                rotation,
-                json!({
-                    "rotation": "retired", "destroyed_version": rotation.from_version,
-                    "last_used_at": used, "promoted_at": promoted,
-                }),
-            );
-        }
-        vault.forget_trial(id, rotation.to_version);
-        Ok(())
-    }
-
-    /// A version that waits and has no rotation: whoever stored it died before it began.
-    async fn give_up_orphans(&self, open: &[RotationRow]) -> Result<(), RotationError> {
-        for (id, version) in self.parts.vault.waiting_versions() {
-            let is_ours = |row: &&RotationRow| row.secret_id == id && row.to_version == version;
-            let is_known = open.iter().any(|row| is_ours(&row));
-            if is_known || !self.is_old_enough(id, version).await? {
-                continue;
-            }
-            self.parts.vault.give_version_up(id, version).await?;
-        }
-        Ok(())
-    }
-
-    /// Whoever has just stored it may be about to begin.
-    async fn is_old_enough(&self, id: Uuid, version: u32) -> Result<bool, RotationError> {
-        const BEGINS_WITHIN_MS: i64 = 10_000;
-        let Some(secret) = self.parts.vault.show(id).await? else { return Ok(false) };
-        let found = secret.versions.iter().find(|row| row.version == version);
-        let now_ms = self.parts.clock.unix_ms();
-        Ok(found.is_some_and(|row| now_ms.saturating_sub(row.created_at_ms) > BEGINS_WITHIN_MS))
     }
 }

@@ -40,7 +40,15 @@ pub(crate) struct RotationRow {
     pub(crate) old_used_at: Option<i64>,
     /// The former version is gone since.
     pub(crate) retired_at: Option<i64>,
+    /// What came of calls, on all nodes, since it began.
+    pub(crate) counts: Counts,
+    /// The same when the step began.
+    pub(crate) at_step: Counts,
 }
+
+/// Calls with the new version, those of them that were refused, that failed; the same of the old
+/// one; what the old one served in the place of the new, and what could not be served so.
+pub(crate) type Counts = [u64; 8];
 
 #[derive(sqlx::FromRow)]
 struct RawRotation {
@@ -58,13 +66,24 @@ struct RawRotation {
     why: Option<String>,
     old_used_at: Option<i64>,
     retired_at: Option<i64>,
+    new_calls: i64,
+    new_refused: i64,
+    new_failed: i64,
+    old_calls: i64,
+    old_refused: i64,
+    old_failed: i64,
+    saved: i64,
+    lost: i64,
+    at_step: String,
 }
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT secret_id, from_version, to_version, state, steps, step, hold_ms, step_since,
-            started_at, updated_at, actor, why, old_used_at, retired_at FROM rotations ",
+            started_at, updated_at, actor, why, old_used_at, retired_at, new_calls,
+            new_refused, new_failed, old_calls, old_refused, old_failed, saved, lost, at_step
+            FROM rotations ",
             $rest
         )
     };
@@ -84,10 +103,17 @@ const BEGIN: &str =
         to_version = excluded.to_version, state = excluded.state, steps = excluded.steps,
         step = 0, hold_ms = excluded.hold_ms, step_since = excluded.step_since,
         started_at = excluded.started_at, updated_at = excluded.updated_at,
-        actor = excluded.actor, why = NULL, old_used_at = NULL, retired_at = NULL
+        actor = excluded.actor, why = NULL, old_used_at = NULL, retired_at = NULL,
+        new_calls = 0, new_refused = 0, new_failed = 0, old_calls = 0, old_refused = 0,
+        old_failed = 0, saved = 0, lost = 0, at_step = '[]'
     WHERE rotations.state NOT IN ('running', 'paused')";
 const MOVE: &str = "UPDATE rotations SET state = $1, step = $2, step_since = $3, updated_at = $4,
-    why = $5 WHERE secret_id = $6 AND to_version = $7 AND state = $8 AND step = $9";
+    why = $5, at_step = $6
+    WHERE secret_id = $7 AND to_version = $8 AND state = $9 AND step = $10 AND step_since = $11";
+const COUNT: &str = "UPDATE rotations SET new_calls = new_calls + $1,
+    new_refused = new_refused + $2, new_failed = new_failed + $3, old_calls = old_calls + $4,
+    old_refused = old_refused + $5, old_failed = old_failed + $6, saved = saved + $7,
+    lost = lost + $8 WHERE secret_id = $9 AND to_version = $10";
 const USED: &str = "UPDATE rotations SET old_used_at = $1
     WHERE secret_id = $2 AND to_version = $3 AND (old_used_at IS NULL OR old_used_at < $1)";
 const RETIRED: &str = "UPDATE rotations SET retired_at = $1
@@ -127,13 +153,42 @@ impl Store {
                 .bind(to.step_since)
                 .bind(to.updated_at)
                 .bind(to.why.as_deref())
+                .bind(serde_json::json!(to.at_step).to_string())
                 .bind(from.secret_id.to_string())
                 .bind(i64::from(from.to_version))
                 .bind(from.state.as_str())
                 .bind(i64::from(from.step))
+                .bind(from.step_since)
         )?;
         tx.commit().await?;
         Ok(moved > 0)
+    }
+
+    /// So many more on this node.
+    pub(crate) async fn count_rotation(
+        &self,
+        rotation: &RotationRow,
+        more: Counts,
+    ) -> Result<(), Error> {
+        let mut tx = self.begin().await?;
+        let more = more.map(|count| i64::try_from(count).unwrap_or(i64::MAX));
+        let [new_calls, new_refused, new_failed, old_calls, old_refused, old_failed, saved, lost] =
+            more;
+        changing!(
+            &mut tx,
+            sqlx::query(COUNT)
+                .bind(new_calls)
+                .bind(new_refused)
+                .bind(new_failed)
+                .bind(old_calls)
+                .bind(old_refused)
+                .bind(old_failed)
+                .bind(saved)
+                .bind(lost)
+                .bind(rotation.secret_id.to_string())
+                .bind(i64::from(rotation.to_version))
+        )?;
+        Ok(tx.commit().await?)
     }
 
     /// The former version was sent at this time.
@@ -196,6 +251,17 @@ impl Store {
 fn from_raw(raw: RawRotation) -> Result<RotationRow, Error> {
     let place = Place { table: "rotations", row: &raw.secret_id };
     let steps = serde_json::from_str(&raw.steps);
+    let counts = [
+        raw.new_calls,
+        raw.new_refused,
+        raw.new_failed,
+        raw.old_calls,
+        raw.old_refused,
+        raw.old_failed,
+        raw.saved,
+        raw.lost,
+    ];
+    let at_step: Vec<u64> = serde_json::from_str(&raw.at_step).unwrap_or_default();
     Ok(RotationRow {
         secret_id: place.id("secret_id", &raw.secret_id)?,
         from_version: place.small("from_version", raw.from_version)?,
@@ -211,5 +277,7 @@ fn from_raw(raw: RawRotation) -> Result<RotationRow, Error> {
         why: raw.why,
         old_used_at: raw.old_used_at,
         retired_at: raw.retired_at,
+        counts: counts.map(|count| u64::try_from(count).unwrap_or(0)),
+        at_step: at_step.try_into().unwrap_or_default(),
     })
 }

@@ -185,11 +185,12 @@ impl Store {
     }
 
     /// The check, and what it says of the secret from now on, in one transaction. The oldest checks
-    /// make room. What was told earlier and not this time stays.
+    /// make room. What was told earlier and not this time stays. `stands` is None where the
+    /// check is of a version that calls do not use.
     pub(crate) async fn note_check(
         &self,
         check: &CheckRow,
-        stands: &HealthRow,
+        stands: Option<&HealthRow>,
     ) -> Result<(), Error> {
         let id = check.secret_id.to_string();
         let mut tx = self.begin().await?;
@@ -207,18 +208,20 @@ impl Store {
                 .bind(check.report.as_str())
         )?;
         changing!(&mut tx, sqlx::query(PRUNE).bind(id.as_str()).bind(KEPT))?;
-        changing!(
-            &mut tx,
-            sqlx::query(STANDS)
-                .bind(id.as_str())
-                .bind(stands.health.as_str())
-                .bind(stands.why.as_str())
-                .bind(stands.checked_at)
-                .bind(stands.account.as_deref())
-                .bind(stands.permissions.as_deref())
-                .bind(stands.limits.as_deref())
-                .bind(stands.told_end)
-        )?;
+        if let Some(stands) = stands {
+            changing!(
+                &mut tx,
+                sqlx::query(STANDS)
+                    .bind(id.as_str())
+                    .bind(stands.health.as_str())
+                    .bind(stands.why.as_str())
+                    .bind(stands.checked_at)
+                    .bind(stands.account.as_deref())
+                    .bind(stands.permissions.as_deref())
+                    .bind(stands.limits.as_deref())
+                    .bind(stands.told_end)
+            )?;
+        }
         Ok(tx.commit().await?)
     }
 

@@ -5,7 +5,8 @@
 use uuid::Uuid;
 
 use super::columns::{Place, words};
-use super::dialect::{Tx, changing};
+use super::dialect::{Tx, changing, rows};
+use super::lenient::Unread;
 use super::{Error, InventoryRow, SecretRow, Store, secrets};
 
 words! {
@@ -60,6 +61,12 @@ impl Shift {
 }
 
 #[derive(sqlx::FromRow)]
+struct RawNumber {
+    secret_id: String,
+    version: i64,
+}
+
+#[derive(sqlx::FromRow)]
 pub(super) struct RawVersion {
     pub(super) secret_id: String,
     version: i64,
@@ -81,6 +88,7 @@ const DESTROY_FORMER: &str = "UPDATE secret_versions SET state = 'destroyed', en
 const SHIFT: &str = "UPDATE secret_versions SET state = $1,
     envelope = CASE WHEN $1 = 'destroyed' THEN NULL ELSE envelope END
     WHERE secret_id = $2 AND version = $3 AND state = $4";
+const RETIRING: &str = "SELECT secret_id, version FROM secret_versions WHERE state = 'retiring'";
 const DESTROY_ALL: &str = "UPDATE secret_versions SET state = 'destroyed', envelope = NULL
     WHERE secret_id = $1";
 const DELETE_ALL: &str = "DELETE FROM secret_versions WHERE secret_id = $1";
@@ -181,6 +189,16 @@ impl Store {
             self.forget_journal().await;
         }
         Ok(())
+    }
+
+    /// Former versions that are still there. What cannot be read is none.
+    pub(crate) async fn retiring_versions(&self) -> Result<Vec<(Uuid, u32)>, Error> {
+        let raw: Vec<Result<RawNumber, Unread>> =
+            rows!(self, "secret_versions", sqlx::query(RETIRING));
+        let number = |raw: RawNumber| {
+            Some((Uuid::try_parse(&raw.secret_id).ok()?, u32::try_from(raw.version).ok()?))
+        };
+        Ok(raw.into_iter().filter_map(|raw| number(raw.ok()?)).collect())
     }
 
     /// The same value, sealed anew. False if there is no such version, or it is destroyed.

@@ -2,6 +2,8 @@
 //! long it may stand still and gives the connection back when it ends
 //! well.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -25,7 +27,11 @@ pub(crate) struct ReplyBody {
     lease: Lease,
     patience: Patience,
     ended: bool,
+    /// What was looked at and has not gone on. Boxed: few answers are looked at.
+    ahead: Option<Box<Ahead>>,
 }
+
+type Ahead = VecDeque<Result<Frame<Bytes>, ReplyFault>>;
 
 /// Why a provider's body did not come to its end.
 #[derive(Debug)]
@@ -62,7 +68,7 @@ impl std::error::Error for ReplyFault {}
 impl Reply {
     pub(super) fn new(response: Response<Incoming>, lease: Lease, patience: Patience) -> Self {
         let (head, incoming) = response.into_parts();
-        let mut body = ReplyBody { incoming, lease, patience, ended: false };
+        let mut body = ReplyBody { incoming, lease, patience, ended: false, ahead: None };
         if head.status != StatusCode::SWITCHING_PROTOCOLS && body.incoming.is_end_stream() {
             body.end();
         }
@@ -82,6 +88,35 @@ impl Reply {
 }
 
 impl ReplyBody {
+    /// Does this text stand in it, where it is not longer than so? Nothing of it is lost by the
+    /// look.
+    pub(crate) async fn begins_with_a(&mut self, text: &[u8], most: usize) -> bool {
+        let mut seen = Vec::new();
+        if self.incoming.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
+            return false;
+        }
+        let mut ahead = Box::new(Ahead::new());
+        while seen.len() <= most {
+            let next = poll_fn(|context| Pin::new(&mut *self).poll_frame(context)).await;
+            let Some(frame) = next else { break };
+            let is_over = frame.is_err();
+            if let Some(data) = frame.as_ref().ok().and_then(Frame::data_ref) {
+                seen.extend_from_slice(data);
+            }
+            ahead.push_back(frame);
+            if is_over {
+                break;
+            }
+        }
+        self.ahead = Some(ahead);
+        memchr::memmem::find(&seen, text).is_some()
+    }
+
+    fn waiting(&self) -> usize {
+        let frames = self.ahead.iter().flat_map(|ahead| ahead.iter());
+        frames.filter_map(|frame| frame.as_ref().ok()?.data_ref()).map(Bytes::len).sum()
+    }
+
     fn end(&mut self) {
         if !self.ended {
             self.ended = true;
@@ -99,6 +134,9 @@ impl Body for ReplyBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, ReplyFault>>> {
         let this = self.get_mut();
+        if let Some(frame) = this.ahead.as_mut().and_then(|ahead| ahead.pop_front()) {
+            return Poll::Ready(Some(frame));
+        }
         if this.ended {
             return Poll::Ready(None);
         }
@@ -140,10 +178,17 @@ impl Body for ReplyBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.ended || self.incoming.is_end_stream()
+        let holds_nothing = self.ahead.as_ref().is_none_or(|ahead| ahead.is_empty());
+        holds_nothing && (self.ended || self.incoming.is_end_stream())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        let mut hint = self.incoming.size_hint();
+        let waiting = u64::try_from(self.waiting()).unwrap_or(0);
+        if let Some(upper) = hint.upper().filter(|_| waiting > 0) {
+            hint.set_upper(upper + waiting);
+        }
+        hint.set_lower(hint.lower() + waiting);
+        hint
     }
 }

@@ -15,8 +15,10 @@ use super::{Happening, Settings, Vault, VaultError};
 use crate::kms::KmsError;
 use crate::store::{self, JobKind, JobRow, JobState, JobStep, KekRow, KekState, MOST_WRAPS};
 
-/// How often to look; a change of another node is seen within this time.
+/// How often to look.
 const EVERY: Duration = Duration::from_secs(1);
+/// A change of another node is seen within this time, whatever else is under way.
+const SEEN_WITHIN: Duration = Duration::from_millis(500);
 /// How long a job may be silent before another node takes it over.
 const LEASE_MS: i64 = 60_000;
 /// A generation that has wrapped this often is spoken of, long before it stops.
@@ -39,10 +41,34 @@ pub(super) struct Outcome {
 impl Vault {
     /// Runs as long as the house. `node` is this process's own name, the same after a restart.
     pub(crate) async fn tend_keys(self: Arc<Self>, node: String, settings: Settings) {
+        // Apart: a job may take hours, and a key that leaked is off on every node meanwhile.
+        tokio::join!(self.see_on(), self.look_on(&node, &settings));
+    }
+
+    async fn see_on(&self) {
+        let mut told = false;
+        loop {
+            tokio::time::sleep(SEEN_WITHIN).await;
+            let seen = match self.is_sealed() {
+                true => Ok(()),
+                false => self.see_other_nodes().await,
+            };
+            // Sealed meanwhile.
+            let seen = seen.or_else(|fault| if self.is_sealed() { Ok(()) } else { Err(fault) });
+            if let Err(fault) = &seen
+                && !told
+            {
+                tracing::error!(%fault, "what other nodes change cannot be seen; trying on");
+            }
+            told = seen.is_err();
+        }
+    }
+
+    async fn look_on(&self, node: &str, settings: &Settings) {
         let mut warned: HashSet<Uuid> = HashSet::new();
         let mut said = String::new();
         loop {
-            let outcome = self.look_after(&node, &settings, &mut warned).await;
+            let outcome = self.look_after(node, settings, &mut warned).await;
             let fault = outcome.as_ref().err().map(ToString::to_string).unwrap_or_default();
             if !fault.is_empty() && fault != said {
                 tracing::error!(fault, "the key hierarchy cannot be looked after; trying on");
@@ -70,7 +96,6 @@ impl Vault {
         if self.unjudged.load(Ordering::Relaxed) {
             self.judge_client_keys().await;
         }
-        self.see_other_nodes().await?;
         // What cannot be judged now is looked at a moment later.
         if !self.store.can_judge() {
             return Ok(());

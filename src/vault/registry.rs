@@ -20,6 +20,23 @@ impl Off {
     }
 }
 
+/// Which versions have a value.
+#[derive(Default)]
+pub(super) struct Living {
+    pub(super) versions: HashMap<Uuid, Vec<u32>>,
+    /// Rows that cannot be read, those without an id among them: nothing is said of these.
+    pub(super) unread: Vec<Option<Uuid>>,
+}
+
+impl Living {
+    fn has(&self, (id, version): (Uuid, u32)) -> bool {
+        match self.versions.get(&id) {
+            Some(versions) => versions.contains(&version),
+            None => self.unread.iter().any(|unread| unread.is_none_or(|unread| unread == id)),
+        }
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Registry {
     trials: Mutex<HashMap<(Uuid, u32), Arc<Trial>>>,
@@ -46,13 +63,12 @@ impl Registry {
         self.endings.load(Ordering::Acquire)
     }
 
-    /// Versions without a value serve nobody any more. Nothing is said where rows cannot be read.
-    pub(super) fn settle(&self, living: &Option<Vec<(Uuid, u32)>>) {
-        let Some(living) = living else { return };
+    /// Versions without a value serve nobody any more.
+    pub(super) fn settle(&self, living: &Living) {
         let mut offs = self.offs.lock().unwrap_or_else(PoisonError::into_inner);
         let before = offs.len();
         offs.retain(|key, off| {
-            let lives = key.1 == 0 || living.contains(key);
+            let lives = key.1 == 0 || living.has(*key);
             if !lives {
                 off.0.store(true, Ordering::Release);
             }

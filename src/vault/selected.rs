@@ -26,8 +26,6 @@ pub(crate) struct Selected {
 struct OnTrial {
     trial: Arc<Trial>,
     which: Which,
-    /// The other version can serve it, too.
-    may_repeat: bool,
 }
 
 impl Selected {
@@ -44,38 +42,47 @@ impl Selected {
     }
 
     /// The version that serves this call while a new one is on trial, and the old one where that
-    /// can serve the call once more. Asks nothing where there is no trial.
+    /// can serve the call once more. Asks nothing where there is no trial. `sockets`: it opens one
+    /// to this provider, and the new version must have been sealed for that.
     pub(crate) fn staged(
         self,
         client: Uuid,
+        sockets: Option<&Arc<Provider>>,
         may_repeat: impl FnOnce() -> bool,
     ) -> (Self, Option<Self>) {
         let Some(next) = &self.entry.next else { return (self, None) };
         let may_repeat = may_repeat();
         let side = |entry: &Arc<Entry>, which| {
-            let trial = Some(OnTrial { trial: Arc::clone(&next.trial), which, may_repeat });
+            let trial = Some(OnTrial { trial: Arc::clone(&next.trial), which });
             Self { entry: Arc::clone(entry), trial }
         };
-        let old = side(&self.entry, Which::Old);
-        match (next.trial.choose(client, may_repeat), &next.entry.state) {
-            (Which::New, Usable::Yes { .. }) => {
-                (side(&next.entry, Which::New), may_repeat.then_some(old))
-            }
-            (Which::New, Usable::No(_)) | (Which::Old, _) => (old, None),
+        let (old, new) = (side(&self.entry, Which::Old), side(&next.entry, Which::New));
+        let serves = match (&next.entry.state, sockets) {
+            (Usable::No(_), _) => false,
+            (Usable::Yes { .. }, None) => true,
+            (Usable::Yes { .. }, Some(provider)) => new.check_sockets(provider).is_ok(),
+        };
+        match next.trial.choose(client, may_repeat) {
+            Which::New if serves => (new, may_repeat.then_some(old)),
+            Which::New | Which::Old => (old, None),
         }
     }
 
-    /// So one answers a key that is bad or not paid for.
-    pub(crate) fn is_no(&self, status: u16) -> bool {
-        matches!(status, 401..=403)
+    /// Its value was taken away: it serves nobody any more.
+    pub(crate) fn is_withdrawn(&self) -> bool {
+        self.entry.off.is_off()
     }
 
-    /// What the provider has answered a call with it. Somebody will look at a no.
+    /// What the provider has answered a call with it, which nobody compares. Somebody will look at
+    /// a no.
     pub(crate) fn answered(&self, status: u16, now: Moment) {
-        let is_no = self.is_no(status);
+        let is_no = matches!(status, 401..=403);
         if let Some(on) = &self.trial {
-            on.trial.note(on.which, Some(status), now.unix_ms);
-            if is_no && on.which == Which::New && !on.may_repeat {
+            match is_no {
+                true => on.trial.refused(on.which, now.unix_ms),
+                false => on.trial.note(on.which, Some(status), now.unix_ms),
+            }
+            if is_no && on.which == Which::New {
                 on.trial.lost();
             }
         } else if is_no && !self.entry.refused.load(Ordering::Relaxed) {
@@ -83,17 +90,32 @@ impl Selected {
         }
     }
 
+    /// What it said says nothing against the key.
+    pub(crate) fn settled(&self, status: u16, now: Moment) {
+        if let Some(on) = &self.trial {
+            on.trial.note(on.which, Some(status), now.unix_ms);
+        }
+    }
+
+    /// It was refused, and nobody can say more.
+    pub(crate) fn refused(&self, now: Moment) {
+        if let Some(on) = &self.trial {
+            on.trial.refused(on.which, now.unix_ms);
+        }
+    }
+
+    /// It was refused, and the old version served the same call.
+    pub(crate) fn outdone(&self, now: Moment) {
+        self.refused(now);
+        if let Some(on) = &self.trial {
+            on.trial.saved();
+        }
+    }
+
     /// No answer came.
     pub(crate) fn was_silent(&self, now: Moment) {
         if let Some(on) = &self.trial {
             on.trial.note(on.which, None, now.unix_ms);
-        }
-    }
-
-    /// It served a call that the new version could not.
-    pub(crate) fn has_saved(&self) {
-        if let Some(on) = &self.trial {
-            on.trial.saved();
         }
     }
 

@@ -11,6 +11,7 @@ use super::basis::{Basis, basis};
 use super::inventory::{Inventory, Verdict};
 use super::keyring::Keyring;
 use super::list_faults::{behind, closed, keyless, lost, stray, to_be_begun};
+use super::registry::Living;
 use super::rows::CATEGORY as CLIENT_KEYS;
 use super::{Happening, Vault, VaultError};
 use crate::store::{InventoryRow, Listed, Loaded, Store, StoredSecret, Unreadable};
@@ -137,17 +138,16 @@ impl Stock {
         }
     }
 
-    /// Versions that have a value; None where some rows cannot be read.
-    pub(super) fn living(&self) -> Option<Vec<(Uuid, u32)>> {
-        if !self.loaded.contradictions.is_empty() {
-            return None;
-        }
+    pub(super) fn living(&self) -> Living {
         let of = |stored: &StoredSecret| {
-            let id = stored.secret.id;
             let there = stored.versions.iter().filter(|version| version.envelope.is_some());
-            there.map(|version| (id, version.version)).collect::<Vec<_>>()
+            (stored.secret.id, there.map(|version| version.version).collect())
         };
-        Some(self.loaded.rows.iter().flat_map(of).collect())
+        let unread = self.loaded.contradictions.iter();
+        Living {
+            versions: self.loaded.rows.iter().map(of).collect(),
+            unread: unread.map(|unread| unread.id()).collect(),
+        }
     }
 
     /// The category whose list has this secret.

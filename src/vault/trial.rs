@@ -37,6 +37,17 @@ struct Side {
     failed: AtomicU64,
 }
 
+/// What became of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    /// For what the key is, as far as anybody knows.
+    Refused,
+    /// The provider is out of order, or said nothing.
+    Failed,
+    /// Whatever else: what a client asks for in vain is nothing that a key could change.
+    Well,
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Which {
     New,
@@ -61,12 +72,12 @@ pub(crate) struct Score {
 }
 
 impl Side {
-    fn note(&self, status: Option<u16>) {
+    fn note(&self, outcome: Outcome) {
         self.calls.fetch_add(1, Ordering::Relaxed);
-        match status {
-            Some(401..=403) => drop(self.refused.fetch_add(1, Ordering::Relaxed)),
-            Some(500..) | None => drop(self.failed.fetch_add(1, Ordering::Relaxed)),
-            Some(_) => {}
+        match outcome {
+            Outcome::Refused => drop(self.refused.fetch_add(1, Ordering::Relaxed)),
+            Outcome::Failed => drop(self.failed.fetch_add(1, Ordering::Relaxed)),
+            Outcome::Well => {}
         }
     }
 
@@ -90,6 +101,25 @@ impl Tally {
 }
 
 impl Score {
+    /// As it is stored.
+    pub(crate) fn counts(self) -> [u64; 8] {
+        let Self { new, old, saved, lost } = self;
+        let [one, other] = [new, old].map(|side| [side.calls, side.refused, side.failed]);
+        let ([a, b, c], [d, e, f]) = (one, other);
+        [a, b, c, d, e, f, saved, lost]
+    }
+
+    pub(crate) fn of_counts([a, b, c, d, e, f, saved, lost]: [u64; 8]) -> Self {
+        let side = |[calls, refused, failed]: [u64; 3]| Tally { calls, refused, failed };
+        Self { new: side([a, b, c]), old: side([d, e, f]), saved, lost }
+    }
+
+    pub(crate) fn and(self, more: Self) -> Self {
+        let (mut counts, more) = (self.counts(), more.counts());
+        counts.iter_mut().zip(more).for_each(|(count, more)| *count = count.saturating_add(more));
+        Self::of_counts(counts)
+    }
+
     /// What has come since an earlier moment.
     pub(crate) fn since(self, earlier: Self) -> Self {
         Self {
@@ -160,12 +190,27 @@ impl Trial {
         set + set / 19
     }
 
-    /// What the provider said; None: it said nothing.
+    /// What the provider said, where that is no refusal of the key; None: it said nothing.
     pub(super) fn note(&self, which: Which, status: Option<u16>, now_ms: i64) {
+        self.came(
+            which,
+            now_ms,
+            match status {
+                Some(500..) | None => Outcome::Failed,
+                Some(_) => Outcome::Well,
+            },
+        );
+    }
+
+    pub(super) fn refused(&self, which: Which, now_ms: i64) {
+        self.came(which, now_ms, Outcome::Refused);
+    }
+
+    fn came(&self, which: Which, now_ms: i64, outcome: Outcome) {
         match which {
-            Which::New => self.new.note(status),
+            Which::New => self.new.note(outcome),
             Which::Old => {
-                self.old.note(status);
+                self.old.note(outcome);
                 self.old_used_ms.fetch_max(now_ms, Ordering::Relaxed);
             }
         }
@@ -245,9 +290,10 @@ mod tests {
     #[test]
     fn what_came_of_calls_is_counted_by_side() {
         let trial = Trial::default();
-        for status in [Some(200), Some(404), Some(401), Some(402), Some(503), None] {
+        for status in [Some(200), Some(404), Some(503), None] {
             trial.note(Which::New, status, 5);
         }
+        (0..2).for_each(|_| trial.refused(Which::New, 5));
         trial.note(Which::Old, Some(200), 7);
         let score = trial.score();
         assert_eq!(score.new, Tally { calls: 6, refused: 2, failed: 2 });

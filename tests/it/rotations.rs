@@ -2,6 +2,8 @@
 //! and no call fails that the old key would have served. The provider decides by the key alone,
 //! and changes its mind. Must never depend on which version happens to serve a call.
 
+mod verdicts;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -23,8 +25,13 @@ struct Scene {
 
 impl Scene {
     async fn new(new: Rule) -> Self {
-        let gate = Tollgate::open(&[(OLD, Rule::Good), (NEW, new)]).await;
-        let settings = gate.settings("toll", PROBE);
+        Self::of((Rule::Good, new), PROBE).await
+    }
+
+    /// `more` is what stands in the provider's entry beside the least.
+    async fn of((old, new): (Rule, Rule), more: &str) -> Self {
+        let gate = Tollgate::open(&[(OLD, old), (NEW, new)]).await;
+        let settings = gate.settings("toll", more);
         let house = House::planned(Plan { settings, ..Plan::default() }).await;
         let body = json!({"provider": "toll", "fields": {"api_key": OLD}});
         let added = house.admin.post(SECRETS).json(&body).send().await;
@@ -237,7 +244,9 @@ async fn a_rotation_is_paused_resumed_promoted_and_rolled_back_by_hand() {
     );
     let new = scene.gate.calls(NEW);
     assert_eq!(client.get("/toll/x").send().await.status, 200);
-    assert_eq!(scene.gate.calls(NEW), new + 1);
+    // The house asks about it, too.
+    assert!(scene.gate.calls(NEW) > new);
+    assert_eq!(scene.gate.calls(OLD), old + 1);
     scene.house.leave().await;
 }
 
@@ -311,6 +320,6 @@ async fn a_rotation_survives_a_kill_in_each_step() {
     assert_eq!(steps, [0, 1, 2, 3]);
     let new = gate.calls(NEW);
     assert_eq!(call(&server).await, 200);
-    assert_eq!(gate.calls(NEW), new + 1, "the new one serves");
+    assert!(gate.calls(NEW) > new, "the new one serves");
     server.stop();
 }

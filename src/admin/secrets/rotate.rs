@@ -17,7 +17,9 @@ use super::super::sent::Sent;
 use super::add::{entered, hinted};
 use super::view::{Secret, alterable};
 use super::{WHAT, refusal_of, resource, shown};
+use crate::client::Right;
 use crate::probe::Asked;
+use crate::refusal::{Reason, Refusal};
 use crate::rotation::{RotationError, Strategy, Wish};
 use crate::secret::SecretBytes;
 use crate::store::Cause;
@@ -31,7 +33,8 @@ pub(super) struct NewVersionBody {
     #[schema(example = json!({"api_key": "the provider's new key"}))]
     fields: BTreeMap<String, String>,
     strategy: Option<StrategyBody>,
-    /// `true`: it takes over at once, and the former value is destroyed.
+    /// `true`: it takes over at once, and the former value is destroyed. With `validate: false`
+    /// for admins alone.
     #[schema(default = false)]
     now: Option<bool>,
     /// `false`: the provider is not asked; a bad key is rolled back by what it does.
@@ -58,6 +61,8 @@ struct Wanted {
     validate: bool,
 }
 
+const UNPROVEN: &str = "`now` destroys the former value, and with `validate: false` nobody knows \
+     whether the new one is any good: that is for an admin. Leave `validate` out, or `now`.";
 const LONGEST_HOLD: u64 = 7 * 86_400;
 
 /// Move a new value in, step by step or at once.
@@ -71,6 +76,9 @@ pub(in super::super) async fn version(
 ) -> Result<Answer, Refused> {
     let id = identified(&id, WHAT)?;
     let wanted = read(&sent)?;
+    if wanted.now && !wanted.validate && !call.caller.may(Right::Administer) {
+        return Err(Refusal::new(Reason::Forbidden, UNPROVEN).into());
+    }
     if wanted.now {
         // Nobody watches what becomes of it.
         call.demand_step_up()?;

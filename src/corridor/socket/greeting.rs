@@ -212,6 +212,7 @@ fn ended(end: End) -> Outcome {
         | End::Idle
         | End::Revoked
         | End::Altered
+        | End::Replaced
         | End::Cut
         | End::NoFrames(_) => Outcome::Gone,
     }

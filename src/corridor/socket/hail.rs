@@ -32,7 +32,7 @@ impl Socket {
             return Err(End::NoFrames(Side::Client));
         }
         if let Some(hail) = self.hail.take() {
-            let (mut said, client) = (BytesMut::new(), self.client.clone());
+            let (mut said, client) = (BytesMut::new(), self.ends.caller());
             let hailing = Box::pin(beside(line, &mut said, self.hail(hail)));
             let hailed = deadlines.within(WORD_WITHIN, in_standing(client, hailing)).await;
             hailed.unwrap_or(Err(End::Provider))???;

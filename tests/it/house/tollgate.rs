@@ -37,6 +37,8 @@ pub(crate) enum Rule {
     Status(u16),
     /// Good, but not for what begins with `/narrow`.
     Narrow,
+    /// A 200 that says this.
+    Says(&'static str),
 }
 
 impl Tollgate {
@@ -111,17 +113,20 @@ async fn reply(
     }
     let rule = stage.rules.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
     let status = match rule {
-        Some(Rule::Good) => 200,
+        Some(Rule::Good | Rule::Says(_)) => 200,
         Some(Rule::Narrow) if !head.uri.path().starts_with("/narrow") => 200,
         Some(Rule::Narrow) => 403,
         Some(Rule::Status(status)) => status,
         None => 401,
     };
-    if head.uri.path() == "/slow" {
-        tokio::time::sleep(Duration::from_millis(50)).await;
+    match head.uri.path() {
+        "/slow" => tokio::time::sleep(Duration::from_millis(50)).await,
+        "/slower" => tokio::time::sleep(Duration::from_secs(2)).await,
+        _ => {}
     }
     let said = stage.says.lock().unwrap_or_else(PoisonError::into_inner).clone();
     let body = match status {
+        _ if let Some(Rule::Says(text)) = rule => Bytes::from(text),
         200 if head.method == http::Method::POST => sent,
         200 => Bytes::from(said.to_string()),
         status => Bytes::from(format!("{{\"provider_says\":{status}}}")),

@@ -13,6 +13,7 @@ use super::super::Handshake;
 use super::super::dialect::{self, No};
 use super::super::parley::{Message, Parley};
 use crate::corridor::framed::framed;
+use crate::corridor::trial::check_key;
 use crate::corridor::{Corridor, check_standing};
 use crate::inject::{Hail, Head, OutboundBody, inject};
 use crate::net::Stream;
@@ -117,7 +118,10 @@ async fn connected(
     head = head.opening(handshake.key(), handshake.speaks());
     let opened = house.vault.open(permit, selected, house.clock.now())?;
     let (outbound, carried) = inject(head, OutboundBody::Empty, permit, opened)?;
-    let mut may_leave = |_again: bool| check_standing(permit.client().standing_of_a_stream());
+    let mut may_leave = |_again: bool| {
+        check_standing(permit.client().standing_of_a_stream())?;
+        check_key(selected)
+    };
     let now_ns = house.clock.monotonic_ns();
     let reply = corridor.upstream.send(outbound, now_ns, &mut may_leave).await?;
     let reply = framed(reply, true)?;
