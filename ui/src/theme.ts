@@ -29,7 +29,7 @@ export const theme = createTheme({
   respectReducedMotion: true,
   headings: { fontWeight: "600" },
   components: {
-    Button: { defaultProps: { size: "sm" }, styles: { label: { fontWeight: 550 } } },
+    Button: { defaultProps: { size: "sm", variant: "filled" }, styles: { label: { fontWeight: 550 } } },
     TextInput: { defaultProps: { size: "sm" } },
     Modal: { defaultProps: { centered: true, overlayProps: { opacity: 0.35 }, closeButtonProps: { "aria-label": "Close" } } },
     Drawer: { defaultProps: { overlayProps: { opacity: 0.3 }, closeButtonProps: { "aria-label": "Close" } } },
