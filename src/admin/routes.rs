@@ -96,23 +96,26 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
         ),
         (Right::Administer, WhileSealed::Answers, vec![sealing::changing()]),
     ];
-    let open = OpenApiRouter::with_openapi(describe::whole())
-        .routes(routes!(open::healthz))
-        .routes(routes!(open::readyz))
-        .routes(routes!(open::metrics))
-        .merge(session::open())
-        .merge(pages::router())
-        .merge(console::router());
     groups
         .into_iter()
         .flat_map(|(right, sealed, group)| group.into_iter().map(move |one| (right, sealed, one)))
-        .fold(open, |all, (right, sealed, one)| {
+        .fold(open_to_all(), |all, (right, sealed, one)| {
             let one = match house {
                 Some(house) => behind(house, (right, sealed), one),
                 None => one,
             };
             all.merge(one)
         })
+}
+
+fn open_to_all() -> Routes {
+    OpenApiRouter::with_openapi(describe::whole())
+        .routes(routes!(open::healthz))
+        .routes(routes!(open::readyz))
+        .routes(routes!(open::metrics))
+        .merge(session::open())
+        .merge(pages::router())
+        .merge(console::router())
 }
 
 /// Authenticated and entitled first, then, where something changes, read and protected from

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use super::fault::Fault;
 use super::ground::Ground;
-use super::raw::{RawBackup, RawSecret};
+use super::raw::{RawAudit, RawBackup, RawSecret};
 use crate::secret::SecretBytes;
-use crate::{backup, store};
+use crate::{backup, ledger, store};
 
 pub(super) fn data_dir(ground: &Ground<'_>, text: &str) -> Result<PathBuf, Fault> {
     let path = ground.path(text);
@@ -85,8 +85,20 @@ pub(super) fn webhook(ground: &Ground<'_>, raw: RawSecret) -> Result<Option<Secr
     }
 }
 
+/// What is written of calls and changes.
+pub(super) fn ledger(ground: &Ground<'_>, raw: &RawAudit, data_dir: &Path) -> ledger::Settings {
+    ledger::Settings {
+        folder: data_dir.join("journal"),
+        archives: archives(ground, &raw.archive_folder, data_dir),
+        retention_days: raw.retention_days,
+        is_strict: raw.durability == "strict",
+        budget_bytes: raw.journal_bytes,
+        checkpoints: ground.optional_path(&raw.checkpoint_file),
+    }
+}
+
 /// Where old records go.
-pub(super) fn archives(ground: &Ground<'_>, named: &str, data_dir: &Path) -> PathBuf {
+fn archives(ground: &Ground<'_>, named: &str, data_dir: &Path) -> PathBuf {
     match named {
         "" => data_dir.join("archive"),
         named => ground.path(named),

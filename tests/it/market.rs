@@ -272,24 +272,7 @@ async fn what_a_provider_does_wrong_is_told_of_its_symbol_and_the_others_go_on()
     passing.abort();
     assert_eq!(done["state"], "failed", "{done:#}");
     assert_eq!(done["error"], "5 of 8 symbols failed");
-    for (symbol, state, word) in [
-        ("FINE", "completed", ""),
-        ("ERRS", "failed", "not for your plan"),
-        ("BADC", "completed", ""),
-        ("REPT", "failed", "a page again"),
-        ("LOOP", "failed", "again"),
-        ("STUM", "completed", ""),
-        ("NONE", "failed", "knows no candles"),
-        // The house is searched for the key when it is left.
-        ("ECHO", "failed", "is no good"),
-    ] {
-        let part = part(&done, symbol);
-        assert_eq!(part["state"], state, "{part:#}");
-        let shown = house.admin.get(&format!("{SYMBOLS}/{symbol}")).send().await.json();
-        assert_eq!(shown["backfill_status"], state, "{shown:#}");
-        assert_eq!(shown["last_backfill"].is_null(), state == "failed", "{shown:#}");
-        assert!(part["error"].as_str().unwrap_or_default().contains(word), "{part:#}");
-    }
+    each_is_told(&house, &done).await;
     assert_eq!(part(&done, "BADC")["reasons"], json!({"not_a_number": 1, "negative": 1}));
     let reader = house.client().await;
     assert_eq!(kept(&reader, "FINE", "1d").await, lines(&ledger[0]));
@@ -312,6 +295,27 @@ async fn what_a_provider_does_wrong_is_told_of_its_symbol_and_the_others_go_on()
     // The first page had been stored; of it comes what may have been unfinished.
     assert!(bourse.sent() - before <= ledger[3].len() - 100 + 4, "{}", bourse.sent() - before);
     house.leave().await;
+}
+
+async fn each_is_told(house: &House, done: &Value) {
+    for (symbol, state, word) in [
+        ("FINE", "completed", ""),
+        ("ERRS", "failed", "not for your plan"),
+        ("BADC", "completed", ""),
+        ("REPT", "failed", "a page again"),
+        ("LOOP", "failed", "again"),
+        ("STUM", "completed", ""),
+        ("NONE", "failed", "knows no candles"),
+        // The house is searched for the key when it is left.
+        ("ECHO", "failed", "is no good"),
+    ] {
+        let part = part(done, symbol);
+        assert_eq!(part["state"], state, "{part:#}");
+        let shown = house.admin.get(&format!("{SYMBOLS}/{symbol}")).send().await.json();
+        assert_eq!(shown["backfill_status"], state, "{shown:#}");
+        assert_eq!(shown["last_backfill"].is_null(), state == "failed", "{shown:#}");
+        assert!(part["error"].as_str().unwrap_or_default().contains(word), "{part:#}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -146,6 +146,8 @@ async fn postgres_schema(pool: &PgPool) -> Schema {
     let columns: Vec<Column> = sqlx::query_as(COLUMNS).fetch_all(pool).await.unwrap();
     for (table, name, kind, nullable, default) in columns {
         let table = schema.entry(table).or_default();
+        // It says of a text that it is one.
+        let default = default.map(|default| default.trim_end_matches("::text").to_owned());
         table.columns.insert((name, common_type(&kind), nullable, default));
     }
     let indexes: Vec<(String, bool, bool, String)> =

@@ -289,6 +289,54 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/operators": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["operators_list"];
+        put?: never;
+        post: operations["operators_invite"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/operators/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["operators_show"];
+        put: operations["operators_change"];
+        post?: never;
+        delete: operations["operators_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/operators/{id}/reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["operators_reset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/policy/explain": {
         parameters: {
             query?: never;
@@ -513,6 +561,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["sessions_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/sessions/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete: operations["sessions_end"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/unseal": {
         parameters: {
             query?: never;
@@ -545,6 +625,102 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/session": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["session_show"];
+        put?: never;
+        post: operations["session_sign_in"];
+        delete: operations["session_sign_out"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/invitation": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["session_open"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/invitation/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["session_accept"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put: operations["session_change_password"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/recovery-codes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["session_renew_recovery"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/session/step-up": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["session_step_up"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/readyz": {
         parameters: {
             query?: never;
@@ -565,9 +741,13 @@ export interface paths {
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
-        Accepted: {
-            settled: string[];
-            findings: string[];
+        Accepted: components["schemas"]["Session"] & {
+            recovery_codes: string[];
+        };
+        Accepting: {
+            invitation: string;
+            password: string;
+            code: string;
         };
         Actor: {
             type: components["schemas"]["ActorType"];
@@ -732,7 +912,7 @@ export interface components {
         Error: {
             error: string;
             /** @enum {string} */
-            code: "bad_request" | "unauthorized" | "forbidden" | "unknown_provider" | "not_found" | "method_not_allowed" | "timeout" | "conflict" | "too_large" | "uri_too_long" | "unsupported_media_type" | "invalid" | "rate_limited" | "headers_too_large" | "internal" | "upstream_unreachable" | "upstream_invalid" | "sealed" | "no_secret" | "overloaded" | "audit_unavailable" | "upstream_timeout";
+            code: "bad_request" | "unauthorized" | "forbidden" | "step_up_required" | "unknown_provider" | "not_found" | "method_not_allowed" | "timeout" | "conflict" | "too_large" | "uri_too_long" | "unsupported_media_type" | "invalid" | "rate_limited" | "headers_too_large" | "internal" | "upstream_unreachable" | "upstream_invalid" | "sealed" | "no_secret" | "overloaded" | "audit_unavailable" | "upstream_timeout";
             detail: string;
             request_id: string;
             quota?: number;
@@ -767,6 +947,9 @@ export interface components {
             id?: string | null;
             reason: string;
         };
+        FreshCode: {
+            code: string;
+        };
         Generation: {
             id: string;
             category: string;
@@ -797,6 +980,9 @@ export interface components {
         Integrity: {
             ok: boolean;
             findings: string[];
+        };
+        Invitation: {
+            invitation: string;
         };
         Job: {
             id: string;
@@ -857,6 +1043,16 @@ export interface components {
             monthly_quota?: number | null;
             /** Format: int64 */
             max_concurrent?: number | null;
+        };
+        NewOperator: {
+            name: string;
+            email?: string | null;
+            role: components["schemas"]["RoleOfOperator"];
+        };
+        NewPassword: {
+            old: string;
+            new: string;
+            code: string;
         };
         NewProvider: {
             id: string;
@@ -920,6 +1116,60 @@ export interface components {
             now?: boolean | null;
             /** @default true */
             validate?: boolean | null;
+        };
+        Offer: {
+            name: string;
+            role: components["schemas"]["RoleOfOperator"];
+            totp_secret: string;
+            totp_uri: string;
+        };
+        Operator: {
+            id: string;
+            name: string;
+            email?: string | null;
+            role: components["schemas"]["RoleOfOperator"];
+            state: components["schemas"]["OperatorState"];
+            /** Format: date-time */
+            invitation_expires_at?: string | null;
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            /** Format: date-time */
+            updated_at: string;
+            fault?: string | null;
+        };
+        OperatorChange: {
+            email?: string | null;
+            role?: components["schemas"]["RoleOfOperator"] | null;
+        };
+        OperatorInvited: {
+            invitation: string;
+            operator: components["schemas"]["Operator"];
+            /** Format: date-time */
+            expires_at: string;
+        };
+        OperatorNamed: {
+            id: string;
+            name: string;
+        };
+        OperatorSession: {
+            id: string;
+            operator: components["schemas"]["OperatorNamed"];
+            address?: string | null;
+            user_agent?: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            last_seen: string;
+            /** Format: date-time */
+            ends_at: string;
+            current: boolean;
+        };
+        /** @enum {string} */
+        OperatorState: "active" | "invited" | "expired";
+        Operators: {
+            items: components["schemas"]["Operator"][];
+            next_cursor?: string | null;
         };
         /** @enum {string} */
         Outcome: "good" | "refused" | "unknown";
@@ -1086,6 +1336,9 @@ export interface components {
             items: components["schemas"]["Record"][];
             next_cursor?: string | null;
         };
+        RecoveryCodes: {
+            recovery_codes: string[];
+        };
         Report: {
             ok: boolean;
             outcome: components["schemas"]["Outcome"];
@@ -1097,6 +1350,8 @@ export interface components {
         };
         /** @enum {string} */
         Role: "admin" | "operator" | "auditor" | "user" | "guest";
+        /** @enum {string} */
+        RoleOfOperator: "admin" | "operator" | "auditor";
         RotateBody: {
             category?: string | null;
         };
@@ -1176,6 +1431,38 @@ export interface components {
         Secrets: {
             items: components["schemas"]["Secret"][];
             next_cursor?: string | null;
+        };
+        Session: {
+            state: components["schemas"]["SessionState"];
+            operator?: components["schemas"]["SignedIn"] | null;
+            id?: string | null;
+            /** Format: date-time */
+            stepped_up_until?: string | null;
+            /** Format: date-time */
+            idle_until?: string | null;
+            /** Format: date-time */
+            ends_at?: string | null;
+            sealed: boolean;
+            version: string;
+        };
+        /** @enum {string} */
+        SessionState: "first_run" | "set_up" | "unsealing" | "signed_out" | "signed_in";
+        Sessions: {
+            items: components["schemas"]["OperatorSession"][];
+            next_cursor?: string | null;
+        };
+        SignedIn: {
+            id: string;
+            name: string;
+            role: components["schemas"]["Role"];
+            email?: string | null;
+            recovery_codes_left: number;
+        };
+        SigningIn: {
+            name?: string | null;
+            password?: string | null;
+            code?: string | null;
+            admin_key?: string | null;
         };
         Slots: {
             headers: string[];
@@ -1798,6 +2085,141 @@ export interface operations {
             };
         };
     };
+    operators_list: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operators"];
+                };
+            };
+        };
+    };
+    operators_invite: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewOperator"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperatorInvited"];
+                };
+            };
+        };
+    };
+    operators_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operator"];
+                };
+            };
+        };
+    };
+    operators_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OperatorChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Operator"];
+                };
+            };
+        };
+    };
+    operators_remove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    operators_reset: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["OperatorInvited"];
+                };
+            };
+        };
+    };
     policy_explain: {
         parameters: {
             query?: never;
@@ -2257,6 +2679,48 @@ export interface operations {
             };
         };
     };
+    sessions_list: {
+        parameters: {
+            query?: {
+                operator?: string;
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Sessions"];
+                };
+            };
+        };
+    };
+    sessions_end: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
     unseal_unseal: {
         parameters: {
             query?: never;
@@ -2302,6 +2766,182 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["UsageList"];
+                };
+            };
+        };
+    };
+    session_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+        };
+    };
+    session_sign_in: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SigningIn"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
+                };
+            };
+        };
+    };
+    session_sign_out: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    session_open: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Invitation"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Offer"];
+                };
+            };
+        };
+    };
+    session_accept: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Accepting"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Accepted"];
+                };
+            };
+        };
+    };
+    session_change_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewPassword"];
+            };
+        };
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    session_renew_recovery: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FreshCode"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RecoveryCodes"];
+                };
+            };
+        };
+    };
+    session_step_up: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["FreshCode"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Session"];
                 };
             };
         };
