@@ -61,7 +61,7 @@ pub(crate) use self::signing::Published;
 pub(crate) use self::snapshot::Opened;
 use self::snapshot::Snapshot;
 pub(crate) use self::standing::{NO_ADMIN, has_been_opened};
-pub(crate) use self::trial::{Score, Tally};
+pub(crate) use self::trial::{PROOFS, Score, Tally};
 pub(crate) use self::view::{NewSecret, SecretPatch, SecretView, VaultError, VersionView};
 pub(crate) use self::warden::{Bell, Hooks, UnsealError, Warden};
 use crate::catalogue::InForce;

@@ -3,10 +3,8 @@
 //! side, on refusals and on failures, which holds for few calls as for many. Pure arithmetic; must
 //! never take a provider's outage for a bad key.
 
-use crate::vault::Score;
+use crate::vault::{PROOFS, Score};
 
-/// So many calls that only the old version could make are proof enough.
-const PROOFS: u64 = 3;
 /// How seldom a version that is as good may be taken for worse, each time that it is judged.
 const ALPHA: f64 = 0.001;
 /// With no call of the old version to compare with, so many failures in a row of calls are worth a

@@ -6,6 +6,9 @@ use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
 use uuid::Uuid;
 
+/// So many calls that the provider refused with the new version and took with the old one prove
+/// that the new one is bad.
+pub(crate) const PROOFS: u64 = 3;
 /// Below so many callers, each call is dealt out by itself.
 const CLIENTS_FOR_STICKING: u32 = 100;
 const WORDS: usize = 16;
@@ -157,6 +160,8 @@ impl Trial {
     pub(super) fn choose(&self, client: Uuid, may_repeat: bool) -> Which {
         let share = self.share.load(Ordering::Relaxed);
         match share {
+            // Whoever decides on it will see the same; until then no call pays for it.
+            _ if self.saved.load(Ordering::Relaxed) >= PROOFS => return Which::Old,
             0 => return Which::Old,
             ALL.. => return Which::New,
             _ if !may_repeat => return Which::Old,

@@ -44,6 +44,7 @@ pub(crate) use self::desk::{Desk, PASSWORD, cookie, offer};
 pub(crate) use self::emulator::Emulator;
 pub(crate) use self::exchange::{Exchange, LISTED};
 pub(crate) use self::harbour::{Harbour, header};
+pub(crate) use self::logs::errors;
 pub(crate) use self::mill::{Mill, event, packed_text};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::moto::Moto;

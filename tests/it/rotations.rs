@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::house::{Ground, House, Plan, Rule, Server, Tollgate};
+use crate::house::{Ground, House, Plan, Rule, Server, Tollgate, errors};
 
 const SECRETS: &str = "/api/v1/admin/secrets";
 const OLD: &str = "the-old-key-1";
@@ -176,7 +176,7 @@ async fn a_bad_key_costs_no_caller_anything_and_is_rolled_back_by_itself() {
     let (stop, got) = (Arc::default(), Arc::<Got>::default());
     let tasks = callers(&scene.house, (200, 150), &stop, &got).await;
     let begun = scene.rotate(json!({"validate": false})).await;
-    assert_eq!(begun.status, 201, "{}", begun.text());
+    assert_eq!(begun.status, 201, "{} {}", begun.text(), errors());
     let back = |shown: &Value| shown["rotation"]["state"] == "rolled_back";
     let shown = scene.until("rolled back", back).await;
     let why = shown["rotation"]["why"].as_str().unwrap();

@@ -28,6 +28,12 @@ pub(crate) fn listen() {
     });
 }
 
+/// What went wrong, as the log tells it.
+pub(crate) fn errors() -> String {
+    let heard = String::from_utf8_lossy(&heard()).into_owned();
+    heard.lines().filter(|line| line.contains("\"level\":\"ERROR\"")).collect::<Vec<_>>().join("\n")
+}
+
 pub(crate) fn heard() -> Vec<u8> {
     BUFFER.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
