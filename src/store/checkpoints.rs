@@ -149,6 +149,6 @@ fn from_raw(raw: RawCheckpoint) -> Result<Checkpoint, Error> {
         public_key: place.digest("public_key", &raw.public_key)?,
         node: raw.node,
         time_ms: raw.created_at,
-        signature: raw.signature,
+        signature: place.signature("signature", raw.signature)?,
     })
 }

@@ -62,6 +62,14 @@ impl Place<'_> {
         })
     }
 
+    /// As long as every signature here is.
+    pub(super) fn signature(&self, column: &'static str, bytes: Vec<u8>) -> Result<Vec<u8>, Error> {
+        match bytes.len() {
+            64 => Ok(bytes),
+            other => Err(self.contradiction(column, format!("has {other} bytes instead of 64"))),
+        }
+    }
+
     /// A member of a closed set.
     pub(super) fn word<T>(
         &self,

@@ -257,7 +257,7 @@ async fn trace_track_and_connect_are_refused_on_both_faces_and_told_what_is_allo
         let request = format!("{target} {rest}");
         for answer in [house.raw(&request).await, house.raw_to_admin(&request).await] {
             answer.is_refusal(405, "method_not_allowed");
-            assert!(answer.header("allow").unwrap().starts_with("GET,HEAD,"), "{answer:?}");
+            assert!(answer.header("allow").unwrap().starts_with("GET,HEAD"), "{answer:?}");
         }
     }
     for method in ["POST", "TRACE"] {
