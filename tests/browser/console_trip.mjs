@@ -150,7 +150,8 @@ async function aKeyIsAdded() {
   assert.match(key, /^mdw_[0-9A-Za-z]{46}$/);
   await judge(page, "key-shown");
   const url = (await page.locator(".code-block pre").innerText()).match(/'(http[^']+)'/)[1];
-  // A test's house listens on a port that its settings do not know.
+  // What the settings say; a test's house listens on a port that they do not know.
+  assert.match(url, /^http:\/\/127\.0\.0\.1:8080\//);
   const answer = await fetch(url.replace(/^http:\/\/[^/]+/, gate), { headers: { "X-API-Key": key } });
   assert.equal(answer.status, 200, url);
   await page.getByRole("link", { name: "Watch for its first call" }).click();
