@@ -77,6 +77,8 @@ mod pauses;
 #[cfg(test)]
 mod placements;
 #[cfg(test)]
+mod pools;
+#[cfg(test)]
 mod protocols;
 #[cfg(test)]
 mod providers;
