@@ -241,7 +241,9 @@ impl State {
             return;
         }
         let said_ns = notice.retry_in_ns.map(|ns| ns.min(LONGEST_BAN_NS));
-        let said_ns = said_ns.or(notice.reset_in_ns.map(|ns| ns.min(LONGEST_RESET_NS)));
+        // Where something is left it is another limit that said no, and nobody knows until when.
+        let reset_ns = notice.reset_in_ns.filter(|_| notice.remaining.is_none_or(|left| left == 0));
+        let said_ns = said_ns.or(reset_ns.map(|ns| ns.min(LONGEST_RESET_NS)));
         // It was on its way when the door closed: it teaches nothing but how long.
         let is_late = self.closed_at_ns > 0 && left_ns <= self.closed_at_ns;
         let mut pause_ns = said_ns.unwrap_or(FIRST_PAUSE_NS);
@@ -253,8 +255,8 @@ impl State {
             }
             return;
         }
-        // Whoever says what is left need not be guessed at.
-        if self.told.is_none() {
+        // Whoever says what is left, or when, need not be guessed at.
+        if self.told.is_none() || said_ns.is_none() {
             let learnt = self.learnt.get_or_insert_with(Learnt::default);
             let pauses = learnt.refused((left_ns, now_ns));
             if said_ns.is_none() {

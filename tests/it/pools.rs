@@ -512,3 +512,18 @@ async fn a_door_that_the_provider_has_closed_stays_closed_over_a_restart() {
     assert_eq!(client.get("/toll/x").send().await.status, 200);
     scene.leave().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_house_asks_about_a_key_takes_its_part_of_the_limit() {
+    let more = "requests_per_minute = 2\nprobe = { path = \"/me\" }\n";
+    let scene = Scene::alone(more).await;
+    let client = scene.house.client().await;
+    assert_eq!(client.get("/toll/x").send().await.status, 200);
+    let check = format!("{SECRETS}/{}/validate", scene.id("default").await);
+    assert_eq!(scene.house.admin.post(&check).send().await.json()["ok"], true);
+    let body = client.get("/toll/x").send().await.is_refusal(429, "rate_limited");
+    assert_eq!(body["limit"], "provider", "{body}");
+    let limit = &scene.shown("default").await["provider_limit"];
+    assert_eq!((&limit["calls"], &limit["window_seconds"]), (&json!(2), &json!(60)), "{limit}");
+    scene.leave().await;
+}

@@ -182,3 +182,26 @@ fn what_was_learnt_holds_after_a_restart_without_one_refusal() {
     assert_eq!(kept, Lesson { closed_in_ns: None, rate: Some((19_600, 5)) });
     assert_eq!(Arc::new(Supply::default()).lesson(0), Lesson::default());
 }
+
+#[test]
+fn a_no_though_something_is_left_is_of_another_limit_and_is_asked_about_ever_more_rarely() {
+    let (clock, supply) = (Clock::settable(0), Arc::new(Supply::default()));
+    let no = Notice {
+        limit: Some(100),
+        remaining: Some(57),
+        reset_in_ns: Some(3_000 * SECOND_NS),
+        is_refusal: true,
+        ..Notice::default()
+    };
+    let mut pauses = Vec::new();
+    for _ in 0..4 {
+        let ticket = supply.take(&clock).unwrap();
+        ticket.leaves();
+        ticket.answered(Some(no));
+        let until_ns = supply.wait(clock.monotonic_ns()).unwrap().until_ns;
+        let pause = Duration::from_nanos(until_ns - clock.monotonic_ns());
+        pauses.push(pause.as_secs());
+        clock.advance(pause);
+    }
+    assert_eq!(pauses, [1, 2, 4, 8]);
+}
