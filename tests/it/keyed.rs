@@ -35,7 +35,8 @@ async fn the_real_key_stands_in_each_message_and_comes_back_in_none() {
     let sea = Harbour::open().await;
     let house = house_by(&sea).await;
     let client = house.client().await;
-    let real = house.canary.plain().to_owned();
+    // As it stands in JSON: a key may hold what has an escape there.
+    let real = json!(house.canary.plain()).to_string().trim_matches('"').to_owned();
     let mut socket = house.sail("/sea/iex", "").await.aboard();
     socket.text(&subscription(&client)).await;
     let blanked = asked("subscribe", &"*".repeat(real.len()), 200);
@@ -83,7 +84,7 @@ async fn a_message_in_which_it_is_not_plain_where_the_key_stands_ends_the_socket
     let client = house.client().await;
     let doubtful = [
         format!("{{\"authorization\":\"a\",\"authorization\":\"{}\"}}", client.key),
-        format!("{{\"authoriz\\u0061tion\":\"{}\"}}", client.key),
+        format!("{{\"authorization\":\"a\",\"authoriz\\u0061tion\":\"{}\"}}", client.key),
         format!("[{{\"authorization\":\"{}\"}}]", client.key),
         format!("{{\"authorization\":\"{}\"}} x", client.key),
         String::from("hello"),
