@@ -36,6 +36,7 @@ const TABLE: [(&str, &str, [bool; 5]); 68] = [
     ("GET", "/api/v1/admin/backups", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/backups", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/secrets/{id}/reseal", [true, true, false, false, false]),
+    ("PUT", "/api/v1/admin/secrets/{id}/pool", [true, true, false, false, false]),
     ("GET", "/api/v1/admin/integrity", [true, true, true, false, false]),
     ("POST", "/api/v1/admin/integrity/accept", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/keks/cancel", [true, false, false, false, false]),
