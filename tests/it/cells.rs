@@ -183,6 +183,9 @@ async fn lived_in(house: &House) -> (Client, Client) {
     let secrets = house.admin.get("/api/v1/admin/secrets").send().await.json();
     let checked = secrets["items"][0]["id"].as_str().unwrap();
     post(&format!("/api/v1/admin/secrets/{checked}/validate"), json!({})).await;
+    let place = format!("/api/v1/admin/secrets/{checked}/pool");
+    let placed = house.admin.put(&place).json(&json!({"weight": 2})).send().await;
+    assert_eq!(placed.status, 200, "{}", placed.text());
     fetched(house).await;
     let desk = Desk::open(house, "ada", "admin").await;
     assert_eq!(desk.get(house, "/api/v1/session").await.json()["state"], "signed_in");

@@ -171,7 +171,6 @@ async fn a_limit_that_nobody_tells_is_learnt_and_shared_evenly() {
     let seconds = Duration::from_nanos(ended_ns - began_ns).as_secs_f64();
     let part = shares.iter().sum::<f64>() / (seconds * RATE);
     let line = format!("{part:.3} of it, Jain {:.3}, {refused} refused before", jain(&shares));
-    println!("{line}");
     assert_eq!(refused_by_then, refused, "{line}");
     assert!(part >= 0.95, "{line}");
     assert!(jain(&shares) >= 0.95, "{line}: {shares:?}");

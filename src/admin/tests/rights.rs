@@ -9,7 +9,7 @@ use super::*;
 const NOBODY: &str = "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001";
 
 /// Route by route: may admin, operator, auditor, user, guest?
-const TABLE: [(&str, &str, [bool; 5]); 79] = [
+const TABLE: [(&str, &str, [bool; 5]); 80] = [
     ("GET", "/api/v1/admin/alerts", [true, true, true, false, false]),
     ("GET", "/api/v1/admin/alerts/{id}", [true, true, true, false, false]),
     ("POST", "/api/v1/admin/alerts/{id}/ack", [true, true, false, false, false]),
@@ -47,6 +47,7 @@ const TABLE: [(&str, &str, [bool; 5]); 79] = [
     ("GET", "/api/v1/admin/backups", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/backups", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/secrets/{id}/reseal", [true, true, false, false, false]),
+    ("PUT", "/api/v1/admin/secrets/{id}/pool", [true, true, false, false, false]),
     ("GET", "/api/v1/admin/integrity", [true, true, true, false, false]),
     ("POST", "/api/v1/admin/integrity/accept", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/keks/cancel", [true, false, false, false, false]),
