@@ -19,6 +19,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const HELD_MS: i64 = 15_000;
 /// What the tables say is asked so often; or at once where the clock was set.
 const LOOKS_BETWEEN: u32 = 5;
+/// So that the turn is not lost meanwhile.
+const PAGES_A_LOOK: u32 = 100;
 const CLOCK_WAS_SET_MS: i64 = 20_000;
 const HOUR_MS: i64 = 3_600_000;
 const A_DAY_MS: i64 = 24 * HOUR_MS;
@@ -94,15 +96,28 @@ impl Alerts {
 
     /// What happened, block by block, each with the place behind it.
     async fn read_trail(&self) -> Result<(), store::Error> {
-        let places = self.parts.store.alert_places().await?;
         let since_ms = self.now_ms().saturating_sub(LOOK_BACK_MS);
+        // After a rest there is much of it, and what is new stands behind all of that.
+        for _ in 0..PAGES_A_LOOK {
+            if !self.read_on(since_ms).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// False where nothing more stands behind what was read.
+    async fn read_on(&self, since_ms: i64) -> Result<bool, store::Error> {
+        let places = self.parts.store.alert_places().await?;
+        let mut has_more = false;
         for heeded in self.parts.ledger.heed(&places, since_ms).await? {
+            has_more |= heeded.has_more;
             let moves = heeded.records.iter().filter_map(|record| self.move_of(record));
             let place = (heeded.node.clone(), heeded.place);
             let moves: Vec<Move> = moves.collect();
             self.parts.store.move_alerts(&moves, &[place], telling).await?;
         }
-        Ok(())
+        Ok(has_more)
     }
 
     async fn look_at_tables(&self, done: &mut Done, now_ms: i64) -> Result<(), store::Error> {

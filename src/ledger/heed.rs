@@ -16,6 +16,8 @@ pub(crate) struct Heeded {
     pub(crate) node: String,
     pub(crate) records: Vec<StoredRecord>,
     pub(crate) place: u64,
+    /// More stands behind it.
+    pub(crate) has_more: bool,
 }
 
 impl Ledger {
@@ -28,9 +30,15 @@ impl Ledger {
     ) -> Result<Vec<Heeded>, store::Error> {
         let mut heeded = Vec::new();
         for node in verify::nodes(self.0.sink.store()).await? {
-            let place = places.iter().find(|(known, _)| *known == node).map(|(_, place)| *place);
-            let since_ms = if place.is_some() { i64::MIN } else { since_ms };
-            heeded.extend(self.heed_node(node, place.unwrap_or(0), since_ms).await?);
+            let known = places.iter().find(|(known, _)| *known == node).map(|(_, place)| *place);
+            let (place, since_ms) = match known {
+                Some(place) => (place, i64::MIN),
+                None => {
+                    let store = self.0.sink.store();
+                    (store.place_of_news(&node, since_ms).await?.unwrap_or(0), since_ms)
+                }
+            };
+            heeded.extend(self.heed_node(node, place, since_ms).await?);
         }
         Ok(heeded)
     }
@@ -44,6 +52,7 @@ impl Ledger {
         let store = self.0.sink.store();
         let (blocks, last) = store.marked_blocks_after(&node, place, BLOCKS_AT_ONCE).await?;
         let Some(last) = last else { return Ok(None) };
+        let has_more = u32::try_from(blocks.len()).is_ok_and(|count| count >= BLOCKS_AT_ONCE);
         let wanted = [Mark::kind(Kind::Security)];
         let mut records = Vec::new();
         for one in blocks {
@@ -60,6 +69,6 @@ impl Ledger {
             let found = unpacked.items.iter().filter_map(|item| item.to_stored(&node));
             records.extend(found.filter(is_finding));
         }
-        Ok(Some(Heeded { node, records, place: last }))
+        Ok(Some(Heeded { node, records, place: last, has_more }))
     }
 }

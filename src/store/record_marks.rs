@@ -97,6 +97,18 @@ impl Store {
         Ok((raw.into_iter().filter_map(|raw| marked(raw.ok()?)).collect(), last))
     }
 
+    /// A number behind which everything of a node since then begins; None where it has nothing.
+    pub(crate) async fn place_of_news(&self, node: &str, since: i64) -> Result<Option<u64>, Error> {
+        const BEHIND: &str = "SELECT COALESCE(
+            (SELECT MIN(first_sequence) - 1 FROM record_blocks
+                WHERE node = $1 AND last_time >= $2),
+            (SELECT MAX(first_sequence) FROM record_blocks WHERE node = $1))";
+        let behind: Option<(Option<i64>,)> =
+            row!(self, "record_blocks", sqlx::query(BEHIND).bind(node).bind(since))?;
+        let behind = behind.and_then(|(behind,)| behind);
+        Ok(behind.map(|behind| u64::try_from(behind).unwrap_or(0)))
+    }
+
     /// The one that begins at a number. None: it is not there, or contradicts the model.
     pub(crate) async fn record_block(
         &self,

@@ -490,6 +490,23 @@ async fn a_bad_new_version_in_a_pool_is_rolled_back_and_no_call_fails() {
     scene.leave().await;
 }
 
+#[tokio::test]
+async fn a_call_with_a_key_whose_limit_is_known_is_dealt_its_version_once() {
+    const NEW: &str = "the-new-key-of-one-4";
+    let scene = Scene::alone("requests_per_minute = 6000\n").await;
+    scene.gate.rule(NEW, Rule::Good);
+    let client = scene.house.client().await;
+    let path = format!("{SECRETS}/{}/versions", scene.id("default").await);
+    let strategy = json!({"steps": [50, 100], "hold_seconds": 600});
+    let body = json!({"fields": {"api_key": NEW}, "validate": false, "strategy": strategy});
+    assert_eq!(scene.house.admin.post(&path).json(&body).send().await.status, 201);
+    for _ in 0..40 {
+        assert_eq!(client.get("/toll/x").send().await.status, 200);
+    }
+    assert_eq!((scene.gate.calls(KEY), scene.gate.calls(NEW)), (20, 20));
+    scene.leave().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_door_that_the_provider_has_closed_stays_closed_over_a_restart() {
     let mut scene = Scene::alone("max_wait_seconds = 1\n").await;

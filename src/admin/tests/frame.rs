@@ -146,7 +146,7 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
 }
 
 /// Every route of the description, in the order of the alphabet.
-const ROUTES: [&str; 89] = [
+const ROUTES: [&str; 90] = [
     "DELETE /api/v1/admin/alert-destinations/{id}",
     "DELETE /api/v1/admin/api-keys/{id}",
     "DELETE /api/v1/admin/operators/{id}",
@@ -234,6 +234,7 @@ const ROUTES: [&str; 89] = [
     "PUT /api/v1/admin/operators/{id}",
     "PUT /api/v1/admin/providers/{id}",
     "PUT /api/v1/admin/secrets/{id}",
+    "PUT /api/v1/admin/secrets/{id}/pool",
     "PUT /api/v1/admin/symbols/{symbol}",
     "PUT /api/v1/session/password",
 ];
