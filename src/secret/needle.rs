@@ -254,7 +254,8 @@ impl Needles {
 const BLANK: u8 = b'*';
 
 impl Sighting {
-    fn at(&self) -> Option<usize> {
+    /// From where on the bytes are not innocent.
+    pub(crate) fn at(&self) -> Option<usize> {
         match self {
             Self::Nothing => None,
             Self::Whole(at, _) | Self::Begun(at) => Some(*at),
