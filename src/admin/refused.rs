@@ -14,6 +14,10 @@ use crate::roster::RosterError;
 use crate::store;
 use crate::vault::VaultError;
 
+/// A commit whose answer was lost may have been done.
+const AWAY: &str = "The database does not answer in time. Whether a change was made is not known: \
+                    look, then try again.";
+
 /// A no, with the cause that only the log may see. Cheap to clone, because it travels as an
 /// extension of the answer.
 #[derive(Clone)]
@@ -75,6 +79,10 @@ impl Refused {
                 let refusal = Refusal::new(Reason::AuditUnavailable, fault.to_string());
                 Some(Self::because(refusal, fault))
             }
+            // Its sentence may name the database's address: that is for the log alone.
+            store::Error::Unreachable { .. } => {
+                Some(Self::because(Refusal::new(Reason::Overloaded, AWAY), fault))
+            }
             store::Error::Open { .. }
             | store::Error::Newer { .. }
             | store::Error::Duplicate { .. }
@@ -82,7 +90,6 @@ impl Refused {
             | store::Error::Stale
             | store::Error::LeaseLost
             | store::Error::Worn
-            | store::Error::Unreachable { .. }
             | store::Error::Failed { .. } => None,
         }
     }
@@ -177,6 +184,22 @@ mod tests {
             assert_eq!(refused.refusal().reason.status(), 503);
             let detail = &refused.refusal().detail;
             assert!(detail.contains(named) && detail.contains("free space there"), "{detail}");
+        }
+    }
+
+    #[test]
+    fn a_database_that_is_away_is_a_503_and_its_address_is_for_the_log() {
+        let away = store::Error::Unreachable { fault: String::from("no route to 10.0.0.7") };
+        for refused in [
+            Refused::internal(away.clone()),
+            Refused::internal(VaultError::Store(away.clone())),
+            Refused::internal(RosterError::Store(away.clone())),
+            Refused::of_store(&away),
+        ] {
+            assert_eq!(refused.refusal().reason.status(), 503);
+            let body = String::from_utf8(refused.refusal().body("r")).unwrap();
+            assert!(body.contains("does not answer") && !body.contains("10.0.0.7"), "{body}");
+            assert!(refused.cause().is_some_and(|cause| cause.contains("10.0.0.7")));
         }
     }
 

@@ -16,6 +16,8 @@ use super::error::{SqliteCode, lies_at, sqlite_code};
 use super::{Error, migrate};
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long to wait for a turn among our own: one fair queue, and no place in it is lost by waiting.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(25);
 const READERS: u32 = 4;
 /// How often to try to empty the journal; each waits for readers by itself.
 const FOLDS: u32 = 3;
@@ -51,7 +53,7 @@ pub(super) async fn open(path: &Path, schema: Option<i64>) -> Result<(Pools, Str
     let pool = |size| {
         SqlitePoolOptions::new()
             .max_connections(size)
-            .acquire_timeout(BUSY_TIMEOUT)
+            .acquire_timeout(QUEUE_TIMEOUT)
             .idle_timeout(None)
             .max_lifetime(None)
             .test_before_acquire(false)
