@@ -1,10 +1,9 @@
 //! The real binary, ended politely and not.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use serde_json::json;
-
-use crate::house::{Canary, Ground, Outpost, Server, Speaks, files_below};
+use crate::house::{Canary, Ground, Outpost, Speaks, files_below};
+use crate::outages::{self, assert_all_are_there, ready};
 
 struct Site {
     ground: Ground,
@@ -82,58 +81,41 @@ pub(crate) fn rounds() -> u64 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[expect(clippy::disallowed_methods, reason = "another process starts by the machine's own clock")]
 async fn killed_during_writes_again_and_again_it_loses_no_answered_call() {
-    let site = Site::new().await;
-    let key = site.prepare();
-    let mut answered = 0;
+    let site = outages::Site::on(Ground::new).await;
+    let (mut answered, mut starts) = (Vec::new(), Vec::new());
     for round in 0..rounds() {
+        let begun = Instant::now();
         let server = site.ground.serve(&[]);
-        answered += busy(&server, &key, Duration::from_millis(150 + round * 37 % 300)).await;
+        ready(&server).await;
+        starts.push(begun.elapsed());
+        let load = site.load(&server, 4, Duration::ZERO);
+        tokio::time::sleep(Duration::from_millis(150 + round * 37 % 300)).await;
         server.kill();
+        answered.extend(load.end_of_killed().await);
     }
-    assert!(answered > 0);
-    assert_healthy(&site);
-    let audit = site.ground.json(&["audit", "verify", "--json"]);
-    assert_eq!((&audit["ok"], &audit["first_bad"]), (&json!(true), &json!(null)));
-    assert!(audit["records"].as_u64().unwrap() >= answered, "{audit} for {answered} answers");
-}
-
-/// Calls and new keys from several sides for a while; the number of answered proxied calls.
-async fn busy(server: &Server, key: &str, while_for: Duration) -> u64 {
-    let mut callers = Vec::new();
-    for _ in 0..4 {
-        let (url, key) = (format!("{}/acme/x", server.proxy), key.to_owned());
-        callers.push(tokio::spawn(async move {
-            let http = http();
-            let mut answered = 0;
-            let until = tokio::time::sleep(while_for);
-            tokio::pin!(until);
-            loop {
-                let call = async {
-                    let answer = http.get(&url).header("x-api-key", &key).send().await?;
-                    answer.bytes().await
-                };
-                tokio::select! {
-                    () = &mut until => return answered,
-                    done = call => answered += u64::from(done.is_ok()),
-                }
-            }
-        }));
-    }
-    let mut answered = 0;
-    for caller in callers {
-        answered += caller.await.unwrap();
-    }
-    answered
+    assert!(!answered.is_empty());
+    assert_sound(&site.ground, &site.canary);
+    let trail = tokio::task::block_in_place(|| site.trail());
+    assert_all_are_there(&answered, &trail);
+    starts.sort_unstable();
+    let (half, slowest) = (starts[starts.len() / 2], starts[starts.len() - 1]);
+    println!("{} answered; started in {half:?}, at most {slowest:?}", answered.len());
+    assert!(half < Duration::from_secs(2), "{half:?}");
 }
 
 fn assert_healthy(site: &Site) {
-    let told = site.ground.run(&["doctor"]);
+    assert_sound(&site.ground, &site.canary);
+}
+
+fn assert_sound(ground: &Ground, canary: &Canary) {
+    let told = ground.run(&["doctor"]);
     let lines = String::from_utf8_lossy(&told.stdout).into_owned();
     assert!(told.status.success(), "{lines}{}", String::from_utf8_lossy(&told.stderr));
-    site.canary.is_nowhere_in("what doctor says", &told.stdout);
-    for (path, bytes) in files_below(site.ground.path()) {
-        site.canary.is_nowhere_in(&path.display().to_string(), &bytes);
+    canary.is_nowhere_in("what doctor says", &told.stdout);
+    for (path, bytes) in files_below(ground.path()) {
+        canary.is_nowhere_in(&path.display().to_string(), &bytes);
     }
 }
 

@@ -22,6 +22,7 @@ pub(crate) struct Site {
     pub ground: Ground,
     _provider: Outpost,
     pub key: String,
+    pub canary: Canary,
 }
 
 /// Status, request id, and the code of a refusal.
@@ -45,12 +46,13 @@ impl Site {
         let ground = ground(&provider.settings("acme", ca, bearer));
         std::fs::write(ground.path().join(ca), &provider.ca_pem).unwrap();
         ground.json(&["init", "--json"]);
-        let secret = format!("{}\n", Canary::hatch().plain());
+        let canary = Canary::hatch();
+        let secret = format!("{}\n", canary.plain());
         let add = ["secret", "add", "acme", "--no-validate", "--json"];
         assert!(ground.run_with_input(&add, &secret).status.success());
         let make = ["client", "create", "caller", "--tier", "unlimited", "--json"];
         let key = ground.json(&make)["key"].as_str().unwrap().to_owned();
-        Self { ground, _provider: provider, key }
+        Self { ground, _provider: provider, key, canary }
     }
 
     pub(crate) fn load(&self, server: &Server, callers: usize, pause: Duration) -> Load {
