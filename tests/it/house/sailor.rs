@@ -12,7 +12,7 @@ use super::actor::Scribe;
 use super::frames::{self, CLOSE, Frame, TEXT};
 
 pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
-const SOON: Duration = Duration::from_secs(10);
+const SOON: Duration = Duration::from_secs(30);
 
 pub(crate) struct Sailor {
     stream: TcpStream,
