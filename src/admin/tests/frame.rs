@@ -146,7 +146,7 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
 }
 
 /// Every route of the description, in the order of the alphabet.
-const ROUTES: [&str; 78] = [
+const ROUTES: [&str; 79] = [
     "DELETE /api/v1/admin/api-keys/{id}",
     "DELETE /api/v1/admin/operators/{id}",
     "DELETE /api/v1/admin/providers/{id}",
@@ -178,6 +178,7 @@ const ROUTES: [&str; 78] = [
     "GET /api/v1/admin/sessions",
     "GET /api/v1/admin/symbols",
     "GET /api/v1/admin/symbols/{symbol}",
+    "GET /api/v1/admin/symbols/{symbol}/candles",
     "GET /api/v1/admin/usage",
     "GET /api/v1/session",
     "GET /docs",

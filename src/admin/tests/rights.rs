@@ -9,7 +9,7 @@ use super::*;
 const NOBODY: &str = "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001";
 
 /// Route by route: may admin, operator, auditor, user, guest?
-const TABLE: [(&str, &str, [bool; 5]); 68] = [
+const TABLE: [(&str, &str, [bool; 5]); 69] = [
     ("POST", "/api/v1/admin/api-keys/{id}/tokens", [true, true, false, false, false]),
     ("POST", "/api/v1/admin/api-keys/{id}/accept", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/api-keys/import", [true, true, false, false, false]),
@@ -60,6 +60,7 @@ const TABLE: [(&str, &str, [bool; 5]); 68] = [
     ("POST", "/api/v1/admin/symbols", [true, true, false, false, false]),
     ("POST", "/api/v1/admin/symbols/import", [true, true, false, false, false]),
     ("GET", "/api/v1/admin/symbols/{symbol}", [true, true, true, false, false]),
+    ("GET", "/api/v1/admin/symbols/{symbol}/candles", [true, true, true, false, false]),
     ("PUT", "/api/v1/admin/symbols/{symbol}", [true, true, false, false, false]),
     ("DELETE", "/api/v1/admin/symbols/{symbol}", [true, true, false, false, false]),
     ("GET", "/api/v1/admin/backfill", [true, true, true, false, false]),

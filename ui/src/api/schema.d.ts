@@ -145,6 +145,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/backfill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["backfill_history"];
+        put?: never;
+        post: operations["backfill_ask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/backfill/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["backfill_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/backups": {
         parameters: {
             query?: never;
@@ -593,6 +625,38 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/symbols": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["symbols_list"];
+        put?: never;
+        post: operations["symbols_add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/symbols/{symbol}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["symbols_show"];
+        put: operations["symbols_change"];
+        post?: never;
+        delete: operations["symbols_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/unseal": {
         parameters: {
             query?: never;
@@ -777,6 +841,85 @@ export interface components {
             items: components["schemas"]["Archive"][];
             next_cursor?: string | null;
         };
+        /** @enum {string} */
+        AssetClass: "stock" | "crypto" | "etf";
+        Backfill: {
+            id: string;
+            state: components["schemas"]["BackfillStatus"];
+            error?: string | null;
+            cause: components["schemas"]["BackfillCause"];
+            asked_by: string;
+            symbols?: string[] | null;
+            /** Format: date-time */
+            from?: string | null;
+            /** Format: date-time */
+            to: string;
+            interval?: components["schemas"]["Interval"] | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at?: string | null;
+            /** Format: date-time */
+            finished_at?: string | null;
+            /** Format: int64 */
+            symbol_count: number;
+            /** Format: int64 */
+            completed: number;
+            /** Format: int64 */
+            failed: number;
+            /** Format: int64 */
+            candles: number;
+            /** Format: int64 */
+            rejected: number;
+            /** Format: int64 */
+            pages: number;
+        };
+        BackfillBody: {
+            symbols?: string[] | null;
+            /** Format: date-time */
+            from?: string | null;
+            /** Format: date-time */
+            to?: string | null;
+            interval?: components["schemas"]["Interval"] | null;
+        };
+        /** @enum {string} */
+        BackfillCause: "asked" | "schedule";
+        BackfillPart: {
+            symbol: string;
+            provider: string;
+            interval?: components["schemas"]["Interval"] | null;
+            state: components["schemas"]["BackfillStatus"];
+            error?: string | null;
+            /** Format: date-time */
+            from: string;
+            /** Format: date-time */
+            to: string;
+            /** Format: date-time */
+            checkpoint: string;
+            /** Format: int64 */
+            pages: number;
+            /** Format: int64 */
+            candles: number;
+            /** Format: int64 */
+            rejected: number;
+            reasons: Record<string, never>;
+            /** Format: double */
+            coverage?: number | null;
+            gaps: components["schemas"]["Gap"][];
+            /** Format: date-time */
+            started_at?: string | null;
+            /** Format: date-time */
+            finished_at?: string | null;
+        };
+        BackfillShown: components["schemas"]["Backfill"] & {
+            parts: components["schemas"]["BackfillPart"][];
+        };
+        /** @enum {string} */
+        BackfillStatus: "pending" | "in_progress" | "completed" | "failed";
+        Backfills: {
+            items: components["schemas"]["Backfill"][];
+            next_cursor?: string | null;
+        };
         Backup: {
             name: string;
             /** Format: int64 */
@@ -950,6 +1093,14 @@ export interface components {
         FreshCode: {
             code: string;
         };
+        Gap: {
+            /** Format: date */
+            from: string;
+            /** Format: date */
+            to: string;
+            /** Format: int64 */
+            days: number;
+        };
         Generation: {
             id: string;
             category: string;
@@ -981,6 +1132,8 @@ export interface components {
             ok: boolean;
             findings: string[];
         };
+        /** @enum {string} */
+        Interval: "1m" | "5m" | "15m" | "1h" | "1d";
         Invitation: {
             invitation: string;
         };
@@ -1095,6 +1248,14 @@ export interface components {
             } | null;
             /** @default true */
             validate?: boolean | null;
+        };
+        NewSymbolBody: {
+            symbol: string;
+            asset_class?: components["schemas"]["AssetClass"] | null;
+            /** @default true */
+            active?: boolean | null;
+            provider?: string | null;
+            interval?: components["schemas"]["Interval"] | null;
         };
         NewToken: {
             scopes?: string[] | null;
@@ -1432,6 +1593,22 @@ export interface components {
             items: components["schemas"]["Secret"][];
             next_cursor?: string | null;
         };
+        Series: {
+            interval: components["schemas"]["Interval"];
+            /** Format: int64 */
+            record_count: number;
+            /** Format: date-time */
+            first?: string | null;
+            /** Format: date-time */
+            last?: string | null;
+            /** Format: int64 */
+            rejected: number;
+            /** Format: date-time */
+            covered_to?: string | null;
+            /** Format: double */
+            coverage?: number | null;
+            gaps: components["schemas"]["Gap"][];
+        };
         Session: {
             state: components["schemas"]["SessionState"];
             operator?: components["schemas"]["SignedIn"] | null;
@@ -1483,6 +1660,44 @@ export interface components {
              * @default 300
              */
             hold_seconds?: number | null;
+        };
+        Symbol: {
+            /** Format: int64 */
+            id: number;
+            symbol: string;
+            asset_class: components["schemas"]["AssetClass"];
+            active: boolean;
+            /** Format: date-time */
+            date_added: string;
+            backfill_status: components["schemas"]["BackfillStatus"];
+            backfill_error?: string | null;
+            /** Format: date-time */
+            last_backfill?: string | null;
+            provider?: string | null;
+            interval?: components["schemas"]["Interval"] | null;
+            /** Format: int64 */
+            record_count: number;
+            /** Format: date-time */
+            first?: string | null;
+            /** Format: date-time */
+            last?: string | null;
+            /** Format: int64 */
+            rejected: number;
+            /** Format: double */
+            validation_rate?: number | null;
+        };
+        SymbolChange: {
+            active?: boolean | null;
+            provider?: string | null;
+            interval?: components["schemas"]["Interval"] | null;
+        };
+        SymbolShown: components["schemas"]["Symbol"] & {
+            gaps: components["schemas"]["Gap"][];
+            series: components["schemas"]["Series"][];
+        };
+        Symbols: {
+            items: components["schemas"]["Symbol"][];
+            next_cursor?: string | null;
         };
         /** @enum {string} */
         Tier: "unlimited" | "premium" | "standard" | "limited";
@@ -1861,6 +2076,74 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Verification"];
+                };
+            };
+        };
+    };
+    backfill_history: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backfills"];
+                };
+            };
+        };
+    };
+    backfill_ask: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackfillBody"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backfill"];
+                };
+            };
+        };
+    };
+    backfill_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackfillShown"];
                 };
             };
         };
@@ -2708,6 +2991,119 @@ export interface operations {
             header?: never;
             path: {
                 id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    symbols_list: {
+        parameters: {
+            query?: {
+                active_only?: boolean;
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Symbols"];
+                };
+            };
+        };
+    };
+    symbols_add: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSymbolBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SymbolShown"];
+                };
+            };
+        };
+    };
+    symbols_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                symbol: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SymbolShown"];
+                };
+            };
+        };
+    };
+    symbols_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                symbol: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SymbolChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SymbolShown"];
+                };
+            };
+        };
+    };
+    symbols_remove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                symbol: string;
             };
             cookie?: never;
         };

@@ -8,6 +8,7 @@ import { relative, sentence } from "../format";
 import { Icon } from "../icons";
 import { Panel, Status, Time, told, toneOf } from "./basic";
 import { Confirm } from "./confirm";
+import { lastUse } from "./marks";
 import { SecretField } from "./SecretField";
 import { Steps } from "./Steps";
 
@@ -81,8 +82,18 @@ export function Replace({ secret, provider, all, onClose }: { secret: Secret; pr
   const [unasked, setUnasked] = useState(false);
   const [busy, setBusy] = useState(false);
   const [refused, setRefused] = useState<Refused | null>(null);
-  const submit = async (event: FormEvent) => {
+  const [sure, setSure] = useState(false);
+  useEffect(() => {
+    const held = fields.current;
+    return () => held.forEach((input) => { input.value = ""; });
+  }, []);
+  const submit = (event: FormEvent) => {
     event.preventDefault();
+    // The former value is destroyed by it: asked once more, and what was typed stays in its fields meanwhile.
+    if (pace === "now") setSure(true);
+    else void begin();
+  };
+  const begin = async () => {
     const values: Record<string, string> = {};
     for (const field of provider.fields) {
       const input = fields.current.get(field);
@@ -105,7 +116,7 @@ export function Replace({ secret, provider, all, onClose }: { secret: Secret; pr
   };
   return (
     <Modal opened onClose={onClose} title="Replace this key" size="lg">
-      <form className="stack" onSubmit={(event) => void submit(event)} autoComplete="off">
+      <form className="stack" onSubmit={submit} autoComplete="off">
         <p className="muted">Get a new key from {provider.title} and leave the former one valid. The new one takes over while callers call; if it is bad, it is rolled back by itself and nobody notices.</p>
         {refused && !refused.fields.some((fault) => fault.field.startsWith("fields.")) && <p className="fault" role="alert"><Icon name="warn" size={16} /> {refused.message}</p>}
         {refused?.report && <Steps steps={refused.report.steps} />}
@@ -117,6 +128,13 @@ export function Replace({ secret, provider, all, onClose }: { secret: Secret; pr
         <Checkbox checked={unasked} onChange={(event) => setUnasked(event.currentTarget.checked)} label="Do not ask the provider first; judge it by what it does" />
         <div className="row-end"><Button variant="default" onClick={onClose}>Cancel</Button><Button type="submit" loading={busy} color={pace === "now" ? "red" : undefined}>{pace === "now" ? "Replace at once" : "Check and begin"}</Button></div>
       </form>
+      {sure && (
+        <Confirm title="Destroy the former key now?" action="Replace and destroy" typed={secret.name} onClose={() => setSure(false)} act={begin}>
+          <p>The new key serves every call from this moment on, without steps and without a way back: the former value is overwritten, and streams opened with it are cut.</p>
+          {unasked && <p className="text-bad">{provider.title} is not asked about the new key first. If it is bad, every call fails.</p>}
+          <p className="muted">Last use of the former one: <Time at={lastUse(secret)} as="relative" /></p>
+        </Confirm>
+      )}
     </Modal>
   );
 }

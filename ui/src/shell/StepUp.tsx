@@ -3,7 +3,7 @@
 import { Button, Modal, TextInput } from "@mantine/core";
 import { useEffect, useRef, useState } from "react";
 import { asRefused, onStepUp, send } from "../api/client";
-import { queries } from "../api/queries";
+import { refreshSession } from "../session";
 
 export function StepUp() {
   const [opened, setOpened] = useState(false);
@@ -16,10 +16,16 @@ export function StepUp() {
     onStepUp(() => {
       setFault("");
       setOpened(true);
+      // Whoever asked before is told no.
+      answer.current(false);
       return new Promise((resolve) => {
         answer.current = resolve;
       });
     });
+    return () => {
+      onStepUp(async () => false);
+      answer.current(false);
+    };
   }, []);
 
   const close = (given: boolean) => {
@@ -30,10 +36,11 @@ export function StepUp() {
     setBusy(true);
     try {
       await send("POST", "/api/v1/session/step-up", { code: input.current?.value.replaceAll(/\s/g, "") });
-      await queries.invalidateQueries({ queryKey: ["session"] });
+      await refreshSession();
       close(true);
     } catch (refused) {
-      setFault(asRefused(refused).status === 401 ? "That code is not right, or it was used already." : asRefused(refused).message);
+      const { status, message, retryAfter } = asRefused(refused);
+      setFault(status === 401 ? "That code is not right, or it was used already." : status === 429 ? `Too many tries. Wait ${retryAfter ?? 60} seconds.` : message);
       input.current?.select();
     } finally {
       setBusy(false);
@@ -42,7 +49,7 @@ export function StepUp() {
   return (
     <Modal opened={opened} onClose={() => close(false)} title="Confirm that it is you" zIndex={400}>
       <form className="stack" onSubmit={(event) => { event.preventDefault(); void confirm(); }}>
-        <p className="muted">This step cannot be undone by mistake: enter a fresh code from your authenticator app. It holds for five minutes.</p>
+        <p className="muted">What you are about to do hurts if somebody else does it. Enter a fresh code of your authenticator app, one that was not used yet; it holds for five minutes.</p>
         <TextInput ref={input} label="Code" inputMode="numeric" autoComplete="one-time-code" maxLength={12} error={fault} data-autofocus classNames={{ input: "code-input" }} />
         <div className="row-end">
           <Button variant="default" onClick={() => close(false)}>Cancel</Button>
