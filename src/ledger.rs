@@ -157,6 +157,8 @@ struct Inner {
     /// Somebody wants all that is stored to be signed now.
     sign_asked: AtomicBool,
     wake: Notify,
+    /// The house's own lane, whose segments are small, was found more than half full.
+    crowded: Notify,
     /// The end of this node's chain as it was stored last: wakes whoever follows the trail.
     stored: watch::Sender<u64>,
     /// Numbers of the flushes that were asked for, and of the last one that the writer went
@@ -278,7 +280,13 @@ impl Ledger {
 
 impl Inner {
     fn open(&self, begin: &Begin<'_>) -> Result<Record, Full> {
-        let seat = lock(&self.house).seat();
+        let (seat, is_roomy) = {
+            let house = lock(&self.house);
+            (house.seat(), house.is_roomy())
+        };
+        if !is_roomy {
+            self.crowded.notify_one();
+        }
         seat.map(|seat| seat.open(begin)).ok_or(Full)
     }
 

@@ -104,7 +104,7 @@ async fn face_with(requests_per_minute: u64) -> Face {
             archives: std::path::PathBuf::new(),
             is_strict: false,
             checkpoints: None,
-            budget_bytes: 64 * 1024 * 1024,
+            budget_bytes: 16 * 1024 * 1024,
         },
         store: store.clone(),
         clock: clock.clone(),

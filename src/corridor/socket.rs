@@ -12,6 +12,7 @@ mod frames;
 mod greeting;
 mod hail;
 mod handshake;
+mod keyed;
 mod msgpack;
 mod parley;
 mod scrubbed;
@@ -34,6 +35,7 @@ use self::flow::{Dry, Flow};
 pub(super) use self::greeting::Introduced;
 pub(crate) use self::greeting::{Greeting, codec_of};
 pub(super) use self::handshake::{Handshake, is_of_a_handshake};
+use self::keyed::Keyed;
 pub(crate) use self::parley::Parley;
 use self::scrubbed::Scrubbed;
 use super::answer::{Answer, AnswerBody};
@@ -154,9 +156,11 @@ pub(super) async fn answered(
     let bytes_in = trace.bytes_in();
     handshake.answer(&mut headers);
     let record = trace.answered(StatusCode::SWITCHING_PROTOCOLS.as_u16(), &mut headers);
+    let keyed = hail.as_ref().filter(|hail| hail.dialect.repeats().is_some()).cloned();
+    let up = keyed.map_or_else(Flow::of_client, |hail| Flow::of_keyed_client(Keyed::new(hail)));
     let socket = Socket {
         provider,
-        up: Flow::of_client(),
+        up,
         down,
         early: BytesMut::from(&early[..]),
         hail,

@@ -125,35 +125,54 @@ impl Play {
                 self.say(&parley, &mut line, word).await?;
             }
             let Ok(shown) = parley.hear(&mut line).await else { return Ok(()) };
-            let shown = corridor::understood(self.codec, &shown.bytes);
-            if !shown.is_some_and(|shown| self.is_right(dialect, &shown)) {
-                let no = corridor::refusal(dialect, No::Unknown);
-                self.say(&parley, &mut line, no).await?;
-                return parley.close(&mut line, 1000).await;
+            let shown = corridor::understood(self.codec, &shown.bytes).unwrap_or_default();
+            if !self.is_right(dialect, &shown) {
+                return self.refuse(&parley, &mut line, (dialect, No::Unknown)).await;
             }
             if let Some(path) = &self.alone {
                 turn = self.stage.taken.take(path);
                 if turn.is_none() {
-                    let no = corridor::refusal(dialect, No::Crowded);
-                    self.say(&parley, &mut line, no).await?;
-                    return parley.close(&mut line, 1000).await;
+                    return self.refuse(&parley, &mut line, (dialect, No::Crowded)).await;
                 }
             }
             self.say(&parley, &mut line, corridor::welcome(dialect)).await?;
+            if dialect.repeats().is_some() {
+                // What shows the key asks for something, too.
+                self.answer(&parley, &mut line, &shown).await?;
+            }
         }
         for word in &self.socket.opens {
             self.say(&parley, &mut line, word).await?;
         }
         while let Ok(heard) = parley.hear(&mut line).await {
-            let said = corridor::understood(self.codec, &heard.bytes);
-            let said = said.map(|said| said.to_string()).unwrap_or_default();
-            let answer = self.socket.answers.iter().find(|answer| said.contains(&answer.on));
-            for word in answer.into_iter().flat_map(|answer| &answer.says) {
-                self.say(&parley, &mut line, word).await?;
+            let said = corridor::understood(self.codec, &heard.bytes).unwrap_or_default();
+            let repeating = self.dialect.filter(|dialect| dialect.repeats().is_some());
+            if let Some(dialect) = repeating.filter(|dialect| !self.is_right(*dialect, &said)) {
+                return self.refuse(&parley, &mut line, (dialect, No::Unknown)).await;
             }
+            self.answer(&parley, &mut line, &said).await?;
         }
         drop(turn);
         Ok(())
+    }
+
+    async fn answer(&self, parley: &Parley, line: &mut Line, said: &Value) -> std::io::Result<()> {
+        let said = said.to_string();
+        let answer = self.socket.answers.iter().find(|answer| said.contains(&answer.on));
+        for word in answer.into_iter().flat_map(|answer| &answer.says) {
+            self.say(parley, line, word).await?;
+        }
+        Ok(())
+    }
+
+    async fn refuse(
+        &self,
+        parley: &Parley,
+        line: &mut Line,
+        (dialect, no): (Dialect, No),
+    ) -> std::io::Result<()> {
+        self.say(parley, line, corridor::refusal(dialect, no)).await?;
+        parley.close(line, 1000).await
     }
 
     async fn say(&self, parley: &Parley, line: &mut Line, word: &str) -> std::io::Result<()> {

@@ -4,13 +4,15 @@
 
 use std::sync::Arc;
 
+use super::json::{self, Located};
 use super::json_escaped;
-use crate::provider::{Codec, Dialect, Provider, Word};
+use crate::provider::{Codec, Dialect, Pointer, Provider, Word};
 use crate::refusal::{Reason, Refusal};
 use crate::secret::{KeptBytes, SecretBytes};
 use crate::vault::{Fresh, Placed};
 
 /// One such message; its bytes are wiped with the last who holds the opening.
+#[derive(Clone)]
 pub(crate) struct Hail {
     pub(crate) dialect: Dialect,
     pub(crate) codec: Codec,
@@ -30,6 +32,26 @@ impl Hail {
 
     pub(crate) fn bytes(&self) -> &[u8] {
         self.placed.hails.get(self.at).map(KeptBytes::expose).unwrap_or_default()
+    }
+
+    /// What a client said, with the real key where its own stands; unchanged where none does. None
+    /// where it is not plain where a key stands, or where each message has none.
+    pub(crate) fn in_place_of_another(&self, said: &[u8]) -> Option<SecretBytes> {
+        let member = self.dialect.repeats()?;
+        let pointer = Pointer::to_member(member);
+        let located = json::locate(said, &pointer).ok()?;
+        match &located {
+            Located::Value(_) => {
+                Some(json::filled(said, (&pointer, &located), self.value_of(member)?))
+            }
+            Located::Absent { .. } => Some(SecretBytes::copy_of(said)),
+        }
+    }
+
+    /// Of a message in JSON with one member: its value, in its quotes.
+    fn value_of(&self, member: &str) -> Option<&[u8]> {
+        let rest = self.bytes().strip_prefix(b"{\"")?.strip_prefix(member.as_bytes())?;
+        rest.strip_prefix(b"\":")?.strip_suffix(b"}")
     }
 }
 

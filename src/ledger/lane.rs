@@ -251,7 +251,11 @@ impl Lane {
 
     /// A place for what is not a call: only while there is plenty of room.
     pub(super) fn spare_seat(&self) -> Option<Seat> {
-        if self.shared.is_roomy() { self.seat() } else { None }
+        if self.is_roomy() { self.seat() } else { None }
+    }
+
+    pub(super) fn is_roomy(&self) -> bool {
+        self.shared.is_roomy()
     }
 
     pub(super) fn sums(&self) -> Arc<Mutex<Sums>> {

@@ -96,6 +96,7 @@ impl Ledger {
             stopping: AtomicBool::new(false),
             sign_asked: AtomicBool::new(false),
             wake: Notify::new(),
+            crowded: Notify::new(),
             stored: watch::Sender::new(recovered.link.next_sequence),
             asked: AtomicU64::new(0),
             served: watch::Sender::new(Served::default()),

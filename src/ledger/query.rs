@@ -16,8 +16,8 @@ const MOST_BLOCKS_A_READ: u32 = 8;
 const MARKS_A_READ: u32 = 64;
 /// After so many blocks or records that were read, or so many blocks or bytes of marks that were
 /// looked at, a search answers with what it has, and with a cursor to go on from.
-const MOST_READ: (usize, u64) = (16, 16_384);
-const MOST_LOOKED_AT: (usize, usize) = (512, 2 << 20);
+const MOST_READ: (usize, u64) = (16, 8_192);
+const MOST_LOOKED_AT: (usize, usize) = (512, 1 << 20);
 
 /// What a record must be like. None: anything.
 #[derive(Clone, Debug, Default)]

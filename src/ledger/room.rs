@@ -26,7 +26,10 @@ pub(super) async fn make(inner: &Arc<Inner>) {
                     "resolved": "the journal has room again",
                 }));
             }
-            tokio::time::sleep(LOOK_EVERY).await;
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = inner.crowded.notified() => {}
+            }
             continue;
         };
         let within = Arc::clone(inner);

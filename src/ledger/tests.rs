@@ -337,6 +337,41 @@ async fn the_journal_grows_to_its_budget_and_not_beyond() {
     assert_eq!(house.trail_after_restart().await.len(), calls);
 }
 
+#[tokio::test]
+async fn a_rush_at_the_admin_face_finds_room_that_is_made_meanwhile() {
+    let house = House::new().await;
+    let (ledger, lanes) = house.open().await.unwrap();
+    // Nothing is given back for as long as this goes on.
+    ledger.0.sink.faults.lock().unwrap().extend([Fault::BeforeCommit; 1_000]);
+    let writer = tokio::spawn(ledger.writer());
+    for _ in 0..300 {
+        for _ in 0..2 {
+            ledger.append(&looked("/api/v1/admin/secrets")).unwrap();
+        }
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    ledger.0.sink.faults.lock().unwrap().clear();
+    ledger.stop();
+    writer.await.unwrap();
+    drop((ledger, lanes));
+    let trail = house.trail_after_restart().await;
+    assert_eq!(trail.iter().filter(|record| record.path == "/api/v1/admin/secrets").count(), 600);
+}
+
+fn looked(endpoint: &str) -> Entry<'_> {
+    Entry {
+        kind: Kind::Access,
+        actor: ActorRef { kind: ActorKind::Local, id: None, name: "local" },
+        address: None,
+        method: "GET",
+        endpoint,
+        status: 200,
+        reason: None,
+        request_id: "look",
+        detail: None,
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn lanes_and_writer_at_once_lose_nothing_and_repeat_nothing() {
     const CALLS: usize = 5_000;

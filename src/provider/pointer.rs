@@ -18,6 +18,11 @@ impl Pointer {
         Ok(Self { names: rest.split('/').map(name).collect() })
     }
 
+    /// To a member of the outermost object.
+    pub(crate) fn to_member(name: &str) -> Self {
+        Self { names: vec![name.to_owned()] }
+    }
+
     pub(crate) fn names(&self) -> &[String] {
         &self.names
     }

@@ -33,6 +33,7 @@ pub(crate) enum Dialect {
     Polygon,
     AlpacaData,
     AlpacaTrading,
+    Tiingo,
 }
 
 /// How messages are written.
@@ -55,13 +56,14 @@ impl Codec {
 }
 
 impl Dialect {
-    const ALL: [Self; 3] = [Self::Polygon, Self::AlpacaData, Self::AlpacaTrading];
+    const ALL: [Self; 4] = [Self::Polygon, Self::AlpacaData, Self::AlpacaTrading, Self::Tiingo];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Polygon => "polygon",
             Self::AlpacaData => "alpaca-data",
             Self::AlpacaTrading => "alpaca-trading",
+            Self::Tiingo => "tiingo",
         }
     }
 
@@ -74,6 +76,23 @@ impl Dialect {
                 ("key", Word::Field("key_id")),
                 ("secret", Word::Field("secret_key")),
             ],
+            Self::Tiingo => &[("authorization", Word::Field("api_key"))],
+        }
+    }
+
+    /// The member in which a client's key stands in each of its messages, not in the first alone.
+    pub(crate) fn repeats(self) -> Option<&'static str> {
+        match self {
+            Self::Polygon | Self::AlpacaData | Self::AlpacaTrading => None,
+            Self::Tiingo => Some("authorization"),
+        }
+    }
+
+    /// Whether many may share one socket: what is said on it is nobody's own.
+    fn can_fan_out(self) -> bool {
+        match self {
+            Self::Polygon | Self::AlpacaData => true,
+            Self::AlpacaTrading | Self::Tiingo => false,
         }
     }
 }
@@ -108,7 +127,7 @@ impl SocketWays {
                     return Err(wrong(format!("wants the field `{name}`, which is none here")));
                 }
             }
-            if entry.fan_out && dialect == Dialect::AlpacaTrading {
+            if entry.fan_out && !dialect.can_fan_out() {
                 return Err(wrong(String::from("is nobody's but the client's: it cannot fan out")));
             }
             let (under, reads_only) = (entry.under.clone(), entry.reads_only);

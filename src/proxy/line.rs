@@ -56,8 +56,9 @@ impl Line {
     }
 
     /// After a conversation was put aside; `unheard` is what it had read and not understood.
-    pub(super) fn put_back(&mut self, unheard: BytesMut) {
-        self.early = unheard;
+    /// Copied: it may be the last piece, even an empty one, of all the room that a head may take.
+    pub(super) fn put_back(&mut self, unheard: &[u8]) {
+        self.early = BytesMut::from(unheard);
         self.ties.kept.store(false, Ordering::Relaxed);
     }
 

@@ -155,9 +155,12 @@ impl Visit {
         if matches!(end, End::Over) {
             return None;
         }
-        let parts = connection.into_parts();
-        let mut line = parts.io.into_inner();
-        line.put_back(parts.read_buf.into());
+        let line = {
+            let parts = connection.into_parts();
+            let mut line = parts.io.into_inner();
+            line.put_back(&parts.read_buf);
+            line
+        };
         self.after(end, line).await
     }
 

@@ -49,6 +49,8 @@ mod house;
 #[cfg(test)]
 mod http2;
 #[cfg(test)]
+mod keyed;
+#[cfg(test)]
 mod keys;
 #[cfg(test)]
 mod kinds;

@@ -1,6 +1,6 @@
 //! What a provider says on a socket before and around a client's key, and what a client says: the
-//! words alone. Polygon (and Massive, its new name), and Alpaca's two streams. Must never find a
-//! key where the provider itself would not look for one.
+//! words alone. Polygon (and Massive, its new name), Alpaca's two streams, and Tiingo. Must never
+//! find a key where the provider itself would not look for one.
 
 use serde_json::Value;
 
@@ -28,7 +28,7 @@ pub(crate) fn greeting(dialect: Dialect) -> Option<&'static str> {
             Some(r#"[{"ev":"status","status":"connected","message":"Connected Successfully"}]"#)
         }
         Dialect::AlpacaData => Some(r#"[{"T":"success","msg":"connected"}]"#),
-        Dialect::AlpacaTrading => None,
+        Dialect::AlpacaTrading | Dialect::Tiingo => None,
     }
 }
 
@@ -39,7 +39,7 @@ pub(super) fn behind_greeting(dialect: Dialect, said: &Value) -> Option<&[Value]
     let opens = match dialect {
         Dialect::Polygon => says("status", "connected"),
         Dialect::AlpacaData => says("T", "success") && says("msg", "connected"),
-        Dialect::AlpacaTrading => false,
+        Dialect::AlpacaTrading | Dialect::Tiingo => false,
     };
     opens.then_some(rest)
 }
@@ -60,7 +60,7 @@ pub(super) fn takes(dialect: Dialect, said: &Value) -> Option<bool> {
             "error" => Some(false),
             _ => None,
         },
-        Dialect::Polygon | Dialect::AlpacaTrading => None,
+        Dialect::Polygon | Dialect::AlpacaTrading | Dialect::Tiingo => None,
     };
     match dialect {
         Dialect::Polygon | Dialect::AlpacaData => said.as_array()?.iter().find_map(of_one),
@@ -68,11 +68,22 @@ pub(super) fn takes(dialect: Dialect, said: &Value) -> Option<bool> {
             Some(word(said.get("data")?, "status") == "authorized")
         }
         Dialect::AlpacaTrading => None,
+        // An error that is not about the key shows that the key was taken.
+        Dialect::Tiingo => tiingo_code(said).map(|code| !matches!(code, 401 | 403)),
     }
+}
+
+/// Of the answer to a subscription.
+fn tiingo_code(said: &Value) -> Option<u64> {
+    let is_answer = matches!(said.get("messageType")?.as_str()?, "I" | "E");
+    said.get("response").filter(|_| is_answer)?.get("code")?.as_u64()
 }
 
 /// Why it was no: for the key's sake, for want of room, or for anything else, which passes.
 pub(super) fn why_not(dialect: Dialect, said: &Value) -> No {
+    if dialect == Dialect::Tiingo && tiingo_code(said) == Some(401) {
+        return No::Unknown;
+    }
     let elements = said.as_array().map(Vec::as_slice).unwrap_or_default();
     let why = elements.iter().find_map(|one| {
         let status = one.get("status").and_then(Value::as_str);
@@ -81,7 +92,11 @@ pub(super) fn why_not(dialect: Dialect, said: &Value) -> No {
             (Dialect::Polygon, Some("max_connections"), _) => Some(No::Crowded),
             (Dialect::AlpacaData, _, Some(402)) => Some(No::Unknown),
             (Dialect::AlpacaData, _, Some(406)) => Some(No::Crowded),
-            (Dialect::Polygon | Dialect::AlpacaData | Dialect::AlpacaTrading, _, _) => None,
+            (
+                Dialect::Polygon | Dialect::AlpacaData | Dialect::AlpacaTrading | Dialect::Tiingo,
+                _,
+                _,
+            ) => None,
         }
     });
     why.unwrap_or(No::Failed)
@@ -90,14 +105,18 @@ pub(super) fn why_not(dialect: Dialect, said: &Value) -> No {
 /// The key that a client shows; None where it says something else.
 pub(crate) fn key_in(dialect: Dialect, said: &Value) -> Option<&str> {
     let word = |member: &str| said.get(member).and_then(Value::as_str);
-    let shown = match (dialect, word("action")?) {
+    let said_to_do = if dialect == Dialect::Tiingo { "eventName" } else { "action" };
+    let shown = match (dialect, word(said_to_do)?) {
         (Dialect::Polygon, "auth") => word("params"),
         (Dialect::AlpacaData | Dialect::AlpacaTrading, "auth") => word("key"),
         (Dialect::AlpacaTrading, "authenticate") => {
             let data = said.get("data").and_then(|data| data.get("key_id")).and_then(Value::as_str);
             data.or_else(|| word("key"))
         }
-        (Dialect::Polygon | Dialect::AlpacaData | Dialect::AlpacaTrading, _) => None,
+        (Dialect::Tiingo, "subscribe") => word("authorization"),
+        (Dialect::Polygon | Dialect::AlpacaData | Dialect::AlpacaTrading | Dialect::Tiingo, _) => {
+            None
+        }
     };
     shown.map(str::trim)
 }
@@ -111,6 +130,9 @@ pub(crate) fn welcome(dialect: Dialect) -> &'static str {
         Dialect::AlpacaData => r#"[{"T":"success","msg":"authenticated"}]"#,
         Dialect::AlpacaTrading => {
             r#"{"stream":"authorization","data":{"status":"authorized","action":"authenticate"}}"#
+        }
+        Dialect::Tiingo => {
+            r#"{"messageType":"I","data":{"subscriptionId":1},"response":{"code":200,"message":"Success"}}"#
         }
     }
 }
@@ -151,6 +173,18 @@ pub(crate) fn refusal(dialect: Dialect, no: No) -> &'static str {
         (Dialect::AlpacaTrading, No::Crowded | No::Failed) => {
             r#"{"stream":"authorization","data":{"status":"unauthorized","action":"error"}}"#
         }
+        (Dialect::Tiingo, No::Unknown | No::Unasked) => {
+            r#"{"messageType":"E","response":{"code":401,"message":"Invalid token."}}"#
+        }
+        (Dialect::Tiingo, No::Late) => {
+            r#"{"messageType":"E","response":{"code":408,"message":"no subscription came in time"}}"#
+        }
+        (Dialect::Tiingo, No::Crowded) => {
+            r#"{"messageType":"E","response":{"code":429,"message":"a limit was reached"}}"#
+        }
+        (Dialect::Tiingo, No::Failed) => {
+            r#"{"messageType":"E","response":{"code":500,"message":"internal error"}}"#
+        }
     }
 }
 
@@ -176,7 +210,8 @@ pub(crate) fn worded(codec: Codec, json: &str) -> Vec<u8> {
 mod tests {
     use super::*;
 
-    const ALL: [Dialect; 3] = [Dialect::Polygon, Dialect::AlpacaData, Dialect::AlpacaTrading];
+    const ALL: [Dialect; 4] =
+        [Dialect::Polygon, Dialect::AlpacaData, Dialect::AlpacaTrading, Dialect::Tiingo];
 
     #[test]
     fn a_key_is_found_where_the_provider_looks_for_one_and_nowhere_else() {
@@ -195,6 +230,10 @@ mod tests {
                 Some("k"),
             ),
             (Dialect::AlpacaTrading, r#"{"action":"listen","data":{"streams":[]}}"#, None),
+            (Dialect::Tiingo, r#"{"eventName":"subscribe","authorization":"k"}"#, Some("k")),
+            (Dialect::Tiingo, r#"{"eventName":"subscribe","eventData":{"authToken":"k"}}"#, None),
+            (Dialect::Tiingo, r#"{"eventName":"unsubscribe","authorization":"k"}"#, None),
+            (Dialect::Tiingo, r#"{"authorization":"k"}"#, None),
         ] {
             let said: Value = serde_json::from_str(said).unwrap();
             assert_eq!(key_in(dialect, &said), key, "{said}");
@@ -218,7 +257,11 @@ mod tests {
                 let is_no = nos.iter().any(|no| refusal(dialect, *no) == word);
                 // Of a fault of its own Polygon's side says nothing about the key.
                 let is_fault = word == refusal(dialect, No::Failed) && dialect == Dialect::Polygon;
-                let verdict = if word == welcome(dialect) { Some(true) } else { Some(false) };
+                // What Tiingo's side says of anything but the key shows that it took that.
+                let is_of_the_key = dialect != Dialect::Tiingo || word.contains(":401");
+                let is_no = is_no && is_of_the_key;
+                let is_yes = word == welcome(dialect) || !is_of_the_key;
+                let verdict = Some(is_yes);
                 let verdict = verdict.filter(|yes| (*yes || is_no) && !is_fault);
                 assert_eq!(takes(dialect, &value), verdict, "{word}");
             }
@@ -229,6 +272,7 @@ mod tests {
     fn a_no_is_for_the_keys_sake_only_where_the_provider_says_so() {
         let polygon = |status: &str| format!(r#"[{{"ev":"status","status":"{status}"}}]"#);
         let alpaca = |code: u64| format!(r#"[{{"T":"error","code":{code},"msg":"no"}}]"#);
+        let tiingo = |code: u64| format!(r#"{{"messageType":"E","response":{{"code":{code}}}}}"#);
         for (dialect, said, why) in [
             (Dialect::Polygon, polygon("auth_failed"), No::Unknown),
             (Dialect::Polygon, polygon("max_connections"), No::Crowded),
@@ -238,6 +282,8 @@ mod tests {
             (Dialect::AlpacaData, alpaca(406), No::Crowded),
             (Dialect::AlpacaData, alpaca(404), No::Failed),
             (Dialect::AlpacaData, alpaca(500), No::Failed),
+            (Dialect::Tiingo, tiingo(401), No::Unknown),
+            (Dialect::Tiingo, tiingo(403), No::Failed),
         ] {
             let said: Value = serde_json::from_str(&said).unwrap();
             assert_eq!(takes(dialect, &said), Some(false), "{said}");

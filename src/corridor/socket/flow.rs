@@ -10,6 +10,7 @@ use bytes::{Buf as _, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::frames::{Malformed, Speaker, Walker};
+use super::keyed::Keyed;
 use super::scrubbed::{Ready, Scrubbed};
 
 pub(super) struct Flow {
@@ -32,6 +33,8 @@ enum Eyes {
     /// Counts, and takes them as they are.
     Counting(Walker),
     Scrubbing(Box<Scrubbed>),
+    /// Puts the real key where a client's stands.
+    Keying(Box<Keyed>),
 }
 
 /// How a flow ends.
@@ -59,6 +62,11 @@ const PIECES_A_TURN: usize = 16;
 impl Flow {
     pub(super) fn of_client() -> Self {
         Self::new(Eyes::Counting(Walker::of(Speaker::Client)))
+    }
+
+    /// Of one whose key stands in every message.
+    pub(super) fn of_keyed_client(keyed: Keyed) -> Self {
+        Self::new(Eyes::Keying(Box::new(keyed)))
     }
 
     /// `early` is what came before anybody looked.
@@ -97,7 +105,7 @@ impl Flow {
 
     pub(super) fn blanked(&self) -> usize {
         match &self.eyes {
-            Eyes::Counting(_) => 0,
+            Eyes::Counting(_) | Eyes::Keying(_) => 0,
             Eyes::Scrubbing(scrubbed) => scrubbed.blanked(),
         }
     }
@@ -107,6 +115,7 @@ impl Flow {
         let between = || match &self.eyes {
             Eyes::Counting(walker) => walker.is_between(),
             Eyes::Scrubbing(scrubbed) => scrubbed.is_between(),
+            Eyes::Keying(keyed) => keyed.is_between(),
         };
         self.broke_between.unwrap_or_else(between) && self.waiting.is_empty()
     }
@@ -115,6 +124,7 @@ impl Flow {
         match &self.eyes {
             Eyes::Counting(walker) => walker,
             Eyes::Scrubbing(scrubbed) => scrubbed.walker(),
+            Eyes::Keying(keyed) => keyed.walker(),
         }
     }
 
@@ -125,9 +135,22 @@ impl Flow {
             Ready::First(count) => {
                 self.waiting.extend_from_slice(early.get(..count).unwrap_or_default());
             }
-            Ready::Own(bytes) => self.waiting = bytes,
+            Ready::Own(bytes) => self.waiting.unsplit(bytes),
         }
         Ok(())
+    }
+
+    /// What was looked at goes on before anything else is read; false where nobody takes it.
+    pub(super) async fn pass_on<W: AsyncWrite + Unpin>(&mut self, to: &mut W) -> bool {
+        let passed = std::future::poll_fn(|context| {
+            if let Err(dry) = ready!(self.poll_waiting(to, context)) {
+                return Poll::Ready(Err(dry));
+            }
+            Pin::new(&mut *to).poll_flush(context).map_err(|_gone| Dry::Mouth)
+        });
+        let is_taken = passed.await.is_ok();
+        self.unflushed &= !is_taken;
+        is_taken
     }
 
     /// As much as passes now; ready when nothing ever will again.
@@ -229,6 +252,7 @@ impl Flow {
         let looked = match &mut self.eyes {
             Eyes::Counting(walker) => walker.walk(bytes).map(|()| Ready::First(bytes.len())),
             Eyes::Scrubbing(scrubbed) => scrubbed.pass(bytes),
+            Eyes::Keying(keyed) => keyed.pass(bytes),
         };
         if looked.is_err() {
             // Nothing of these bytes goes on.

@@ -54,6 +54,13 @@ enum Outcome {
     Gone,
 }
 
+/// A key of ours was said.
+struct Shown {
+    key: HeaderValue,
+    /// The frame of it, where what shows the key asks for something, too, and goes on.
+    again: Vec<u8>,
+}
+
 /// Why nobody walks: no key of ours came.
 enum Unknown {
     /// With why it is written down, what is said, and the code behind it.
@@ -155,10 +162,11 @@ impl Greeting {
             let slowed = heeding(&mut *follower, corridor.stranger(raw.address)).await;
             return slowed.map_or_else(ended, |()| Outcome::No(No::Unknown, POLICY));
         };
-        raw.parts.headers.insert(X_API_KEY, shown);
+        raw.parts.headers.insert(X_API_KEY, shown.key);
         raw.parts.headers.remove(SEC_WEBSOCKET_PROTOCOL);
         raw.parts.extensions.insert(Introduced { _berth: Arc::new(berth) });
-        let mut said = parley.into_rest();
+        let mut said = BytesMut::from(&shown.again[..]);
+        said.unsplit(parley.into_rest());
         let walking = beside(line, &mut said, Box::pin(corridor.answer(raw)));
         let mut answer = match heeding(follower, walking).await {
             Ok(Ok(answer)) => answer,
@@ -179,7 +187,7 @@ impl Greeting {
         &self,
         line: &mut L,
         parley: &mut Parley,
-    ) -> Result<Option<HeaderValue>, Unknown> {
+    ) -> Result<Option<Shown>, Unknown> {
         if let Some(word) = dialect::greeting(self.dialect) {
             let word = dialect::worded(self.codec, word);
             let said = parley.say(line, self.codec == Codec::Json, &word).await;
@@ -195,7 +203,12 @@ impl Greeting {
         };
         // Keys of older systems have two places, and this is neither.
         let shown = Some(key).filter(|key| credential::is_ours(key.as_bytes()));
-        Ok(shown.and_then(|key| HeaderValue::from_str(key).ok()))
+        let key = shown.and_then(|key| HeaderValue::from_str(key).ok());
+        let again = self.dialect.repeats().map(|_| {
+            let opcode = if message.is_text { frames::TEXT } else { frames::BINARY };
+            frames::whole(opcode, &message.bytes, Some([0; 4]))
+        });
+        Ok(key.map(|key| Shown { key, again: again.unwrap_or_default() }))
     }
 }
 

@@ -71,9 +71,17 @@ impl Socket {
                 }
             }
         }
-        let is_text = hail.codec == Codec::Json;
-        let shown = parley.say(&mut self.provider, is_text, hail.bytes()).await;
-        shown.map_err(|_gone| End::Provider)?;
+        let is_shown = match hail.dialect.repeats() {
+            // In what the client said first.
+            Some(_) => self.up.pass_on(&mut self.provider).await,
+            None => {
+                let is_text = hail.codec == Codec::Json;
+                parley.say(&mut self.provider, is_text, hail.bytes()).await.is_ok()
+            }
+        };
+        if !is_shown {
+            return Err(End::Provider);
+        }
         while self.early.len() < MOST_BEFORE {
             let Some(word) = self.heard(parley).await? else { return Ok(false) };
             self.pass_on(&word);

@@ -27,7 +27,7 @@ pub(crate) struct Parley {
 pub(super) enum Heard {
     Message(Message),
     Ping(Vec<u8>),
-    Pong,
+    Pong(Vec<u8>),
     Close(Vec<u8>),
 }
 
@@ -70,6 +70,16 @@ impl Parley {
         self.farewell.as_deref()
     }
 
+    /// Whose frames they were, and how many.
+    pub(super) fn walker(&self) -> &Walker {
+        &self.walker
+    }
+
+    /// Nothing has begun that has not ended.
+    pub(super) fn is_between(&self) -> bool {
+        self.heard.is_empty() && self.begun.is_empty()
+    }
+
     /// What came behind the last message.
     pub(super) fn into_rest(self) -> BytesMut {
         self.heard
@@ -110,7 +120,7 @@ impl Parley {
                     let sent = self.send(stream, frames::PONG, &payload).await;
                     sent.map_err(|_| Lost::Gone)?;
                 }
-                Some(Heard::Pong) => {}
+                Some(Heard::Pong(_)) => {}
                 Some(Heard::Close(payload)) => {
                     // It may have gone already.
                     let _gone = self.send(stream, frames::CLOSE, &payload).await;
@@ -144,7 +154,7 @@ impl Parley {
             let opcode = first & 0x0f;
             match opcode {
                 frames::PING => return Ok(Some(Heard::Ping(payload))),
-                frames::PONG => return Ok(Some(Heard::Pong)),
+                frames::PONG => return Ok(Some(Heard::Pong(payload))),
                 frames::CLOSE => return Ok(Some(Heard::Close(payload))),
                 _ => {}
             }

@@ -218,7 +218,7 @@ impl Line {
                 }
                 Some(Heard::Ping(_)) if self.out.len() > MOST_UNTAKEN => return Err(()),
                 Some(Heard::Ping(payload)) => self.queue(frames::PONG, &payload),
-                Some(Heard::Pong) => {}
+                Some(Heard::Pong(_)) => {}
                 Some(Heard::Close(payload)) => {
                     self.queue(frames::CLOSE, &payload);
                     return Err(());

@@ -237,7 +237,7 @@ impl Member {
                 Some(Heard::Ping(payload)) => {
                     self.mail.put_control(control(frames::PONG, &payload));
                 }
-                Some(Heard::Pong) => {}
+                Some(Heard::Pong(_)) => {}
                 Some(Heard::Close(payload)) => {
                     self.mail.put_control(control(frames::CLOSE, &payload));
                     self.mail.end(Over::Client, None);

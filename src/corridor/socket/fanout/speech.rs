@@ -61,7 +61,9 @@ pub(super) fn trouble(said: Option<&Value>) -> Trouble {
 pub(super) fn members(dialect: Dialect) -> &'static [&'static str] {
     match dialect {
         Dialect::Polygon => &["ev", "status", "message", "sym", "pair", "p", "T"],
-        Dialect::AlpacaData | Dialect::AlpacaTrading => &["T", "msg", "S", "symbols"],
+        Dialect::AlpacaData | Dialect::AlpacaTrading | Dialect::Tiingo => {
+            &["T", "msg", "S", "symbols"]
+        }
     }
 }
 
@@ -72,7 +74,7 @@ pub(super) fn asked(dialect: Dialect, said: &Value) -> Ask {
             let params = said.get("params").and_then(Value::as_str).unwrap_or_default();
             params.split(',').filter_map(of_polygon).collect::<Vec<_>>()
         }
-        Dialect::AlpacaData | Dialect::AlpacaTrading => of_alpaca(said),
+        Dialect::AlpacaData | Dialect::AlpacaTrading | Dialect::Tiingo => of_alpaca(said),
     };
     // Where the whole list is told, whoever asks for nothing hears what he has.
     let is_said = !topics.is_empty() || dialect != Dialect::Polygon;
@@ -123,7 +125,7 @@ pub(super) fn request(dialect: Dialect, is_more: bool, topics: &[Topic]) -> Stri
             let params: Vec<String> = topics.iter().map(text).collect();
             json!({"action": action, "params": params.join(",")}).to_string()
         }
-        Dialect::AlpacaData | Dialect::AlpacaTrading => {
+        Dialect::AlpacaData | Dialect::AlpacaTrading | Dialect::Tiingo => {
             let mut said = lists(topics.iter());
             said.insert(String::from("action"), Value::from(action));
             Value::Object(said).to_string()
@@ -157,7 +159,7 @@ pub(super) fn confirmed(dialect: Dialect, is_more: bool, topic: &Topic) -> Optio
             let message = format!("{word} to: {}", text(topic));
             Some(json!([{"ev": "status", "status": "success", "message": message}]).to_string())
         }
-        Dialect::AlpacaData | Dialect::AlpacaTrading => None,
+        Dialect::AlpacaData | Dialect::AlpacaTrading | Dialect::Tiingo => None,
     }
 }
 
@@ -168,7 +170,7 @@ pub(super) fn list<'t>(
 ) -> Option<String> {
     match dialect {
         Dialect::Polygon => None,
-        Dialect::AlpacaData | Dialect::AlpacaTrading => {
+        Dialect::AlpacaData | Dialect::AlpacaTrading | Dialect::Tiingo => {
             let mut said = lists(topics);
             // Whoever has trades has what is said of them later, too.
             let trades = said.get("trades").cloned().unwrap_or_else(|| json!([]));
@@ -246,7 +248,7 @@ pub(super) fn heard<'m>(dialect: Dialect, piece: &Piece<'m>) -> Heard<'m> {
                 Heard::Data(kind, symbols.map(plain).collect())
             }
         },
-        Dialect::AlpacaData | Dialect::AlpacaTrading => {
+        Dialect::AlpacaData | Dialect::AlpacaTrading | Dialect::Tiingo => {
             let letter = word("T").unwrap_or_default();
             match letter.as_ref() {
                 "subscription" => return Heard::List,

@@ -86,7 +86,7 @@ impl Scene {
                 let params: Vec<String> = symbols.iter().map(|one| format!("T.{one}")).collect();
                 json!({"action": action, "params": params.join(",")})
             }
-            Dialect::AlpacaData | Dialect::AlpacaTrading => {
+            Dialect::AlpacaData | Dialect::AlpacaTrading | Dialect::Tiingo => {
                 json!({"action": action, "trades": symbols})
             }
         };
@@ -116,7 +116,7 @@ impl Scene {
                         let params = said["params"].as_str().unwrap().split(',');
                         params.map(|one| one.strip_prefix("T.").unwrap().to_owned()).collect()
                     }
-                    Dialect::AlpacaData | Dialect::AlpacaTrading => {
+                    Dialect::AlpacaData | Dialect::AlpacaTrading | Dialect::Tiingo => {
                         serde_json::from_value(said["trades"].clone()).unwrap()
                     }
                 };
@@ -156,7 +156,7 @@ impl Scene {
             let number = self.count;
             elements.push(match self.dialect {
                 Dialect::Polygon => json!({"ev": "T", "sym": symbol, "n": number}),
-                Dialect::AlpacaData | Dialect::AlpacaTrading => {
+                Dialect::AlpacaData | Dialect::AlpacaTrading | Dialect::Tiingo => {
                     json!({"T": "t", "S": symbol, "n": number})
                 }
             });

@@ -100,7 +100,7 @@ impl Board {
         let frame = framed(self.codec, &joined(self.codec, &[bytes]));
         match self.dialect {
             Dialect::Polygon => self.refused_by_name(message, &frame),
-            Dialect::AlpacaData | Dialect::AlpacaTrading => {
+            Dialect::AlpacaData | Dialect::AlpacaTrading | Dialect::Tiingo => {
                 let said = dialect::understood(self.codec, bytes);
                 match speech::trouble(said.as_ref()) {
                     Trouble::Answer => {

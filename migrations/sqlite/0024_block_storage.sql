@@ -1,0 +1,2 @@
+-- Nothing is compressed here; the number is PostgreSQL's.
+SELECT 1;
