@@ -2,13 +2,13 @@
 // two widths, the way from a provider's key to the first call, a key that turns bad and is rolled back, a history fetched,
 // one record found, the trail verified, the seal set and broken; and that nothing typed is anywhere afterwards. No violation
 // of the policy, no error in the console, no failed request, no serious finding of axe. SCREENSHOTS=FOLDER keeps pictures
-// of every screen, RECORDS=N has so many records behind the screens when their time is taken.
+// of every screen, RECORDS=N has so many records behind the screens when their time is taken, ONLY=a,b walks these steps.
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { anIdleSessionIsWarnedOf, fresh, oneSignsInAndOut, operatorsComeAndGo, theFirstOperatorIsMade, thePasswordIsChanged } from "./console/door.mjs";
 import { everyScreenIsThereWithinASecond } from "./console/pace.mjs";
-import { browser, call, faults, gate, go, house, inside, judge, meeting, nowhere, open, settled } from "./console/walk.mjs";
+import { browser, call, faults, gate, go, house, inside, judge, leaveAll, meeting, nowhere, open, settled } from "./console/walk.mjs";
 
 const { ACME_PORT } = process.env;
 
@@ -367,12 +367,19 @@ async function theEdges() {
 }
 
 const only = process.env.ONLY?.split(",");
+/** A step that fails is told, and the others are walked all the same. */
 async function walk(name, step) {
   if (only && !only.includes(name)) return undefined;
   const begun = Date.now();
-  const done = await step();
-  console.log(`${name}: ${((Date.now() - begun) / 1000).toFixed(1)} s`);
-  return done;
+  try {
+    return await step();
+  } catch (fault) {
+    faults.push(`${name}: ${fault?.stack ?? fault}`);
+    await leaveAll(name);
+    return undefined;
+  } finally {
+    console.log(`${name}: ${((Date.now() - begun) / 1000).toFixed(1)} s`);
+  }
 }
 
 try {

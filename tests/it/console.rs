@@ -42,6 +42,7 @@ fn the_types_of_the_console_are_those_of_the_api() {
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "how long each screen takes is told there")]
 fn every_screen_of_the_console_holds_in_chromium() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let ground = Ground::new(&format!(

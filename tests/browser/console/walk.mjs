@@ -19,11 +19,24 @@ export const faults = [];
 export const sizes = { wide: { width: 1440, height: 900 }, narrow: { width: 380, height: 780 } };
 export const schemes = ["light", "dark"];
 
+const opened = new Set();
+
+/** What stood on the screens when a step failed; they are closed. */
+export async function leaveAll(name) {
+  for (const [at, page] of [...opened].entries()) {
+    if (SCREENSHOTS && !page.isClosed()) await page.screenshot({ path: `${SCREENSHOTS}/failed-${name}-${at}.png` }).catch(() => undefined);
+    await page.context().close().catch(() => undefined);
+  }
+  opened.clear();
+}
+
 export async function open({ signedIn, ...options } = {}) {
   const context = await browser.newContext({ viewport: sizes.wide, timezoneId: "Europe/Berlin", ...(signedIn ? { storageState: signedIn } : {}), ...options });
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: house });
   const page = await context.newPage();
-  page.setDefaultTimeout(20_000);
+  page.setDefaultTimeout(15_000);
+  opened.add(page);
+  page.on("close", () => opened.delete(page));
   page.on("console", (said) => {
     if (said.type() === "error" || /Content Security Policy/i.test(said.text())) {
       faults.push(`${page.url()}: ${said.text()} ${said.location().url}`);
@@ -85,11 +98,12 @@ async function judgeOnce(page, name) {
   if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/${name}.png`, fullPage: true });
 }
 
-/** The screen as it stands, in both schemes and two widths. */
+/** The screen as it stands, in both schemes and two widths; QUICK=1 leaves two of the four out. */
 export async function judge(page, name) {
   for (const [size, viewport] of Object.entries(sizes)) {
     await page.setViewportSize(viewport);
     for (const colorScheme of schemes) {
+      if (process.env.QUICK && (size === "wide") !== (colorScheme === "light")) continue;
       await page.emulateMedia({ colorScheme });
       await page.waitForTimeout(280);
       await judgeOnce(page, `${name}-${size}-${colorScheme}`);
