@@ -280,13 +280,7 @@ impl Ledger {
 
 impl Inner {
     fn open(&self, begin: &Begin<'_>) -> Result<Record, Full> {
-        let (seat, is_roomy) = {
-            let house = lock(&self.house);
-            (house.seat(), house.is_roomy())
-        };
-        if !is_roomy {
-            self.crowded.notify_one();
-        }
+        let seat = lock(&self.house).seat_or_call_for(&self.crowded);
         seat.map(|seat| seat.open(begin)).ok_or(Full)
     }
 

@@ -11,6 +11,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::commit::{Commit, Kept};
@@ -251,11 +252,16 @@ impl Lane {
 
     /// A place for what is not a call: only while there is plenty of room.
     pub(super) fn spare_seat(&self) -> Option<Seat> {
-        if self.is_roomy() { self.seat() } else { None }
+        if self.shared.is_roomy() { self.seat() } else { None }
     }
 
-    pub(super) fn is_roomy(&self) -> bool {
-        self.shared.is_roomy()
+    /// A place; who makes room is woken where half of it is taken.
+    pub(super) fn seat_or_call_for(&self, room: &Notify) -> Option<Seat> {
+        let seat = self.seat();
+        if !self.shared.is_roomy() {
+            room.notify_one();
+        }
+        seat
     }
 
     pub(super) fn sums(&self) -> Arc<Mutex<Sums>> {
