@@ -182,7 +182,7 @@ export async function operatorsComeAndGo(ada) {
   await third.context.close();
 
   // An admin: with a fresh code alone.
-  await meeting([403], async () => {
+  await meeting([401, 403], async () => {
     await invite(page, "grace", "admin");
     await fresh(page, ada, true);
     const { dialog } = await linkOf(page, "grace");

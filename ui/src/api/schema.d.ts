@@ -657,6 +657,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/symbols/{symbol}/candles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["symbols_candles"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/unseal": {
         parameters: {
             query?: never;
@@ -952,6 +968,22 @@ export interface components {
         };
         Cancelled: {
             cancelled: boolean;
+        };
+        Candle: {
+            /** Format: date-time */
+            time: string;
+            open: string;
+            high: string;
+            low: string;
+            close: string;
+            volume: string;
+            vwap?: string | null;
+            /** Format: int64 */
+            trades?: number | null;
+        };
+        Candles: {
+            items: components["schemas"]["Candle"][];
+            next_cursor?: string | null;
         };
         Check: {
             id: string;
@@ -3114,6 +3146,33 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    symbols_candles: {
+        parameters: {
+            query?: {
+                from?: string;
+                to?: string;
+                interval?: components["schemas"]["Interval"];
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                symbol: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Candles"];
+                };
             };
         };
     };

@@ -10,6 +10,7 @@ import { exact, number, percent, plural, sentence } from "../format";
 import { Icon } from "../icons";
 import { Empty, Loaded, Page, Panel, Status, Tag, Time, type Tone, told } from "../parts/basic";
 import { DataTable, type Column } from "../parts/DataTable";
+import { useNames } from "../parts/who";
 import { marketRoute } from "../router";
 import { may, useWho } from "../session";
 
@@ -70,11 +71,12 @@ export const causes: Record<string, string> = { asked: "asked for", schedule: "b
 
 function Runs() {
   const asked = useQuery(runs);
+  const named = useNames();
   const go = useNavigate();
   const columns: Column<Run>[] = [
     { id: "begun", head: "Asked for", sort: (row) => row.created_at, cell: (row) => <Link to="/market/runs/$id" params={{ id: row.id }} className="row-link"><Time at={row.created_at} /></Link> },
     { id: "state", head: "State", cell: (row) => <HistoryState state={row.state} why={row.error} /> },
-    { id: "by", head: "By", hide: "medium", cell: (row) => <span className="muted">{row.asked_by}</span> },
+    { id: "by", head: "By", hide: "medium", cell: (row) => <span className="muted">{named(row.asked_by)}</span> },
     { id: "what", head: "Symbols", align: "right", cell: (row) => <>{exact(row.completed)} of {exact(row.symbol_count)}{row.failed > 0 && <span className="text-bad"> · {exact(row.failed)} failed</span>}</> },
     { id: "candles", head: "Candles", align: "right", hide: "narrow", cell: (row) => number(row.candles) },
     { id: "rejected", head: "Refused", align: "right", hide: "medium", cell: (row) => (row.rejected ? <span className="text-warn">{number(row.rejected)}</span> : <span className="faint">0</span>) },

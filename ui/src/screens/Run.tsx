@@ -8,6 +8,7 @@ import { exact, number, percent, sentence } from "../format";
 import { Icon } from "../icons";
 import { Empty, Facts, Loaded, Mono, Page, Panel, Time } from "../parts/basic";
 import { DataTable, type Column } from "../parts/DataTable";
+import { useNames } from "../parts/who";
 import { runRoute } from "../router";
 import { Day, HistoryState, causes } from "./Market";
 
@@ -23,6 +24,7 @@ const doneOf = (part: Part) => {
 export function Run() {
   const { id } = runRoute.useParams() as { id: string };
   const asked = useQuery(runQuery(id));
+  const named = useNames();
   return (
     <Loaded of={asked} what="This run">
       {(run) => {
@@ -38,7 +40,7 @@ export function Run() {
           { id: "gaps", head: "Gaps", align: "right", hide: "medium", sort: (row) => row.gaps.length, cell: (row) => exact(row.gaps.length) },
         ];
         return (
-          <Page title="Run" name="Run" above={<Link to="/market">Market</Link>} about={<span className="row-wrap"><HistoryState state={run.state} /><span>asked for <Time at={run.created_at} /> by {run.asked_by}</span></span>}>
+          <Page title="Run" name="Run" above={<Link to="/market">Market</Link>} about={<span className="row-wrap"><HistoryState state={run.state} /><span>asked for <Time at={run.created_at} /> by {named(run.asked_by)}</span></span>}>
             {run.error && <div className={`banner ${run.state === "failed" ? "banner-bad" : "banner-warn"}`} role="status"><Icon name="warn" /><span>{run.error}</span></div>}
             <div className="figures">
               <div className="figure"><span className="figure-name">Symbols</span><span className="figure-value">{exact(run.completed)}<span className="figure-unit"> of {exact(run.symbol_count)}</span></span>{run.failed > 0 && <span className="moved text-bad">{exact(run.failed)} failed</span>}</div>

@@ -10,7 +10,8 @@ import { Icon } from "../../icons";
 import { Copy, Loaded, Panel, Status, Tag, Time, type Tone, told } from "../../parts/basic";
 import { Confirm } from "../../parts/confirm";
 import { DataTable, type Column } from "../../parts/DataTable";
-import { useWho } from "../../session";
+import { useNames } from "../../parts/who";
+import { may, useWho } from "../../session";
 
 type Operator = Schemas["Operator"];
 type Invited = Schemas["OperatorInvited"];
@@ -105,6 +106,7 @@ function Change({ of, onClose }: { of: Operator; onClose: () => void }) {
 
 export function Operators() {
   const asked = useQuery(operators);
+  const named = useNames();
   const who = useWho();
   const [inviting, setInviting] = useState(false);
   const [invited, setInvited] = useState<Invited | null>(null);
@@ -114,7 +116,7 @@ export function Operators() {
     { id: "role", head: "Role", sort: (row) => row.role, cell: (row) => row.role },
     { id: "state", head: "State", hide: "narrow", sort: (row) => row.state, cell: (row) => <span className="row-wrap"><Status tone={stateOf(row).tone} title={row.fault ?? undefined}>{stateOf(row).word}</Status>{row.state === "invited" && <span className="faint small">until <Time at={row.invitation_expires_at} /></span>}</span> },
     { id: "email", head: "E-mail", hide: "medium", cell: (row) => row.email ?? <span className="faint">–</span> },
-    { id: "made", head: "Made", hide: "medium", sort: (row) => row.created_at, cell: (row) => <><Time at={row.created_at} as="day" /> <span className="faint small">by {row.created_by}</span></> },
+    { id: "made", head: "Made", hide: "medium", sort: (row) => row.created_at, cell: (row) => <><Time at={row.created_at} as="day" /> <span className="faint small">by {named(row.created_by)}</span></> },
     {
       id: "acts", head: "", align: "right", cell: (row) => (
         <Menu position="bottom-end">
@@ -130,7 +132,7 @@ export function Operators() {
     },
   ];
   return (
-    <Panel title="Operators" about="Who signs in here. A client key opens no console, and an operator calls no provider." flush actions={<Button onClick={() => setInviting(true)} leftSection={<Icon name="plus" size={16} />}>Invite</Button>}>
+    <Panel title="Operators" about="Who signs in here. A client key opens no console, and an operator calls no provider." flush actions={may.administer(who.role) && <Button onClick={() => setInviting(true)} leftSection={<Icon name="plus" size={16} />}>Invite</Button>}>
       <Loaded of={asked} what="Operators">{(items) => <DataTable label="Operators" rows={items} columns={columns} keyOf={(row) => row.id} first={{ id: "name" }} />}</Loaded>
       {inviting && <Invite onClose={() => setInviting(false)} onMade={(made) => { setInviting(false); setInvited(made); void refresh(); }} />}
       {invited && <Invitation invited={invited} onClose={() => setInvited(null)} />}
