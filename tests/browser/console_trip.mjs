@@ -6,7 +6,7 @@
 
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { anIdleSessionIsWarnedOf, fresh, oneSignsInAndOut, operatorsComeAndGo, theFirstOperatorIsMade, thePasswordIsChanged } from "./console/door.mjs";
+import { anIdleSessionIsWarnedOf, fresh, oneSignsInAndOut, operatorsComeAndGo, signInAnew, theFirstOperatorIsMade, thePasswordIsChanged } from "./console/door.mjs";
 import { everyScreenIsThereWithinASecond } from "./console/pace.mjs";
 import { browser, call, faults, gate, go, house, inside, judge, leaveAll, meeting, nowhere, open, settled } from "./console/walk.mjs";
 
@@ -386,17 +386,19 @@ async function theEdges() {
 
 const only = process.env.ONLY?.split(",");
 /** A step that fails is told, and the others are walked all the same. */
-async function walk(name, step) {
+async function walk(name, ada, step) {
   if (only && !only.includes(name)) return undefined;
   const begun = Date.now();
+  const before = faults.length;
   try {
     return await step();
   } catch (fault) {
     faults.push(`${name}: ${fault?.stack ?? fault}`);
     await leaveAll(name);
+    await signInAnew(ada).catch(() => undefined);
     return undefined;
   } finally {
-    console.log(`${name}: ${((Date.now() - begun) / 1000).toFixed(1)} s`);
+    console.log([`${name}: ${((Date.now() - begun) / 1000).toFixed(1)} s`, ...faults.slice(before)].join("\n  "));
   }
 }
 
@@ -404,19 +406,19 @@ try {
   await theEdges();
   const ada = await theFirstOperatorIsMade();
   const keys = await aDayOfTraffic();
-  const key = await walk("added", () => aKeyIsAdded(ada));
-  await walk("door", () => oneSignsInAndOut(ada));
-  await walk("operators", () => operatorsComeAndGo(ada));
-  await walk("rotation", () => aKeyTurnsBad(ada, key));
-  await walk("market", () => aHistoryIsFetched(ada));
-  await walk("screens", () => everyScreen(ada, keys));
-  await walk("record", () => oneRecordIsFound(ada, key ?? keys[1].key));
-  await walk("revoked", () => aKeyIsRevoked(ada));
-  await walk("idle", () => anIdleSessionIsWarnedOf(ada));
-  await walk("password", () => thePasswordIsChanged(ada));
-  await walk("hurts", () => whatHurtsAsksForACode(ada));
-  await walk("seal", () => theSealIsSetAndBroken(ada));
-  await walk("pace", () => everyScreenIsThereWithinASecond(ada, keys));
+  const key = await walk("added", ada, () => aKeyIsAdded(ada));
+  await walk("door", ada, () => oneSignsInAndOut(ada));
+  await walk("operators", ada, () => operatorsComeAndGo(ada));
+  await walk("rotation", ada, () => aKeyTurnsBad(ada, key));
+  await walk("market", ada, () => aHistoryIsFetched(ada));
+  await walk("screens", ada, () => everyScreen(ada, keys));
+  await walk("record", ada, () => oneRecordIsFound(ada, key ?? keys[1].key));
+  await walk("revoked", ada, () => aKeyIsRevoked(ada));
+  await walk("idle", ada, () => anIdleSessionIsWarnedOf(ada));
+  await walk("password", ada, () => thePasswordIsChanged(ada));
+  await walk("hurts", ada, () => whatHurtsAsksForACode(ada));
+  await walk("seal", ada, () => theSealIsSetAndBroken(ada));
+  await walk("pace", ada, () => everyScreenIsThereWithinASecond(ada, keys));
 } catch (fault) {
   faults.push(String(fault?.stack ?? fault));
 } finally {
@@ -424,7 +426,7 @@ try {
   acme.close();
 }
 if (faults.length > 0) {
-  console.error(faults.join("\n"));
+  console.error(`${faults.length} faults:\n${faults.join("\n")}`);
   process.exit(1);
 }
 console.log("console: every screen, no violation, no error, no finding");

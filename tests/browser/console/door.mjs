@@ -77,6 +77,16 @@ export async function type(page, { name, password }, code) {
   await page.getByRole("button", { name: "Sign in" }).click();
 }
 
+/** Where a step broke off and left a session behind that nobody has any more. */
+export async function signInAnew(ada) {
+  const { context, page } = await open();
+  await page.goto(`${house}/console/`);
+  await type(page, ada, await ada.phone.code());
+  await inside(page);
+  ada.state = await context.storageState();
+  await context.close();
+}
+
 /** What is wrong is not said; what was come for is found behind the door. */
 export async function oneSignsInAndOut(ada) {
   const { context, page } = await open();
