@@ -15,12 +15,14 @@ mod names;
 mod overrides;
 mod own;
 mod path;
+mod pool;
 mod rewrite;
 mod scrub;
 mod socket;
 mod trace;
 mod trailers;
 mod trial;
+mod turn;
 
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -40,11 +42,9 @@ pub(crate) use self::socket::{
     understood, welcome, worded,
 };
 use self::trace::Trace;
-use self::trial::{Try, Turn};
 use crate::catalogue::InForce;
 use crate::client::{Client, Standing};
 use crate::clock::Clock;
-use crate::inject::{Document, OutboundBody};
 use crate::ledger::{Kept, Lane};
 use crate::limiter::Limiter;
 use crate::net;
@@ -215,15 +215,16 @@ impl Corridor {
         let moment = trace.seat(&self.lane, &permit, &mut head)?;
         let is_socket = onward.handshake.is_some();
         let keeps = || trial::may_repeat(body.as_ref(), document.is_some() || is_socket);
-        let (mut selected, mut former) = trial::select(house, &permit, &onward, keeps)?;
-        trace.secret(&selected);
-        let admission = match house.limiter.admit(&permit, *address, moment)? {
+        let mut sides = trial::select((house, &permit), &onward, keeps, None)?;
+        trace.secret(&sides.0);
+        let admission = match self.admit_at_once((&permit, *address), moment, &sides)? {
             Some(admission) => admission,
             None => {
-                let admission = house.limiter.admit_in_turn(&permit, *address).await?;
+                let (call, kept) = ((house, &permit), keeps());
+                let anew = |same| trial::select(call, &onward, || kept, Some(same));
+                let admission = self.admit_in_turn((&permit, *address), &mut sides, anew).await?;
                 // Another one may serve it by now.
-                (selected, former) = trial::select(house, &permit, &onward, keeps)?;
-                trace.secret(&selected);
+                trace.secret(&sides.0);
                 admission
             }
         };
@@ -231,24 +232,13 @@ impl Corridor {
         let opening = onward.handshake.map(|asked| self.opening(asked, &client)).transpose()?;
         let opening = match opening {
             Some(shared) if shared.is_shared() => {
-                return self.joined((&head, permit), shared, &selected, (trace, admission));
+                return self.joined((&head, permit), shared, &sides.0, (trace, admission));
             }
             other => other,
         };
         let call = (&permit, &client, moment);
-        let (reply, carried) = match former {
-            None => {
-                let body = self.outgoing(document, body.take(), trace);
-                let (is_socket, turn) = (opening.is_some(), Turn::Only);
-                let tried = Try { selected: &selected, is_socket, turn };
-                self.attempt((head, body), call, tried, trace).await?
-            }
-            // Boxed: met only while a new version of this secret is on trial.
-            Some(former) => {
-                let sides = (&selected, &former);
-                Box::pin(self.send_on_trial((head, body.take()), call, sides, trace)).await?
-            }
-        };
+        let sent = (head, (document, body.take()), opening.is_some());
+        let (reply, carried) = self.send_out(sent, call, &sides, trace).await?;
         let place = Whereabouts {
             provider: permit.provider(),
             public_url: &house.settings.public_url,
@@ -261,20 +251,6 @@ impl Corridor {
                 let call = (trace, admission);
                 Box::pin(socket::answered(reply, carried, (opening, &place), call)).await
             }
-        }
-    }
-
-    fn outgoing(
-        &self,
-        document: Option<Document>,
-        body: Option<Incoming>,
-        trace: &mut Trace,
-    ) -> OutboundBody {
-        let most = self.house.settings.max_body_bytes;
-        match (document, body) {
-            (Some(document), _) => OutboundBody::of_document(document, &trace.bytes_in()),
-            (None, Some(incoming)) => OutboundBody::of(incoming, trace.bytes_in(), most),
-            (None, None) => OutboundBody::Empty,
         }
     }
 

@@ -31,6 +31,7 @@ mod corridor;
 // around
 mod probe;
 mod rotation;
+mod pool;
 mod market;
 mod backup;
 // doors

@@ -7,13 +7,13 @@ mod asked;
 mod berths;
 mod counts;
 mod line;
-mod pace;
 mod places;
 mod presence;
 mod refusing;
 mod shared;
 mod sharing;
 mod slots;
+mod turns;
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::pin::Pin;
@@ -25,7 +25,6 @@ use jiff::tz::TimeZone;
 use self::asked::{Asked, Within};
 use self::berths::{Berths, Stand};
 use self::counts::{figures, look, of_month, reset_at_ms};
-use self::pace::{Paces, Ticket};
 use self::places::Places;
 use self::presence::Presence;
 use self::shared::Shared;
@@ -33,6 +32,7 @@ pub(crate) use self::shared::{
     Bell, Parts as SharedParts, Settings as SharedSettings, Tidings, is_url, look_at,
 };
 use self::slots::Slots;
+use self::turns::Turns;
 use crate::client::Client;
 use crate::clock::{Clock, Moment};
 use crate::policy::Permit;
@@ -69,7 +69,7 @@ pub(crate) struct Limiter {
     slots: Slots,
     places: Arc<Places>,
     berths: Berths,
-    paces: Paces,
+    turns: Turns,
     /// Where nodes share the limits, windows and months are counted there, and nowhere else.
     shared: Option<Arc<Shared>>,
     /// What the nodes know of each other through the database.
@@ -82,8 +82,6 @@ pub(crate) struct Admission {
     /// Where the key bounds its own calls under way.
     _turn: Option<Turn>,
     _stand: Stand,
-    /// A call of the house: its place in the provider's minute counts from its end.
-    _ticket: Option<Ticket>,
 }
 
 struct Turn(Arc<Slot>);
@@ -115,7 +113,7 @@ impl Settings {
 
 impl Admission {
     fn of(figures: Option<Figures>, turn: Option<Turn>, stand: Stand) -> Self {
-        Self { figures, _turn: turn, _stand: stand, _ticket: None }
+        Self { figures, _turn: turn, _stand: stand }
     }
 
     /// None where limits are switched off.
@@ -132,8 +130,8 @@ impl Limiter {
     ) -> Self {
         let (slots, places) = (Slots::default(), Places::new(max_in_flight));
         let (berths, presence) = (Berths::default(), tokio::sync::Mutex::default());
-        let paces = Paces::default();
-        Self { settings, clock, store, slots, places, berths, paces, shared: None, presence }
+        let turns = Turns::default();
+        Self { settings, clock, store, slots, places, berths, turns, shared: None, presence }
     }
 
     /// Counts the call, or says when the next one would be admitted. None where it must wait: as
@@ -154,6 +152,20 @@ impl Limiter {
             // Whoever has used up his quota is told so and need not wait for it.
             None => self.judged(&asked, now, Slot::look).map(|_| None),
         }
+    }
+
+    /// Whoever has used up his quota is told so before he waits for a provider. Where nodes share
+    /// the limits, that is asked once, behind it.
+    pub(crate) fn look(
+        &self,
+        permit: &Permit,
+        address: IpAddr,
+        now: Moment,
+    ) -> Result<(), Refusal> {
+        if self.shared.is_some() {
+            return Ok(());
+        }
+        self.judged(&self.settings.asked(permit.client(), address), now, Slot::look).map(drop)
     }
 
     /// After `admit` said to wait: admitted when it is this call's turn, within a short while.
@@ -260,6 +272,7 @@ impl Limiter {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
             self.slots.sweep(self.settings.window(0, false), self.clock.monotonic_ns());
+            self.turns.sweep();
             if let Some(shared) = &self.shared {
                 shared.sweep();
             }

@@ -6,6 +6,7 @@ mod emulation;
 mod file;
 mod format;
 mod hosts;
+mod limits;
 mod placement;
 mod placing;
 mod pointer;
@@ -25,6 +26,7 @@ pub(crate) use self::emulation::{Canned, EmulatedRoute, EmulatedSocket, Emulated
 pub(crate) use self::file::{BadProvider, RESERVED_NAMES, is_provider_id};
 pub(crate) use self::format::KeyFormat;
 pub(crate) use self::hosts::{Host, Hosts};
+pub(crate) use self::limits::OwnLimits;
 pub(crate) use self::placement::{Placement, Spot, Template};
 pub(crate) use self::pointer::Pointer;
 pub(crate) use self::price::{Places, Price, TokenKind, TokenPrices, Tokens, Told};
@@ -52,8 +54,12 @@ pub(crate) struct Provider {
     pub ca_file: Option<std::path::PathBuf>,
     pub max_wait: Duration,
     pub pool: bool,
-    /// The plan's limit; None where the provider names none.
+    /// The plan's limit, as the settings say; None where they say nothing.
     pub requests_per_minute: Option<u32>,
+    /// What holds for one secret, and how the answers tell it.
+    pub limits: OwnLimits,
+    /// Calls that wait for one secret's limit at once.
+    pub max_waiting: usize,
     pub timeouts: Timeouts,
     pub http2: Http2,
     /// Calls at once; None: no bound.
@@ -328,6 +334,11 @@ impl Provider {
         self.hosts = self.hosts.at_port(port);
         self.rewrite = self.rewrite.at(&[self.hosts.home().base.clone()]);
         self
+    }
+
+    /// Calls that one secret is good for, and the length of that window in nanoseconds.
+    pub(crate) fn window(&self) -> Option<(u64, u64)> {
+        self.limits.window
     }
 
     pub(crate) fn field(&self, name: &str) -> Option<&Field> {

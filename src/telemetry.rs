@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 
-pub(crate) use self::metrics::{Address, AuthFailure, CONTENT_TYPE, Metrics};
+pub(crate) use self::metrics::{Address, AuthFailure, CONTENT_TYPE, Metrics, Waits};
 pub(crate) use self::panics::log_panics_without_payload;
 
 /// What is logged where `RUST_LOG` says nothing.

@@ -17,6 +17,7 @@ mod list_faults;
 mod look;
 mod masters;
 mod metadata;
+mod place;
 mod proof;
 mod registry;
 mod rekey;
@@ -51,6 +52,7 @@ pub(crate) use self::hierarchy::{Happening, KekView, Teller};
 use self::keyring::Keyring;
 pub(crate) use self::look::{Checked, Value, examine};
 pub(crate) use self::masters::{explained, lost_master};
+pub(crate) use self::place::Wanted;
 pub(crate) use self::proof::{lift_lists, prove};
 pub(crate) use self::registry::Off;
 use self::registry::{Living, Registry};
@@ -262,16 +264,6 @@ impl Vault {
 
     fn client_findings(&self) -> std::sync::MutexGuard<'_, Vec<String>> {
         self.of_clients.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Which version serves this call. Refuses from the row alone; nothing is opened.
-    pub(crate) fn select(&self, permit: &Permit) -> Result<Selected, Refusal> {
-        let unsealed = self.opened.load();
-        let Some(unsealed) = unsealed.as_ref() else {
-            let detail = "Sealgate is sealed; an administrator has to unseal it.";
-            return Err(Refusal::new(Reason::Sealed, detail));
-        };
-        unsealed.snapshot.select(permit.provider(), permit.secret())
     }
 
     /// The value, for this call and those of the next moments; wiped when the last of them is over.

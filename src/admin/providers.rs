@@ -4,6 +4,7 @@
 
 mod change;
 mod price;
+mod window;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -30,6 +31,7 @@ use crate::refusal::{Reason, Refusal};
 
 pub(crate) use self::change::Refresh;
 use self::price::PriceView;
+use self::window::WindowView;
 
 pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new()
@@ -75,6 +77,10 @@ struct ProviderView {
     pool: bool,
     /// 0: as the provider says in its answers, or none.
     requests_per_minute: u32,
+    /// Calls with one secret in a window, where the entry says so.
+    limits: Option<WindowView>,
+    /// Calls that wait for one secret's limit at once.
+    max_waiting: usize,
     /// Calls at once; 0: no bound.
     max_concurrent: usize,
     /// `auto`, `never`, `always`.
@@ -278,6 +284,8 @@ impl ProviderView {
             max_wait_seconds: provider.max_wait.as_secs(),
             pool: provider.pool,
             requests_per_minute: provider.requests_per_minute.unwrap_or(0),
+            limits: WindowView::of(provider.window()),
+            max_waiting: provider.max_waiting,
             max_concurrent: provider.max_concurrent.unwrap_or(0),
             http2: provider.http2.as_str(),
             timeouts: TimeoutsView {

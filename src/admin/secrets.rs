@@ -7,6 +7,7 @@ mod change;
 mod destroy;
 mod integrity;
 mod list;
+mod pool;
 mod reseal;
 mod rotate;
 mod validate;
@@ -18,6 +19,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use uuid::Uuid;
 
+use self::pool::Share;
 use self::view::Secret;
 use super::call::Call;
 use super::house::House;
@@ -49,6 +51,7 @@ pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
         .routes(routes!(rotate::pause))
         .routes(routes!(rotate::resume))
         .routes(routes!(reseal::reseal))
+        .routes(routes!(pool::place))
 }
 
 /// For admins: what cannot be undone, and what only somebody who has looked may say.
@@ -62,7 +65,11 @@ async fn resource(call: &Call, secret: &SecretView) -> Result<Secret, Refused> {
     let stands = stands.map_err(|fault| Refused::of_store(&fault))?;
     let rotation = call.house.store.rotation(secret.id).await;
     let rotation = rotation.map_err(|fault| Refused::of_store(&fault))?;
-    Ok(Secret::of(secret, stands.as_ref(), rotation.as_ref()))
+    let places = call.house.store.secret_places().await;
+    let places = places.map_err(|fault| Refused::of_store(&fault))?;
+    let place = places.iter().find(|place| place.secret_id == secret.id);
+    let share = Share::of(&call.house, secret, place);
+    Ok(Secret::of(secret, stands.as_ref(), rotation.as_ref(), share))
 }
 
 async fn shown(call: &Call, id: Uuid) -> Result<SecretView, Refused> {

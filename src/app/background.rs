@@ -14,6 +14,7 @@ use crate::backup::{self, Schedule};
 use crate::config::Config;
 use crate::market::Desk;
 use crate::net::Crowd;
+use crate::pool::Pools;
 use crate::probe::Prober;
 use crate::rotation::Rotor;
 use crate::{secret, telemetry};
@@ -100,9 +101,16 @@ impl Rooms {
     ) -> impl Future<Output = ()> + use<> {
         let (prober, settings) = (Arc::clone(prober), config.probe.clone());
         let rotor = Arc::clone(rotor);
+        let pools = Pools {
+            vault: Arc::clone(&self.vault),
+            store: self.store.clone(),
+            ledger: self.ledger.clone(),
+            metrics: self.metrics.clone(),
+            clock: self.clock.clone(),
+        };
         async move {
             if matches!(mode, Mode::Serve { .. }) {
-                tokio::join!(prober.watch(settings), rotor.keep());
+                tokio::join!(prober.watch(settings), rotor.keep(), pools.keep());
             }
         }
         .instrument(telemetry::job("probe"))

@@ -132,6 +132,7 @@ impl Rooms {
             let (taken, _made) = ledger.fill();
             metrics.seats_in_use(taken);
             metrics.in_flight(u64::try_from(limiter.in_flight()).unwrap_or(u64::MAX));
+            metrics.waits().set(limiter.waits());
             metrics.refusals_summed(ledger.refusals_summed());
             metrics.ledger_degraded(ledger.degraded().is_some());
             metrics.sealed(vault.is_sealed());

@@ -3,6 +3,7 @@
 //! metadata.
 
 mod find;
+mod pool;
 mod rotate;
 mod validate;
 
@@ -31,6 +32,7 @@ const COLUMNS: &[Column] = &[
     ("HEALTH", "health"),
     ("ACTIVE", "active"),
     ("USABLE", "usable"),
+    ("POOL", "pool.state"),
     ("FINGERPRINT", "fingerprint"),
 ];
 
@@ -57,6 +59,11 @@ const MEMBERS: &[Column] = &[
     ("created at", "created_at"),
     ("expires at", "expires_at"),
     ("rotation", "rotation.state"),
+    ("pool", "pool.state"),
+    ("pool weight", "pool.weight"),
+    ("pool since", "pool.since"),
+    ("pool until", "pool.until"),
+    ("provider limit", "provider_limit"),
     ("versions", "versions"),
 ];
 
@@ -106,6 +113,10 @@ pub(super) enum Command {
     Pause(One),
     /// Let a paused rotation go on
     Resume(One),
+    /// Its part of the load that the secrets of a provider share, with `pool = true`
+    ///
+    /// Set aside, it takes no calls but those that name it; put back, it is out of quarantine too.
+    Pool(pool::Pool),
     /// Say that the lists of secrets are meant as they stand; look at them first
     ///
     /// After the database was put back on purpose, or a data folder was lost: `sealgate doctor`
@@ -215,6 +226,7 @@ impl Command {
             Self::Rollback(one) => one.rotation(ground, "rollback"),
             Self::Pause(one) => one.rotation(ground, "pause"),
             Self::Resume(one) => one.rotation(ground, "resume"),
+            Self::Pool(pool) => pool.run(ground),
             Self::Accept { reach } => accept(ground, &reach),
             Self::Disable(one) => {
                 let body = json!({ "active": false });

@@ -10,6 +10,7 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use http::{HeaderValue, Method};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
+use uuid::Uuid;
 
 use super::clean::Onward;
 use super::framed::framed;
@@ -22,7 +23,7 @@ use crate::policy::Permit;
 use crate::provider::{Provider, Says};
 use crate::refusal::{Fault, Reason, Refusal};
 use crate::upstream::Reply;
-use crate::vault::Selected;
+use crate::vault::{Selected, Wanted};
 
 /// What may be kept of a call, for a second time.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -31,7 +32,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const LONGEST_NO: usize = 16 * 1024;
 
 /// What every try of a call has in common.
-type Call<'a> = (&'a Permit, &'a Arc<Client>, Moment);
+pub(super) type Call<'a> = (&'a Permit, &'a Arc<Client>, Moment);
 /// The version that serves a call, and the old one where that can serve it once more.
 pub(super) type Sides = (Selected, Option<Selected>);
 
@@ -41,14 +42,20 @@ pub(super) fn may_repeat(body: Option<&Incoming>, is_special: bool) -> bool {
     !is_special && body.is_none_or(is_small)
 }
 
-/// From the row alone; a socket wants one that was sealed for its address, too.
+/// From the row alone; a socket wants one that was sealed for its address, too. `same`: the secret
+/// that has been waited for, where several share the load.
 pub(super) fn select(
-    house: &House,
-    permit: &Permit,
+    (house, permit): (&House, &Permit),
     onward: &Onward,
     may_repeat: impl FnOnce() -> bool,
+    same: Option<Uuid>,
 ) -> Result<Sides, Refusal> {
-    let selected = house.vault.select(permit)?;
+    let wanted = match (same, &onward.handshake) {
+        (Some(id), _) => Wanted::Same(id),
+        (None, Some(_)) => Wanted::Socket,
+        (None, None) => Wanted::Any,
+    };
+    let selected = house.vault.select_for(permit, wanted)?;
     let sockets = onward.handshake.is_some().then_some(permit.provider());
     let sides = selected.staged(permit.client().id, sockets, may_repeat);
     if let Some(provider) = sockets {
@@ -83,6 +90,8 @@ pub(super) enum Turn {
     /// The new version's, which the old one's answer explains.
     First,
     Second,
+    /// With another secret of the pool; counted at once, too.
+    Again,
 }
 
 impl Corridor {
@@ -160,7 +169,7 @@ impl Corridor {
         check_standing(client.standing(&house.clock))?;
         let now_ns = match turn {
             Turn::Only | Turn::First => trace.forwarded(),
-            Turn::Second => {
+            Turn::Second | Turn::Again => {
                 trace.forwarded_again();
                 house.clock.monotonic_ns()
             }
@@ -173,6 +182,7 @@ impl Corridor {
             }
             Ok(())
         };
+        let leave = selected.leaves(&house.clock);
         let sent = self.upstream.send(outbound, now_ns, &mut may_leave).await;
         trace.upstream_ended();
         let reply = sent.inspect_err(|refusal| {
@@ -181,8 +191,12 @@ impl Corridor {
                 selected.was_silent(moment);
             }
         })?;
+        match is_socket {
+            true => leave.came_back(),
+            false => leave.answered(permit.provider(), &reply.head, &house.clock),
+        }
         let reply = framed(reply, is_socket)?;
-        if turn == Turn::Only {
+        if matches!(turn, Turn::Only | Turn::Again) {
             selected.answered(reply.head.status.as_u16(), moment);
         }
         Ok((reply, carried))
@@ -207,7 +221,7 @@ async fn said(provider: &Provider, reply: &mut Reply) -> Says {
 }
 
 /// The client's own fault where it breaks off.
-async fn whole(body: Incoming) -> Result<Bytes, Refusal> {
+pub(super) async fn whole(body: Incoming) -> Result<Bytes, Refusal> {
     let collected = tokio::time::timeout(PATIENCE, body.collect()).await.map_err(|_elapsed| {
         Refusal::new(Reason::Timeout, "The body did not come in time.").closing()
     })?;

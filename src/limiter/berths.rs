@@ -6,14 +6,17 @@ use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
-use super::Limiter;
 use super::places::{Place, Places};
+use super::{Admission, Limiter};
 use crate::policy::Permit;
 use crate::provider::Provider;
 use crate::refusal::{Reason, Refusal};
 
 /// Longer than a burst lasts, shorter than a caller's patience.
 const WAIT_AT_MOST: Duration = Duration::from_secs(1);
+
+/// How soon the house tries again.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 #[derive(Default)]
 pub(super) struct Berths(RwLock<HashMap<Arc<str>, Arc<Places>>>);
@@ -54,25 +57,12 @@ impl Limiter {
             Some(berths) => Some(berths.take()?),
             None => None,
         };
-        let stand = Stand { _berth: berth, _place: self.places.take()? };
-        self.note_in_minute(permit);
-        Some(stand)
+        Some(Stand { _berth: berth, _place: self.places.take()? })
     }
 
     /// First to the provider's queue: whoever waits there takes nobody's place meanwhile.
     /// Who has waited long already is not sent away because the queue is long.
     pub(super) async fn stand_in_turn(
-        &self,
-        permit: &Permit,
-        has_waited: bool,
-    ) -> Result<Stand, Refusal> {
-        let stand = self.stand_patiently(permit, has_waited).await?;
-        self.note_in_minute(permit);
-        Ok(stand)
-    }
-
-    /// The same, for whoever has his place in the provider's minute already.
-    pub(super) async fn stand_patiently(
         &self,
         permit: &Permit,
         has_waited: bool,
@@ -102,5 +92,18 @@ impl Limiter {
             Refusal::new(Reason::Overloaded, detail)
         })?;
         Ok(Stand { _berth: berth, _place: place })
+    }
+
+    /// A call of the house has its place whenever there is one, however long that takes.
+    pub(crate) async fn admit_house(&self, permit: &Permit) -> Result<Admission, Refusal> {
+        loop {
+            match self.stand_in_turn(permit, true).await {
+                Ok(stand) => return Ok(Admission::of(None, None, stand)),
+                Err(refusal) if refusal.reason == Reason::Overloaded => {
+                    tokio::time::sleep(LOOK_EVERY).await;
+                }
+                Err(refusal) => return Err(refusal),
+            }
+        }
     }
 }

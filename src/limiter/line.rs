@@ -22,6 +22,11 @@ impl<T> Line<T> {
         self.length
     }
 
+    /// So many wait at most from here on; whoever waits already stays.
+    pub(super) fn bound(&mut self, longest: usize) {
+        self.longest = longest;
+    }
+
     /// Behind the others of the same client. Where there is no room, the last of whoever has most
     /// is sent away for it: true if that is somebody else. What is sent away is dropped.
     pub(super) fn push(&mut self, who: Uuid, waiter: T) -> bool {

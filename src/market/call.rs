@@ -16,9 +16,10 @@ use crate::ledger::{ActorRef, Begin, Kind, Ledger, Record};
 use crate::limiter::Limiter;
 use crate::policy::{self, Permit, Purpose};
 use crate::provider::Provider;
+use crate::quota::Ticket;
 use crate::refusal::{Reason, Refusal};
 use crate::upstream::{Reply, Upstream};
-use crate::vault::Vault;
+use crate::vault::{Vault, Wanted};
 
 /// One call has no more, once it has left.
 const WITHIN: Duration = Duration::from_secs(120);
@@ -35,6 +36,9 @@ pub(super) struct Answer {
     pub(super) retry_after: Option<u64>,
     pub(super) body: Vec<u8>,
 }
+
+/// The right to one call with that secret; None where no limit is known.
+type Turn = Option<(Uuid, Ticket)>;
 
 pub(super) struct Caller {
     pub(super) vault: Arc<Vault>,
@@ -53,12 +57,12 @@ impl Caller {
     ) -> Result<Answer, Refusal> {
         let permit = policy::house(Purpose::Backfill, provider);
         // Nobody waits for a turn of which nothing can come.
-        self.vault.select(&permit)?;
+        let ticket = self.turn(&permit).await?;
         let admission = self.limiter.admit_house(&permit).await?;
         let request_id = Uuid::now_v7().to_string();
         let mut record = self.record(&permit, path, &request_id)?;
         let answered = tokio::select! {
-            answered = self.send(&permit, path, (&mut record, &request_id)) => answered,
+            answered = self.send((&permit, ticket), path, (&mut record, &request_id)) => answered,
             refusal = self.until_sealed() => Err(refusal),
         };
         match &answered {
@@ -71,6 +75,16 @@ impl Caller {
         record.complete();
         drop(admission);
         answered
+    }
+
+    /// Behind the calls of clients, where the provider's limit is known.
+    async fn turn(&self, permit: &Permit) -> Result<Turn, Refusal> {
+        let selected = self.vault.select(permit)?;
+        if !selected.is_bound() {
+            return Ok(None);
+        }
+        let ticket = self.limiter.ticket_of_the_house(permit, selected.supply()).await;
+        Ok(Some((selected.secret_id(), ticket)))
     }
 
     /// In the journal before it leaves.
@@ -89,11 +103,17 @@ impl Caller {
 
     async fn send(
         &self,
-        permit: &Permit,
+        (permit, ticket): (&Permit, Turn),
         path: &str,
         (record, request_id): (&mut Record, &str),
     ) -> Result<Answer, Refusal> {
-        let selected = self.vault.select(permit)?;
+        let wanted = ticket.as_ref().map_or(Wanted::Any, |(secret, _)| Wanted::Same(*secret));
+        let mut selected = self.vault.select_for(permit, wanted)?;
+        if let Some((secret, ticket)) = ticket
+            && secret == selected.secret_id()
+        {
+            selected.hold(ticket);
+        }
         record.secret(selected.secret_id(), selected.version());
         let opened = self.vault.open(permit, &selected, self.clock.now())?;
         let request = Request::builder().method(Method::GET).uri(path).body(());
@@ -115,8 +135,10 @@ impl Caller {
         record.forwarded(request_id);
         let now_ns = record.upstream_began();
         let sending = async {
+            let leave = selected.leaves(&self.clock);
             let sent = self.upstream.send(outbound, now_ns, &mut |_| Ok(())).await;
             let reply = sent.inspect_err(|_| selected.was_silent(self.clock.now()))?;
+            leave.answered(permit.provider(), &reply.head, &self.clock);
             selected.answered(reply.head.status.as_u16(), self.clock.now());
             read(reply, &carried, record).await
         };

@@ -77,11 +77,19 @@ impl Asking<'_> {
         let question = Question { method, path, headers: &self.probe.headers, within };
         self.prober.unsealed()?;
         let opened = self.candidate.open(&self.permit);
+        let clock = &self.prober.clock;
+        let ticket = self.candidate.counted(clock);
         let asked = self.prober.caller.ask((&self.permit, opened), question);
-        tokio::select! {
+        let answered = tokio::select! {
             answered = asked => answered,
             refusal = self.prober.until_sealed() => Err(refusal),
+        };
+        if let (Some(ticket), Ok(answer)) = (ticket, &answered) {
+            let limits = &self.permit.provider().limits;
+            let now_ms = || clock.unix_ms();
+            ticket.answered(limits.notice(answer.status, &answer.headers, now_ms));
         }
+        answered
     }
 
     async fn permissions(&self, run: &mut Run<'_, '_>) {

@@ -11,7 +11,7 @@ use super::pricing::price;
 use super::raw::{Raw, RawEmulatedSocket, RawEmulatedWord, RawEmulation, RawRoute, RawTimeouts};
 use super::{
     BaseUrl, Canned, EmulatedRoute, EmulatedSocket, EmulatedWord, Emulation, Field, Hosts, Http2,
-    KeyFormat, Probe, Provider, Rewrite, SocketWays, Timeouts,
+    KeyFormat, OwnLimits, Probe, Provider, Rewrite, SocketWays, Timeouts,
 };
 
 const FILES: [(&str, &str); 20] = [
@@ -36,6 +36,9 @@ const FILES: [(&str, &str); 20] = [
     ("tiingo", include_str!("catalogue/tiingo.toml")),
     ("twelvedata", include_str!("catalogue/twelvedata.toml")),
 ];
+
+/// Calls that wait for one secret's limit at once.
+const MOST_WAITING: usize = 1_000;
 
 /// First path segments of the proxy face that no provider may take.
 pub(crate) const RESERVED_NAMES: [&str; 6] =
@@ -164,6 +167,10 @@ pub(super) fn provider(
         max_wait: Duration::from_secs(raw.max_wait_seconds.unwrap_or(5)),
         pool: raw.pool,
         requests_per_minute: raw.requests_per_minute.filter(|limit| *limit > 0),
+        limits: OwnLimits::read(id, &raw.limits, raw.requests_per_minute)?,
+        max_waiting: raw
+            .max_waiting
+            .map_or(MOST_WAITING, |most| usize::try_from(most).unwrap_or(MOST_WAITING)),
         timeouts,
         http2,
         price: price(id, &raw.price)?,

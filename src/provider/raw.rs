@@ -37,6 +37,9 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) pool: bool,
     pub(super) requests_per_minute: Option<u32>,
+    #[serde(default)]
+    pub(super) limits: RawLimits,
+    pub(super) max_waiting: Option<u32>,
     pub(super) max_concurrent: Option<u32>,
     pub(super) http2: Option<String>,
     #[serde(default)]
@@ -44,6 +47,21 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) price: RawPrice,
     pub(super) emulator: Option<RawEmulation>,
+}
+
+/// Of one secret.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawLimits {
+    pub(super) calls: Option<u32>,
+    pub(super) window_seconds: Option<u32>,
+    /// Names of headers.
+    pub(super) limit: Option<String>,
+    pub(super) remaining: Option<String>,
+    pub(super) used: Option<String>,
+    pub(super) reset: Option<String>,
+    /// Statuses of one call too many.
+    pub(super) too_many: Vec<u16>,
 }
 
 /// In dollars.

@@ -5,7 +5,6 @@
 use crate::clock;
 
 /// Which limit a 429 speaks of.
-#[expect(dead_code, reason = "the whole set that callers branch on; `provider` is not built yet")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum LimitKind {
     Client,

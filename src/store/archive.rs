@@ -70,6 +70,7 @@ pub(crate) const ARCHIVED: &[Archived] = &[
     Archived { name: "keks", key: &["id"], page: 500 },
     Archived { name: "secrets", key: &["id"], page: 500 },
     Archived { name: "secret_versions", key: &["secret_id", "version"], page: 50 },
+    Archived { name: "secret_places", key: &["secret_id"], page: 500 },
     Archived { name: "inventories", key: &["category"], page: 50 },
     Archived { name: "key_jobs", key: &["id"], page: 500 },
     Archived { name: "monthly_calls", key: &["client_id"], page: 500 },

@@ -7,6 +7,7 @@ mod calls;
 mod connections;
 mod limits;
 mod upstream;
+mod waits;
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -24,6 +25,7 @@ use self::calls::Calls;
 pub(crate) use self::connections::Connections;
 pub(crate) use self::limits::Limits;
 pub(crate) use self::upstream::{Address, Upstream};
+pub(crate) use self::waits::{ProviderWaits, Waits};
 use crate::clock::Clock;
 
 /// The `Content-Type` of what `encode` returns.
@@ -65,6 +67,7 @@ struct Figures {
     limits: Limits,
     connections: Connections,
     upstream: Upstream,
+    waits: ProviderWaits,
 }
 
 impl AuthFailure {
@@ -106,6 +109,7 @@ impl Metrics {
             limits: Limits::default(),
             connections: Connections::default(),
             upstream: Upstream::default(),
+            waits: ProviderWaits::default(),
         });
         let mut registry = Registry::with_prefix("sealgate");
         registry.register_collector(Box::new(Arc::clone(&figures)));
@@ -177,6 +181,11 @@ impl Metrics {
     /// Of the way out, as it is now.
     pub(crate) fn upstream(&self) -> &Upstream {
         &self.figures.upstream
+    }
+
+    /// Of calls that wait for a provider's own limit.
+    pub(crate) fn waits(&self) -> &ProviderWaits {
+        &self.figures.waits
     }
 
     /// Calls under way now, as the limiter counts them.
@@ -271,6 +280,7 @@ impl Collector for Figures {
         self.connections.encode(&mut encoder)?;
         self.limits.encode(&mut encoder)?;
         self.upstream.encode(&mut encoder)?;
+        self.waits.encode(&mut encoder)?;
         let sealed = u64::from(self.sealed.load(Ordering::Relaxed));
         gauge(&mut encoder, "vault_sealed", "1 while no key is open in memory.", sealed)
     }

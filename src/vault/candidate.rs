@@ -9,8 +9,10 @@ use uuid::Uuid;
 use super::snapshot::{NEW_TARGET, Opened};
 use super::stock::Stock;
 use super::{Fresh, Vault, VaultError, fields};
+use crate::clock::Clock;
 use crate::policy::Permit;
 use crate::provider::Provider;
+use crate::quota::{Supply, Ticket};
 use crate::refusal::FieldFault;
 use crate::secret::SecretBytes;
 use crate::store::{VersionRow, VersionState};
@@ -20,6 +22,8 @@ pub(crate) struct Candidate {
     fresh: Arc<Fresh>,
     /// 0: it is not stored yet.
     version: u32,
+    /// What its provider gives for it; none where it is not stored yet.
+    supply: Option<Arc<Supply>>,
 }
 
 impl Candidate {
@@ -30,6 +34,14 @@ impl Candidate {
     /// For one call of the house.
     pub(crate) fn open(&self, _permit: &Permit) -> Opened {
         Opened::checked(Arc::clone(&self.fresh))
+    }
+
+    /// A check waits for nobody, and the provider counts it: it is counted here, too.
+    pub(crate) fn counted(&self, clock: &Clock) -> Option<Ticket> {
+        let supply = self.supply.as_ref().filter(|supply| supply.is_bound())?;
+        let ticket = supply.take_anyhow(clock);
+        ticket.leaves();
+        Some(ticket)
     }
 
     /// What is wrong with its shape.
@@ -51,7 +63,7 @@ impl Vault {
     ) -> Result<Candidate, VaultError> {
         self.unsealed()?;
         let fresh = Arc::new(fields::unsealed(fields)?);
-        Ok(Candidate { fresh, version: 0 })
+        Ok(Candidate { fresh, version: 0, supply: None })
     }
 
     /// A stored version; the one that calls use where none is named. None where there is no such
@@ -84,6 +96,7 @@ impl Vault {
         if !fields::covers(&fresh, provider) {
             return Err(VaultError::Closed(NEW_TARGET.to_owned()));
         }
-        Ok(Some(Candidate { fresh: Arc::new(fresh), version: row.version }))
+        let supply = Some(self.registry.supply(id));
+        Ok(Some(Candidate { fresh: Arc::new(fresh), version: row.version, supply }))
     }
 }

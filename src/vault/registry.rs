@@ -1,5 +1,6 @@
 //! What callers' threads share of a version, whatever snapshot they look at: the trial that it is
-//! in, and the word that its value was taken away. Outlives every reload.
+//! in, the word that its value was taken away, and what its provider gives for the secret. Outlives
+//! every reload.
 //! Must never hold key material.
 
 use std::collections::HashMap;
@@ -8,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use uuid::Uuid;
 
+use super::place::SecretPlace;
 use super::trial::Trial;
+use crate::quota::Supply;
 
 /// Was the value taken away? One load: asked for every piece of a long answer.
 #[derive(Default)]
@@ -41,10 +44,23 @@ impl Living {
 pub(super) struct Registry {
     trials: Mutex<HashMap<(Uuid, u32), Arc<Trial>>>,
     offs: Mutex<HashMap<(Uuid, u32), Arc<Off>>>,
+    supplies: Mutex<HashMap<Uuid, Arc<Supply>>>,
+    places: Mutex<HashMap<Uuid, Arc<SecretPlace>>>,
     endings: AtomicU64,
 }
 
 impl Registry {
+    pub(super) fn place(&self, id: Uuid) -> Arc<SecretPlace> {
+        let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(places.entry(id).or_default())
+    }
+
+    /// What the provider gives for a secret, whichever version serves.
+    pub(super) fn supply(&self, id: Uuid) -> Arc<Supply> {
+        let mut supplies = self.supplies.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(supplies.entry(id).or_default())
+    }
+
     pub(super) fn trial(&self, id: Uuid, version: u32) -> Arc<Trial> {
         let mut trials = self.trials.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(trials.entry((id, version)).or_default())
@@ -65,6 +81,12 @@ impl Registry {
 
     /// Versions without a value serve nobody any more.
     pub(super) fn settle(&self, living: &Living) {
+        if living.unread.is_empty() {
+            let mut supplies = self.supplies.lock().unwrap_or_else(PoisonError::into_inner);
+            supplies.retain(|id, _| living.versions.contains_key(id));
+            let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
+            places.retain(|id, _| living.versions.contains_key(id));
+        }
         let mut offs = self.offs.lock().unwrap_or_else(PoisonError::into_inner);
         let before = offs.len();
         offs.retain(|key, off| {

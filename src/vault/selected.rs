@@ -5,21 +5,26 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use http::response::Parts;
 use uuid::Uuid;
 
 use super::fields;
+use super::place::SecretPlace;
 use super::registry::Off;
 use super::snapshot::{Entry, Given, NEW_TARGET, Opened, Usable};
 use super::trial::{Trial, Which};
-use crate::clock::Moment;
+use crate::clock::{Clock, Moment};
 use crate::crypto::CryptoError;
 use crate::provider::Provider;
+use crate::quota::{Supply, Ticket};
 use crate::refusal::{Reason, Refusal};
 
 /// The version that will serve a call. Only the vault makes one.
 pub(crate) struct Selected {
     entry: Arc<Entry>,
     trial: Option<OnTrial>,
+    /// Its right to one call, where the provider's limit is known.
+    ticket: Option<Box<Ticket>>,
 }
 
 /// On which side of a trial a call is.
@@ -28,9 +33,39 @@ struct OnTrial {
     which: Which,
 }
 
+/// A call that is on its way; what is answered teaches how many more there may be.
+pub(crate) enum Leave<'a> {
+    Held(&'a Ticket),
+    Counted(Ticket),
+    /// No limit is known.
+    Free(&'a Supply),
+}
+
+impl Leave<'_> {
+    /// It opened a socket, or was told that there are too many: that is another limit.
+    pub(crate) fn came_back(self) {
+        match self {
+            Self::Held(ticket) => ticket.answered(None),
+            Self::Counted(ticket) => ticket.answered(None),
+            Self::Free(_) => {}
+        }
+    }
+
+    pub(crate) fn answered(self, provider: &Provider, head: &Parts, clock: &Clock) {
+        let limits = &provider.limits;
+        let notice = limits.notice(head.status.as_u16(), &head.headers, || clock.unix_ms());
+        match (self, notice) {
+            (Self::Held(ticket), notice) => ticket.answered(notice),
+            (Self::Counted(ticket), notice) => ticket.answered(notice),
+            (Self::Free(supply), Some(notice)) => supply.heard(notice, clock.monotonic_ns()),
+            (Self::Free(_), None) => {}
+        }
+    }
+}
+
 impl Selected {
     pub(super) fn of(entry: Arc<Entry>) -> Self {
-        Self { entry, trial: None }
+        Self { entry, trial: None, ticket: None }
     }
 
     pub(crate) fn secret_id(&self) -> Uuid {
@@ -54,7 +89,7 @@ impl Selected {
         let may_repeat = may_repeat();
         let side = |entry: &Arc<Entry>, which| {
             let trial = Some(OnTrial { trial: Arc::clone(&next.trial), which });
-            Self { entry: Arc::clone(entry), trial }
+            Self { entry: Arc::clone(entry), trial, ticket: None }
         };
         let (old, new) = (side(&self.entry, Which::Old), side(&next.entry, Which::New));
         let serves = match (&next.entry.state, sockets) {
@@ -65,6 +100,51 @@ impl Selected {
         match next.trial.choose(client, may_repeat) {
             Which::New if serves => (new, may_repeat.then_some(old)),
             Which::New | Which::Old => (old, None),
+        }
+    }
+
+    /// Does any limit of the provider's hold for it? One load.
+    pub(crate) fn is_bound(&self) -> bool {
+        self.entry.supply.is_bound()
+    }
+
+    pub(crate) fn supply(&self) -> (Uuid, &Arc<Supply>) {
+        (self.entry.id, &self.entry.supply)
+    }
+
+    pub(super) fn place(&self) -> &SecretPlace {
+        &self.entry.place
+    }
+
+    /// The provider took it.
+    pub(crate) fn accepted(&self) {
+        self.entry.place.accepted();
+    }
+
+    /// It has waited for its turn.
+    pub(crate) fn hold(&mut self, ticket: Ticket) {
+        self.ticket = Some(Box::new(ticket));
+    }
+
+    /// Its ticket, for whoever serves in its place, and of which secret it is.
+    pub(crate) fn let_go(&mut self) -> Option<(Uuid, Ticket)> {
+        let ticket = self.ticket.take()?;
+        Some((self.entry.id, *ticket))
+    }
+
+    /// The call leaves. One without a ticket, where others need one, is counted all the same.
+    pub(crate) fn leaves(&self, clock: &Clock) -> Leave<'_> {
+        match (&self.ticket, self.is_bound()) {
+            (Some(ticket), _) => {
+                ticket.leaves();
+                Leave::Held(ticket)
+            }
+            (None, true) => {
+                let ticket = self.entry.supply.take_anyhow(clock);
+                ticket.leaves();
+                Leave::Counted(ticket)
+            }
+            (None, false) => Leave::Free(&self.entry.supply),
         }
     }
 

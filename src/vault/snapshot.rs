@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::doubt::Doubts;
 use super::keyring::Keyring;
+use super::place::SecretPlace;
 use super::registry::{Off, Registry};
 use super::selected::Selected;
 use super::stock::Stock;
@@ -18,6 +19,7 @@ use super::trial::Trial;
 use super::{Fresh, Placed, Provider, StoredSecret, fields};
 use crate::crypto::Prepared;
 use crate::provider::Catalogue;
+use crate::quota::Supply;
 use crate::refusal::{Reason, Refusal};
 use crate::store::{VersionRow, VersionState};
 
@@ -31,21 +33,21 @@ pub(super) const NEW_TARGET: &str = "The secret was sealed for other destination
 const UNREADABLE: &str = "A row of the stored secret cannot be read: it was changed outside Sealgate. \
      `sealgate doctor` names it. Restore a backup, or destroy the secret and enter the provider's \
      key again.";
-const IN_DOUBT: &str = "A secret of this provider, or of its category, was changed or deleted \
+pub(super) const IN_DOUBT: &str = "A secret of this provider, or of its category, was changed or deleted \
      outside Sealgate, so it cannot be told which one is meant by a call that names none. \
      `sealgate doctor` says what to do; calls that name a secret are served.";
-const NONE_STORED: &str =
+pub(super) const NONE_STORED: &str =
     "No secret is stored for this provider; add one with `sealgate secret add`.";
 const DISABLED: &str = "The secret that the call names is disabled; enable it with `sealgate secret set`, or name \
      another one.";
 const NO_VERSION: &str = "No version of this secret is in service; restore a backup, or destroy the secret and enter \
      the provider's key again.";
-const NONE_ACTIVE: &str =
+pub(super) const NONE_ACTIVE: &str =
     "No secret of this provider is active; enable one with `sealgate secret set`.";
 
 pub(super) struct Snapshot {
     by_provider: HashMap<String, Vec<Arc<Entry>>>,
-    doubts: Doubts,
+    pub(super) doubts: Doubts,
 }
 
 pub(super) struct Entry {
@@ -60,6 +62,9 @@ pub(super) struct Entry {
     pub(super) refused: AtomicBool,
     /// Ends the streams that it serves, when its value is taken away.
     pub(super) off: Arc<Off>,
+    /// What the provider gives for this secret.
+    pub(super) supply: Arc<Supply>,
+    pub(super) place: Arc<SecretPlace>,
     /// A new version on trial beside it.
     pub(super) next: Option<Next>,
     pub(super) state: Usable,
@@ -131,6 +136,8 @@ impl Snapshot {
                 judged_for: None,
                 refused: AtomicBool::new(false),
                 off: Arc::default(),
+                supply: Arc::default(),
+                place: Arc::default(),
                 next: None,
                 state: Usable::No(UNREADABLE),
             };
@@ -150,7 +157,7 @@ impl Snapshot {
         provider: &Provider,
         name: Option<&str>,
     ) -> Result<Selected, Refusal> {
-        let entries = self.by_provider.get(&*provider.id).map(Vec::as_slice).unwrap_or_default();
+        let entries = self.of(provider);
         let no_secret = |detail: &'static str| Err(Refusal::new(Reason::NoSecret, detail));
         let entry = match name {
             Some(name) => match entries.iter().find(|entry| entry.name == name) {
@@ -181,6 +188,15 @@ impl Snapshot {
             Usable::Yes { .. } => Ok(Selected::of(Arc::clone(entry))),
             Usable::No(why) => no_secret(why),
         }
+    }
+
+    pub(super) fn in_use(&self) -> Vec<(Uuid, String, u32)> {
+        let entries = self.by_provider.values().flatten();
+        entries.map(|entry| (entry.id, entry.provider.clone(), entry.version)).collect()
+    }
+
+    pub(super) fn of(&self, provider: &Provider) -> &[Arc<Entry>] {
+        self.by_provider.get(&*provider.id).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Why no call is served with this one, though it may be switched on.
@@ -311,6 +327,8 @@ fn entry_of(
     let secret = &stored.secret;
     let version = in_state(stored, state);
     let number = version.map_or(0, |version| version.version);
+    let supply = registry.supply(secret.id);
+    supply.allow(catalogue.get(&secret.provider).and_then(|provider| provider.window()));
     Entry {
         id: secret.id,
         provider: secret.provider.clone(),
@@ -320,6 +338,8 @@ fn entry_of(
         judged_for: catalogue.get(&secret.provider).cloned(),
         refused: AtomicBool::new(false),
         off: registry.off(secret.id, number),
+        supply,
+        place: registry.place(secret.id),
         next: None,
         state: match (version, catalogue.get(&secret.provider)) {
             (Some(version), Some(provider)) => usable(keyring, provider, stored, version),

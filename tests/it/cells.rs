@@ -67,6 +67,11 @@ const HARMLESS: &[(&str, &[&str], &str)] = &[
     ("rotations", &[], "of two genuine versions another share serves, and the next look judges it"),
     ("secret_checks", &[], "what was found once; the trail says it, too, and the next check anew"),
     ("secret_health", &[], "what is shown; the next check sets it right, and it serves nobody"),
+    (
+        "secret_places",
+        &[],
+        "of keys that all serve another share is used; where they stand is shown",
+    ),
     ("secret_versions", &["last_used_at"], "what calls leave behind"),
     ("symbols", &[], "what is fetched; what cannot be is told"),
     ("market_data", &[], "what others publish; what is no number is answered to nobody"),

@@ -54,7 +54,7 @@ pub(crate) use self::postgres::{Postgres, is_root};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::relay::Relay;
 pub(crate) use self::sailor::{KEY, Sailor};
-pub(crate) use self::tollgate::{Rule, Tollgate};
+pub(crate) use self::tollgate::{Bucket, Rule, Tollgate};
 pub(crate) use self::transit::{TOKEN, Transit};
 pub(crate) use self::weir::{Flow, Weir};
 pub(crate) use self::wreck::{Act, Greeting, Wreck};

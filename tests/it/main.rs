@@ -79,6 +79,8 @@ mod pauses;
 #[cfg(test)]
 mod placements;
 #[cfg(test)]
+mod pools;
+#[cfg(test)]
 mod protocols;
 #[cfg(test)]
 mod providers;

@@ -11,6 +11,7 @@ use super::super::call::{Call, identified};
 use super::super::members::Members;
 use super::super::page;
 use super::super::refused::Refused;
+use super::pool::Share;
 use super::view::Secret;
 use super::{WHAT, refusal_of, resource, shown};
 use crate::vault::SecretView;
@@ -42,9 +43,13 @@ pub(in super::super) async fn list(call: Call, uri: Uri) -> Result<Answer, Refus
     let stands = stands.map_err(|fault| Refused::of_store(&fault))?;
     let rotations = call.house.store.rotations().await;
     let rotations = rotations.map_err(|fault| Refused::of_store(&fault))?;
+    let places = call.house.store.secret_places().await;
+    let places = places.map_err(|fault| Refused::of_store(&fault))?;
     let of = |secret: &SecretView| {
         let rotation = rotations.iter().find(|rotation| rotation.secret_id == secret.id);
-        Secret::of(secret, stands.iter().find(|stands| stands.secret_id == secret.id), rotation)
+        let stands = stands.iter().find(|stands| stands.secret_id == secret.id);
+        let place = places.iter().find(|place| place.secret_id == secret.id);
+        Secret::of(secret, stands, rotation, Share::of(&call.house, secret, place))
     };
     let items: Vec<Secret> = secrets.iter().map(of).collect();
     Answer::ok(&Page { items, next_cursor })

@@ -9,6 +9,7 @@ use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use super::super::words::{self, VersionState};
+use super::pool::{LimitView, PoolView, Share};
 use crate::clock::rfc3339;
 use crate::store::{Health, HealthRow, RotationRow};
 use crate::vault::{SecretView, VersionView};
@@ -62,6 +63,10 @@ pub(crate) struct Secret {
     limits: Option<BTreeMap<String, u64>>,
     /// The last one.
     rotation: Option<Rotation>,
+    /// Beside the others of its provider; null where they do not share the load.
+    pool: Option<PoolView>,
+    /// What its provider gives for it; null where nobody knows of a limit.
+    provider_limit: Option<LimitView>,
 }
 
 #[derive(Serialize, ToSchema)]
@@ -114,6 +119,7 @@ impl Secret {
         secret: &SecretView,
         stands: Option<&HealthRow>,
         rotation: Option<&RotationRow>,
+        share: Share,
     ) -> Self {
         // A row may be there for the schedule alone.
         let stands = stands.filter(|stands| stands.checked_at > 0);
@@ -148,6 +154,8 @@ impl Secret {
             permissions: stands.and_then(|stands| read(stands.permissions.as_deref())),
             limits: stands.and_then(|stands| read(stands.limits.as_deref())),
             rotation: rotation.map(Rotation::of),
+            pool: share.pool,
+            provider_limit: share.limit,
         }
     }
 }

@@ -49,6 +49,18 @@ pub(in crate::config) const OF_A_PROVIDER: &[Setting] = &[
         "the plan's limit, where it is not the catalogue's; 0: as the catalogue says",
     ),
     setting(
+        "max_waiting",
+        number(0, 100_000),
+        "1000",
+        "calls that wait for one secret's limit at once",
+    ),
+    setting(
+        "limits",
+        Kind::Table,
+        "{}",
+        "of one secret: calls, window_seconds; headers that tell it: remaining, reset, …",
+    ),
+    setting(
         "max_concurrent",
         number(0, PLENTY),
         "0",

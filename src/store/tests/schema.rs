@@ -61,6 +61,7 @@ async fn both_dialects_give_the_same_schema() {
         "rotations",
         "secret_checks",
         "secret_health",
+        "secret_places",
         "secret_versions",
         "secrets",
         "signing_keys",

@@ -1,5 +1,6 @@
 //! A provider that knows keys: what it answers is decided by the key alone, and a test changes its
-//! mind at any time. It counts what each key was used for. Plain HTTP on this machine.
+//! mind at any time. It counts what each key was used for, and may give each so many calls a second
+//! and say nothing of it. Plain HTTP on this machine.
 
 use std::collections::HashMap;
 use std::convert::Infallible;
@@ -14,6 +15,7 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use sealgate::clock::Clock;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -28,6 +30,40 @@ struct Stage {
     rules: Mutex<HashMap<String, Rule>>,
     counts: Mutex<HashMap<String, u64>>,
     says: Mutex<serde_json::Value>,
+    buckets: Mutex<HashMap<String, Bucket>>,
+    refused: Mutex<HashMap<String, u64>>,
+}
+
+/// What a key is given, and nobody is told.
+#[derive(Clone)]
+pub(crate) struct Bucket {
+    pub rate: f64,
+    pub depth: f64,
+    /// With every 429.
+    pub retry_after: Option<&'static str>,
+    pub clock: Clock,
+    pub level: f64,
+    pub at_ns: u64,
+}
+
+impl Bucket {
+    pub(crate) fn new(rate: f64, depth: f64, clock: &Clock) -> Self {
+        let clock = clock.clone();
+        let at_ns = clock.monotonic_ns();
+        Self { rate, depth, retry_after: None, clock, level: depth, at_ns }
+    }
+
+    fn gives(&mut self) -> bool {
+        let now_ns = self.clock.monotonic_ns();
+        let since = Duration::from_nanos(now_ns - self.at_ns).as_secs_f64();
+        self.level = (self.level + since * self.rate).min(self.depth);
+        self.at_ns = now_ns;
+        let gives = self.level >= 1.0;
+        if gives {
+            self.level -= 1.0;
+        }
+        gives
+    }
 }
 
 /// What a key is good for; one that nobody has named is a 401.
@@ -60,6 +96,17 @@ impl Tollgate {
     /// What a good answer says.
     pub(crate) fn says(&self, body: serde_json::Value) {
         *self.stage.says.lock().unwrap_or_else(PoisonError::into_inner) = body;
+    }
+
+    pub(crate) fn bucket(&self, key: &str, bucket: Bucket) {
+        let mut buckets = self.stage.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        buckets.insert(key.to_owned(), bucket);
+    }
+
+    /// How many calls with it were one too many.
+    pub(crate) fn refused(&self, key: &str) -> u64 {
+        let refused = self.stage.refused.lock().unwrap_or_else(PoisonError::into_inner);
+        refused.get(key).copied().unwrap_or(0)
     }
 
     /// How many calls came with it.
@@ -112,7 +159,21 @@ async fn reply(
         *counts.entry(key.clone()).or_default() += 1;
     }
     let rule = stage.rules.lock().unwrap_or_else(PoisonError::into_inner).get(&key).copied();
+    let retry_after = {
+        let mut buckets = stage.buckets.lock().unwrap_or_else(PoisonError::into_inner);
+        let bucket = buckets.get_mut(&key);
+        let given = bucket.map(|bucket| (bucket.gives(), bucket.retry_after));
+        match given {
+            Some((false, retry_after)) => {
+                let mut refused = stage.refused.lock().unwrap_or_else(PoisonError::into_inner);
+                *refused.entry(key.clone()).or_default() += 1;
+                Some(retry_after)
+            }
+            Some((true, _)) | None => None,
+        }
+    };
     let status = match rule {
+        _ if retry_after.is_some() => 429,
         Some(Rule::Good | Rule::Says(_)) => 200,
         Some(Rule::Narrow) if !head.uri.path().starts_with("/narrow") => 200,
         Some(Rule::Narrow) => 403,
@@ -131,7 +192,11 @@ async fn reply(
         200 => Bytes::from(said.to_string()),
         status => Bytes::from(format!("{{\"provider_says\":{status}}}")),
     };
-    let response = Response::builder()
+    let mut response = Response::builder();
+    if let Some(Some(seconds)) = retry_after {
+        response = response.header("retry-after", seconds);
+    }
+    let response = response
         .status(StatusCode::from_u16(status).unwrap())
         .header("content-type", "application/json")
         .header("x-ratelimit-limit", "500")

@@ -481,6 +481,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/secrets/{id}/pool": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put: operations["secrets_place"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/secrets/{id}/reseal": {
         parameters: {
             query?: never;
@@ -1449,6 +1465,8 @@ export interface components {
             pool: boolean;
             /** Format: int32 */
             requests_per_minute: number;
+            limits?: components["schemas"]["OwnLimit"] | null;
+            max_waiting: number;
             max_concurrent: number;
             http2: string;
             timeouts: components["schemas"]["Timeouts"];
@@ -1548,6 +1566,38 @@ export interface components {
         RotateBody: {
             category?: string | null;
         };
+        PoolChange: {
+            /** Format: int32 */
+            weight?: number | null;
+            drained?: boolean | null;
+        };
+        PoolPlace: {
+            /** Format: int32 */
+            weight: number;
+            state: string;
+            /** Format: date-time */
+            since?: string | null;
+            /** Format: date-time */
+            until?: string | null;
+        };
+        SecretLimit: {
+            /** Format: int64 */
+            calls?: number | null;
+            /** Format: int64 */
+            window_seconds?: number | null;
+            /** Format: int64 */
+            under_way: number;
+            /** Format: int64 */
+            learnt_per_minute?: number | null;
+            /** Format: date-time */
+            closed_until?: string | null;
+        };
+        OwnLimit: {
+            /** Format: int64 */
+            calls: number;
+            /** Format: int64 */
+            window_seconds: number;
+        };
         Rotation: {
             state: string;
             /** Format: int32 */
@@ -1610,6 +1660,8 @@ export interface components {
                 [key: string]: number;
             } | null;
             rotation?: components["schemas"]["Rotation"] | null;
+            pool?: components["schemas"]["PoolPlace"] | null;
+            provider_limit?: components["schemas"]["SecretLimit"] | null;
         };
         SecretChange: {
             name?: string | null;
@@ -2825,6 +2877,31 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Checks"];
+                };
+            };
+        };
+    };
+    secrets_place: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PoolChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Secret"];
                 };
             };
         };

@@ -21,7 +21,7 @@ use crate::policy::Permit;
 use crate::provider::Codec;
 use crate::refusal::{Reason, Refusal};
 use crate::secret::Needles;
-use crate::vault::Selected;
+use crate::vault::{Selected, Wanted};
 
 /// What a client brought, clean and without its key.
 pub(super) struct Way {
@@ -63,7 +63,8 @@ impl Way {
 
     /// The secret, where it is the one that serves this client still.
     pub(super) fn selected(&self, corridor: &Corridor, secret: Uuid) -> Result<Selected, Refusal> {
-        let selected = corridor.house.vault.select(&self.permit)?;
+        let wanted = Wanted::Same(secret);
+        let selected = corridor.house.vault.select_for(&self.permit, wanted)?;
         selected.check_sockets(self.permit.provider())?;
         if selected.secret_id() != secret {
             return Err(Refusal::new(Reason::NoSecret, "Another secret serves this client now."));
