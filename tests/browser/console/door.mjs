@@ -12,7 +12,7 @@ async function enrol(page, name, password, pictures) {
   await page.getByRole("heading", { name: `Welcome, ${name}` }).waitFor();
   assert.ok(!/sgi_/.test(page.url()), "the invitation is taken out of the address");
   const phone = new Phone(await page.locator(".enrol-code code").innerText());
-  await page.getByLabel("Password", { exact: true }).fill(password);
+  await page.getByLabel(/^Password/).fill(password);
   await page.getByLabel("The same again").fill(`${password} not`);
   await page.getByLabel("Code that the app shows").fill("000000");
   await page.getByRole("button", { name: "Create my account" }).click();
@@ -72,7 +72,7 @@ export async function theFirstOperatorIsMade() {
 
 export async function type(page, { name, password }, code) {
   await page.getByLabel("Name").fill(name);
-  await page.getByLabel("Password", { exact: true }).fill(password);
+  await page.getByLabel(/^Password/).fill(password);
   await page.getByLabel("Code").fill(code);
   await page.getByRole("button", { name: "Sign in" }).click();
 }

@@ -2,10 +2,16 @@
 // operators, and one's own account with its sessions.
 
 import { Link, useParams } from "@tanstack/react-router";
-import { type ComponentType, Suspense, lazy } from "react";
-import { Loading, Page } from "../parts/basic";
+import type { ComponentType } from "react";
+import { Page } from "../parts/basic";
 import { tabs } from "../router";
 import { may, useWho } from "../session";
+import { Access } from "./security/Access";
+import { Backups } from "./security/Backups";
+import { Hierarchy } from "./security/Hierarchy";
+import { Operators } from "./security/Operators";
+import { Seal } from "./security/Seal";
+import { Sessions } from "./security/Sessions";
 
 type Tab = (typeof tabs)[number];
 
@@ -15,14 +21,13 @@ interface Shown {
   forAdmins?: boolean;
 }
 
-// Each tab comes when it is looked at.
 const shown: Record<Tab, Shown> = {
-  keys: { name: "Key hierarchy", screen: lazy(() => import("./security/Hierarchy").then(({ Hierarchy }) => ({ default: Hierarchy }))) },
-  seal: { name: "Seal", screen: lazy(() => import("./security/Seal").then(({ Seal }) => ({ default: Seal }))) },
-  access: { name: "Addresses and origins", screen: lazy(() => import("./security/Access").then(({ Access }) => ({ default: Access }))) },
-  backups: { name: "Backups", screen: lazy(() => import("./security/Backups").then(({ Backups }) => ({ default: Backups }))), forAdmins: true },
-  operators: { name: "Operators", screen: lazy(() => import("./security/Operators").then(({ Operators }) => ({ default: Operators }))), forAdmins: true },
-  sessions: { name: "Account and sessions", screen: lazy(() => import("./security/Sessions").then(({ Sessions }) => ({ default: Sessions }))) },
+  keys: { name: "Key hierarchy", screen: Hierarchy },
+  seal: { name: "Seal", screen: Seal },
+  access: { name: "Addresses and origins", screen: Access },
+  backups: { name: "Backups", screen: Backups, forAdmins: true },
+  operators: { name: "Operators", screen: Operators, forAdmins: true },
+  sessions: { name: "Account and sessions", screen: Sessions },
 };
 
 export function Security() {
@@ -37,7 +42,7 @@ export function Security() {
           <Link key={one} to="/security/$tab" params={{ tab: one }} className={`tab ${one === here ? "tab-here" : ""}`} aria-current={one === here ? "page" : undefined}>{shown[one].name}</Link>
         ))}
       </nav>
-      <Suspense fallback={<Loading />}><Screen /></Suspense>
+      <Screen />
     </Page>
   );
 }

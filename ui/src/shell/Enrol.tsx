@@ -1,11 +1,12 @@
 // An invitation is taken up: password, second factor, recovery codes, and in.
 
-import { Button, Checkbox, PasswordInput, TextInput } from "@mantine/core";
+import { Button, PasswordInput, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { type FormEvent, useEffect, useRef, useState } from "react";
-import { type Refused, asRefused, keep, send } from "../api/client";
+import { type Refused, asRefused, send } from "../api/client";
 import { Copy, Fault, Loading, Mono } from "../parts/basic";
 import { Qr } from "../parts/Qr";
+import { Recovery } from "../parts/Recovery";
 import { Door } from "./Door";
 
 interface Offered {
@@ -16,23 +17,6 @@ interface Offered {
 }
 
 const fewest = 12;
-
-export function Recovery({ codes, onDone, action }: { codes: string[]; onDone: () => void; action: string }) {
-  const [kept, setKept] = useState(false);
-  const save = () => keep(new Blob([`${codes.join("\n")}\n`], { type: "text/plain" }), "sealgate-recovery-codes.txt");
-  return (
-    <div className="stack">
-      <p className="muted">Each of these stands in for your authenticator once. They are shown now and never again.</p>
-      <ol className="codes">{codes.map((code) => <li key={code}><Mono>{code}</Mono></li>)}</ol>
-      <div className="row">
-        <Button variant="default" onClick={save}>Save as a file</Button>
-        <Copy text={codes.join("\n")} label="Copy all codes" />
-      </div>
-      <Checkbox checked={kept} onChange={(event) => setKept(event.currentTarget.checked)} label="I have put them where I will find them" />
-      <Button disabled={!kept} onClick={onDone}>{action}</Button>
-    </div>
-  );
-}
 
 /** Whoever would leave in the middle is asked once: the invitation, and the codes, are shown nowhere else. */
 function useHeld(isHeld: boolean) {

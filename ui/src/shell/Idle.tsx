@@ -1,10 +1,11 @@
 // Shortly before a session ends for want of use: says so, and goes on with it where a hand asks for that.
 
-import { Button, Modal } from "@mantine/core";
-import { useEffect, useState } from "react";
+import { Suspense, lazy, useEffect, useState } from "react";
 import { send } from "../api/client";
 import { told } from "../parts/toasts";
-import { type Session, refreshSession, signOut } from "../session";
+import { type Session, refreshSession } from "../session";
+
+const Ending = lazy(() => import("./Ending"));
 
 const WARN_MS = 120_000;
 
@@ -46,17 +47,5 @@ export function Idle({ session }: { session: Session }) {
     }
   };
   if (least > WARN_MS) return null;
-  const isLast = end <= idle;
-  return (
-    <Modal opened onClose={() => void (isLast ? signOut() : stay())} title={isLast ? "Your session ends" : "Are you still there?"} zIndex={450} withCloseButton={false} closeOnClickOutside={false}>
-      <div className="stack">
-        <p className="muted">{isLast ? "It has reached its longest time and cannot be made longer. Finish what you are at; signing in again leads back here." : "Nobody has used this session for a while. It ends by itself, so that nobody else goes on with it."}</p>
-        <p className="countdown num" role="timer" aria-live="off">{words(least)}</p>
-        <div className="row-end">
-          <Button variant="default" onClick={() => void signOut()}>Sign out</Button>
-          {!isLast && <Button onClick={() => void stay()} loading={busy} data-autofocus>Stay signed in</Button>}
-        </div>
-      </div>
-    </Modal>
-  );
+  return <Suspense><Ending isLast={end <= idle} left={words(least)} busy={busy} onStay={() => void stay()} /></Suspense>;
 }

@@ -8,8 +8,8 @@ import { queries, sessions } from "../../api/queries";
 import { plural } from "../../format";
 import { Facts, Loaded, Panel, Tag, Time, told } from "../../parts/basic";
 import { DataTable, type Column } from "../../parts/DataTable";
+import { Recovery } from "../../parts/Recovery";
 import { may, refreshSession, signOut, useSession, useWho } from "../../session";
-import { Recovery } from "../../shell/Enrol";
 
 type Row = Schemas["OperatorSession"];
 
