@@ -12,6 +12,7 @@ const to = new URL("dist/", root);
 // Of the entry and its first screen in either form; of any other screen in brotli, which browsers take over TLS and
 // loopback. Charts are not counted: they come when the first one is looked at.
 const MOST_SCRIPT = 200_000;
+const MOST_OF_OTHERS = 205_000;
 const FIRST = "src/screens/Dashboard.tsx";
 const packable = /\.(js|css|svg)$/;
 
@@ -58,8 +59,8 @@ console.error(
   `console: script of the first load ${kb(first.brotli)} brotli, ${kb(first.gzip)} gzip; ` +
     `of the largest screen (${largest.key}) ${kb(largest.brotli)} brotli, ${kb(largest.gzip)} gzip`,
 );
-if (first.gzip > MOST_SCRIPT || largest.brotli > MOST_SCRIPT) {
-  console.error(`console: more than ${kb(MOST_SCRIPT)} of script; load later what is not needed at once`);
+if (first.gzip > MOST_SCRIPT || largest.brotli > MOST_OF_OTHERS) {
+  console.error(`console: more than ${kb(MOST_SCRIPT)} of script, or ${kb(MOST_OF_OTHERS)} for another screen; load later what is not needed at once`);
   process.exit(1);
 }
 

@@ -103,11 +103,11 @@ export async function oneSignsInAndOut(ada) {
   await page.getByRole("link", { name: "night batch" }).waitFor();
   assert.ok(page.url().endsWith("/console/keys?q=night"), page.url());
   await nowhere(page, ada.password, ada.codes[3]);
-  await page.getByRole("button", { name: /ada/ }).click();
+  await page.getByRole("button", { name: /^ada/ }).click();
   await page.getByRole("menuitem", { name: "Your account and sessions" }).click();
   await page.getByText("9 codes of ten left").waitFor();
   await judge(page, "account");
-  await page.getByRole("button", { name: /ada/ }).click();
+  await page.getByRole("button", { name: /^ada/ }).click();
   await page.getByRole("menuitem", { name: "Sign out" }).click();
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
   assert.equal(await page.getByText("Your session").count(), 0, "who went by himself is told nothing");
