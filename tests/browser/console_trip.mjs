@@ -150,7 +150,7 @@ async function aKeyTurnsBad(ada, key) {
   await page.getByRole("button", { name: "Pause" }).waitFor();
   good.delete(NEXT);
   await page.getByRole("heading", { name: "The new key was rolled back" }).waitFor({ timeout: 40_000 });
-  await page.getByText(/with the new version/).first().waitFor();
+  await page.locator(".panel p.text-bad").first().waitFor();
   goOn = false;
   await calling;
   assert.equal(calls.failed, 0, JSON.stringify(calls));
