@@ -3,6 +3,7 @@
 //! the proxy, and must never answer with a secret's value.
 
 mod act;
+mod alerts;
 mod answer;
 mod audit;
 mod backfills;
@@ -13,7 +14,9 @@ mod change;
 mod console;
 mod cookie;
 mod csrf;
+mod deliveries;
 mod describe;
+mod destinations;
 mod errands;
 mod export;
 mod frame;
@@ -61,6 +64,7 @@ use self::errands::Errands;
 use self::house::{House, MOST_CHANGES};
 use self::pages::Pages;
 use self::rate::Rate;
+use crate::alerts::Alerts;
 use crate::backup;
 use crate::catalogue::InForce;
 use crate::clock::Clock;
@@ -110,6 +114,9 @@ pub(crate) struct Parts {
     /// Where runs that fetch history are asked for.
     pub(crate) desk: Desk,
     pub(crate) rotor: Arc<Rotor>,
+    /// Who is told what is amiss.
+    pub(crate) alerts: Arc<Alerts>,
+    pub(crate) allow_private_webhooks: bool,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(crate) tiers: limiter::Settings,
     pub(crate) limiter: Arc<Limiter>,
@@ -144,6 +151,8 @@ impl Admin {
             prober: parts.prober,
             desk: parts.desk,
             rotor: parts.rotor,
+            alerts: parts.alerts,
+            allow_private_webhooks: parts.allow_private_webhooks,
             tiers: parts.tiers,
             limiter: parts.limiter,
             backups: parts.backups,

@@ -2,6 +2,7 @@
 //! die. The one place that knows all rooms; nothing is decided here that a room could
 //! decide.
 
+mod alerting;
 mod archiving;
 mod aside;
 mod background;
@@ -42,6 +43,7 @@ pub(crate) use self::space::{Room, Space, folders, look as look_at_room};
 use self::ways::Ways;
 pub(crate) use self::ways::reach;
 use crate::admin::{Admin, Doors, LocalSocket};
+use crate::alerts::{Alerts, Echoes};
 pub use crate::backup::{Step as RestoreStep, Verdict};
 use crate::catalogue::InForce;
 use crate::clock::Clock;
@@ -79,6 +81,7 @@ pub struct Running {
     /// Look after the certificates, the backups, the keys and the holder of the master key; end
     /// with the house, and a job on the keys that is cut goes on at the next start.
     background: [tokio::task::JoinHandle<()>; 9],
+    alerts: Arc<Alerts>,
     limiter: Arc<Limiter>,
     ledger: Ledger,
     writer: tokio::task::JoinHandle<()>,
@@ -157,6 +160,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     let workers = workers(&config, mode);
     let known = ledger::owner_of(&config.ledger, &store, installation).await?;
     let renamed = lock.settle(known)?;
+    let (meter, echoes) = told::meter(&metrics);
     let opening = Opening {
         settings: config.ledger.clone(),
         store: store.clone(),
@@ -164,7 +168,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
         installation,
         node: lock.node().to_owned(),
         workers,
-        meter: told::meter(&metrics),
+        meter,
         post: webhook::post(&config),
         counting: Counting {
             window_ms: config.limiter.window_ms(),
@@ -178,8 +182,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     let limiter = limits::limiter(&config, mode, kept, seen, (installation, lock.node())).await?;
     let drain = Drain::default();
     let hooks = watch::hooks((&vault, &roster), (&limiter, &drain), (&ledger, &metrics));
-    let warden = Warden::new(Arc::clone(&vault), config.kms.clone(), base, hooks);
-    let warden = Arc::new(warden);
+    let warden = Arc::new(Warden::new(Arc::clone(&vault), config.kms.clone(), base, hooks));
     warden.start().await?;
     if let Some(id) = setup.admin_id {
         store.accept_client_key(id).await?;
@@ -197,10 +200,10 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
         catalogue,
         limiter,
         ledger,
+        echoes,
     };
     let asked = (&rooms.ledger, &rooms.metrics);
-    watch::tell_arrival(&rooms.vault, asked.0);
-    watch::tell_findings(&rooms.vault, asked.0, asked.1);
+    watch::tell_arrival(&rooms.vault, asked);
     let tending = keys::tend(&rooms.vault, asked, lock.node(), config.vault.clone());
     let emulator = sandbox::open(sandbox, &rooms).await?;
     rooms.open_doors(config, mode, (lanes, emulator, lock, [writer, tending], setup)).await
@@ -230,6 +233,8 @@ struct Rooms {
     catalogue: InForce,
     limiter: Arc<Limiter>,
     ledger: Ledger,
+    /// Answers in which a real key stood.
+    echoes: Echoes,
 }
 
 type Carried =
@@ -258,8 +263,7 @@ impl Rooms {
         let refreshing =
             tokio::spawn(certificates::refresh(certificates.into_iter().flatten().collect()));
         let backups = tokio::spawn(self.schedule(&config, (mode, lock.node())));
-        let expiring = expiry::Expiry::of(&self).tend();
-        let expiring = tokio::spawn(expiring.instrument(telemetry::job("expiry")));
+        let expiring = expiry::Expiry::of(&self).tend().instrument(telemetry::job("expiry"));
         let archiving = self.archive(&config, mode);
         let told = (Arc::clone(&self.roster), Arc::clone(&self.vault));
         let feed = feed::follow(self.store.clone(), told, renew.clone());
@@ -270,6 +274,7 @@ impl Rooms {
         let network = network.map(|(socket, tls)| Accepted::new(socket, tls)).transpose()?;
         let local = LocalSocket::bind(&config.socket)?;
         let (asked, working) = self.around(&config, &ways, (mode, lock.node()));
+        let alerts = Arc::clone(&asked.1);
         let admin = Admin::new(self.admin_parts(&config, renew, ways.origins(), asked));
         let (stop_admin, stopped) = tokio::sync::oneshot::channel();
         let serving = admin.serve(Doors { network, local: Some(local) }, async {
@@ -287,13 +292,14 @@ impl Rooms {
                 refreshing,
                 backups,
                 tending,
-                expiring,
+                tokio::spawn(expiring),
                 feed,
                 tokio::spawn(keeping),
                 tokio::spawn(background::tidy(self.crowd.clone())),
                 tokio::spawn(archiving),
                 tokio::spawn(working),
             ],
+            alerts,
             limiter: self.limiter,
             ledger: self.ledger,
             writer,
@@ -336,6 +342,7 @@ impl Running {
         if let Some(emulator) = self.emulator {
             emulator.stop().await;
         }
+        self.alerts.leave().await;
         self.background.iter().for_each(tokio::task::JoinHandle::abort);
         self.ledger.stop();
         if self.writer.await.is_err() {

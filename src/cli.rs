@@ -3,6 +3,7 @@
 //! one way. Must never take a secret's value from an argument, and never print more than one line
 //! for a failure.
 
+mod alert;
 mod audit;
 mod backfill;
 mod backup;
@@ -97,6 +98,9 @@ enum Command {
     /// The trail of every request and change
     #[command(subcommand)]
     Audit(audit::Command),
+    /// What somebody has to know of, and who is told
+    #[command(subcommand)]
+    Alert(alert::Command),
     /// What calls added up to, by minute, hour or day
     Usage(usage::Usage),
     /// Tracked symbols: stocks, ETFs and crypto pairs
@@ -202,6 +206,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::MasterKey(command) => command.run(&ground),
         Command::Provider(command) => command.run(&ground),
         Command::Audit(command) => command.run(&ground),
+        Command::Alert(command) => command.run(&ground),
         Command::Usage(usage) => usage.run(&ground),
         Command::Symbols(command) => command.run(&ground),
         Command::Backfill(command) => command.run(&ground),

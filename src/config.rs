@@ -3,6 +3,7 @@
 //! environment is here. Must never guess: what is unknown, of the wrong kind or contradictory is
 //! one line that names the place, the key, what is wrong and the nearest right name.
 
+mod alerts;
 mod backfill;
 mod browser;
 mod environment;
@@ -38,8 +39,8 @@ use self::raw::Raw;
 use crate::provider::Catalogue;
 use crate::secret::SecretBytes;
 use crate::{
-    admin, backup, kms, ledger, limiter, market, net, probe, proxy, rotation, store, telemetry,
-    vault,
+    admin, alerts as telling, backup, kms, ledger, limiter, market, net, probe, proxy, rotation,
+    store, telemetry, vault,
 };
 
 /// The settings file in the current folder that is read where no other is named.
@@ -79,6 +80,7 @@ pub struct Config {
     /// To which the trail's checkpoints are posted.
     pub(crate) checkpoint_webhook: Option<Arc<SecretBytes>>,
     pub backup: backup::Settings,
+    pub alerts: telling::Settings,
     pub(crate) backfill: market::Settings,
     /// Where `serve --sandbox` runs its stand-in provider; port 0: any.
     pub sandbox: SocketAddr,
@@ -199,6 +201,7 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         ledger: storage::ledger(ground, &raw.audit, &data_dir),
         checkpoint_webhook: storage::webhook(ground, raw.audit.checkpoint_webhook)?.map(Arc::new),
         backup: storage::backup(ground, &raw.backup, &data_dir)?,
+        alerts: alerts::alerts(ground, raw.alerts, &raw.egress.ca_file)?,
         backfill,
         sandbox: raw.sandbox.listen,
         proxy,

@@ -221,7 +221,7 @@ impl Corridor {
             Some(admission) => admission,
             None => {
                 let (call, kept) = ((house, &permit), keeps());
-                let anew = |same| trial::select(call, &onward, || kept, Some(same));
+                let anew = |dealt| trial::select(call, &onward, || kept, Some(dealt));
                 let admission = self.admit_in_turn((&permit, *address), &mut sides, anew).await?;
                 // Another one may serve it by now.
                 trace.secret(&sides.0);

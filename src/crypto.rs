@@ -49,6 +49,8 @@ pub(crate) enum Layer {
     SigningKey,
     /// The secret of an operator's codes, sealed under the key by which operators' rows are judged.
     OperatorCodes,
+    /// Where alerts are delivered, sealed under the same key.
+    AlertDestination,
 }
 
 impl Layer {
@@ -61,6 +63,7 @@ impl Layer {
             Self::Inventory => 5,
             Self::SigningKey => 6,
             Self::OperatorCodes => 7,
+            Self::AlertDestination => 8,
         }
     }
 }
@@ -75,6 +78,7 @@ pub(crate) mod label {
     pub(crate) const OPERATOR_ROW: &[u8] = b"sealgate/v1/operator-row";
     pub(crate) const OPERATOR_SESSION: &[u8] = b"sealgate/v1/operator-session";
     pub(crate) const OPERATOR_CODES: &[u8] = b"sealgate/v1/operator-codes";
+    pub(crate) const ALERT_DESTINATION: &[u8] = b"sealgate/v1/alert-destination";
     pub(crate) const RECOVERY_CODE: &[u8] = b"sealgate/v1/recovery-code";
     pub(crate) const PROVIDER_LIST: &[u8] = b"sealgate/v1/provider-list";
     /// Of a job on the key hierarchy.

@@ -29,6 +29,7 @@ pub(crate) mod place {
     pub(crate) const RESTORE_WRITTEN: &str = "restore-written";
     pub(crate) const RESTORE_SETTLED: &str = "restore-settled";
     pub(crate) const RESTORE_TOLD: &str = "restore-told";
+    pub(crate) const ALERT_SENT: &str = "alert-sent";
     pub(crate) const JOURNAL_SYNC: &str = "journal-sync";
 }
 

@@ -18,6 +18,7 @@ mod cover;
 mod end;
 mod export;
 mod frame;
+mod heed;
 mod journal;
 mod lane;
 mod look;

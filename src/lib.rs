@@ -34,6 +34,7 @@ mod rotation;
 mod pool;
 mod market;
 mod backup;
+mod alerts;
 // doors
 mod emulator;
 mod proxy;

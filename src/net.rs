@@ -22,7 +22,7 @@ use std::path::PathBuf;
 /// Named here, so that whoever accepts TLS needs no TLS crate.
 pub(crate) use tokio_rustls::TlsAcceptor;
 
-pub(crate) use self::address::is_private;
+pub(crate) use self::address::{is_private, is_private_webhook, is_webhook};
 pub(crate) use self::connect::{
     ConnectError, Connected, Connector, Destination, Line, whole_seconds,
 };

@@ -52,7 +52,7 @@ pub(crate) async fn wish(
 ) -> Result<(), store::Error> {
     let places = store.secret_places().await?;
     let known = places.iter().find(|place| place.secret_id == id);
-    let weight = wish.weight.or(known.map(|place| place.weight)).unwrap_or(1);
+    let weight = wish.weight.or_else(|| known.map(|place| place.weight)).unwrap_or(1);
     let drained_at = match wish.drained {
         Some(true) => known.and_then(|place| place.drained_at).or(Some(now_ms)),
         Some(false) => None,

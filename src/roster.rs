@@ -126,6 +126,11 @@ impl Roster {
         self.failures.slow_down(address, self.clock.monotonic_ns()).await;
     }
 
+    /// Who failed to prove himself at least so often within the last minute; None: all together.
+    pub(crate) fn bursts(&self, least: u64) -> Vec<(Option<IpAddr>, u64)> {
+        self.failures.bursts(least, self.clock.monotonic_ns())
+    }
+
     /// The client key of these bytes, if it is one that may be used now. A malformed key costs no
     /// look-up while all keys are our own: its checksum is wrong.
     pub(crate) async fn authenticate(

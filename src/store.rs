@@ -3,12 +3,17 @@
 //! Not found is `Ok(None)`, a row that contradicts the model is an error that names it.
 //! Must never show a password, and must never put a value into the text of a statement.
 
+mod alert_deliveries;
+mod alert_destinations;
+mod alert_places;
+mod alerts;
 mod archive;
 mod backfill_parts;
 mod backfills;
 mod cells;
 mod changes;
 mod checkpoints;
+mod client_addresses;
 mod client_key_ends;
 mod client_key_guard;
 mod client_key_hashes;
@@ -62,11 +67,15 @@ mod wraps;
 
 use std::sync::Arc;
 
+pub(crate) use self::alert_deliveries::{DeliveryRow, DeliveryState, Event, Tried};
+pub(crate) use self::alert_destinations::DestinationRow;
+pub(crate) use self::alerts::{AlertKind, AlertRow, AlertState, Move, Seen, Severity, Subject};
 pub(crate) use self::archive::{ARCHIVED, Archived, Cell, Loading};
 pub(crate) use self::backfill_parts::{PartRow, Progress as PartProgress, Tally};
 pub(crate) use self::backfills::{RunCause, RunRow, RunSums};
 pub(crate) use self::changes::{Changed, Ear, Told};
 pub(crate) use self::checkpoints::Checkpoint;
+pub(crate) use self::client_addresses::CalledFrom;
 pub(crate) use self::client_key_ends::EndingKey;
 pub(crate) use self::client_key_hashes::{KeyPreview, NextDigest};
 pub(crate) use self::client_key_imports::ImportedKey;

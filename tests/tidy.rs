@@ -99,6 +99,7 @@ mod law {
         ("memmap2", In(&["ledger"])),
         ("age", In(&["backup"])),
         ("zstd", In(&["backup", "corridor", "ledger"])),
+        ("lettre", In(&["alerts"])),
         ("flate2", In(&["corridor", "ledger"])),
         ("brotli-decompressor", In(&["corridor"])),
         // shared snapshots without locks

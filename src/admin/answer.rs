@@ -71,7 +71,7 @@ impl Answer {
             return Some(Bytes::from(self.resource.clone()));
         };
         // Keys and tokens are plain ASCII words: nothing in them needs an escape.
-        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
+        let is_word = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.+/=".contains(byte);
         let rest = self.resource.strip_prefix('{').filter(|rest| rest.starts_with('"'))?;
         if !value.expose().iter().all(is_word) {
             return None;

@@ -12,6 +12,7 @@ use super::open::{Figures, Readiness};
 use super::pages::Pages;
 use super::providers::Refresh;
 use super::rate::Rate;
+use crate::alerts::Alerts;
 use crate::backup;
 use crate::catalogue::InForce;
 use crate::clock::Clock;
@@ -38,6 +39,8 @@ pub(super) struct House {
     /// Where runs that fetch history are asked for.
     pub(super) desk: Desk,
     pub(super) rotor: Arc<Rotor>,
+    pub(super) alerts: Arc<Alerts>,
+    pub(super) allow_private_webhooks: bool,
     /// What the tiers allow, to judge whether a grant stays below its granter's own.
     pub(super) tiers: limiter::Settings,
     /// Asked what is left to a client key; admits nobody here.

@@ -20,8 +20,9 @@ use super::guard::{Needs, WhileSealed, guard};
 use super::house::House;
 use super::refused::Refused;
 use super::{
-    audit, backfills, backups, console, describe, export, keks, keys, open, operators, pages,
-    policy, providers, sealing, secrets, session, sessions, stream, symbols, usage,
+    alerts, audit, backfills, backups, console, deliveries, describe, destinations, export, keks,
+    keys, open, operators, pages, policy, providers, sealing, secrets, session, sessions, stream,
+    symbols, usage,
 };
 use crate::client::Right;
 
@@ -98,6 +99,7 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
     ];
     groups
         .into_iter()
+        .chain(of_alerts())
         .flat_map(|(right, sealed, group)| group.into_iter().map(move |one| (right, sealed, one)))
         .fold(open_to_all(), |all, (right, sealed, one)| {
             let one = match house {
@@ -106,6 +108,16 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
             };
             all.merge(one)
         })
+}
+
+/// What is amiss is shown by a house that is sealed, too; who is told of it is sealed with it.
+fn of_alerts() -> [(Right, WhileSealed, Vec<Routes>); 3] {
+    let changing = vec![alerts::changing(), destinations::changing(), deliveries::changing()];
+    [
+        (Right::ReadMetadata, WhileSealed::Answers, vec![alerts::reading(), deliveries::reading()]),
+        (Right::ReadMetadata, WhileSealed::Refuses, vec![destinations::reading()]),
+        (Right::Operate, WhileSealed::Refuses, changing),
+    ]
 }
 
 fn open_to_all() -> Routes {

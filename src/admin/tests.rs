@@ -23,6 +23,7 @@ use uuid::Uuid;
 
 use super::trace::Peer;
 use super::*;
+use crate::alerts;
 use crate::client::{Role, Tier};
 use crate::kms;
 use crate::ledger;
@@ -119,6 +120,8 @@ async fn face_with(requests_per_minute: u64) -> Face {
     let writer = tokio::spawn(ledger.writer());
     let tiers = tiers();
     let prober = asks_nobody(&store, &clock, &catalogue, (&vault, &ledger));
+    let limiter = Arc::new(Limiter::new(tiers.clone(), (clock.clone(), store.clone()), 100));
+    let alerts = tells_nobody((&store, &clock), (&vault, &ledger), (&roster, &limiter), &tiers);
     let admin = Admin::new(Parts {
         settings: allowing(requests_per_minute),
         clock: clock.clone(),
@@ -133,13 +136,37 @@ async fn face_with(requests_per_minute: u64) -> Face {
         catalogue: catalogue.into(),
         refresh: Arc::new(|| Box::pin(async { Ok(()) })),
         backups: no_backups(folder.path()),
-        limiter: Arc::new(Limiter::new(tiers.clone(), (clock.clone(), store.clone()), 100)),
+        limiter,
+        alerts,
+        allow_private_webhooks: false,
         tiers,
         figures: Arc::new(|| String::from("# EOF\n")),
         readiness: Arc::new(|| Box::pin(async { Vec::new() })),
     });
     let router = admin.router();
     Face { admin, router, clock, store, roster, writer, folder }
+}
+
+fn tells_nobody(
+    (store, clock): (&Store, &Clock),
+    (vault, ledger): (&Arc<Vault>, &Ledger),
+    (roster, limiter): (&Arc<Roster>, &Arc<Limiter>),
+    tiers: &limiter::Settings,
+) -> Arc<Alerts> {
+    Arc::new(Alerts::new(alerts::Parts {
+        settings: alerts::Settings { auth_failures_per_minute: 0, mail: None, syslog: None },
+        store: store.clone(),
+        ledger: ledger.clone(),
+        vault: Arc::clone(vault),
+        roster: Arc::clone(roster),
+        limiter: Arc::clone(limiter),
+        tiers: tiers.clone(),
+        clock: clock.clone(),
+        metrics: Metrics::new(clock.clone(), []),
+        node: String::from("node-a"),
+        echoes: alerts::Echoes::default(),
+        post: Arc::new(|_| Box::pin(async { Err(String::from("nobody is there")) })),
+    }))
 }
 
 fn daily() -> crate::market::Settings {

@@ -74,7 +74,7 @@ struct UsageList {
 
 /// What proxied calls added up to.
 ///
-/// Without `from` the last day, of days the last 30. Minutes are kept for a week, hours for 400
+/// Without `from` the last day, of days the last 30. Minutes are kept for eight days, hours for 400
 /// days, days for good. Times are in UTC. Percentiles hold within seven in a hundred.
 #[utoipa::path(get, path = "/api/v1/admin/usage", tag = "Usage",
     params(("from" = Option<String>, Query, format = DateTime),

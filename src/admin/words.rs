@@ -84,6 +84,49 @@ described! {
     BackfillCause { Asked, Schedule }
 }
 
+described! {
+    /// What an alert is about.
+    AlertKind {
+        SecretRefused,
+        RotationRolledBack,
+        SecretExpiring,
+        ClientExpiring,
+        QuotaNear,
+        UnusualVolume,
+        NewAddress,
+        AuthFailures,
+        LedgerDegraded,
+        LimiterDegraded,
+        BackupOverdue,
+        BackfillFailed,
+        KeyEchoed,
+        Integrity,
+        Sealed,
+        KekWear,
+        KeyJobFailed,
+    }
+}
+described! {
+    /// How grave an alert is.
+    Severity { Info, Warning, Critical }
+}
+described! {
+    /// Acknowledged: somebody has seen it; resolved: its cause is gone.
+    AlertState { Open, Acknowledged, Resolved }
+}
+described! {
+    /// By which way somebody is told.
+    DestinationKind { Webhook, Email, Syslog }
+}
+described! {
+    /// What is told of an alert.
+    AlertEvent { Raised, Resolved, Test }
+}
+described! {
+    /// Dead: nobody tries any more until somebody sends it again.
+    DeliveryState { Waiting, Delivered, Dead }
+}
+
 /// How long a candle lasts.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "stands in the description alone")]
@@ -132,6 +175,12 @@ mod tests {
         }
         for word in described::<Outcome>() {
             assert!(store::Outcome::parse(&word).is_some(), "{word}");
+        }
+        for word in described::<AlertKind>() {
+            assert!(store::AlertKind::parse(&word).is_some(), "{word}");
+        }
+        for word in described::<DeliveryState>() {
+            assert!(store::DeliveryState::parse(&word).is_some(), "{word}");
         }
     }
 }

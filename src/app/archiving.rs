@@ -51,7 +51,8 @@ impl Archivist {
                 Ok(None) => {
                     if std::mem::take(&mut faults) > 0 {
                         self.ledger.noted(json!({
-                            "alert": "ledger_degraded", "resolved": "old records are archived again",
+                            "alert": "ledger_degraded", "part": "archive",
+                            "resolved": "old records are archived again",
                         }));
                     }
                     LOOK_EVERY
@@ -65,7 +66,8 @@ impl Archivist {
                     if faults == 0 {
                         self.metrics.alert_raised("ledger_degraded");
                         self.ledger.found(json!({
-                            "alert": "ledger_degraded", "finding": fault.to_string(),
+                            "alert": "ledger_degraded", "part": "archive",
+                            "finding": fault.to_string(),
                         }));
                     }
                     faults = faults.saturating_add(1);

@@ -10,6 +10,7 @@ use tracing::Instrument as _;
 use super::archiving::Archivist;
 use super::ways::Ways;
 use super::{Mode, Rooms};
+use crate::alerts::Alerts;
 use crate::backup::{self, Schedule};
 use crate::config::Config;
 use crate::market::Desk;
@@ -51,6 +52,9 @@ pub(super) fn workers(config: &Config, mode: Mode) -> usize {
     }
 }
 
+/// Whom the admin face asks: for checks, moves and runs, and who is told.
+pub(super) type Asked = ((Arc<Prober>, Arc<Rotor>, Desk), Arc<Alerts>);
+
 impl Rooms {
     /// One command's app is not there long enough to keep a schedule.
     pub(super) fn schedule(
@@ -80,16 +84,17 @@ impl Rooms {
         config: &Config,
         ways: &Ways,
         (mode, node): (Mode, &str),
-    ) -> ((Arc<Prober>, Arc<Rotor>, Desk), impl Future<Output = ()> + use<>) {
+    ) -> (Asked, impl Future<Output = ()> + use<>) {
         let (prober, rotor) = self.key_keepers(config, ways);
         let watching = self.watch_keys(config, mode, (&prober, &rotor));
         let (desk, market) = self.market(config, ways, node);
         let fetching = market.tend(matches!(mode, Mode::Serve { .. }));
         let fetching = fetching.instrument(telemetry::job("backfill"));
+        let (alerts, telling) = self.alerts(config, (mode, node));
         let working = async move {
-            tokio::join!(watching, fetching);
+            tokio::join!(watching, fetching, telling);
         };
-        ((prober, rotor, desk), working)
+        (((prober, rotor, desk), alerts), working)
     }
 
     /// Nor to look after keys.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use tracing::Instrument as _;
 
+use super::background::Asked;
 use super::ways::Ways;
 use super::{Rooms, StartError, space, told};
 use crate::config::Config;
@@ -120,7 +121,7 @@ impl Rooms {
         config: &Config,
         refresh: admin::Refresh,
         origins: Arc<Origins>,
-        (prober, rotor, desk): (Arc<Prober>, Arc<Rotor>, Desk),
+        ((prober, rotor, desk), alerts): Asked,
     ) -> admin::Parts {
         let (metrics, ledger) = (self.metrics.clone(), self.ledger.clone());
         let limiter = Arc::clone(&self.limiter);
@@ -151,6 +152,8 @@ impl Rooms {
             prober,
             rotor,
             desk,
+            alerts,
+            allow_private_webhooks: config.egress.allow_private_networks,
             refresh,
             tiers: config.limiter.clone(),
             limiter: Arc::clone(&self.limiter),

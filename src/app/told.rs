@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::space::{self, Room};
 use crate::admin::{Part, Readiness};
+use crate::alerts::Echoes;
 use crate::ledger::{Kind, Ledger, Meter};
 use crate::limiter::Limiter;
 use crate::net::Seen;
@@ -97,10 +98,11 @@ pub(super) fn ways(metrics: &Metrics, origins: &Origins) {
     metrics.upstream().set(addresses, origins.second_tries());
 }
 
-/// What the ledger's writer has counted goes to the metrics.
-pub(super) fn meter(metrics: &Metrics) -> Meter {
-    let metrics = metrics.clone();
-    Box::new(move |tally| {
+/// What the ledger's writer has counted goes to the metrics, and what echoed to whoever tells.
+pub(super) fn meter(metrics: &Metrics) -> (Meter, Echoes) {
+    let (metrics, echoes) = (metrics.clone(), Echoes::default());
+    let heard = echoes.clone();
+    let meter: Meter = Box::new(move |tally| {
         // Calls to providers alone; what strangers ask for must not become a label.
         if tally.kind != Kind::Usage {
             return;
@@ -108,6 +110,8 @@ pub(super) fn meter(metrics: &Metrics) -> Meter {
         for duration_ns in &tally.durations_ns {
             metrics.call(&tally.provider, tally.status, *duration_ns);
         }
+        heard.heard(&tally.provider, tally.echoes);
         (0..tally.echoes).for_each(|_| metrics.alert_raised("key_echoed"));
-    })
+    });
+    (meter, echoes)
 }

@@ -111,14 +111,16 @@ fn tell_restore(data_dir: &Path, ledger: &Ledger) -> std::io::Result<()> {
     Ok(())
 }
 
-/// A node that was never here before has nothing to compare with, and says so once.
-pub(super) fn tell_arrival(vault: &Vault, ledger: &Ledger) {
+/// A node that was never here before has nothing to compare with, and says so once; then what was
+/// found.
+pub(super) fn tell_arrival(vault: &Vault, (ledger, metrics): (&Ledger, &Metrics)) {
     if vault.is_new_here() {
         let finding = "this data folder is new, though the installation is not: what the database \
                        has of lists is taken as it stands";
         tracing::warn!(finding, "integrity");
         ledger.noted(serde_json::json!({"joined": finding}));
     }
+    tell_findings(vault, ledger, metrics);
 }
 
 /// Redis went away, or is back: an alert, and its end.
@@ -141,7 +143,8 @@ pub(super) fn sharing_bell(ledger: &Ledger, metrics: &Metrics) -> SharingBell {
                  from what the nodes know. Give Sealgate an account of its own there, and nobody \
                  else the right to write keys that begin with sealgate:"
             );
-            ledger.found(serde_json::json!({"alert": ALERT, "finding": finding}));
+            let told = serde_json::json!({"alert": ALERT, "part": "key", "finding": finding});
+            ledger.found(told);
         }
         Tidings::Lost => {
             metrics.alert_raised(ALERT);
@@ -149,7 +152,8 @@ pub(super) fn sharing_bell(ledger: &Ledger, metrics: &Metrics) -> SharingBell {
                            let in while Redis was away, was lost or is damaged: it is counted up \
                            from the trail, and a damaged one is kept beside it as \
                            limits.damaged; see the disk";
-            ledger.found(serde_json::json!({"alert": ALERT, "finding": finding}));
+            let told = serde_json::json!({"alert": ALERT, "part": "file", "finding": finding});
+            ledger.found(told);
         }
         Tidings::Back => {
             let finding = "Redis is back: limits are shared again";

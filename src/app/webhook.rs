@@ -1,13 +1,14 @@
-//! Checkpoints of the trail, carried to a webhook: a POST of lines of JSON, confirmed by any 2xx.
-//! The address that is connected to is judged as one of a provider is, whatever its name says. Must
-//! never let the URL into a message: it may hold a token.
+//! The way to webhooks: a POST over a client that judges the address it connects to as one of a
+//! provider, whatever its name says, and follows no redirect. Checkpoints of the trail take it as
+//! lines of JSON, confirmed by any 2xx; alerts take it, too. Must never let the URL into a message:
+//! it may hold a token.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
-use reqwest::{Client, Url, redirect};
+use reqwest::{Client, RequestBuilder, Response, Url, redirect};
 
 use crate::config::Config;
 use crate::ledger::Post;
@@ -18,23 +19,51 @@ const ANSWER_WITHIN: Duration = Duration::from_secs(20);
 const PRIVATE: &str = "its address is loopback, private or link-local; set \
                        egress.allow_private_networks if that is meant";
 
+/// The client, and what it may reach.
+pub(super) struct Way {
+    client: Result<Client, String>,
+    allow_private: bool,
+}
+
+impl Way {
+    pub(super) fn of(config: &Config) -> Self {
+        let allow_private = config.egress.allow_private_networks;
+        Self { client: client(config, allow_private), allow_private }
+    }
+
+    pub(super) async fn post(
+        &self,
+        url: &Url,
+        headers: &[(&'static str, String)],
+        body: String,
+    ) -> Result<Response, String> {
+        if !self.allow_private && literal(url).is_some_and(net::is_private) {
+            return Err(PRIVATE.to_owned());
+        }
+        let sending = self.client.as_ref().map_err(Clone::clone)?.post(url.clone());
+        let with = |sending: RequestBuilder, (name, value): &(&'static str, String)| {
+            sending.header(*name, value.as_str())
+        };
+        let sending = headers.iter().fold(sending, with).body(body);
+        sending.send().await.map_err(|fault| cause(fault.without_url()))
+    }
+}
+
+pub(super) fn parsed(url: &str) -> Option<Url> {
+    Url::parse(url).ok()
+}
+
 /// None where no webhook is set.
 pub(super) fn post(config: &Config) -> Option<Post> {
     let url = config.checkpoint_webhook.as_ref()?;
-    let allow_private = config.egress.allow_private_networks;
-    let url = Arc::new(url.expose_str().and_then(|url| Url::parse(url).ok()));
-    let client = client(config, allow_private);
+    let url = Arc::new(url.expose_str().and_then(parsed));
+    let way = Arc::new(Way::of(config));
     Some(Arc::new(move |lines: String| {
-        let (url, client) = (Arc::clone(&url), client.clone());
+        let (url, way) = (Arc::clone(&url), Arc::clone(&way));
         Box::pin(async move {
             let url = url.as_ref().as_ref().ok_or("its URL cannot be read")?;
-            if !allow_private && literal(url).is_some_and(net::is_private) {
-                return Err(PRIVATE.to_owned());
-            }
-            let sending = client?.post(url.clone());
-            let sending = sending.header("Content-Type", "application/x-ndjson").body(lines);
-            let answer = sending.send().await.map_err(|fault| cause(fault.without_url()))?;
-            match answer.status() {
+            let headers = [("content-type", String::from("application/x-ndjson"))];
+            match way.post(url, &headers, lines).await?.status() {
                 status if status.is_success() => Ok(()),
                 status => Err(format!("it answered {}", status.as_u16())),
             }

@@ -59,6 +59,10 @@ pub(crate) async fn run(schedule: Schedule) {
                 "hours": age_ms / 3_600_000, "fault": why,
             }));
         }
+        if told && !overdue {
+            let resolved = "a backup was made";
+            schedule.ledger.noted(json!({"alert": "backup_overdue", "resolved": resolved}));
+        }
         told = overdue;
         tokio::time::sleep(TURN).await;
     }

@@ -23,6 +23,7 @@ pub(super) struct Raw {
     pub(super) audit: RawAudit,
     pub(super) egress: RawEgress,
     pub(super) backup: RawBackup,
+    pub(super) alerts: RawAlerts,
     pub(super) backfill: RawBackfill,
     pub(super) sandbox: RawSandbox,
     pub(super) browser: RawBrowser,
@@ -209,6 +210,25 @@ pub(super) struct RawBackup {
     pub(super) every_hours: u64,
     pub(super) keep: usize,
     pub(super) recipients: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAlerts {
+    pub(super) auth_failures_per_minute: u64,
+    pub(super) syslog: String,
+    pub(super) smtp: RawSmtp,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSmtp {
+    pub(super) host: String,
+    pub(super) port: u16,
+    pub(super) tls: String,
+    pub(super) user: String,
+    pub(super) password: RawSecret,
+    pub(super) from: String,
 }
 
 #[derive(Deserialize)]

@@ -4,6 +4,7 @@
 //! `config example`. Must never hold a default that the checks of this room refuse.
 
 mod of_a_provider;
+mod of_alerts;
 mod of_backfill;
 mod of_backup;
 
@@ -366,6 +367,14 @@ pub(super) const SETTINGS: &[Setting] = &[
     of_backup::EVERY_HOURS,
     of_backup::KEEP,
     of_backup::RECIPIENTS,
+    of_alerts::AUTH_FAILURES,
+    of_alerts::SYSLOG,
+    of_alerts::HOST,
+    of_alerts::PORT,
+    of_alerts::TLS,
+    of_alerts::USER,
+    of_alerts::PASSWORD,
+    of_alerts::FROM,
     of_backfill::PROVIDER,
     of_backfill::INTERVAL,
     of_backfill::DAYS,

@@ -69,17 +69,9 @@ fn is_postgres(text: &str) -> bool {
 pub(super) fn webhook(ground: &Ground<'_>, raw: RawSecret) -> Result<Option<SecretBytes>, Fault> {
     const KEY: &str = "audit.checkpoint_webhook";
     let url = ground.secret(KEY, raw)?;
-    let text = url.expose_str().unwrap_or("?");
-    let host_of = |scheme: &str| text.strip_prefix(scheme)?.split(['/', '?', '#']).next();
-    let is_near = |host: &str| {
-        let end = host.rfind(':').filter(|_| !host.ends_with(']')).unwrap_or(host.len());
-        let name = host.get(..end).unwrap_or(host).trim_matches(['[', ']']);
-        name == "localhost" || name.parse().is_ok_and(crate::net::is_private)
-    };
-    match (text, host_of("https://"), host_of("http://")) {
-        ("", _, _) => Ok(None),
-        (_, Some(host), _) if !host.is_empty() => Ok(Some(url)),
-        (_, _, Some(host)) if is_near(host) => Ok(Some(url)),
+    match url.expose_str().unwrap_or("?") {
+        "" => Ok(None),
+        text if crate::net::is_webhook(text) => Ok(Some(url)),
         // The text is not repeated: it may hold a token.
         _ => Err(ground.fault(KEY, "must begin with https:// and name a host")),
     }

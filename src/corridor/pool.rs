@@ -11,7 +11,7 @@ use super::Corridor;
 use super::trace::Trace;
 use super::trial::{Call, Sides, Try, Turn, may_repeat, whole};
 use crate::inject::{Carried, Document, Head, OutboundBody};
-use crate::refusal::Refusal;
+use crate::refusal::{Fault, Refusal};
 use crate::upstream::Reply;
 use crate::vault::Selected;
 
@@ -78,9 +78,14 @@ impl Corridor {
         };
         trace.secret(&other);
         let again = tried(&other, Turn::Again);
-        let Ok(second) = self.attempt((spare.head(), kept()), call, again, trace).await else {
-            trace.secret(selected);
-            return Ok(first);
+        let second = match self.attempt((spare.head(), kept()), call, again, trace).await {
+            Ok(second) => second,
+            // It may have been done: the first answer would say that it was not.
+            Err(refusal) if refusal.reason.fault() == Fault::Provider => return Err(refusal),
+            Err(_) => {
+                trace.secret(selected);
+                return Ok(first);
+            }
         };
         let its_status = second.0.head.status.as_u16();
         if its_status == UNAUTHORIZED {

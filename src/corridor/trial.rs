@@ -10,7 +10,6 @@ use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use http::{HeaderValue, Method};
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Incoming};
-use uuid::Uuid;
 
 use super::clean::Onward;
 use super::framed::framed;
@@ -23,7 +22,7 @@ use crate::policy::Permit;
 use crate::provider::{Provider, Says};
 use crate::refusal::{Fault, Reason, Refusal};
 use crate::upstream::Reply;
-use crate::vault::{Selected, Wanted};
+use crate::vault::{Dealt, Selected, Wanted};
 
 /// What may be kept of a call, for a second time.
 const MOST_BYTES: u64 = 64 * 1024;
@@ -42,22 +41,22 @@ pub(super) fn may_repeat(body: Option<&Incoming>, is_special: bool) -> bool {
     !is_special && body.is_none_or(is_small)
 }
 
-/// From the row alone; a socket wants one that was sealed for its address, too. `same`: the secret
-/// that has been waited for, where several share the load.
+/// From the row alone; a socket wants one that was sealed for its address, too. `same`: what the
+/// call has waited with.
 pub(super) fn select(
     (house, permit): (&House, &Permit),
     onward: &Onward,
     may_repeat: impl FnOnce() -> bool,
-    same: Option<Uuid>,
+    same: Option<Dealt>,
 ) -> Result<Sides, Refusal> {
-    let wanted = match (same, &onward.handshake) {
-        (Some(id), _) => Wanted::Same(id),
+    let wanted = match (&same, &onward.handshake) {
+        (Some(dealt), _) => Wanted::Same(dealt.secret()),
         (None, Some(_)) => Wanted::Socket,
         (None, None) => Wanted::Any,
     };
     let selected = house.vault.select_for(permit, wanted)?;
     let sockets = onward.handshake.is_some().then_some(permit.provider());
-    let sides = selected.staged(permit.client().id, sockets, may_repeat);
+    let sides = selected.staged(permit.client().id, sockets, may_repeat, same.as_ref());
     if let Some(provider) = sockets {
         sides.0.check_sockets(provider)?;
     }

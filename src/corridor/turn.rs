@@ -5,14 +5,13 @@
 use std::net::IpAddr;
 use std::pin::Pin;
 
-use uuid::Uuid;
-
 use super::Corridor;
 use super::trial::Sides;
 use crate::clock::Moment;
 use crate::limiter::Admission;
 use crate::policy::Permit;
 use crate::refusal::{Reason, Refusal};
+use crate::vault::Dealt;
 
 /// Somebody may have changed the secret while it waited; nobody does so again and again.
 const TRIES: usize = 3;
@@ -40,7 +39,7 @@ impl Corridor {
         &'a self,
         (permit, address): Caller<'a>,
         sides: &'a mut Sides,
-        select: impl Fn(Uuid) -> Result<Sides, Refusal> + Send + Sync + 'a,
+        select: impl Fn(Dealt) -> Result<Sides, Refusal> + Send + Sync + 'a,
     ) -> Turned<'a> {
         Box::pin(async move {
             let limiter = &self.house.limiter;
@@ -53,7 +52,7 @@ impl Corridor {
             }
             let admission = limiter.admit_in_turn(permit, address).await?;
             let held = sides.0.let_go();
-            *sides = select(sides.0.secret_id())?;
+            *sides = select(sides.0.dealt())?;
             if let Some((id, ticket)) = held
                 && id == sides.0.secret_id()
             {
@@ -68,12 +67,12 @@ impl Corridor {
         &self,
         permit: &Permit,
         sides: &mut Sides,
-        select: &(impl Fn(Uuid) -> Result<Sides, Refusal> + Send + Sync),
+        select: &(impl Fn(Dealt) -> Result<Sides, Refusal> + Send + Sync),
     ) -> Result<(), Refusal> {
         for _ in 0..TRIES {
             let waited_for = sides.0.secret_id();
             let ticket = self.house.limiter.ticket(permit, sides.0.supply()).await?;
-            *sides = select(waited_for)?;
+            *sides = select(sides.0.dealt())?;
             if sides.0.secret_id() == waited_for {
                 sides.0.hold(ticket);
                 return Ok(());

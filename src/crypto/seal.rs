@@ -230,7 +230,7 @@ mod tests {
         Aad::new("test").with(b"polygon").with_number(3)
     }
 
-    const LAYERS: [Layer; 7] = [
+    const LAYERS: [Layer; 8] = [
         Layer::KeyEncryptionKey,
         Layer::DataKey,
         Layer::Value,
@@ -238,6 +238,7 @@ mod tests {
         Layer::Inventory,
         Layer::SigningKey,
         Layer::OperatorCodes,
+        Layer::AlertDestination,
     ];
 
     proptest! {

@@ -73,6 +73,14 @@ impl Place {
         }
     }
 
+    /// Which of two places, where there are both.
+    fn part(&self) -> &'static str {
+        match &self.way {
+            Way::File(_) => "checkpoint_file",
+            Way::Web(..) => "checkpoint_webhook",
+        }
+    }
+
     async fn bring_up_to_date(&self, inner: &Arc<Inner>, last: u64) -> Result<(), String> {
         self.find_out(&inner.node).await?;
         loop {
@@ -150,12 +158,12 @@ pub(super) async fn once(inner: &Arc<Inner>, all: bool) {
         place.is_away.store(done.is_err(), Ordering::Relaxed);
         match done {
             Err(fault) if !was_away => inner.append_finding(json!({
-                "alert": "ledger_degraded",
+                "alert": "ledger_degraded", "part": place.part(),
                 "finding": format!("checkpoints of the trail cannot be pushed to {}: {fault}; they \
                                     wait, and follow by themselves", place.name()),
             })),
             Ok(()) if was_away => inner.append_noted(json!({
-                "alert": "ledger_degraded",
+                "alert": "ledger_degraded", "part": place.part(),
                 "resolved": format!("{} has all checkpoints again", place.name()),
             })),
             Ok(()) | Err(_) => {}

@@ -22,7 +22,7 @@ pub(super) async fn make(inner: &Arc<Inner>) {
         let Some(place) = crowded else {
             if std::mem::take(&mut looks) >= LOOKS_BEFORE_IT_IS_TOLD {
                 inner.append_noted(json!({
-                    "alert": "ledger_degraded",
+                    "alert": "ledger_degraded", "part": "journal",
                     "resolved": "the journal has room again",
                 }));
             }
@@ -50,7 +50,9 @@ pub(super) async fn make(inner: &Arc<Inner>) {
                  are refused with audit_unavailable; free room on its disk, or bring the database \
                  back"
             );
-            inner.append_finding(json!({"alert": "ledger_degraded", "finding": finding}));
+            inner.append_finding(json!({
+                "alert": "ledger_degraded", "part": "journal", "finding": finding,
+            }));
         }
         tokio::time::sleep(LOOK_EVERY).await;
     }

@@ -4,7 +4,7 @@
 //! first.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use jiff::tz::TimeZone;
 use uuid::Uuid;
@@ -14,7 +14,7 @@ use super::rollup::Rollup;
 use super::sums;
 use super::view::View;
 use crate::quota::Period;
-use crate::store::{Counted, MonthlyCalls, RecentCalls, Touch};
+use crate::store::{CalledFrom, Counted, MonthlyCalls, RecentCalls, Touch};
 
 /// Calls of one batch that share kind, provider and status.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,9 @@ pub(crate) struct Tally {
 
 /// Takes what was counted, batch by batch; wired to the metrics by whoever builds the house.
 pub(crate) type Meter = Box<dyn FnMut(&Tally) + Send>;
+
+/// Of one client key in one batch.
+const MOST_ADDRESSES: usize = 32;
 
 /// The counts of the batch at hand.
 pub(super) struct Batch {
@@ -66,6 +69,8 @@ struct Use {
     last_ms: i64,
     endpoint: String,
     address: Option<IpAddr>,
+    /// Every one of the batch, and when it came last.
+    addresses: Vec<(IpAddr, i64)>,
 }
 
 impl Counting {
@@ -149,7 +154,11 @@ impl Uses {
             last_ms: i64::MIN,
             endpoint: String::new(),
             address: None,
+            addresses: Vec::new(),
         });
+        if let Some(address) = view.address {
+            entry.called_from(address, view.started_at_ms);
+        }
         entry.calls += sums::calls_of(view.kind, view.detail);
         if view.kind == Kind::Usage && view.forwards > 0 {
             entry.count(end_of_span(view.started_at_ms, span_ms), 1);
@@ -174,11 +183,15 @@ impl Uses {
             let held = self.keys.entry(*id).or_insert_with(|| Use {
                 calls: 0,
                 counted: Vec::new(),
+                addresses: Vec::new(),
                 ..other.clone()
             });
             held.calls += other.calls;
             for (end_at, calls) in &other.counted {
                 held.count(*end_at, *calls);
+            }
+            for (address, at) in &other.addresses {
+                held.called_from(*address, *at);
             }
             if other.last_ms > held.last_ms {
                 held.last_ms = other.last_ms;
@@ -224,6 +237,12 @@ impl Uses {
                 calls: *calls,
             };
             counted.recent.extend(held.counted.iter().map(recent));
+            let from = |(address, at): &(IpAddr, i64)| CalledFrom {
+                client_id: *id,
+                address: *address,
+                at: *at,
+            };
+            counted.addresses.extend(held.addresses.iter().map(from));
             counted.monthly.extend(held.to_months(*id, (&counting.time_zone, now_ms)));
         }
         counted
@@ -231,6 +250,16 @@ impl Uses {
 }
 
 impl Use {
+    /// Of a network where that is what somebody has; in one batch, so many.
+    fn called_from(&mut self, address: IpAddr, at: i64) {
+        let address = network(address);
+        if let Some((_, last)) = self.addresses.iter_mut().find(|(held, _)| *held == address) {
+            *last = (*last).max(at);
+        } else if self.addresses.len() < MOST_ADDRESSES {
+            self.addresses.push((address, at));
+        }
+    }
+
     fn count(&mut self, end_at: i64, calls: u64) {
         match self.counted.iter_mut().rev().find(|(held, _)| *held == end_at) {
             Some((_, held)) => *held += calls,
@@ -265,6 +294,14 @@ impl Use {
             }
         }
         months.into_iter().map(|(_, calls)| calls).collect()
+    }
+}
+
+/// Whoever has one IPv6 address has all of its /64.
+fn network(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => IpAddr::V4(v4),
+        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
     }
 }
 

@@ -374,7 +374,7 @@ impl Writer {
         let lasted_ns = inner.clock.monotonic_ns().saturating_sub(since_ns);
         if lasted_ns >= ALERT_AFTER_NS && !std::mem::replace(&mut self.is_told, true) {
             inner.append_finding(serde_json::json!({
-                "alert": "ledger_degraded",
+                "alert": "ledger_degraded", "part": "database",
                 "finding": format!("records wait in the journal, because the database does not take \
                                     them: {error}; calls go on while there is room"),
             }));
@@ -385,7 +385,7 @@ impl Writer {
         self.failing_since_ns = None;
         if std::mem::take(&mut self.is_told) {
             inner.append_noted(serde_json::json!({
-                "alert": "ledger_degraded",
+                "alert": "ledger_degraded", "part": "database",
                 "resolved": "the database takes records again",
             }));
         }

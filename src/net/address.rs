@@ -24,6 +24,30 @@ pub(crate) fn is_private(address: IpAddr) -> bool {
     }
 }
 
+/// Of a webhook: `https://` and a host, or `http://` where that is this machine or a private
+/// address, as everywhere.
+pub(crate) fn is_webhook(url: &str) -> bool {
+    let host = |scheme: &str| host_within(url.strip_prefix(scheme)?);
+    let is_near = |host: &str| host == "localhost" || host.parse().is_ok_and(is_private);
+    let is_plain = !url.chars().any(|sign| sign.is_control() || sign.is_whitespace());
+    is_plain && (host("https://").is_some() || host("http://").is_some_and(is_near))
+}
+
+/// Does it name such an address itself, so that it is refused where those are?
+pub(crate) fn is_private_webhook(url: &str) -> bool {
+    let host = url.split_once("://").and_then(|(_, rest)| host_within(rest));
+    host.is_some_and(|host| host == "localhost" || host.parse().is_ok_and(is_private))
+}
+
+/// Without port, brackets, and whoever signs in there.
+fn host_within(rest: &str) -> Option<&str> {
+    let authority = rest.split(['/', '?', '#', '\\']).next()?;
+    let authority = authority.rsplit('@').next()?;
+    let end = authority.rfind(':').filter(|_| !authority.ends_with(']'));
+    let host = authority.get(..end.unwrap_or(authority.len()))?.trim_matches(['[', ']']);
+    (!host.is_empty()).then_some(host)
+}
+
 fn v4_of(high: u16, low: u16) -> std::net::Ipv4Addr {
     std::net::Ipv4Addr::from((u32::from(high) << 16) | u32::from(low))
 }
@@ -48,6 +72,29 @@ fn is_private_v4(v4: std::net::Ipv4Addr) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_webhook_is_reached_over_tls_or_nearby() {
+        for (url, is_one, is_private) in [
+            ("https://hooks.example/x", true, false),
+            ("https://u:p@hooks.example:8443?x", true, false),
+            ("https://127.0.0.1/x", true, true),
+            ("https://[::1]:8443/x", true, true),
+            ("http://127.0.0.1:9", true, true),
+            ("http://localhost:9/x", true, true),
+            ("http://[fd00::1]/x", true, true),
+            ("http://hooks.example/x", false, false),
+            ("http://127.0.0.1@hooks.example/x", false, false),
+            ("https://", false, false),
+            ("https:///x", false, false),
+            ("https://a b/x", false, false),
+            ("ftp://hooks.example/x", false, false),
+            ("", false, false),
+        ] {
+            assert_eq!(is_webhook(url), is_one, "{url}");
+            assert_eq!(is_private_webhook(url), is_private, "{url}");
+        }
+    }
 
     #[test]
     fn private_addresses_are_known_in_every_dress() {

@@ -243,7 +243,7 @@ impl State {
         let said_ns = notice.retry_in_ns.map(|ns| ns.min(LONGEST_BAN_NS));
         // Where something is left it is another limit that said no, and nobody knows until when.
         let reset_ns = notice.reset_in_ns.filter(|_| notice.remaining.is_none_or(|left| left == 0));
-        let said_ns = said_ns.or(reset_ns.map(|ns| ns.min(LONGEST_RESET_NS)));
+        let said_ns = said_ns.or_else(|| reset_ns.map(|ns| ns.min(LONGEST_RESET_NS)));
         // It was on its way when the door closed: it teaches nothing but how long.
         let is_late = self.closed_at_ns > 0 && left_ns <= self.closed_at_ns;
         let mut pause_ns = said_ns.unwrap_or(FIRST_PAUSE_NS);
@@ -282,7 +282,7 @@ impl State {
         let span = span.map(|(calls, ns)| (calls, ns / SECOND_NS));
         let told = self.told.as_ref().and_then(Told::limit);
         Standing {
-            limit: told.or(span).or(learnt.map(|calls| (calls, 60))),
+            limit: told.or(span).or_else(|| learnt.map(|calls| (calls, 60))),
             under_way: self.under_way,
             closed_until_ns: (now_ns < self.closed_until_ns).then_some(self.closed_until_ns),
             learnt_per_minute: learnt,

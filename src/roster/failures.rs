@@ -14,6 +14,8 @@ const FIRST_MS: u64 = 50;
 const MOST_MS: u64 = 1_000;
 /// Addresses that failed within the last minute.
 const MOST_ADDRESSES: usize = 100_000;
+/// Addresses that are told by name.
+const MOST_TOLD: usize = 20;
 /// Answers that wait at once; beyond them waiting would cost us more than it costs the guesser.
 const MOST_WAITING: usize = 10_000;
 
@@ -44,6 +46,28 @@ impl Failures {
         } else {
             self.waiting.fetch_sub(1, Ordering::Relaxed);
         }
+    }
+
+    /// The addresses with so many failures in their last minute, and all others together where they
+    /// have ten times as many.
+    pub(super) fn bursts(&self, least: u64, now_ns: u64) -> Vec<(Option<IpAddr>, u64)> {
+        let addresses = self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_now = |minute: &Minute| now_ns.saturating_sub(minute.began_ns) < MINUTE_NS;
+        let (mut bursts, mut others) = (Vec::new(), 0_u64);
+        for (address, minute) in addresses.iter().filter(|(_, minute)| is_now(minute)) {
+            match minute.failures >= least {
+                true => bursts.push((Some(*address), minute.failures)),
+                false => others = others.saturating_add(minute.failures),
+            }
+        }
+        drop(addresses);
+        // Whoever comes from more addresses than anybody reads is one sentence.
+        bursts.sort_by_key(|(_, failures)| std::cmp::Reverse(*failures));
+        let rest: u64 = bursts.iter().skip(MOST_TOLD).map(|(_, failures)| failures).sum();
+        bursts.truncate(MOST_TOLD);
+        let others = others.saturating_add(rest);
+        bursts.extend((others >= least.saturating_mul(10)).then_some((None, others)));
+        bursts
     }
 
     fn count(&self, address: IpAddr, now_ns: u64) -> Option<Duration> {

@@ -2,6 +2,7 @@
 //! and their calls. Moves in the transaction that counts them.
 //! Must never let a record be counted twice.
 
+use super::client_addresses::{self, CalledFrom};
 use super::client_keys::{self, Touch};
 use super::columns::{Place, signed};
 use super::dialect::{Tx, changing, row};
@@ -16,6 +17,7 @@ pub(crate) struct Counted {
     pub(crate) touches: Vec<Touch>,
     pub(crate) monthly: Vec<MonthlyCalls>,
     pub(crate) recent: Vec<RecentCalls>,
+    pub(crate) addresses: Vec<CalledFrom>,
     /// In one order everywhere.
     pub(crate) usage: Vec<(UsageKey, UsageSum)>,
     /// The node's next record that is not among them.
@@ -57,6 +59,7 @@ pub(super) async fn count(tx: &mut Tx, node: &str, counted: &Counted) -> Result<
     client_keys::touch(tx, &counted.touches).await?;
     monthly_calls::add(tx, &counted.monthly).await?;
     recent_calls::add(tx, node, &counted.recent).await?;
+    client_addresses::see(tx, &counted.addresses).await?;
     usage_rollups::add(tx, node, &counted.usage).await?;
     if let Some(now_ms) = counted.forget_usage_at {
         usage_rollups::forget(tx, node, now_ms).await?;

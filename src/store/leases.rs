@@ -17,6 +17,8 @@ pub(crate) enum Turn {
     Backfill,
     /// To ask for a run, by schedule.
     BackfillSchedule,
+    /// To look what somebody has to know of.
+    Alerts,
 }
 
 /// When a turn may be taken, and until when it is held.
@@ -56,6 +58,7 @@ impl Turn {
             Self::Backup => "backup",
             Self::Backfill => "backfill",
             Self::BackfillSchedule => "backfill_schedule",
+            Self::Alerts => "alerts",
         }
     }
 }

@@ -142,7 +142,8 @@ fn named<R: Cells>(table: &'static str, row: &R, fault: sqlx::Error) -> Error {
 fn keys(table: &str) -> usize {
     match table {
         "secret_versions" | "record_blocks" | "record_checkpoints" | "record_archives"
-        | "record_marks" | "recent_calls" | "market_series" | "backfill_parts" => 2,
+        | "record_marks" | "recent_calls" | "market_series" | "backfill_parts"
+        | "client_addresses" => 2,
         "market_data" => 3,
         _ => 1,
     }

@@ -40,10 +40,39 @@ const ADD: &str = "INSERT INTO monthly_calls (client_id, start, calls) VALUES ($
 const CALLS: &str = "SELECT start, calls FROM monthly_calls WHERE client_id = $1";
 const IMPOSSIBLE: &str = "SELECT client_id FROM monthly_calls
     WHERE calls NOT BETWEEN 0 AND 1000000000000000 ORDER BY client_id LIMIT 100";
+const USED: &str = "SELECT m.client_id, k.name, k.monthly_quota, m.start, m.calls
+    FROM monthly_calls m JOIN client_keys k ON k.id = m.client_id
+    WHERE k.active = 1 AND k.monthly_quota IS NOT NULL ORDER BY m.client_id";
 /// More than anybody makes in a month, and so few that no sum of them overflows.
 const MOST: u64 = 1_000_000_000_000_000;
 
+/// What an active client key has used of its last month.
+pub(crate) struct MonthUse {
+    pub(crate) client_id: Uuid,
+    pub(crate) name: String,
+    pub(crate) quota: u64,
+    pub(crate) start: i64,
+    pub(crate) calls: u64,
+}
+
 impl Store {
+    /// Of all that have a monthly quota. What cannot be is left out.
+    pub(crate) async fn month_uses(&self) -> Result<Vec<MonthUse>, Error> {
+        type Row = (String, String, i64, i64, i64);
+        let raw: Vec<Result<Row, Unread>> = rows!(self, "monthly_calls", sqlx::query(USED));
+        let read = |raw: Result<Row, Unread>| {
+            let (id, name, quota, start, calls) = raw.ok()?;
+            Some(MonthUse {
+                client_id: Uuid::try_parse(&id).ok()?,
+                name,
+                quota: u64::try_from(quota).ok()?,
+                start,
+                calls: u64::try_from(calls).ok().filter(|calls| *calls <= MOST)?,
+            })
+        };
+        Ok(raw.into_iter().filter_map(read).collect())
+    }
+
     /// The last month in which a client key was used. What cannot be counts for nothing.
     pub(crate) async fn monthly_calls(
         &self,

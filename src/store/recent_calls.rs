@@ -8,6 +8,7 @@ use super::columns::{Place, signed};
 use super::dialect::{Tx, changing, rows};
 use super::lenient::Unread;
 use super::{Error, Store};
+use crate::client::Tier;
 
 /// Calls of a short span that ends at `end_at`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,9 +53,43 @@ const FORGET: &str = "DELETE FROM recent_calls WHERE node = $1 AND end_at < $2";
 const PAGE: &str = "SELECT end_at, client_id, calls FROM recent_calls
     WHERE node = $1 AND (end_at > $2 OR (end_at = $2 AND client_id > $3))
     ORDER BY end_at, client_id LIMIT $4";
+// Sums of what somebody may have edited overflow nowhere.
+const NEAR: &str = "SELECT r.client_id, k.name, k.tier, k.quota_limit,
+        CAST(SUM(CASE WHEN r.calls BETWEEN 0 AND 1000000000000 THEN r.calls ELSE 0 END) AS BIGINT)
+    FROM recent_calls r JOIN client_keys k ON k.id = r.client_id
+    WHERE k.active = 1 AND r.end_at > $1
+    GROUP BY r.client_id, k.name, k.tier, k.quota_limit ORDER BY r.client_id";
 const NODES: &str = "SELECT DISTINCT node FROM recent_calls ORDER BY node";
 
+/// What an active client key has used of its window, on all nodes.
+pub(crate) struct WindowUse {
+    pub(crate) client_id: Uuid,
+    pub(crate) name: String,
+    pub(crate) tier: Tier,
+    /// Its own limit, where it has one.
+    pub(crate) limit: Option<u64>,
+    pub(crate) calls: u64,
+}
+
 impl Store {
+    /// Of all that called since a moment. What cannot be read is left out.
+    pub(crate) async fn window_uses(&self, since_ms: i64) -> Result<Vec<WindowUse>, Error> {
+        type Row = (String, String, String, Option<i64>, i64);
+        let raw: Vec<Result<Row, Unread>> =
+            rows!(self, "recent_calls", sqlx::query(NEAR).bind(since_ms));
+        let read = |raw: Result<Row, Unread>| {
+            let (id, name, tier, limit, calls) = raw.ok()?;
+            Some(WindowUse {
+                client_id: Uuid::try_parse(&id).ok()?,
+                name,
+                tier: Tier::parse(&tier)?,
+                limit: limit.and_then(|limit| u64::try_from(limit).ok()),
+                calls: u64::try_from(calls).ok()?,
+            })
+        };
+        Ok(raw.into_iter().filter_map(read).collect())
+    }
+
     /// The nodes that have rows here.
     pub(crate) async fn counting_nodes(&self) -> Result<Vec<String>, Error> {
         let nodes: Vec<Result<(String,), Unread>> = rows!(self, "nodes", sqlx::query(NODES));

@@ -48,6 +48,10 @@ const BEFORE: &str = "SELECT b.node, b.first_sequence, b.first_time, b.last_time
         SELECT MIN(last_time) FROM (SELECT last_time FROM record_blocks
         WHERE last_time < $1 AND first_time < $3 ORDER BY last_time DESC LIMIT $2) AS page), 0)
     ORDER BY b.last_time DESC, b.node, b.first_sequence DESC";
+const AFTER: &str = "SELECT b.node, b.first_sequence, b.first_time, b.last_time, m.marks
+    FROM record_blocks b
+    LEFT JOIN record_marks m ON m.node = b.node AND m.first_sequence = b.first_sequence
+    WHERE b.node = $1 AND b.first_sequence > $2 ORDER BY b.first_sequence LIMIT $3";
 const OF_NODE: &str = "SELECT node, first_sequence, marks FROM record_marks
     WHERE node = $1 AND first_sequence BETWEEN $2 AND $3 ORDER BY first_sequence";
 
@@ -68,17 +72,41 @@ impl Store {
             Ok(last) => Some(last.last_time),
             Err(unread) => unread.text(3).parse().ok(),
         });
-        let marked = |raw: RawMarked| {
-            Some(MarkedBlock {
-                first_sequence: u64::try_from(raw.first_sequence).ok()?,
-                node: raw.node,
-                first_time: raw.first_time,
-                last_time: raw.last_time,
-                marks: raw.marks,
-            })
-        };
         let blocks = raw.into_iter().filter_map(|raw| marked(raw.ok()?)).collect();
         Ok(MarkedPage { blocks, before })
+    }
+
+    /// Of one node, those that begin behind a number, in order; and where the last of them begins,
+    /// whether it can be read or not.
+    pub(crate) async fn marked_blocks_after(
+        &self,
+        node: &str,
+        first_sequence: u64,
+        limit: u32,
+    ) -> Result<(Vec<MarkedBlock>, Option<u64>), Error> {
+        let raw: Vec<Result<RawMarked, Unread>> = rows!(
+            self,
+            "record_blocks",
+            sqlx::query(AFTER).bind(node).bind(signed(first_sequence)).bind(i64::from(limit))
+        );
+        let first = |raw: &Result<RawMarked, Unread>| match raw {
+            Ok(raw) => u64::try_from(raw.first_sequence).ok(),
+            Err(unread) => unread.text(1).parse().ok(),
+        };
+        let last = raw.iter().filter_map(first).max();
+        Ok((raw.into_iter().filter_map(|raw| marked(raw.ok()?)).collect(), last))
+    }
+
+    /// A number behind which everything of a node since then begins; None where it has nothing.
+    pub(crate) async fn place_of_news(&self, node: &str, since: i64) -> Result<Option<u64>, Error> {
+        const BEHIND: &str = "SELECT COALESCE(
+            (SELECT MIN(first_sequence) - 1 FROM record_blocks
+                WHERE node = $1 AND last_time >= $2),
+            (SELECT MAX(first_sequence) FROM record_blocks WHERE node = $1))";
+        let behind: Option<(Option<i64>,)> =
+            row!(self, "record_blocks", sqlx::query(BEHIND).bind(node).bind(since))?;
+        let behind = behind.and_then(|(behind,)| behind);
+        Ok(behind.map(|behind| u64::try_from(behind).unwrap_or(0)))
     }
 
     /// The one that begins at a number. None: it is not there, or contradicts the model.
@@ -118,6 +146,16 @@ impl Store {
         };
         raw.into_iter().map(one).collect()
     }
+}
+
+fn marked(raw: RawMarked) -> Option<MarkedBlock> {
+    Some(MarkedBlock {
+        first_sequence: u64::try_from(raw.first_sequence).ok()?,
+        node: raw.node,
+        first_time: raw.first_time,
+        last_time: raw.last_time,
+        marks: raw.marks,
+    })
 }
 
 pub(super) async fn add(tx: &mut Tx, block: &RecordBlock, marks: &[u8]) -> Result<(), Error> {

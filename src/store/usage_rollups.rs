@@ -4,8 +4,9 @@
 //! edited counts for nothing.
 
 use super::columns::signed;
-use super::dialect::{Tx, changing, reading, within};
+use super::dialect::{Tx, changing, reading, rows, within};
 use super::durations::Durations;
+use super::lenient::Unread;
 use super::{Error, Store};
 
 /// What a row adds up.
@@ -95,6 +96,10 @@ const RANGE: &str = select!(
     "WHERE bucket = $1 AND dimension = $2 AND start >= $3 AND start < $4
     ORDER BY start, name LIMIT $5"
 );
+const REQUESTS: &str = "SELECT name,
+        CAST(SUM(CASE WHEN requests BETWEEN 0 AND 1000000000000 THEN requests ELSE 0 END) AS BIGINT)
+    FROM usage_rollups WHERE bucket = 'minute' AND dimension = 'client' AND start >= $1
+        AND start < $2 GROUP BY name ORDER BY name";
 const FORGET: &str =
     "DELETE FROM usage_rollups WHERE bucket = $1 AND dimension = $2 AND start < $3 AND node = $4";
 /// More than anybody counts, and so little that no sum of them overflows.
@@ -139,10 +144,10 @@ impl Bucket {
         at_ms.div_euclid(self.length_ms()).saturating_mul(self.length_ms())
     }
 
-    /// How long its rows stay: minutes a week, hours for more than a year, days for good.
+    /// How long its rows stay: minutes eight days, hours for more than a year, days for good.
     fn kept_ms(self) -> Option<i64> {
         match self {
-            Self::Minute => Some(7 * 86_400_000),
+            Self::Minute => Some(8 * 86_400_000),
             Self::Hour => Some(400 * 86_400_000),
             Self::Day => None,
         }
@@ -198,7 +203,24 @@ impl Store {
         }
         Ok(Some(items))
     }
+
+    /// How many calls each client key made, by whole minutes.
+    pub(crate) async fn calls_of_clients(
+        &self,
+        (from_ms, to_ms): (i64, i64),
+    ) -> Result<Vec<(String, u64)>, Error> {
+        let raw: Calls =
+            rows!(self, "usage_rollups", sqlx::query(REQUESTS).bind(from_ms).bind(to_ms));
+        let read = |raw: Result<(String, i64), Unread>| {
+            let (name, calls) = raw.ok()?;
+            Some((name, u64::try_from(calls).ok()?))
+        };
+        Ok(raw.into_iter().filter_map(read).collect())
+    }
 }
+
+/// What cannot be read counts for nothing.
+type Calls = Vec<Result<(String, i64), Unread>>;
 
 /// `usage` in an order that is the same everywhere.
 pub(super) async fn add(

@@ -3,6 +3,7 @@
 //! alone. Labels are closed sets, provider ids and status codes. Must never take a label from a
 //! caller.
 
+mod alerts;
 mod calls;
 mod connections;
 mod limits;
@@ -21,6 +22,7 @@ use prometheus_client::metrics::{MetricType, TypedMetric};
 use prometheus_client::registry::{Registry, Unit};
 use tokio::runtime::RuntimeMetrics;
 
+pub(crate) use self::alerts::Alerts;
 use self::calls::Calls;
 pub(crate) use self::connections::Connections;
 pub(crate) use self::limits::Limits;
@@ -67,6 +69,7 @@ struct Figures {
     limits: Limits,
     connections: Connections,
     upstream: Upstream,
+    standing: Alerts,
     waits: ProviderWaits,
 }
 
@@ -109,6 +112,7 @@ impl Metrics {
             limits: Limits::default(),
             connections: Connections::default(),
             upstream: Upstream::default(),
+            standing: Alerts::default(),
             waits: ProviderWaits::default(),
         });
         let mut registry = Registry::with_prefix("sealgate");
@@ -179,6 +183,11 @@ impl Metrics {
     }
 
     /// Of the way out, as it is now.
+    /// Of alerts that stand and are told.
+    pub(crate) fn alerts(&self) -> &Alerts {
+        &self.figures.standing
+    }
+
     pub(crate) fn upstream(&self) -> &Upstream {
         &self.figures.upstream
     }
@@ -280,6 +289,7 @@ impl Collector for Figures {
         self.connections.encode(&mut encoder)?;
         self.limits.encode(&mut encoder)?;
         self.upstream.encode(&mut encoder)?;
+        self.standing.encode(&mut encoder)?;
         self.waits.encode(&mut encoder)?;
         let sealed = u64::from(self.sealed.load(Ordering::Relaxed));
         gauge(&mut encoder, "vault_sealed", "1 while no key is open in memory.", sealed)

@@ -161,6 +161,9 @@ async fn findings(
         findings.extend(store.unfit_operators(&key).await.unwrap_or_else(|fault| {
             vec![format!("operators cannot be judged, so that nobody signs in: {fault}")]
         }));
+        findings.extend(store.unfit_destinations(&key).await.unwrap_or_else(|fault| {
+            vec![format!("destinations of alerts cannot be judged: {fault}")]
+        }));
         if store.count_active_admins().await? == 0 {
             findings.push(NO_ADMIN.to_owned());
         }

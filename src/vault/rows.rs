@@ -54,6 +54,9 @@ impl Vault {
         found.extend(self.store.unfit_operators(key).await.unwrap_or_else(|fault| {
             vec![format!("operators cannot be judged, so that nobody signs in: {fault}")]
         }));
+        found.extend(self.store.unfit_destinations(key).await.unwrap_or_else(|fault| {
+            vec![format!("destinations of alerts cannot be judged: {fault}")]
+        }));
         Ok(found)
     }
 

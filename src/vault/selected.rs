@@ -27,7 +27,20 @@ pub(crate) struct Selected {
     ticket: Option<Box<Ticket>>,
 }
 
+/// What was dealt out to a call, for when it looks anew after it has waited: it is dealt out once.
+pub(crate) struct Dealt {
+    secret: Uuid,
+    on: Option<OnTrial>,
+}
+
+impl Dealt {
+    pub(crate) fn secret(&self) -> Uuid {
+        self.secret
+    }
+}
+
 /// On which side of a trial a call is.
+#[derive(Clone)]
 struct OnTrial {
     trial: Arc<Trial>,
     which: Which,
@@ -76,6 +89,10 @@ impl Selected {
         self.entry.version
     }
 
+    pub(crate) fn dealt(&self) -> Dealt {
+        Dealt { secret: self.entry.id, on: self.trial.clone() }
+    }
+
     /// The version that serves this call while a new one is on trial, and the old one where that
     /// can serve the call once more. Asks nothing where there is no trial. `sockets`: it opens one
     /// to this provider, and the new version must have been sealed for that.
@@ -84,6 +101,7 @@ impl Selected {
         client: Uuid,
         sockets: Option<&Arc<Provider>>,
         may_repeat: impl FnOnce() -> bool,
+        dealt: Option<&Dealt>,
     ) -> (Self, Option<Self>) {
         let Some(next) = &self.entry.next else { return (self, None) };
         let may_repeat = may_repeat();
@@ -97,7 +115,9 @@ impl Selected {
             (Usable::Yes { .. }, None) => true,
             (Usable::Yes { .. }, Some(provider)) => new.check_sockets(provider).is_ok(),
         };
-        match next.trial.choose(client, may_repeat) {
+        let on = dealt.and_then(|dealt| dealt.on.as_ref());
+        let dealt = on.filter(|on| Arc::ptr_eq(&on.trial, &next.trial)).map(|on| on.which);
+        match next.trial.choose(client, may_repeat, dealt) {
             Which::New if serves => (new, may_repeat.then_some(old)),
             Which::New | Which::Old => (old, None),
         }

@@ -157,7 +157,8 @@ impl Trial {
 
     /// Which version serves this call. With many callers each stays with one version; with few each
     /// call is dealt out by itself, so that a step is a step whoever calls.
-    pub(super) fn choose(&self, client: Uuid, may_repeat: bool) -> Which {
+    /// `dealt`: what this call had before it waited, and keeps while that may be.
+    pub(super) fn choose(&self, client: Uuid, may_repeat: bool, dealt: Option<Which>) -> Which {
         let share = self.share.load(Ordering::Relaxed);
         match share {
             // Whoever decides on it will see the same; until then no call pays for it.
@@ -166,6 +167,9 @@ impl Trial {
             ALL.. => return Which::New,
             _ if !may_repeat => return Which::Old,
             _ => {}
+        }
+        if let Some(dealt) = dealt {
+            return dealt;
         }
         let hash = mixed(client);
         let is_new = if self.seen(hash) >= CLIENTS_FOR_STICKING {
@@ -246,7 +250,7 @@ mod tests {
     fn new_of(trial: &Trial, clients: u32, calls: u32) -> usize {
         let one = |call: u32| {
             let client = Uuid::from_u128(u128::from(call % clients) << 64 | 7);
-            trial.choose(client, true)
+            trial.choose(client, true, None)
         };
         (0..calls).map(one).filter(|which| *which == Which::New).count()
     }
@@ -270,9 +274,9 @@ mod tests {
         for share in [10, 50] {
             trial.set_share(share);
             for client in &clients {
-                trial.choose(*client, true);
+                trial.choose(*client, true, None);
             }
-            let chosen = |client: &&Uuid| trial.choose(**client, true) == Which::New;
+            let chosen = |client: &&Uuid| trial.choose(**client, true, None) == Which::New;
             let new: Vec<Uuid> = clients.iter().filter(chosen).copied().collect();
             let again: Vec<Uuid> = clients.iter().filter(chosen).copied().collect();
             assert_eq!(new, again, "a caller stays");
@@ -287,9 +291,24 @@ mod tests {
     fn what_cannot_be_repeated_waits_for_the_last_step() {
         let trial = Trial::default();
         trial.set_share(50);
-        assert!((0..100).all(|_| trial.choose(Uuid::nil(), false) == Which::Old));
+        assert!((0..100).all(|_| trial.choose(Uuid::nil(), false, None) == Which::Old));
         trial.set_share(100);
-        assert_eq!(trial.choose(Uuid::nil(), false), Which::New);
+        assert_eq!(trial.choose(Uuid::nil(), false, None), Which::New);
+    }
+
+    #[test]
+    fn a_call_that_looks_anew_keeps_what_it_was_dealt_while_that_may_be() {
+        let trial = Trial::default();
+        trial.set_share(50);
+        let dealt: Vec<Which> = (0..10).map(|_| trial.choose(Uuid::nil(), true, None)).collect();
+        assert_eq!(dealt.iter().filter(|which| **which == Which::New).count(), 5);
+        for which in [Which::New, Which::Old] {
+            assert_eq!(trial.choose(Uuid::nil(), true, Some(which)), which);
+        }
+        trial.set_share(0);
+        assert_eq!(trial.choose(Uuid::nil(), true, Some(Which::New)), Which::Old);
+        trial.set_share(100);
+        assert_eq!(trial.choose(Uuid::nil(), true, Some(Which::Old)), Which::New);
     }
 
     #[test]

@@ -53,6 +53,10 @@ const HARMLESS: &[(&str, &[&str], &str)] = &[
         &["last_used_address", "last_used_at", "last_used_endpoint", "request_count"],
         "what calls leave behind; the trail says it, too",
     ),
+    ("alerts", &[], "what people are told; what it came from stands in the trail and the tables"),
+    ("alert_deliveries", &[], "what is on its way to people; what cannot be read is named"),
+    ("alert_places", &[], "how far the trail was read for alerts; a day of it is read again"),
+    ("client_addresses", &[], "what calls leave behind; a new address is told to people alone"),
     ("client_tokens", &[], "sealed: an edited one is refused when it is used"),
     ("counted_records", &[], "counts of calls; nobody promises them against the database's owner"),
     ("idempotency", &[], "sealed: an edited answer is repeated to nobody"),
@@ -88,6 +92,9 @@ const LISTS: &[&str] = &[
     "/api/v1/admin/keks",
     "/api/v1/admin/providers",
     "/api/v1/admin/symbols",
+    "/api/v1/admin/alerts",
+    "/api/v1/admin/alert-deliveries",
+    "/api/v1/admin/alert-destinations",
     "/api/v1/admin/audit",
     "/api/v1/admin/backups",
     "/api/v1/admin/operators",
@@ -139,6 +146,9 @@ async fn whatever_a_cell_is_edited_to_the_house_starts_says_so_and_serves_the_re
 /// Rows in every table that a house of one node fills.
 async fn lived_in(house: &House) -> (Client, Client) {
     let caller = house.client().await;
+    let told = json!({"name": "told", "kind": "syslog"});
+    let told = house.admin.post("/api/v1/admin/alert-destinations").json(&told).send().await;
+    assert_eq!(told.status, 201, "{}", told.text());
     grown_old(house, &caller).await;
     let members = json!({
         "monthly_quota": 1000, "description": "d", "owner": "o", "scopes": ["*:GET:/**"],
@@ -173,6 +183,9 @@ async fn lived_in(house: &House) -> (Client, Client) {
     let secrets = house.admin.get("/api/v1/admin/secrets").send().await.json();
     let checked = secrets["items"][0]["id"].as_str().unwrap();
     post(&format!("/api/v1/admin/secrets/{checked}/validate"), json!({})).await;
+    let place = format!("/api/v1/admin/secrets/{checked}/pool");
+    let placed = house.admin.put(&place).json(&json!({"weight": 2})).send().await;
+    assert_eq!(placed.status, 200, "{}", placed.text());
     fetched(house).await;
     let desk = Desk::open(house, "ada", "admin").await;
     assert_eq!(desk.get(house, "/api/v1/session").await.json()["state"], "signed_in");
@@ -192,7 +205,15 @@ async fn lived_in(house: &House) -> (Client, Client) {
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    (caller, victim)
+    // The history that was not fetched is an alert, and somebody is to be told of it.
+    for _ in 0..200 {
+        let told = house.admin.get("/api/v1/admin/alert-deliveries").send().await.json();
+        if told["items"] != json!([]) {
+            return (caller, victim);
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("nobody is told of anything");
 }
 
 /// A run that has ended, and a candle of before.

@@ -4,6 +4,8 @@
 //! whole.
 
 #[cfg(test)]
+mod alerts;
+#[cfg(test)]
 mod archives;
 #[cfg(test)]
 #[cfg(feature = "aws-kms")]

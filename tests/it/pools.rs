@@ -171,7 +171,6 @@ async fn a_limit_that_nobody_tells_is_learnt_and_shared_evenly() {
     let seconds = Duration::from_nanos(ended_ns - began_ns).as_secs_f64();
     let part = shares.iter().sum::<f64>() / (seconds * RATE);
     let line = format!("{part:.3} of it, Jain {:.3}, {refused} refused before", jain(&shares));
-    println!("{line}");
     assert_eq!(refused_by_then, refused, "{line}");
     assert!(part >= 0.95, "{line}");
     assert!(jain(&shares) >= 0.95, "{line}: {shares:?}");
@@ -488,6 +487,23 @@ async fn a_bad_new_version_in_a_pool_is_rolled_back_and_no_call_fails() {
     assert_eq!(shown["rotation"]["state"], "rolled_back", "{shown}");
     assert_eq!(shown["pool"]["state"], "serving", "its old version is as good as ever");
     assert!(scene.calls().iter().all(|calls| *calls >= 50), "{:?}", scene.calls());
+    scene.leave().await;
+}
+
+#[tokio::test]
+async fn a_call_with_a_key_whose_limit_is_known_is_dealt_its_version_once() {
+    const NEW: &str = "the-new-key-of-one-4";
+    let scene = Scene::alone("requests_per_minute = 6000\n").await;
+    scene.gate.rule(NEW, Rule::Good);
+    let client = scene.house.client().await;
+    let path = format!("{SECRETS}/{}/versions", scene.id("default").await);
+    let strategy = json!({"steps": [50, 100], "hold_seconds": 600});
+    let body = json!({"fields": {"api_key": NEW}, "validate": false, "strategy": strategy});
+    assert_eq!(scene.house.admin.post(&path).json(&body).send().await.status, 201);
+    for _ in 0..40 {
+        assert_eq!(client.get("/toll/x").send().await.status, 200);
+    }
+    assert_eq!((scene.gate.calls(KEY), scene.gate.calls(NEW)), (20, 20));
     scene.leave().await;
 }
 

@@ -83,12 +83,12 @@ async fn a_provider_lives(kind: Kind) {
 
 #[tokio::test]
 async fn a_provider_lives_from_its_addition_to_its_removal() {
-    a_provider_lives(Kind::Sqlite).await;
+    Box::pin(a_provider_lives(Kind::Sqlite)).await;
 }
 
 #[tokio::test]
 async fn a_provider_lives_from_its_addition_to_its_removal_on_postgres() {
-    a_provider_lives(Kind::Postgres).await;
+    Box::pin(a_provider_lives(Kind::Postgres)).await;
 }
 
 #[tokio::test]

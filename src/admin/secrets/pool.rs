@@ -41,8 +41,8 @@ pub(super) struct PoolChange {
 #[schema(as = PoolPlace)]
 pub(super) struct PoolView {
     weight: u32,
-    /// `serving`, `cooling` (its provider wants no calls with it until then), `quarantined` (refused
-    /// again and again), `drained` (set aside).
+    /// `serving`, `cooling` (its provider wants no calls with it until then), `quarantined`
+    /// (refused again and again), `drained` (set aside).
     #[schema(value_type = String, example = "serving")]
     state: &'static str,
     #[schema(format = DateTime)]

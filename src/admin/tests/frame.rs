@@ -146,7 +146,8 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
 }
 
 /// Every route of the description, in the order of the alphabet.
-const ROUTES: [&str; 79] = [
+const ROUTES: [&str; 91] = [
+    "DELETE /api/v1/admin/alert-destinations/{id}",
     "DELETE /api/v1/admin/api-keys/{id}",
     "DELETE /api/v1/admin/operators/{id}",
     "DELETE /api/v1/admin/providers/{id}",
@@ -154,6 +155,11 @@ const ROUTES: [&str; 79] = [
     "DELETE /api/v1/admin/sessions/{id}",
     "DELETE /api/v1/admin/symbols/{symbol}",
     "DELETE /api/v1/session",
+    "GET /api/v1/admin/alert-deliveries",
+    "GET /api/v1/admin/alert-destinations",
+    "GET /api/v1/admin/alert-destinations/{id}",
+    "GET /api/v1/admin/alerts",
+    "GET /api/v1/admin/alerts/{id}",
     "GET /api/v1/admin/api-keys",
     "GET /api/v1/admin/api-keys/{id}",
     "GET /api/v1/admin/api-keys/{id}/audit",
@@ -186,6 +192,10 @@ const ROUTES: [&str; 79] = [
     "GET /metrics",
     "GET /openapi.json",
     "GET /readyz",
+    "POST /api/v1/admin/alert-deliveries/{id}/resend",
+    "POST /api/v1/admin/alert-destinations",
+    "POST /api/v1/admin/alert-destinations/{id}/test",
+    "POST /api/v1/admin/alerts/{id}/ack",
     "POST /api/v1/admin/api-keys",
     "POST /api/v1/admin/api-keys/import",
     "POST /api/v1/admin/api-keys/{id}/accept",
@@ -220,10 +230,12 @@ const ROUTES: [&str; 79] = [
     "POST /api/v1/session/invitation/accept",
     "POST /api/v1/session/recovery-codes",
     "POST /api/v1/session/step-up",
+    "PUT /api/v1/admin/alert-destinations/{id}",
     "PUT /api/v1/admin/api-keys/{id}",
     "PUT /api/v1/admin/operators/{id}",
     "PUT /api/v1/admin/providers/{id}",
     "PUT /api/v1/admin/secrets/{id}",
+    "PUT /api/v1/admin/secrets/{id}/pool",
     "PUT /api/v1/admin/symbols/{symbol}",
     "PUT /api/v1/session/password",
 ];
@@ -299,6 +311,9 @@ async fn every_described_member_is_known_to_its_reader() {
     let fields = json!({"api_key": CANARY});
     let secret = json!({"provider": "polygon", "fields": fields, "validate": false});
     let secret = face.send("POST", "/api/v1/admin/secrets", &key, Some(secret)).await.is(201);
+    let told = json!({"name": "told", "kind": "webhook", "url": "https://hooks.example/x"});
+    let told = face.send("POST", "/api/v1/admin/alert-destinations", &key, Some(told)).await;
+    let told = told.is(201);
     let mut judged = 0;
     for (path, item) in description["paths"].as_object().unwrap() {
         if is_of_the_proxy(item) {
@@ -312,6 +327,7 @@ async fn every_described_member_is_known_to_its_reader() {
             let id = match path {
                 path if path.contains("secrets") => secret.json["id"].as_str().unwrap(),
                 path if path.contains("providers") => "polygon",
+                path if path.contains("destinations") => told.json["id"].as_str().unwrap(),
                 _ => made.json["id"].as_str().unwrap(),
             };
             let target = path.replace("{id}", id).replace("{symbol}", "AAPL");

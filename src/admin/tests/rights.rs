@@ -9,7 +9,18 @@ use super::*;
 const NOBODY: &str = "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001";
 
 /// Route by route: may admin, operator, auditor, user, guest?
-const TABLE: [(&str, &str, [bool; 5]); 69] = [
+const TABLE: [(&str, &str, [bool; 5]); 81] = [
+    ("GET", "/api/v1/admin/alerts", [true, true, true, false, false]),
+    ("GET", "/api/v1/admin/alerts/{id}", [true, true, true, false, false]),
+    ("POST", "/api/v1/admin/alerts/{id}/ack", [true, true, false, false, false]),
+    ("GET", "/api/v1/admin/alert-deliveries", [true, true, true, false, false]),
+    ("POST", "/api/v1/admin/alert-deliveries/{id}/resend", [true, true, false, false, false]),
+    ("GET", "/api/v1/admin/alert-destinations", [true, true, true, false, false]),
+    ("POST", "/api/v1/admin/alert-destinations", [true, true, false, false, false]),
+    ("GET", "/api/v1/admin/alert-destinations/{id}", [true, true, true, false, false]),
+    ("PUT", "/api/v1/admin/alert-destinations/{id}", [true, true, false, false, false]),
+    ("DELETE", "/api/v1/admin/alert-destinations/{id}", [true, true, false, false, false]),
+    ("POST", "/api/v1/admin/alert-destinations/{id}/test", [true, true, false, false, false]),
     ("POST", "/api/v1/admin/api-keys/{id}/tokens", [true, true, false, false, false]),
     ("POST", "/api/v1/admin/api-keys/{id}/accept", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/api-keys/import", [true, true, false, false, false]),
@@ -36,6 +47,7 @@ const TABLE: [(&str, &str, [bool; 5]); 69] = [
     ("GET", "/api/v1/admin/backups", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/backups", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/secrets/{id}/reseal", [true, true, false, false, false]),
+    ("PUT", "/api/v1/admin/secrets/{id}/pool", [true, true, false, false, false]),
     ("GET", "/api/v1/admin/integrity", [true, true, true, false, false]),
     ("POST", "/api/v1/admin/integrity/accept", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/keks/cancel", [true, false, false, false, false]),

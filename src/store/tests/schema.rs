@@ -30,10 +30,15 @@ async fn both_dialects_give_the_same_schema() {
     let (left, right) = (sqlite_schema(readers).await, postgres_schema(pool).await);
 
     let expected = [
+        "alert_deliveries",
+        "alert_destinations",
+        "alert_places",
+        "alerts",
         "backfill_history",
         "backfill_parts",
         "change_revision",
         "changes",
+        "client_addresses",
         "client_key_hashes",
         "client_keys",
         "client_tokens",

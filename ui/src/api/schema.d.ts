@@ -1276,6 +1276,9 @@ export interface components {
             max_wait_seconds?: number | null;
             /** Format: int32 */
             requests_per_minute?: number | null;
+            limits?: Record<string, never> | null;
+            /** Format: int32 */
+            max_waiting?: number | null;
             /** Format: int32 */
             max_concurrent?: number | null;
             http2?: string | null;
@@ -1382,6 +1385,12 @@ export interface components {
         };
         /** @enum {string} */
         Outcome: "good" | "refused" | "unknown";
+        OwnLimit: {
+            /** Format: int64 */
+            calls: number;
+            /** Format: int64 */
+            window_seconds: number;
+        };
         Part: {
             name: string;
             ready: boolean;
@@ -1396,6 +1405,23 @@ export interface components {
             user?: string | null;
             password?: string | null;
             methods?: string[];
+        };
+        PoolChange: {
+            /**
+             * Format: int32
+             * @default 1
+             */
+            weight?: number | null;
+            drained?: boolean | null;
+        };
+        PoolPlace: {
+            /** Format: int32 */
+            weight: number;
+            state: string;
+            /** Format: date-time */
+            since?: string | null;
+            /** Format: date-time */
+            until?: string | null;
         };
         Previous: {
             key_preview?: string | null;
@@ -1566,38 +1592,6 @@ export interface components {
         RotateBody: {
             category?: string | null;
         };
-        PoolChange: {
-            /** Format: int32 */
-            weight?: number | null;
-            drained?: boolean | null;
-        };
-        PoolPlace: {
-            /** Format: int32 */
-            weight: number;
-            state: string;
-            /** Format: date-time */
-            since?: string | null;
-            /** Format: date-time */
-            until?: string | null;
-        };
-        SecretLimit: {
-            /** Format: int64 */
-            calls?: number | null;
-            /** Format: int64 */
-            window_seconds?: number | null;
-            /** Format: int64 */
-            under_way: number;
-            /** Format: int64 */
-            learnt_per_minute?: number | null;
-            /** Format: date-time */
-            closed_until?: string | null;
-        };
-        OwnLimit: {
-            /** Format: int64 */
-            calls: number;
-            /** Format: int64 */
-            window_seconds: number;
-        };
         Rotation: {
             state: string;
             /** Format: int32 */
@@ -1672,6 +1666,18 @@ export interface components {
                 [key: string]: string;
             } | null;
             active?: boolean | null;
+        };
+        SecretLimit: {
+            /** Format: int64 */
+            calls?: number | null;
+            /** Format: int64 */
+            window_seconds?: number | null;
+            /** Format: int64 */
+            under_way: number;
+            /** Format: int64 */
+            learnt_per_minute?: number | null;
+            /** Format: date-time */
+            closed_until?: string | null;
         };
         Secrets: {
             items: components["schemas"]["Secret"][];

@@ -1,0 +1,140 @@
+//! What the tables say of keys and of what is fetched with them: a provider that refuses one, an
+//! end that is near, a rotation that went back, a symbol without its history.
+//! Must never open anything: names and times are enough.
+
+use super::Alerts;
+use super::rule::{Found, seen, subject};
+use crate::clock::rfc3339;
+use crate::store::{
+    self, AlertKind, BackfillStatus, Health, RotationState, SecretRow, Seen, Severity,
+};
+
+const A_DAY_MS: i64 = 86_400_000;
+/// Days before the end, with the step that each is.
+const STEPS: [(i64, i64, Severity); 3] =
+    [(1, 3, Severity::Critical), (7, 2, Severity::Warning), (30, 1, Severity::Info)];
+
+impl Alerts {
+    /// Of providers' keys.
+    pub(super) async fn secrets(&self, now_ms: i64) -> Result<Found, store::Error> {
+        let store = &self.parts.store;
+        let (healths, rotations) = (store.secret_healths().await?, store.rotations().await?);
+        let mut found = Vec::new();
+        for stored in store.secrets().await?.rows {
+            let secret = stored.secret;
+            let health = healths.iter().find(|health| health.secret_id == secret.id);
+            let told_end = health.and_then(|health| health.told_end);
+            if secret.active {
+                let end = secret.expires_at.into_iter().chain(told_end).min();
+                found.extend(end.and_then(|end| expiring(&secret, end, now_ms)));
+            }
+            if let Some(health) = health.filter(|health| health.health == Health::Refused)
+                && secret.active
+            {
+                let what = (AlertKind::SecretRefused, Severity::Critical);
+                let detail = format!("the provider refuses the key: {}", health.why);
+                found.push(seen(what, of_secret(&secret), &detail, now_ms));
+            }
+            let rotation = rotations.iter().find(|rotation| rotation.secret_id == secret.id);
+            if let Some(rotation) = rotation
+                && rotation.state == RotationState::RolledBack
+            {
+                let what = (AlertKind::RotationRolledBack, Severity::Warning);
+                let why = rotation.why.as_deref().unwrap_or("by hand");
+                let detail = format!(
+                    "the rotation to version {} went back to version {}: {why}",
+                    rotation.to_version, rotation.from_version
+                );
+                let level = i64::from(rotation.to_version);
+                found.push(Seen { level, ..seen(what, of_secret(&secret), &detail, now_ms) });
+            }
+        }
+        Ok(Found {
+            kinds: &[
+                AlertKind::SecretRefused,
+                AlertKind::SecretExpiring,
+                AlertKind::RotationRolledBack,
+            ],
+            seen: found,
+            over: "it is so no more",
+        })
+    }
+
+    /// Of client keys; one that has ended is about to end no more.
+    pub(super) async fn clients(&self, now_ms: i64) -> Result<Found, store::Error> {
+        let until_ms = now_ms.saturating_add(30 * A_DAY_MS);
+        let ending = self.parts.store.ending_client_keys(until_ms).await?;
+        let alive = ending.into_iter().filter(|key| key.expires_at > now_ms);
+        let warned = alive.filter_map(|key| {
+            let (_, level, severity) = step(key.expires_at.saturating_sub(now_ms))?;
+            let about = subject("client", &key.id.to_string(), &key.name);
+            let detail = format!("the client key ends at {}", rfc3339(key.expires_at));
+            let what = (AlertKind::ClientExpiring, severity);
+            Some(Seen { level, ..seen(what, about, &detail, now_ms) })
+        });
+        Ok(Found {
+            kinds: &[AlertKind::ClientExpiring],
+            seen: warned.collect(),
+            over: "it was prolonged, revoked or deleted, or it has ended",
+        })
+    }
+
+    pub(super) async fn symbols(&self, now_ms: i64) -> Result<Found, store::Error> {
+        let symbols = self.parts.store.symbols().await?;
+        let failed = symbols
+            .into_iter()
+            .filter(|row| row.active && row.backfill_status == BackfillStatus::Failed);
+        let told = failed.map(|row| {
+            let why = row.backfill_error.as_deref().unwrap_or("see the run");
+            let about = subject("symbol", &row.symbol, &row.symbol);
+            let what = (AlertKind::BackfillFailed, Severity::Warning);
+            seen(what, about, &format!("its history was not fetched: {why}"), now_ms)
+        });
+        Ok(Found {
+            kinds: &[AlertKind::BackfillFailed],
+            seen: told.collect(),
+            over: "it was fetched, is being fetched, or is no longer tracked",
+        })
+    }
+}
+
+fn of_secret(secret: &SecretRow) -> store::Subject {
+    let name = format!("{}/{}", secret.provider, secret.name);
+    subject("secret", &secret.id.to_string(), &name)
+}
+
+/// What has ended is as near to its end as can be.
+fn expiring(secret: &SecretRow, end_ms: i64, now_ms: i64) -> Option<Seen> {
+    let (_, level, severity) = step(end_ms.saturating_sub(now_ms))?;
+    let end = rfc3339(end_ms);
+    let detail = match end_ms > now_ms {
+        true => format!("the provider's key ends at {end}; rotate it before"),
+        false => format!("the provider's key ended at {end}; rotate it"),
+    };
+    let what = (AlertKind::SecretExpiring, severity);
+    Some(Seen { level, ..seen(what, of_secret(secret), &detail, now_ms) })
+}
+
+fn step(left_ms: i64) -> Option<(i64, i64, Severity)> {
+    STEPS.into_iter().find(|(days, ..)| left_ms <= days * A_DAY_MS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn thirty_seven_and_one_day_before_the_end_are_steps() {
+        for (left_ms, level) in [
+            (30 * A_DAY_MS + 1, None),
+            (30 * A_DAY_MS, Some(1)),
+            (7 * A_DAY_MS + 1, Some(1)),
+            (7 * A_DAY_MS, Some(2)),
+            (A_DAY_MS + 1, Some(2)),
+            (A_DAY_MS, Some(3)),
+            (-1, Some(3)),
+        ] {
+            assert_eq!(step(left_ms).map(|(_, level, _)| level), level, "{left_ms}");
+        }
+    }
+}

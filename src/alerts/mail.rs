@@ -1,0 +1,214 @@
+//! An alert as an e-mail, handed to the mail server that the settings name. The same message comes
+//! under the same Message-ID, so that a server or a reader knows one that comes twice.
+//! Must never send a password over a line that is not encrypted.
+
+use std::time::{Duration, UNIX_EPOCH};
+
+use lettre::message::Mailbox;
+use lettre::message::header::ContentType;
+use lettre::transport::smtp::authentication::Credentials;
+use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
+use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
+use serde_json::Value;
+
+use super::Alerts;
+use super::deliver::Fault;
+use crate::secret::SecretBytes;
+use crate::store::DeliveryRow;
+
+const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
+const UNSET: &str = "no mail server is set: see alerts.smtp.host in the settings";
+
+/// How the line to the mail server is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Protection {
+    /// From the first byte.
+    Tls,
+    /// Asked for before anything else is said; without it nothing is.
+    StartTls,
+    /// Of this machine or a private network.
+    Nothing,
+}
+
+/// The mail server, as the settings name it.
+#[derive(Clone)]
+pub(crate) struct MailSettings {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) protection: Protection,
+    pub(crate) user: Option<(String, std::sync::Arc<SecretBytes>)>,
+    /// From whom it comes.
+    pub(crate) from: String,
+    /// Extra trust anchors, PEM.
+    pub(crate) ca_pem: Option<Vec<u8>>,
+}
+
+/// Is it an address that mail can be sent to?
+pub(crate) fn is_mailbox(text: &str) -> bool {
+    text.parse::<Mailbox>().is_ok()
+}
+
+impl Alerts {
+    pub(super) async fn mail(&self, to: &[String], row: &DeliveryRow) -> Result<(), Fault> {
+        let settings = self.parts.settings.mail.as_ref();
+        let settings = settings.ok_or_else(|| Fault::passing(UNSET))?;
+        let transport = transport(settings).map_err(Fault::passing)?;
+        let message = message(settings, to, row)
+            .map_err(|text| Fault { is_final: true, ..Fault::passing(text) })?;
+        match transport.send(message).await {
+            Ok(_) => Ok(()),
+            // A server that says no for good says so again.
+            Err(fault) => {
+                Err(Fault { is_final: fault.is_permanent(), ..Fault::passing(told(&fault)) })
+            }
+        }
+    }
+}
+
+fn transport(settings: &MailSettings) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
+    let host = settings.host.as_str();
+    let parameters = || {
+        let mut builder = TlsParameters::builder(host.to_owned());
+        if let Some(pem) = &settings.ca_pem {
+            let anchor = Certificate::from_pem(pem).map_err(|fault| told(&fault))?;
+            builder = builder.add_root_certificate(anchor);
+        }
+        builder.build().map_err(|fault| told(&fault))
+    };
+    let tls = match settings.protection {
+        Protection::Tls => Tls::Wrapper(parameters()?),
+        Protection::StartTls => Tls::Required(parameters()?),
+        Protection::Nothing => Tls::None,
+    };
+    let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(host)
+        .port(settings.port)
+        .tls(tls)
+        .timeout(Some(ANSWERS_WITHIN));
+    if let Some((user, password)) = &settings.user {
+        let password = password.expose_str().unwrap_or_default().to_owned();
+        builder = builder.credentials(Credentials::new(user.clone(), password));
+    }
+    Ok(builder.build())
+}
+
+fn message(settings: &MailSettings, to: &[String], row: &DeliveryRow) -> Result<Message, String> {
+    let mailbox = |text: &str| text.parse::<Mailbox>().map_err(|fault| fault.to_string());
+    let from = mailbox(&settings.from)?;
+    let id = format!("<{}@{}>", row.id, from.email.domain());
+    let created = Duration::from_millis(u64::try_from(row.created_at).unwrap_or(0));
+    let mut builder = Message::builder()
+        .from(from)
+        .subject(subject(row))
+        .message_id(Some(id))
+        .date(UNIX_EPOCH + created)
+        .header(ContentType::TEXT_PLAIN);
+    for one in to {
+        builder = builder.to(mailbox(one)?);
+    }
+    builder.body(text(row)).map_err(|fault| fault.to_string())
+}
+
+fn said(row: &DeliveryRow) -> (Value, String) {
+    let body: Value = serde_json::from_str(&row.body).unwrap_or_default();
+    let data = body.get("data").cloned().unwrap_or_default();
+    (data, row.event.as_str().to_owned())
+}
+
+fn member(data: &Value, pointer: &str) -> String {
+    match data.pointer(pointer) {
+        Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => number.to_string(),
+        Some(Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_)) | None => {
+            String::new()
+        }
+    }
+}
+
+fn subject(row: &DeliveryRow) -> String {
+    let (data, event) = said(row);
+    let words = [event, member(&data, "/severity"), member(&data, "/kind")];
+    let about = member(&data, "/subject/name");
+    let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
+    match about.is_empty() {
+        true => format!("[sealgate] {}", words.join(" ")),
+        false => format!("[sealgate] {}: {about}", words.join(" ")),
+    }
+}
+
+fn text(row: &DeliveryRow) -> String {
+    let (data, event) = said(row);
+    let lines = [
+        ("event", event),
+        ("kind", member(&data, "/kind")),
+        ("severity", member(&data, "/severity")),
+        ("about", format!("{} {}", member(&data, "/subject/type"), member(&data, "/subject/name"))),
+        ("about id", member(&data, "/subject/id")),
+        ("first seen", member(&data, "/first_seen")),
+        ("last seen", member(&data, "/last_seen")),
+        ("count", member(&data, "/count")),
+        ("alert", member(&data, "/id")),
+    ];
+    let lines = lines.iter().filter(|(_, value)| !value.trim().is_empty());
+    let lines: String = lines.map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+    format!("{}\r\n\r\n{lines}", member(&data, "/detail"))
+}
+
+fn told(fault: &dyn std::error::Error) -> String {
+    let mut text = fault.to_string();
+    let mut cause = fault.source();
+    while let Some(deeper) = cause {
+        text = format!("{text}: {deeper}");
+        cause = deeper.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::store::{DeliveryState, Event};
+
+    #[test]
+    fn a_message_says_what_it_is_about_and_keeps_its_id() {
+        let row = DeliveryRow {
+            id: Uuid::nil(),
+            destination_id: Uuid::nil(),
+            alert_id: None,
+            event: Event::Raised,
+            state: DeliveryState::Waiting,
+            body: serde_json::json!({"data": {
+                "kind": "secret_refused", "severity": "critical", "detail": "refused",
+                "subject": {"type": "secret", "id": "1", "name": "acme/default"}, "count": 2,
+            }})
+            .to_string(),
+            attempts: 1,
+            next_at: 0,
+            fault: None,
+            created_at: 1_768_485_600_000,
+            ended_at: None,
+        };
+        let settings = MailSettings {
+            host: String::from("localhost"),
+            port: 25,
+            protection: Protection::Nothing,
+            user: None,
+            from: String::from("Sealgate <gate@example.org>"),
+            ca_pem: None,
+        };
+        let to = [String::from("ops@example.org")];
+        let made = message(&settings, &to, &row).unwrap().formatted();
+        let made = String::from_utf8(made).unwrap();
+        for line in [
+            "Subject: [sealgate] raised critical secret_refused: acme/default",
+            "Message-ID: <00000000-0000-0000-0000-000000000000@example.org>",
+            "From: Sealgate <gate@example.org>",
+            "To: ops@example.org",
+            "Date: Thu, 15 Jan 2026 14:00:00 +0000",
+            "count: 2",
+        ] {
+            assert!(made.contains(line), "{line}\n{made}");
+        }
+    }
+}

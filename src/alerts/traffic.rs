@@ -1,0 +1,198 @@
+//! What calls add up to, as the tables say some seconds later: a quota that is nearly used, an hour
+//! with far more calls than that hour has on other days, an address that a client key never came
+//! from. Must never count a call itself.
+
+use std::collections::HashMap;
+
+use uuid::Uuid;
+
+use super::Alerts;
+use super::rule::{Found, seen, subject};
+use crate::client::Tier;
+use crate::clock::rfc3339;
+use crate::limiter::Settings as Tiers;
+use crate::quota::Period;
+use crate::store::{self, AlertKind, Seen, Severity};
+
+const MINUTE_MS: i64 = 60_000;
+const HOUR_MS: i64 = 3_600_000;
+const A_DAY_MS: i64 = 24 * HOUR_MS;
+/// Days with which an hour is compared.
+const DAYS: i64 = 7;
+/// So many times the median is unusual,
+const TIMES: u64 = 5;
+/// and so many calls are never.
+const USUAL: u64 = 100;
+/// How long an address is new.
+const NEW_FOR_MS: i64 = A_DAY_MS;
+
+impl Alerts {
+    pub(super) async fn quotas(&self, now_ms: i64) -> Result<Found, store::Error> {
+        let (store, tiers) = (&self.parts.store, &self.parts.tiers);
+        let mut found = Vec::new();
+        if tiers.enabled {
+            let since_ms = now_ms.saturating_sub(tiers.window_ms());
+            for used in store.window_uses(since_ms).await? {
+                let Some(quota) = used.limit.or_else(|| of_tier(tiers, used.tier)) else {
+                    continue;
+                };
+                let window = format!("{} seconds", tiers.window_seconds);
+                let id = used.client_id.to_string();
+                found.extend(near((&id, &used.name), (used.calls, quota), &window, now_ms));
+            }
+            for used in store.month_uses().await? {
+                let month = Period::of(used.client_id, now_ms, &tiers.time_zone);
+                if used.start != month.start_ms {
+                    continue;
+                }
+                let id = used.client_id.to_string();
+                let month = near((&id, &used.name), (used.calls, used.quota), "month", now_ms);
+                month.into_iter().for_each(|month| worse_of(&mut found, month));
+            }
+        }
+        Ok(Found {
+            kinds: &[AlertKind::QuotaNear],
+            seen: found,
+            over: "less than four fifths of the quota are used",
+        })
+    }
+
+    pub(super) async fn volumes(&self, now_ms: i64) -> Result<Found, store::Error> {
+        let store = &self.parts.store;
+        let end_ms = now_ms.div_euclid(MINUTE_MS).saturating_add(1).saturating_mul(MINUTE_MS);
+        let hour = |days: i64| {
+            let end_ms = end_ms.saturating_sub(days * A_DAY_MS);
+            (end_ms.saturating_sub(HOUR_MS), end_ms)
+        };
+        let busy: Vec<(String, u64)> = store.calls_of_clients(hour(0)).await?;
+        let busy: Vec<(String, u64)> =
+            busy.into_iter().filter(|(_, calls)| *calls > USUAL).collect();
+        let mut before: HashMap<String, Vec<u64>> = HashMap::new();
+        if !busy.is_empty() {
+            for day in 1..=DAYS {
+                for (name, calls) in store.calls_of_clients(hour(day)).await? {
+                    before.entry(name).or_default().push(calls);
+                }
+            }
+        }
+        let mut found = Vec::new();
+        for (name, calls) in busy {
+            let median = median(before.remove(&name).unwrap_or_default());
+            let Ok(id) = Uuid::try_parse(&name) else { continue };
+            if calls > median.saturating_mul(TIMES) {
+                let what = (AlertKind::UnusualVolume, Severity::Warning);
+                let detail = format!(
+                    "{calls} calls within an hour; the median of this hour of the last seven days \
+                     is {median}"
+                );
+                let about = subject("client", &name, &self.name_of(id).await?);
+                found.push(seen(what, about, &detail, now_ms));
+            }
+        }
+        Ok(Found {
+            kinds: &[AlertKind::UnusualVolume],
+            seen: found,
+            over: "the last hour is as others are",
+        })
+    }
+
+    pub(super) async fn addresses(&self, now_ms: i64) -> Result<Found, store::Error> {
+        let after = now_ms.saturating_sub(NEW_FOR_MS);
+        let mut newest: HashMap<Uuid, (String, i64, usize)> = HashMap::new();
+        for (client, address, at) in self.parts.store.new_addresses(after).await? {
+            let held = newest.entry(client).or_insert_with(|| (String::new(), 0, 0));
+            *held = (address, at, held.2 + 1);
+        }
+        let mut found = Vec::new();
+        for (client, (address, at, count)) in newest {
+            let what = (AlertKind::NewAddress, Severity::Info);
+            let others = match count {
+                1 => String::new(),
+                more => format!("; {more} new ones within a day"),
+            };
+            let detail = format!("it called from {address} first at {}{others}", rfc3339(at));
+            let about = subject("client", &client.to_string(), &self.name_of(client).await?);
+            found.push(seen(what, about, &detail, now_ms));
+        }
+        Ok(Found {
+            kinds: &[AlertKind::NewAddress],
+            seen: found,
+            over: "the address has been known for a day",
+        })
+    }
+
+    /// Empty where it is gone, or cannot be read.
+    async fn name_of(&self, client: Uuid) -> Result<String, store::Error> {
+        match self.parts.store.client_key(client).await {
+            Ok(row) => Ok(row.map(|row| row.name).unwrap_or_default()),
+            Err(store::Error::Contradiction { .. }) => Ok(String::new()),
+            Err(fault) => Err(fault),
+        }
+    }
+}
+
+/// One alert for each client key, of whichever of its quotas is nearer to its end.
+fn worse_of(found: &mut Vec<Seen>, one: Seen) {
+    match found.iter_mut().find(|held| held.subject == one.subject) {
+        Some(held) if held.level < one.level => *held = one,
+        Some(_) => {}
+        None => found.push(one),
+    }
+}
+
+/// None: it is never refused.
+fn of_tier(tiers: &Tiers, tier: Tier) -> Option<u64> {
+    match tier {
+        Tier::Unlimited => None,
+        Tier::Premium => Some(tiers.premium),
+        Tier::Standard => Some(tiers.standard),
+        Tier::Limited => Some(tiers.limited),
+    }
+}
+
+fn near(
+    (id, name): (&str, &str),
+    (calls, quota): (u64, u64),
+    of: &str,
+    now_ms: i64,
+) -> Option<Seen> {
+    let (level, severity) = match calls.saturating_mul(100) {
+        used if used >= quota.saturating_mul(100) => (2, Severity::Critical),
+        used if used >= quota.saturating_mul(80) => (1, Severity::Warning),
+        _ => return None,
+    };
+    let detail = format!("{calls} of {quota} calls of its {of} are used");
+    let what = (AlertKind::QuotaNear, severity);
+    Some(Seen { level, ..seen(what, subject("client", id, name), &detail, now_ms) })
+}
+
+/// Of seven days; one without a call counts as none.
+fn median(mut calls: Vec<u64>) -> u64 {
+    calls.resize(usize::try_from(DAYS).unwrap_or(0).max(calls.len()), 0);
+    calls.sort_unstable();
+    calls.get(calls.len() / 2).copied().unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_of_seven_days_counts_those_without_a_call() {
+        assert_eq!(median(vec![]), 0);
+        assert_eq!(median(vec![9, 9, 9]), 0);
+        assert_eq!(median(vec![9, 3, 7, 5]), 3);
+        assert_eq!(median(vec![7, 1, 2, 3, 4, 5, 6]), 4);
+    }
+
+    #[test]
+    fn four_fifths_of_a_quota_are_near_its_end_and_all_of_it_is_the_end() {
+        let level = |calls, quota| near(("a", "n"), (calls, quota), "month", 0).map(|s| s.level);
+        assert_eq!(level(79, 100), None);
+        assert_eq!(level(80, 100), Some(1));
+        assert_eq!(level(99, 100), Some(1));
+        assert_eq!(level(100, 100), Some(2));
+        assert_eq!(level(7, 9), None);
+        assert_eq!(level(8, 9), Some(1));
+    }
+}
