@@ -120,6 +120,15 @@ export const auditRoute = createRoute({
   component: lazyRouteComponent(() => import("./screens/Audit"), "Audit"),
 });
 
+export const alertTabs = ["standing", "history", "rules", "destinations"] as const;
+const alerts = at("/alerts", () => import("./screens/Alerts"), "Alerts");
+const alertsTab = createRoute({
+  getParentRoute: () => house,
+  path: "/alerts/$tab",
+  validateSearch: (search): { kind?: string | undefined } => ({ kind: text(search["kind"]) }),
+  component: lazyRouteComponent(() => import("./screens/Alerts"), "Alerts"),
+});
+
 export const tabs = ["keys", "seal", "access", "backups", "operators", "sessions"] as const;
 const security = at("/security", () => import("./screens/Security"), "Security");
 export const securityRoute = at("/security/$tab", () => import("./screens/Security"), "Security");
@@ -134,7 +143,7 @@ const tree = root.addChildren([
   invitationRoute,
   house.addChildren([
     dashboard, secretsRoute, addRoute, secretRoute, providersRoute, providerRoute, keysRoute, newKeyRoute, keyRoute,
-    marketRoute, runRoute, symbolRoute, usageRoute, auditRoute, security, securityRoute,
+    marketRoute, runRoute, symbolRoute, usageRoute, auditRoute, alerts, alertsTab, security, securityRoute,
   ]),
 ]);
 

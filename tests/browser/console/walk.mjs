@@ -31,7 +31,7 @@ export async function leaveAll(name) {
 }
 
 export async function open({ signedIn, ...options } = {}) {
-  const context = await browser.newContext({ viewport: sizes.wide, timezoneId: "Europe/Berlin", ...(signedIn ? { storageState: signedIn } : {}), ...options });
+  const context = await browser.newContext({ viewport: sizes.wide, timezoneId: "Europe/Berlin", reducedMotion: "reduce", ...(signedIn ? { storageState: signedIn } : {}), ...options });
   await context.grantPermissions(["clipboard-read", "clipboard-write"], { origin: house });
   const page = await context.newPage();
   page.setDefaultTimeout(15_000);
@@ -86,32 +86,47 @@ export async function settled(page) {
   await page.waitForTimeout(150);
 }
 
-async function judgeOnce(page, name) {
-  await page.evaluate(axe);
-  const found = await page.evaluate(async () => {
-    const { violations } = await axe.run(document, { resultTypes: ["violations"] });
+/** What a change of the scheme alone can break; all else was looked at in the other one. */
+const OF_COLOURS = ["color-contrast", "link-in-text-block"];
+
+async function judgeOnce(page, name, rules) {
+  if (!(await page.evaluate(() => "axe" in window))) await page.evaluate(axe);
+  const found = await page.evaluate(async (rules) => {
+    const { violations } = await axe.run(document, { resultTypes: ["violations"], ...(rules ? { runOnly: rules } : {}) });
     return violations.filter(({ impact }) => impact === "serious" || impact === "critical").map(({ id, nodes }) => `${id}: ${nodes.slice(0, 3).map((node) => `${node.html.slice(0, 160)} ${node.any[0]?.message ?? ""}`).join(" | ")}`);
-  });
+  }, rules);
   for (const finding of found) faults.push(`axe, ${name}: ${finding}`);
   const wide = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
   if (wide > 0) faults.push(`${name} scrolls sideways by ${wide}`);
   if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/${name}.png`, fullPage: true });
 }
 
+/** Everything that a change of size or scheme moves has moved; what moves for ever is not waited for. */
+const drawn = (page) =>
+  page.evaluate(async () => {
+    const frame = () => new Promise((done) => requestAnimationFrame(done));
+    await frame();
+    await frame();
+    const moving = document.getAnimations().filter((one) => one.effect?.getComputedTiming().iterations !== Number.POSITIVE_INFINITY);
+    await Promise.all(moving.map((one) => one.finished.catch(() => undefined)));
+    await frame();
+  });
+
 /** The screen as it stands, in both schemes and two widths; QUICK=1 leaves two of the four out. */
 export async function judge(page, name) {
+  await drawn(page);
   for (const [size, viewport] of Object.entries(sizes)) {
     await page.setViewportSize(viewport);
     for (const colorScheme of schemes) {
       if (process.env.QUICK && (size === "wide") !== (colorScheme === "light")) continue;
       await page.emulateMedia({ colorScheme });
-      await page.waitForTimeout(280);
-      await judgeOnce(page, `${name}-${size}-${colorScheme}`);
+      await drawn(page);
+      await judgeOnce(page, `${name}-${size}-${colorScheme}`, colorScheme === "dark" && !process.env.QUICK ? OF_COLOURS : undefined);
     }
   }
   await page.emulateMedia({ colorScheme: "light" });
   await page.setViewportSize(sizes.wide);
-  await page.waitForTimeout(120);
+  await drawn(page);
 }
 
 /** Where a text is of what outlives its typing: the page, its storage, its address, its history. */

@@ -186,3 +186,10 @@ export const run = (id: string) =>
     refetchInterval: (query) => (query.state.data && isOpen(query.state.data.state) ? 1_500 : false),
     queryFn: () => ask(() => api.GET("/api/v1/admin/backfill/{id}", { params: { path: { id } } })),
   });
+
+export const alertsOf = (state: "open" | "acknowledged") =>
+  queryOptions({
+    queryKey: ["alerts", state],
+    refetchInterval: 15_000,
+    queryFn: () => whole((cursor) => ask(() => api.GET("/api/v1/admin/alerts", { params: { query: { ...most, state, cursor } } }))),
+  });

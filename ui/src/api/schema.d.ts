@@ -1,6 +1,134 @@
 // Written by scripts/types.mjs from the description of the API; `make types` writes it anew.
 
 export interface paths {
+    "/api/v1/admin/alert-deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["alert_deliveries_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/alert-deliveries/{id}/resend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["alert_deliveries_resend"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/alert-destinations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["alert_destinations_list"];
+        put?: never;
+        post: operations["alert_destinations_add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/alert-destinations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["alert_destinations_show"];
+        put: operations["alert_destinations_change"];
+        post?: never;
+        delete: operations["alert_destinations_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/alert-destinations/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["alert_destinations_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["alerts_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/alerts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["alerts_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/alerts/{id}/ack": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["alerts_acknowledge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/api-keys": {
         parameters: {
             query?: never;
@@ -852,6 +980,93 @@ export interface components {
         };
         /** @enum {string} */
         ActorType: "key" | "token" | "operator" | "guest" | "local" | "house";
+        Alert: {
+            id: string;
+            kind: components["schemas"]["AlertKind"];
+            severity: components["schemas"]["Severity"];
+            state: components["schemas"]["AlertState"];
+            subject: components["schemas"]["AlertSubject"];
+            detail: string;
+            /** Format: date-time */
+            first_seen: string;
+            /** Format: date-time */
+            last_seen: string;
+            /** Format: int64 */
+            count: number;
+            /** Format: date-time */
+            acknowledged_at?: string | null;
+            acknowledged_by?: string | null;
+            /** Format: date-time */
+            resolved_at?: string | null;
+        };
+        AlertDeliveries: {
+            items: components["schemas"]["AlertDelivery"][];
+            next_cursor?: string | null;
+        };
+        AlertDelivery: {
+            id: string;
+            destination: string;
+            alert?: string | null;
+            event: components["schemas"]["AlertEvent"];
+            state: components["schemas"]["DeliveryState"];
+            /** Format: int64 */
+            attempts: number;
+            fault?: string | null;
+            /** Format: date-time */
+            next_at?: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            ended_at?: string | null;
+        };
+        AlertDestination: {
+            id: string;
+            name: string;
+            kind?: components["schemas"]["DestinationKind"] | null;
+            address?: string | null;
+            to?: string[] | null;
+            kinds?: components["schemas"]["AlertKind"][] | null;
+            min_severity?: components["schemas"]["Severity"] | null;
+            resolved?: boolean | null;
+            active?: boolean | null;
+            fault?: string | null;
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            /** Format: date-time */
+            updated_at: string;
+        };
+        AlertDestinationChange: {
+            name?: string | null;
+            url?: string | null;
+            to?: string[] | null;
+            kinds?: components["schemas"]["AlertKind"][] | null;
+            min_severity?: components["schemas"]["Severity"] | null;
+            resolved?: boolean | null;
+            active?: boolean | null;
+        };
+        AlertDestinationMade: components["schemas"]["AlertDestination"] & {
+            secret?: string | null;
+        };
+        AlertDestinations: {
+            items: components["schemas"]["AlertDestination"][];
+            next_cursor?: string | null;
+        };
+        /** @enum {string} */
+        AlertEvent: "raised" | "resolved" | "test";
+        /** @enum {string} */
+        AlertKind: "secret_refused" | "rotation_rolled_back" | "secret_expiring" | "client_expiring" | "quota_near" | "unusual_volume" | "new_address" | "auth_failures" | "ledger_degraded" | "limiter_degraded" | "backup_overdue" | "backfill_failed" | "key_echoed" | "integrity" | "sealed" | "kek_wear" | "key_job_failed";
+        /** @enum {string} */
+        AlertState: "open" | "acknowledged" | "resolved";
+        AlertSubject: {
+            type: string;
+            id: string;
+            name: string;
+        };
+        Alerts: {
+            items: components["schemas"]["Alert"][];
+            next_cursor?: string | null;
+        };
         Archive: {
             node: string;
             /** Format: int64 */
@@ -1100,6 +1315,10 @@ export interface components {
             not_yet_covered: number;
             public_key?: string | null;
         };
+        /** @enum {string} */
+        DeliveryState: "waiting" | "delivered" | "dead";
+        /** @enum {string} */
+        DestinationKind: "webhook" | "email" | "syslog";
         Error: {
             error: string;
             /** @enum {string} */
@@ -1215,6 +1434,16 @@ export interface components {
         Limits: {
             proxy?: components["schemas"]["Proxy"] | null;
             admin: components["schemas"]["Bound"];
+        };
+        NewAlertDestination: {
+            name: string;
+            kind: components["schemas"]["DestinationKind"];
+            url?: string | null;
+            to?: string[] | null;
+            kinds?: components["schemas"]["AlertKind"][] | null;
+            min_severity?: components["schemas"]["Severity"] | null;
+            resolved?: boolean | null;
+            active?: boolean | null;
         };
         NewBackup: {
             recipients?: string[] | null;
@@ -1718,6 +1947,8 @@ export interface components {
             items: components["schemas"]["OperatorSession"][];
             next_cursor?: string | null;
         };
+        /** @enum {string} */
+        Severity: "info" | "warning" | "critical";
         SignedIn: {
             id: string;
             name: string;
@@ -1788,6 +2019,11 @@ export interface components {
         Symbols: {
             items: components["schemas"]["Symbol"][];
             next_cursor?: string | null;
+        };
+        TestOfDestination: {
+            ok: boolean;
+            detail: string;
+            delivery: string;
         };
         /** @enum {string} */
         Tier: "unlimited" | "premium" | "standard" | "limited";
@@ -1889,6 +2125,256 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    alert_deliveries_list: {
+        parameters: {
+            query?: {
+                state?: components["schemas"]["DeliveryState"];
+                destination?: string;
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertDeliveries"];
+                };
+            };
+        };
+    };
+    alert_deliveries_resend: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertDelivery"];
+                };
+            };
+        };
+    };
+    alert_destinations_list: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertDestinations"];
+                };
+            };
+        };
+    };
+    alert_destinations_add: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAlertDestination"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertDestinationMade"];
+                };
+            };
+        };
+    };
+    alert_destinations_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertDestination"];
+                };
+            };
+        };
+    };
+    alert_destinations_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlertDestinationChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertDestination"];
+                };
+            };
+        };
+    };
+    alert_destinations_remove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    alert_destinations_test: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestOfDestination"];
+                };
+            };
+        };
+    };
+    alerts_list: {
+        parameters: {
+            query?: {
+                state?: components["schemas"]["AlertState"];
+                kind?: components["schemas"]["AlertKind"];
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alerts"];
+                };
+            };
+        };
+    };
+    alerts_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+        };
+    };
+    alerts_acknowledge: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+        };
+    };
     api_keys_list: {
         parameters: {
             query?: {

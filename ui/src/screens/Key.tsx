@@ -14,8 +14,7 @@ import { Meter } from "../parts/Meter";
 import { Records } from "../parts/Records";
 import { keyRoute } from "../router";
 import { may, useWho } from "../session";
-import { StateOf } from "./Keys";
-import { Ends } from "../parts/marks";
+import { Ends, StateOf } from "../parts/marks";
 
 type ClientKey = Schemas["ClientKey"];
 const refresh = () => queries.invalidateQueries({ queryKey: ["keys"] });

@@ -8,25 +8,15 @@ import { type Refused, type Schemas, api, ask, asRefused } from "../api/client";
 import { providers, queries, runs, symbols } from "../api/queries";
 import { exact, number, percent, plural, sentence } from "../format";
 import { Icon } from "../icons";
-import { Empty, Loaded, Page, Panel, Status, Tag, Time, type Tone, told } from "../parts/basic";
+import { Empty, Loaded, Page, Panel, Tag, Time, told } from "../parts/basic";
 import { DataTable, type Column } from "../parts/DataTable";
+import { Day, HistoryState, fetchHistory } from "../parts/history";
 import { useNames } from "../parts/who";
 import { marketRoute } from "../router";
 import { may, useWho } from "../session";
 
 type Symbol = Schemas["Symbol"];
 type Run = Schemas["Backfill"];
-
-const tones: Record<Schemas["BackfillStatus"], Tone> = { pending: "quiet", in_progress: "info", completed: "good", failed: "bad" };
-const said: Record<Schemas["BackfillStatus"], string> = { pending: "waits", in_progress: "being fetched", completed: "complete", failed: "failed" };
-export const HistoryState = ({ state, why }: { state: Schemas["BackfillStatus"]; why?: string | null | undefined }) => <Status tone={tones[state]} title={why ?? undefined}>{said[state]}</Status>;
-export const Day = ({ at }: { at: string | null | undefined }) => (at ? <time dateTime={at} title={at} className="num nowrap">{at.slice(0, 10)}</time> : <span className="faint">–</span>);
-
-export async function fetchHistory(body: Schemas["BackfillBody"], go: (id: string) => unknown) {
-  const run = await ask(() => api.POST("/api/v1/admin/backfill", { body }));
-  await Promise.all([queries.invalidateQueries({ queryKey: ["runs"] }), queries.invalidateQueries({ queryKey: ["symbols"] })]);
-  await go(run.id);
-}
 
 function Track({ onClose }: { onClose: () => void }) {
   const catalogue = useQuery(providers);
@@ -66,8 +56,6 @@ function Track({ onClose }: { onClose: () => void }) {
     </Modal>
   );
 }
-
-export const causes: Record<string, string> = { asked: "asked for", schedule: "by schedule" };
 
 function Runs() {
   const asked = useQuery(runs);

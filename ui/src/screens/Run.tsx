@@ -10,7 +10,7 @@ import { Empty, Facts, Loaded, Mono, Page, Panel, Time } from "../parts/basic";
 import { DataTable, type Column } from "../parts/DataTable";
 import { useNames } from "../parts/who";
 import { runRoute } from "../router";
-import { Day, HistoryState, causes } from "./Market";
+import { Day, HistoryState, causes } from "../parts/history";
 
 type Part = Schemas["BackfillPart"];
 

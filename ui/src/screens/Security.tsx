@@ -2,18 +2,20 @@
 // operators, and one's own account with its sessions.
 
 import { Link, useParams } from "@tanstack/react-router";
-import type { ComponentType } from "react";
-import { Page } from "../parts/basic";
+import { type ComponentType, Suspense, lazy } from "react";
+import { Loading, Page, Panel } from "../parts/basic";
 import { tabs } from "../router";
 import { may, useWho } from "../session";
-import { Access } from "./security/Access";
-import { Backups } from "./security/Backups";
-import { Hierarchy } from "./security/Hierarchy";
-import { Operators } from "./security/Operators";
-import { Seal } from "./security/Seal";
-import { Sessions } from "./security/Sessions";
 
 type Tab = (typeof tabs)[number];
+
+// Each comes when it is looked at.
+const Access = lazy(() => import("./security/Access").then(({ Access }) => ({ default: Access })));
+const Backups = lazy(() => import("./security/Backups").then(({ Backups }) => ({ default: Backups })));
+const Hierarchy = lazy(() => import("./security/Hierarchy").then(({ Hierarchy }) => ({ default: Hierarchy })));
+const Operators = lazy(() => import("./security/Operators").then(({ Operators }) => ({ default: Operators })));
+const Seal = lazy(() => import("./security/Seal").then(({ Seal }) => ({ default: Seal })));
+const Sessions = lazy(() => import("./security/Sessions").then(({ Sessions }) => ({ default: Sessions })));
 
 interface Shown {
   name: string;
@@ -42,7 +44,7 @@ export function Security() {
           <Link key={one} to="/security/$tab" params={{ tab: one }} className={`tab ${one === here ? "tab-here" : ""}`} aria-current={one === here ? "page" : undefined}>{shown[one].name}</Link>
         ))}
       </nav>
-      <Screen />
+      <Suspense fallback={<Panel><Loading rows={4} /></Panel>}><Screen /></Suspense>
     </Page>
   );
 }

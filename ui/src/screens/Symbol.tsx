@@ -12,7 +12,7 @@ import { Empty, Facts, Loaded, Page, Panel, Tag, Time, told } from "../parts/bas
 import { Coverage, Gaps } from "../parts/Coverage";
 import { symbolRoute } from "../router";
 import { may, useWho } from "../session";
-import { Day, HistoryState, fetchHistory } from "./Market";
+import { Day, HistoryState, fetchHistory } from "../parts/history";
 
 const Drawn = lazy(() => import("../parts/Candles"));
 

@@ -1,10 +1,10 @@
 // The frame around every screen: where one is, who one is, and whether the house is open.
 
-import { ActionIcon, Drawer, Menu, Tooltip, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
+import { ActionIcon, Menu, Tooltip, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
-import { useEffect, useRef, useState } from "react";
-import { ready } from "../api/queries";
+import { Suspense, lazy, useEffect, useRef, useState } from "react";
+import { alertsOf, ready } from "../api/queries";
 import { sentence, zone } from "../format";
 import { ButtonLink } from "../parts/links";
 import { Icon, type IconName } from "../icons";
@@ -12,6 +12,8 @@ import mark from "../mark.svg";
 import { type Operator, type Session, WhoProvider, may, signOut } from "../session";
 import { Idle } from "./Idle";
 import { StepUp } from "./StepUp";
+
+const MenuDrawer = lazy(() => import("./MenuDrawer"));
 
 interface Place {
   to: string;
@@ -39,6 +41,7 @@ const places: { group: string; items: Place[] }[] = [
   {
     group: "House",
     items: [
+      { to: "/alerts", name: "Alerts", icon: "bell" },
       { to: "/audit", name: "Audit", icon: "book" },
       { to: "/security", name: "Security", icon: "shield" },
     ],
@@ -58,6 +61,12 @@ export function ThemeSwitch() {
   );
 }
 
+/** How many nobody has confirmed yet. */
+function OpenAlerts() {
+  const count = useQuery(alertsOf("open")).data?.length ?? 0;
+  return count > 0 && <span className="place-count num">{count}<span className="hidden"> open</span></span>;
+}
+
 function Places({ onGo }: { onGo?: () => void }) {
   return (
     <nav aria-label="Main" className="places">
@@ -68,6 +77,7 @@ function Places({ onGo }: { onGo?: () => void }) {
             <Link key={item.to} to={item.to} onClick={onGo} activeOptions={{ exact: item.to === "/" }} className="place" activeProps={{ className: "place-here" }}>
               <Icon name={item.icon} />
               {item.name}
+              {item.icon === "bell" && <OpenAlerts />}
             </Link>
           ))}
         </div>
@@ -132,6 +142,8 @@ function Banners({ who }: { who: Operator }) {
 
 export function Shell({ session }: { session: Session }) {
   const [opened, setOpened] = useState(false);
+  const [wasOpened, setWasOpened] = useState(false);
+  if (opened && !wasOpened) setWasOpened(true);
   const main = useRef<HTMLElement>(null);
   const path = useRouterState({ select: (state) => state.location.pathname });
   const seen = useRef(path);
@@ -160,12 +172,14 @@ export function Shell({ session }: { session: Session }) {
           <Link to="/" className="brand"><img src={mark} alt="" width={24} height={24} />Sealgate</Link>
           <ThemeSwitch />
         </header>
-        <Drawer opened={opened} onClose={() => setOpened(false)} size={272} title={<span className="brand"><img src={mark} alt="" width={24} height={24} />Sealgate</span>}>
-          <div className="drawer-places">
-            <Places onGo={() => setOpened(false)} />
-            <Account who={who} onGo={() => setOpened(false)} />
-          </div>
-        </Drawer>
+        {wasOpened && (
+          <Suspense>
+            <MenuDrawer opened={opened} onClose={() => setOpened(false)}>
+              <Places onGo={() => setOpened(false)} />
+              <Account who={who} onGo={() => setOpened(false)} />
+            </MenuDrawer>
+          </Suspense>
+        )}
         <main id="main" ref={main} tabIndex={-1} className="main">
           <Banners who={who} />
           <Outlet />

@@ -5,7 +5,7 @@ import { useState } from "react";
 import { type Refused, type Schemas, api, ask, asRefused } from "../../api/client";
 import { queries } from "../../api/queries";
 import { Time } from "../../parts/basic";
-import { Shown } from "../NewKey";
+import { Shown } from "../../parts/Shown";
 
 type ClientKey = Schemas["ClientKey"];
 const refresh = () => queries.invalidateQueries({ queryKey: ["keys"] });

@@ -7,7 +7,7 @@ import { clientKeys } from "../../api/queries";
 import { plural } from "../../format";
 import { Empty, Loaded, Mono, Panel, Tag } from "../../parts/basic";
 import { DataTable, type Column } from "../../parts/DataTable";
-import { StateOf } from "../Keys";
+import { StateOf } from "../../parts/marks";
 
 type Key = Schemas["ClientKey"];
 
