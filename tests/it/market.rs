@@ -255,12 +255,12 @@ async fn reads_are_bounded(house: &House, reader: &Client) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_ledger_is_stored_to_the_digit_on_sqlite() {
-    the_ledger_is_stored_to_the_digit(Kind::Sqlite).await;
+    Box::pin(the_ledger_is_stored_to_the_digit(Kind::Sqlite)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_ledger_is_stored_to_the_digit_on_postgres() {
-    the_ledger_is_stored_to_the_digit(Kind::Postgres).await;
+    Box::pin(the_ledger_is_stored_to_the_digit(Kind::Postgres)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -18,7 +18,7 @@ const wholly: Record<Kind, Omit<Rule, "kind">> = {
   rotation_rolled_back: { severity: "warning", raised: "A rotation went back to the version before.", ends: "The next rotation of the key begins." },
   secret_expiring: { severity: "critical", raised: "30, 7 and 1 days before a provider's key ends.", ends: "Another end is entered, or another key." },
   client_expiring: { severity: "critical", raised: "30, 7 and 1 days before a client key ends.", ends: "It is prolonged, or it has ended." },
-  quota_near: { severity: "critical", raised: "A client key has used 80 % of its window or month; once more at 100 %.", ends: "Less than 80 % are used." },
+  quota_near: { severity: "critical", raised: "A client key has used 80 % of its window or month; once more at 100 %.", ends: "Less than 80 % are used." },
   unusual_volume: { severity: "warning", raised: "Over 100 calls of a client key within the hour, and over five times what is usual at this hour.", ends: "The hour is as others are." },
   new_address: { severity: "info", raised: "A client key calls from an address that it never called from.", ends: "A day later." },
   auth_failures: { severity: "warning", raised: "A hundred failed authentications of one address within a minute.", ends: "Ten minutes without." },

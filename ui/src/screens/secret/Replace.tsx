@@ -1,7 +1,7 @@
 // A provider's key gets a new value: staged and judged, or at once. What is typed stays in its fields. Must never copy it
 // into state.
 
-import { Button, Checkbox, Modal, Select } from "@mantine/core";
+import { Button, Modal, Select } from "@mantine/core";
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import { type Refused, type Schemas, asRefused, send } from "../../api/client";
 import { queries } from "../../api/queries";
@@ -65,7 +65,7 @@ export default function Replace({ secret, provider, all, onClose }: { secret: Se
         ))}
         <Select label="How fast" value={pace} onChange={(value) => setPace(value ?? "careful")} allowDeselect={false}
           data={[{ value: "careful", label: "1, 10, 50, 100 % of the calls, five minutes each" }, { value: "quick", label: "10, 100 %, one minute each" }, { value: "now", label: "at once: the former one has leaked, and is destroyed" }]} />
-        <Checkbox checked={unasked} onChange={(event) => setUnasked(event.currentTarget.checked)} label="Do not ask the provider first; judge it by what it does" />
+        <label className="row-tight"><input type="checkbox" checked={unasked} onChange={(event) => setUnasked(event.currentTarget.checked)} />Do not ask the provider first; judge it by what it does</label>
         <div className="row-end"><Button variant="default" onClick={onClose}>Cancel</Button><Button type="submit" loading={busy} color={pace === "now" ? "red" : undefined}>{pace === "now" ? "Replace at once" : "Check and begin"}</Button></div>
       </form>
       {sure && (

@@ -2,11 +2,11 @@
 
 import { Button } from "@mantine/core";
 import { useEffect, useState } from "react";
-import { type Schemas, send } from "../api/client";
-import { queries } from "../api/queries";
-import { relative, sentence } from "../format";
-import { Panel, Status, Time, told, toneOf } from "./basic";
-import { Confirm } from "./confirm";
+import { type Schemas, send } from "../../api/client";
+import { queries } from "../../api/queries";
+import { relative, sentence } from "../../format";
+import { Panel, Status, Time, told, toneOf } from "../../parts/basic";
+import { Confirm } from "../../parts/confirm";
 
 type Secret = Schemas["Secret"];
 type Moving = NonNullable<Secret["rotation"]>;
@@ -14,7 +14,7 @@ type Wish = "promote" | "rollback" | "pause" | "resume";
 
 const refresh = () => queries.invalidateQueries({ queryKey: ["secrets"] });
 
-export function RotationPanel({ secret, moving, mayAct }: { secret: Secret; moving: Moving; mayAct: boolean }) {
+export default function RotationPanel({ secret, moving, mayAct }: { secret: Secret; moving: Moving; mayAct: boolean }) {
   const [asking, setAsking] = useState<"promote" | "rollback" | null>(null);
   const [, beat] = useState(0);
   const isOpen = moving.state === "running" || moving.state === "paused";
