@@ -1,5 +1,6 @@
-//! The console in Chromium against the real binary, that it is built from the sources beside it, and that
-//! its types are those of the API.
+//! The console in Chromium against the real binary, that it is built from the sources beside it,
+//! and that its types are those of the API.
+//! What is typed on the way is nowhere afterwards.
 
 use std::net::TcpListener;
 use std::process::Command;
@@ -56,8 +57,8 @@ fn every_screen_of_the_console_holds_in_chromium() {
     println!("{}", walk(&[]));
 }
 
-/// With a thousand client keys; ten million records where PROOF is 1000, a hundred thousand where it
-/// is less, and some every day.
+/// With a thousand client keys; ten million records where PROOF is 1000, a hundred thousand where
+/// it is less, and some every day.
 #[test]
 #[expect(clippy::print_stdout, reason = "how long each screen takes is told there")]
 #[expect(clippy::disallowed_methods, reason = "the proof says how many by the environment")]
