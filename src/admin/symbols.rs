@@ -2,6 +2,7 @@
 //! its history, and a pair is found in whatever form it is written.
 //! Must never guess figures of a history that has not been fetched.
 
+mod candles;
 pub(super) mod import;
 mod view;
 mod wanted;
@@ -32,7 +33,10 @@ use crate::refusal::{Reason, Refusal};
 use crate::store::{AssetClass, NewSymbol, SeriesRow, SymbolRow};
 
 pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
-    OpenApiRouter::new().routes(routes!(list)).routes(routes!(show))
+    OpenApiRouter::new()
+        .routes(routes!(list))
+        .routes(routes!(show))
+        .routes(routes!(candles::candles))
 }
 
 pub(super) fn changing() -> OpenApiRouter<Arc<House>> {

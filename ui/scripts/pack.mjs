@@ -9,8 +9,8 @@ const root = new URL("..", import.meta.url);
 const from = new URL("build/", root);
 const to = new URL("dist/", root);
 
-// Of the entry and its first screen in either form; of any other screen in brotli, which browsers take over TLS and
-// loopback. Charts are not counted: they come when the first one is looked at.
+// Of the entry and its first screen in either form; of any other screen with its largest part in brotli, which browsers
+// take over TLS and loopback. Charts are not counted: they come when the first one is looked at.
 const MOST_SCRIPT = 200_000;
 const FIRST = "src/screens/Dashboard.tsx";
 const packable = /\.(js|css|svg)$/;
@@ -34,7 +34,8 @@ for (const name of readdirSync(new URL("assets/", from))) {
   writeFileSync(new URL(`assets/${name}.br`, to), brotli);
 }
 
-// The first load: the entry, what it imports, and the largest screen on top of it.
+// The first load: the entry, what it imports, and the screen on top of it; of a screen whose parts come one by one, with
+// each of them.
 const manifest = JSON.parse(readFileSync(new URL(".vite/manifest.json", from), "utf8"));
 const closure = (key, found = new Set()) => {
   if (!found.has(key)) {
@@ -46,10 +47,11 @@ const closure = (key, found = new Set()) => {
 const scripts = (keys) => [...keys].map((key) => manifest[key].file).filter((file) => file.endsWith(".js"));
 const sum = (keys, kind) => scripts(keys).reduce((all, file) => all + (packed.get(file)?.[kind] ?? 0), 0);
 const entry = Object.keys(manifest).find((key) => manifest[key].isEntry);
-const screens = (manifest[entry].dynamicImports ?? []).filter((key) => key.startsWith("src/screens/"));
-const loads = [entry, ...screens].map((key) => {
-  const keys = new Set([...closure(entry), ...closure(key)]);
-  return { key, gzip: sum(keys, "gzip"), brotli: sum(keys, "brotli") };
+const later = (key) => (manifest[key].dynamicImports ?? []).filter((next) => next.startsWith("src/screens/"));
+const paths = later(entry).flatMap((screen) => [[screen], ...later(screen).map((part) => [screen, part])]);
+const loads = [[entry], ...paths].map((path) => {
+  const keys = new Set([entry, ...path].flatMap((key) => [...closure(key)]));
+  return { key: path.at(-1), gzip: sum(keys, "gzip"), brotli: sum(keys, "brotli") };
 });
 const largest = loads.reduce((most, load) => (load.brotli > most.brotli ? load : most));
 const first = loads.find((load) => load.key === FIRST);
@@ -58,6 +60,7 @@ console.error(
   `console: script of the first load ${kb(first.brotli)} brotli, ${kb(first.gzip)} gzip; ` +
     `of the largest screen (${largest.key}) ${kb(largest.brotli)} brotli, ${kb(largest.gzip)} gzip`,
 );
+if (process.env.LOADS) for (const { key, gzip, brotli } of loads) console.error(`console: ${key} ${kb(brotli)} brotli, ${kb(gzip)} gzip`);
 if (first.gzip > MOST_SCRIPT || largest.brotli > MOST_SCRIPT) {
   console.error(`console: more than ${kb(MOST_SCRIPT)} of script; load later what is not needed at once`);
   process.exit(1);

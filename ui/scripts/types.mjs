@@ -7,7 +7,7 @@ import openapiTS, { astToString } from "openapi-typescript";
 
 const target = new URL("../src/api/schema.d.ts", import.meta.url);
 const called =
-  /^\/(readyz|api\/v1\/(session|admin\/(api-keys(?!\/import)|audit$|audit\/(verify|archives)|backups|integrity|keks|policy|providers|seal|unseal|secrets|usage|operators|sessions)))/;
+  /^\/(readyz|api\/v1\/(session|admin\/(alerts|alert-(destinations|deliveries)|api-keys(?!\/import)|audit$|audit\/(verify|archives)|backups|backfill|integrity|keks|policy|providers|seal|unseal|secrets|usage|operators|sessions|symbols(?!\/import))))/;
 
 const [, , what, file] = process.argv;
 const description = JSON.parse(readFileSync(file, "utf8"));

@@ -28,6 +28,8 @@ const drawn = {
   lock: "M6 11h12v9H6zM8.5 11V8a3.5 3.5 0 0 1 7 0v3",
   clock: "M12 4a8 8 0 1 0 0 16 8 8 0 0 0 0-16zM12 8v4l3 2",
   chevron: "M9 6l6 6-6 6",
+  candles: "M7 4v3M7 15v5M4.5 7h5v8h-5zM17 4v5M17 17v3M14.5 9h5v8h-5z",
+  bell: "M6 16V11a6 6 0 0 1 12 0v5l2 2H4zM10 21h4",
   swap: "M7 4L3.5 7.5 7 11M4 7.5h12M17 13l3.5 3.5L17 20M20 16.5H8",
 } as const;
 

@@ -52,6 +52,21 @@ export const newKeyRoute = createRoute({
 });
 export const keyRoute = at("/keys/$id", () => import("./screens/Key"), "Key");
 
+export const marketRoute = createRoute({
+  getParentRoute: () => house,
+  path: "/market",
+  validateSearch: (search): { q?: string | undefined } => ({ q: text(search["q"]) }),
+  component: lazyRouteComponent(() => import("./screens/Market"), "Market"),
+});
+export const spansOfCandles = ["1m", "5m", "15m", "1h", "1d"] as const;
+export const symbolRoute = createRoute({
+  getParentRoute: () => house,
+  path: "/market/$symbol",
+  validateSearch: (search): { interval?: (typeof spansOfCandles)[number] | undefined; to?: string | undefined } => ({ interval: oneOf(search["interval"], spansOfCandles), to: text(search["to"]) }),
+  component: lazyRouteComponent(() => import("./screens/Symbol"), "Symbol"),
+});
+export const runRoute = at("/market/runs/$id", () => import("./screens/Run"), "Run");
+
 export const ranges = ["1h", "24h", "7d", "30d", "90d", "custom"] as const;
 export const groups = ["provider", "client", "secret", "status"] as const;
 interface UsageSearch {
@@ -105,7 +120,16 @@ export const auditRoute = createRoute({
   component: lazyRouteComponent(() => import("./screens/Audit"), "Audit"),
 });
 
-export const tabs = ["keys", "seal", "backups", "operators", "sessions"] as const;
+export const alertTabs = ["standing", "history", "rules", "destinations"] as const;
+const alerts = at("/alerts", () => import("./screens/Alerts"), "Alerts");
+const alertsTab = createRoute({
+  getParentRoute: () => house,
+  path: "/alerts/$tab",
+  validateSearch: (search): { kind?: string | undefined } => ({ kind: text(search["kind"]) }),
+  component: lazyRouteComponent(() => import("./screens/Alerts"), "Alerts"),
+});
+
+export const tabs = ["keys", "seal", "access", "backups", "operators", "sessions"] as const;
 const security = at("/security", () => import("./screens/Security"), "Security");
 export const securityRoute = at("/security/$tab", () => import("./screens/Security"), "Security");
 
@@ -119,7 +143,7 @@ const tree = root.addChildren([
   invitationRoute,
   house.addChildren([
     dashboard, secretsRoute, addRoute, secretRoute, providersRoute, providerRoute, keysRoute, newKeyRoute, keyRoute,
-    usageRoute, auditRoute, security, securityRoute,
+    marketRoute, runRoute, symbolRoute, usageRoute, auditRoute, alerts, alertsTab, security, securityRoute,
   ]),
 ]);
 

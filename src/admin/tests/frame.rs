@@ -146,7 +146,7 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
 }
 
 /// Every route of the description, in the order of the alphabet.
-const ROUTES: [&str; 90] = [
+const ROUTES: [&str; 91] = [
     "DELETE /api/v1/admin/alert-destinations/{id}",
     "DELETE /api/v1/admin/api-keys/{id}",
     "DELETE /api/v1/admin/operators/{id}",
@@ -184,6 +184,7 @@ const ROUTES: [&str; 90] = [
     "GET /api/v1/admin/sessions",
     "GET /api/v1/admin/symbols",
     "GET /api/v1/admin/symbols/{symbol}",
+    "GET /api/v1/admin/symbols/{symbol}/candles",
     "GET /api/v1/admin/usage",
     "GET /api/v1/session",
     "GET /docs",

@@ -9,7 +9,7 @@ use super::*;
 const NOBODY: &str = "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001";
 
 /// Route by route: may admin, operator, auditor, user, guest?
-const TABLE: [(&str, &str, [bool; 5]); 80] = [
+const TABLE: [(&str, &str, [bool; 5]); 81] = [
     ("GET", "/api/v1/admin/alerts", [true, true, true, false, false]),
     ("GET", "/api/v1/admin/alerts/{id}", [true, true, true, false, false]),
     ("POST", "/api/v1/admin/alerts/{id}/ack", [true, true, false, false, false]),
@@ -72,6 +72,7 @@ const TABLE: [(&str, &str, [bool; 5]); 80] = [
     ("POST", "/api/v1/admin/symbols", [true, true, false, false, false]),
     ("POST", "/api/v1/admin/symbols/import", [true, true, false, false, false]),
     ("GET", "/api/v1/admin/symbols/{symbol}", [true, true, true, false, false]),
+    ("GET", "/api/v1/admin/symbols/{symbol}/candles", [true, true, true, false, false]),
     ("PUT", "/api/v1/admin/symbols/{symbol}", [true, true, false, false, false]),
     ("DELETE", "/api/v1/admin/symbols/{symbol}", [true, true, false, false, false]),
     ("GET", "/api/v1/admin/backfill", [true, true, true, false, false]),

@@ -1,5 +1,5 @@
-// How the console speaks to the house: by the session's cookie, or by a key that is held in this module's memory and
-// nowhere else. Must never write a credential to the page, its address or the browser's storage.
+// How the console speaks to the house: by the session's cookie, which scripts cannot read. Must never write a credential
+// to the page, its address or the browser's storage.
 
 import createClient from "openapi-fetch";
 import type { components, paths } from "./schema";
@@ -66,29 +66,26 @@ export class Refused extends Error {
 export const asRefused = (fault: unknown): Refused =>
   fault instanceof Refused ? fault : new Refused(0, { code: "console", error: "The console failed", detail: String(fault) });
 
-let key: string | null = null;
+/** Told where an answer says that nobody is signed in any more. */
 type Listener = () => void;
 const signedOut = new Set<Listener>();
-
-export const credential = {
-  holdsKey: () => key !== null,
-  take: (given: string) => {
-    key = given;
-  },
-  drop: () => {
-    key = null;
-  },
-  /** The first letters, by which the house shows a key. */
-  preview: () => key?.slice(0, 8) ?? null,
-  onSignedOut: (listener: Listener) => {
-    signedOut.add(listener);
-    return () => signedOut.delete(listener);
-  },
+export const onSignedOut = (listener: Listener) => {
+  signedOut.add(listener);
+  return () => void signedOut.delete(listener);
 };
 
-export function headers(more: Record<string, string> = {}): Record<string, string> {
-  return key === null ? more : { ...more, "X-API-Key": key };
-}
+// A session ends when no hand has used it for a while. What the page asks for by itself says so, that an open page keeps
+// nobody signed in.
+let touched = Date.now();
+const touch = () => {
+  touched = Date.now();
+};
+for (const sign of ["pointerdown", "keydown", "wheel", "touchstart"]) addEventListener(sign, touch, { capture: true, passive: true });
+const ATTENDED_MS = 20_000;
+const UNATTENDED = "X-Sealgate-Unattended";
+const isAttended = () => Date.now() - touched < ATTENDED_MS;
+
+export const headers = (more: Record<string, string> = {}): Record<string, string> => (isAttended() ? more : { ...more, [UNATTENDED]: "1" });
 
 /** Asks for a fresh code; false if the operator would rather not. */
 let stepUp: () => Promise<boolean> = async () => false;
@@ -119,18 +116,39 @@ export async function ask<T>(make: () => Promise<Answered<T>>): Promise<T> {
 export const api = createClient<paths>({ baseUrl: "/" });
 api.use({
   onRequest({ request }) {
-    if (key !== null) request.headers.set("X-API-Key", key);
+    if (!isAttended()) request.headers.set(UNATTENDED, "1");
     return request;
   },
 });
 
+const asked = (method: string, path: string, body?: unknown) => {
+  const init: RequestInit = { method, headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }) };
+  if (body !== undefined) init.body = JSON.stringify(body);
+  return fetch(path, init);
+};
+
 /** For what the description does not know in its types. */
 export const send = <T>(method: string, path: string, body?: unknown): Promise<T> =>
   ask<T>(async () => {
-    const init: RequestInit = { method, headers: headers(body === undefined ? {} : { "Content-Type": "application/json" }) };
-    if (body !== undefined) init.body = JSON.stringify(body);
-    const response = await fetch(path, init);
+    const response = await asked(method, path, body);
     if (!response.ok) return { response };
     const text = await response.text();
     return { response, data: (text ? JSON.parse(text) : undefined) as T };
   });
+
+/** A file that the house sends, kept where the browser keeps such. */
+export async function download(method: string, path: string, name: string, body?: unknown): Promise<void> {
+  const blob = await ask<Blob>(async () => {
+    const response = await asked(method, path, body);
+    return response.ok ? { response, data: await response.blob() } : { response };
+  });
+  keep(blob, name);
+}
+
+export function keep(blob: Blob, name: string) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 1_000);
+}

@@ -133,3 +133,63 @@ export const integrity = queryOptions({
   queryKey: ["integrity"],
   queryFn: () => ask(() => api.GET("/api/v1/admin/integrity", {})),
 });
+
+export const operators = queryOptions({
+  queryKey: ["operators"],
+  queryFn: () => whole((cursor) => ask(() => api.GET("/api/v1/admin/operators", { params: { query: { ...most, cursor } } }))),
+});
+
+export const sessions = (ofAll: boolean) =>
+  queryOptions({
+    queryKey: ["sessions", ofAll],
+    queryFn: () => whole((cursor) => ask(() => api.GET("/api/v1/admin/sessions", { params: { query: { ...most, cursor, ...(ofAll ? { operator: "all" } : {}) } } }))),
+  });
+
+const isOpen = (state: string) => state === "pending" || state === "in_progress";
+
+export const symbols = queryOptions({
+  queryKey: ["symbols"],
+  refetchInterval: 15_000,
+  queryFn: () => whole((cursor) => ask(() => api.GET("/api/v1/admin/symbols", { params: { query: { ...most, cursor } } }))),
+});
+
+export const symbol = (name: string) =>
+  queryOptions({
+    queryKey: ["symbols", name],
+    refetchInterval: (query) => (query.state.data && isOpen(query.state.data.backfill_status) ? 2_000 : 15_000),
+    queryFn: () => ask(() => api.GET("/api/v1/admin/symbols/{symbol}", { params: { path: { symbol: name } } })),
+  });
+
+export interface CandlesAsked {
+  symbol: string;
+  interval: "1m" | "5m" | "15m" | "1h" | "1d";
+  from: string;
+  to: string;
+}
+
+export const candles = ({ symbol, ...asked }: CandlesAsked) =>
+  queryOptions({
+    queryKey: ["symbols", symbol, "candles", asked],
+    staleTime: 60_000,
+    queryFn: () => ask(() => api.GET("/api/v1/admin/symbols/{symbol}/candles", { params: { path: { symbol }, query: { ...asked, limit: 1000 } } })),
+  });
+
+export const runs = queryOptions({
+  queryKey: ["runs"],
+  refetchInterval: (query) => (query.state.data?.items.some((run) => isOpen(run.state)) ? 2_000 : 15_000),
+  queryFn: () => ask(() => api.GET("/api/v1/admin/backfill", { params: { query: { limit: 12 } } })),
+});
+
+export const run = (id: string) =>
+  queryOptions({
+    queryKey: ["runs", id],
+    refetchInterval: (query) => (query.state.data && isOpen(query.state.data.state) ? 1_500 : false),
+    queryFn: () => ask(() => api.GET("/api/v1/admin/backfill/{id}", { params: { path: { id } } })),
+  });
+
+export const alertsOf = (state: "open" | "acknowledged") =>
+  queryOptions({
+    queryKey: ["alerts", state],
+    refetchInterval: 15_000,
+    queryFn: () => whole((cursor) => ask(() => api.GET("/api/v1/admin/alerts", { params: { query: { ...most, state, cursor } } }))),
+  });

@@ -1,6 +1,134 @@
 // Written by scripts/types.mjs from the description of the API; `make types` writes it anew.
 
 export interface paths {
+    "/api/v1/admin/alert-deliveries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["alert_deliveries_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/alert-deliveries/{id}/resend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["alert_deliveries_resend"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/alert-destinations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["alert_destinations_list"];
+        put?: never;
+        post: operations["alert_destinations_add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/alert-destinations/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["alert_destinations_show"];
+        put: operations["alert_destinations_change"];
+        post?: never;
+        delete: operations["alert_destinations_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/alert-destinations/{id}/test": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["alert_destinations_test"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/alerts": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["alerts_list"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/alerts/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["alerts_show"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/alerts/{id}/ack": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["alerts_acknowledge"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/api-keys": {
         parameters: {
             query?: never;
@@ -137,6 +265,38 @@ export interface paths {
             cookie?: never;
         };
         get: operations["audit_verify"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/backfill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["backfill_history"];
+        put?: never;
+        post: operations["backfill_ask"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/backfill/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["backfill_show"];
         put?: never;
         post?: never;
         delete?: never;
@@ -609,6 +769,54 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/symbols": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["symbols_list"];
+        put?: never;
+        post: operations["symbols_add"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/symbols/{symbol}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["symbols_show"];
+        put: operations["symbols_change"];
+        post?: never;
+        delete: operations["symbols_remove"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/admin/symbols/{symbol}/candles": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get: operations["symbols_candles"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/unseal": {
         parameters: {
             query?: never;
@@ -772,6 +980,93 @@ export interface components {
         };
         /** @enum {string} */
         ActorType: "key" | "token" | "operator" | "guest" | "local" | "house";
+        Alert: {
+            id: string;
+            kind: components["schemas"]["AlertKind"];
+            severity: components["schemas"]["Severity"];
+            state: components["schemas"]["AlertState"];
+            subject: components["schemas"]["AlertSubject"];
+            detail: string;
+            /** Format: date-time */
+            first_seen: string;
+            /** Format: date-time */
+            last_seen: string;
+            /** Format: int64 */
+            count: number;
+            /** Format: date-time */
+            acknowledged_at?: string | null;
+            acknowledged_by?: string | null;
+            /** Format: date-time */
+            resolved_at?: string | null;
+        };
+        AlertDeliveries: {
+            items: components["schemas"]["AlertDelivery"][];
+            next_cursor?: string | null;
+        };
+        AlertDelivery: {
+            id: string;
+            destination: string;
+            alert?: string | null;
+            event: components["schemas"]["AlertEvent"];
+            state: components["schemas"]["DeliveryState"];
+            /** Format: int64 */
+            attempts: number;
+            fault?: string | null;
+            /** Format: date-time */
+            next_at?: string | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            ended_at?: string | null;
+        };
+        AlertDestination: {
+            id: string;
+            name: string;
+            kind?: components["schemas"]["DestinationKind"] | null;
+            address?: string | null;
+            to?: string[] | null;
+            kinds?: components["schemas"]["AlertKind"][] | null;
+            min_severity?: components["schemas"]["Severity"] | null;
+            resolved?: boolean | null;
+            active?: boolean | null;
+            fault?: string | null;
+            /** Format: date-time */
+            created_at: string;
+            created_by: string;
+            /** Format: date-time */
+            updated_at: string;
+        };
+        AlertDestinationChange: {
+            name?: string | null;
+            url?: string | null;
+            to?: string[] | null;
+            kinds?: components["schemas"]["AlertKind"][] | null;
+            min_severity?: components["schemas"]["Severity"] | null;
+            resolved?: boolean | null;
+            active?: boolean | null;
+        };
+        AlertDestinationMade: components["schemas"]["AlertDestination"] & {
+            secret?: string | null;
+        };
+        AlertDestinations: {
+            items: components["schemas"]["AlertDestination"][];
+            next_cursor?: string | null;
+        };
+        /** @enum {string} */
+        AlertEvent: "raised" | "resolved" | "test";
+        /** @enum {string} */
+        AlertKind: "secret_refused" | "rotation_rolled_back" | "secret_expiring" | "client_expiring" | "quota_near" | "unusual_volume" | "new_address" | "auth_failures" | "ledger_degraded" | "limiter_degraded" | "backup_overdue" | "backfill_failed" | "key_echoed" | "integrity" | "sealed" | "kek_wear" | "key_job_failed";
+        /** @enum {string} */
+        AlertState: "open" | "acknowledged" | "resolved";
+        AlertSubject: {
+            type: string;
+            id: string;
+            name: string;
+        };
+        Alerts: {
+            items: components["schemas"]["Alert"][];
+            next_cursor?: string | null;
+        };
         Archive: {
             node: string;
             /** Format: int64 */
@@ -791,6 +1086,85 @@ export interface components {
         };
         Archives: {
             items: components["schemas"]["Archive"][];
+            next_cursor?: string | null;
+        };
+        /** @enum {string} */
+        AssetClass: "stock" | "crypto" | "etf";
+        Backfill: {
+            id: string;
+            state: components["schemas"]["BackfillStatus"];
+            error?: string | null;
+            cause: components["schemas"]["BackfillCause"];
+            asked_by: string;
+            symbols?: string[] | null;
+            /** Format: date-time */
+            from?: string | null;
+            /** Format: date-time */
+            to: string;
+            interval?: components["schemas"]["Interval"] | null;
+            /** Format: date-time */
+            created_at: string;
+            /** Format: date-time */
+            started_at?: string | null;
+            /** Format: date-time */
+            finished_at?: string | null;
+            /** Format: int64 */
+            symbol_count: number;
+            /** Format: int64 */
+            completed: number;
+            /** Format: int64 */
+            failed: number;
+            /** Format: int64 */
+            candles: number;
+            /** Format: int64 */
+            rejected: number;
+            /** Format: int64 */
+            pages: number;
+        };
+        BackfillBody: {
+            symbols?: string[] | null;
+            /** Format: date-time */
+            from?: string | null;
+            /** Format: date-time */
+            to?: string | null;
+            interval?: components["schemas"]["Interval"] | null;
+        };
+        /** @enum {string} */
+        BackfillCause: "asked" | "schedule";
+        BackfillPart: {
+            symbol: string;
+            provider: string;
+            interval?: components["schemas"]["Interval"] | null;
+            state: components["schemas"]["BackfillStatus"];
+            error?: string | null;
+            /** Format: date-time */
+            from: string;
+            /** Format: date-time */
+            to: string;
+            /** Format: date-time */
+            checkpoint: string;
+            /** Format: int64 */
+            pages: number;
+            /** Format: int64 */
+            candles: number;
+            /** Format: int64 */
+            rejected: number;
+            reasons: Record<string, never>;
+            /** Format: double */
+            coverage?: number | null;
+            gaps: components["schemas"]["Gap"][];
+            /** Format: date-time */
+            started_at?: string | null;
+            /** Format: date-time */
+            finished_at?: string | null;
+        };
+        BackfillShown: components["schemas"]["Backfill"] & {
+            parts: components["schemas"]["BackfillPart"][];
+        };
+        /** @enum {string} */
+        BackfillStatus: "pending" | "in_progress" | "completed" | "failed";
+        Backfills: {
+            items: components["schemas"]["Backfill"][];
             next_cursor?: string | null;
         };
         Backup: {
@@ -825,6 +1199,22 @@ export interface components {
         };
         Cancelled: {
             cancelled: boolean;
+        };
+        Candle: {
+            /** Format: date-time */
+            time: string;
+            open: string;
+            high: string;
+            low: string;
+            close: string;
+            volume: string;
+            vwap?: string | null;
+            /** Format: int64 */
+            trades?: number | null;
+        };
+        Candles: {
+            items: components["schemas"]["Candle"][];
+            next_cursor?: string | null;
         };
         Check: {
             id: string;
@@ -925,6 +1315,10 @@ export interface components {
             not_yet_covered: number;
             public_key?: string | null;
         };
+        /** @enum {string} */
+        DeliveryState: "waiting" | "delivered" | "dead";
+        /** @enum {string} */
+        DestinationKind: "webhook" | "email" | "syslog";
         Error: {
             error: string;
             /** @enum {string} */
@@ -966,6 +1360,14 @@ export interface components {
         FreshCode: {
             code: string;
         };
+        Gap: {
+            /** Format: date */
+            from: string;
+            /** Format: date */
+            to: string;
+            /** Format: int64 */
+            days: number;
+        };
         Generation: {
             id: string;
             category: string;
@@ -997,6 +1399,8 @@ export interface components {
             ok: boolean;
             findings: string[];
         };
+        /** @enum {string} */
+        Interval: "1m" | "5m" | "15m" | "1h" | "1d";
         Invitation: {
             invitation: string;
         };
@@ -1030,6 +1434,16 @@ export interface components {
         Limits: {
             proxy?: components["schemas"]["Proxy"] | null;
             admin: components["schemas"]["Bound"];
+        };
+        NewAlertDestination: {
+            name: string;
+            kind: components["schemas"]["DestinationKind"];
+            url?: string | null;
+            to?: string[] | null;
+            kinds?: components["schemas"]["AlertKind"][] | null;
+            min_severity?: components["schemas"]["Severity"] | null;
+            resolved?: boolean | null;
+            active?: boolean | null;
         };
         NewBackup: {
             recipients?: string[] | null;
@@ -1114,6 +1528,14 @@ export interface components {
             } | null;
             /** @default true */
             validate?: boolean | null;
+        };
+        NewSymbolBody: {
+            symbol: string;
+            asset_class?: components["schemas"]["AssetClass"] | null;
+            /** @default true */
+            active?: boolean | null;
+            provider?: string | null;
+            interval?: components["schemas"]["Interval"] | null;
         };
         NewToken: {
             scopes?: string[] | null;
@@ -1490,6 +1912,22 @@ export interface components {
             items: components["schemas"]["Secret"][];
             next_cursor?: string | null;
         };
+        Series: {
+            interval: components["schemas"]["Interval"];
+            /** Format: int64 */
+            record_count: number;
+            /** Format: date-time */
+            first?: string | null;
+            /** Format: date-time */
+            last?: string | null;
+            /** Format: int64 */
+            rejected: number;
+            /** Format: date-time */
+            covered_to?: string | null;
+            /** Format: double */
+            coverage?: number | null;
+            gaps: components["schemas"]["Gap"][];
+        };
         Session: {
             state: components["schemas"]["SessionState"];
             operator?: components["schemas"]["SignedIn"] | null;
@@ -1509,6 +1947,8 @@ export interface components {
             items: components["schemas"]["OperatorSession"][];
             next_cursor?: string | null;
         };
+        /** @enum {string} */
+        Severity: "info" | "warning" | "critical";
         SignedIn: {
             id: string;
             name: string;
@@ -1541,6 +1981,49 @@ export interface components {
              * @default 300
              */
             hold_seconds?: number | null;
+        };
+        Symbol: {
+            /** Format: int64 */
+            id: number;
+            symbol: string;
+            asset_class: components["schemas"]["AssetClass"];
+            active: boolean;
+            /** Format: date-time */
+            date_added: string;
+            backfill_status: components["schemas"]["BackfillStatus"];
+            backfill_error?: string | null;
+            /** Format: date-time */
+            last_backfill?: string | null;
+            provider?: string | null;
+            interval?: components["schemas"]["Interval"] | null;
+            /** Format: int64 */
+            record_count: number;
+            /** Format: date-time */
+            first?: string | null;
+            /** Format: date-time */
+            last?: string | null;
+            /** Format: int64 */
+            rejected: number;
+            /** Format: double */
+            validation_rate?: number | null;
+        };
+        SymbolChange: {
+            active?: boolean | null;
+            provider?: string | null;
+            interval?: components["schemas"]["Interval"] | null;
+        };
+        SymbolShown: components["schemas"]["Symbol"] & {
+            gaps: components["schemas"]["Gap"][];
+            series: components["schemas"]["Series"][];
+        };
+        Symbols: {
+            items: components["schemas"]["Symbol"][];
+            next_cursor?: string | null;
+        };
+        TestOfDestination: {
+            ok: boolean;
+            detail: string;
+            delivery: string;
         };
         /** @enum {string} */
         Tier: "unlimited" | "premium" | "standard" | "limited";
@@ -1642,6 +2125,256 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    alert_deliveries_list: {
+        parameters: {
+            query?: {
+                state?: components["schemas"]["DeliveryState"];
+                destination?: string;
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertDeliveries"];
+                };
+            };
+        };
+    };
+    alert_deliveries_resend: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertDelivery"];
+                };
+            };
+        };
+    };
+    alert_destinations_list: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertDestinations"];
+                };
+            };
+        };
+    };
+    alert_destinations_add: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewAlertDestination"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertDestinationMade"];
+                };
+            };
+        };
+    };
+    alert_destinations_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertDestination"];
+                };
+            };
+        };
+    };
+    alert_destinations_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AlertDestinationChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AlertDestination"];
+                };
+            };
+        };
+    };
+    alert_destinations_remove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    alert_destinations_test: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TestOfDestination"];
+                };
+            };
+        };
+    };
+    alerts_list: {
+        parameters: {
+            query?: {
+                state?: components["schemas"]["AlertState"];
+                kind?: components["schemas"]["AlertKind"];
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alerts"];
+                };
+            };
+        };
+    };
+    alerts_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+        };
+    };
+    alerts_acknowledge: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Alert"];
+                };
+            };
+        };
+    };
     api_keys_list: {
         parameters: {
             query?: {
@@ -1919,6 +2652,74 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Verification"];
+                };
+            };
+        };
+    };
+    backfill_history: {
+        parameters: {
+            query?: {
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backfills"];
+                };
+            };
+        };
+    };
+    backfill_ask: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["BackfillBody"];
+            };
+        };
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backfill"];
+                };
+            };
+        };
+    };
+    backfill_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackfillShown"];
                 };
             };
         };
@@ -2801,6 +3602,146 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+        };
+    };
+    symbols_list: {
+        parameters: {
+            query?: {
+                active_only?: boolean;
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Symbols"];
+                };
+            };
+        };
+    };
+    symbols_add: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["NewSymbolBody"];
+            };
+        };
+        responses: {
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SymbolShown"];
+                };
+            };
+        };
+    };
+    symbols_show: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                symbol: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SymbolShown"];
+                };
+            };
+        };
+    };
+    symbols_change: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                symbol: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SymbolChange"];
+            };
+        };
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SymbolShown"];
+                };
+            };
+        };
+    };
+    symbols_remove: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                symbol: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+        };
+    };
+    symbols_candles: {
+        parameters: {
+            query?: {
+                from?: string;
+                to?: string;
+                interval?: components["schemas"]["Interval"];
+                limit?: number;
+                cursor?: string;
+            };
+            header?: never;
+            path: {
+                symbol: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Candles"];
+                };
             };
         };
     };

@@ -1,8 +1,11 @@
 // A table that can be sorted; columns of less weight give way on narrow screens. A row may be opened by the mouse; by
-// keyboard it is opened through the link in its first cell.
+// keyboard it is opened through the link in its first cell. Of long lists a part is drawn at first, so that a thousand
+// rows make nobody wait.
 
 import { createSortedRowModel, rowSortingFeature, tableFeatures, useTable } from "@tanstack/react-table";
-import { type ReactNode, useMemo, useRef } from "react";
+import { Button } from "@mantine/core";
+import { type ReactNode, useMemo, useRef, useState } from "react";
+import { exact } from "../format";
 import { Icon } from "../icons";
 
 export interface Column<Row> {
@@ -25,6 +28,8 @@ interface Props<Row> {
 }
 
 const byValue = (a: string | number, b: string | number) => (typeof a === "number" && typeof b === "number" ? a - b : String(a).localeCompare(String(b)));
+
+const AT_ONCE = 100;
 
 const features = tableFeatures({ rowSortingFeature, sortedRowModel: createSortedRowModel() });
 
@@ -52,10 +57,13 @@ export function DataTable<Row extends object>({ label, rows, columns, keyOf, fir
     getRowModel: () => { rows: { id: string; original: Row }[] };
     getColumn: (id: string) => { getIsSorted: () => false | "asc" | "desc"; toggleSorting: () => void } | undefined;
   };
-  const shown = table.getRowModel().rows;
+  const [most, setMost] = useState(AT_ONCE);
+  const all = table.getRowModel().rows;
+  const shown = all.slice(0, most);
   const classOf = (column: Column<Row>) => `${column.align === "right" ? "right num" : ""} ${column.hide ? `hide-${column.hide}` : ""}`.trim() || undefined;
   if (rows.length === 0 && none) return <p className="none muted">{none}</p>;
   return (
+    <>
     <div className="scroll" tabIndex={0} role="region" aria-label={label}>
       <table className="table">
         <thead>
@@ -84,5 +92,12 @@ export function DataTable<Row extends object>({ label, rows, columns, keyOf, fir
         </tbody>
       </table>
     </div>
+    {all.length > most && (
+      <div className="table-foot row-between">
+        <span className="faint small">{exact(most)} of {exact(all.length)} shown</span>
+        <Button variant="default" size="xs" onClick={() => setMost((before) => before + 4 * AT_ONCE)}>More</Button>
+      </div>
+    )}
+    </>
   );
 }

@@ -1,10 +1,11 @@
 // Records of the trail as a table, and one of them whole.
 
-import { Drawer } from "@mantine/core";
-import { Link } from "@tanstack/react-router";
+import { Suspense, lazy, useState } from "react";
 import type { Schemas } from "../api/client";
-import { bytes, duration, money, sentence } from "../format";
-import { CodeBlock, Empty, Facts, Mono, Status, Tag, Time, type Tone } from "./basic";
+import { duration } from "../format";
+import { Empty, Status, Tag, Time, type Tone } from "./basic";
+
+const Whole = lazy(() => import("./Record"));
 
 type Record = Schemas["Record"];
 
@@ -13,7 +14,7 @@ export function toneOfStatus(status: number | null | undefined): Tone {
   return status < 300 ? "good" : status < 400 ? "info" : status < 500 ? "warn" : "bad";
 }
 
-const actorOf = (record: Record) => record.actor.name || (record.actor.type === "guest" ? "nobody" : record.actor.type);
+export const actorOf = (record: Record) => record.actor.name || (record.actor.type === "guest" ? "nobody" : record.actor.type);
 export const callOf = (record: Record) => (record.endpoint === "" ? `${record.kind} of the house` : record.kind === "usage" && record.provider && !record.endpoint.startsWith(`/${record.provider}`) ? `/${record.provider}${record.endpoint}` : record.endpoint);
 
 interface Props {
@@ -54,36 +55,9 @@ export function Records({ records, label, none, compact, chosen, onChoose }: Pro
   );
 }
 
-export function RecordDrawer({ record, onClose }: { record: Record | null; onClose: () => void }) {
-  return (
-    <Drawer opened={record !== null} onClose={onClose} position="right" size={520} title="One record">
-      {record && (
-        <div className="stack">
-          <div>
-            <p className="record-call"><span className="method">{record.method}</span> {callOf(record)}</p>
-            <p className="row-wrap"><Status tone={toneOfStatus(record.status_code)}>{record.status_code ?? "no status"}</Status><Tag>{record.kind}</Tag>{record.fault && <span className="muted small">{record.fault === "us" ? "our fault" : `the ${record.fault}'s fault`}</span>}{record.error_code && <Mono>{record.error_code}</Mono>}</p>
-          </div>
-          <Facts items={[
-            { name: "When", value: <><Time at={record.timestamp} as="second" /> <span className="faint small">{new Date(record.timestamp).toISOString()}</span></> },
-            { name: "Who", value: record.actor.id && record.actor.type === "key" ? <Link to="/keys/$id" params={{ id: record.actor.id }}>{actorOf(record)}</Link> : <>{actorOf(record)} <span className="faint">({record.actor.type})</span></> },
-            { name: "From", value: record.address ?? "–" },
-            record.provider ? { name: "Provider", value: <Link to="/providers/$id" params={{ id: record.provider }}>{record.provider}</Link> } : null,
-            record.secret ? { name: "Provider key", value: <><Link to="/secrets/$id" params={{ id: record.secret }}>open</Link>{record.version ? `, version ${record.version}` : ""}</> } : null,
-            { name: "Request", value: <Mono>{record.request_id}</Mono> },
-            { name: "Took", value: <>{duration(record.duration_ms)}{record.upstream_ms > 0 && <span className="faint"> of which {duration(record.upstream_ms)} at the provider</span>}</> },
-            { name: "Bytes", value: `${bytes(record.bytes_in)} in, ${bytes(record.bytes_out)} out` },
-            record.retries > 0 ? { name: "Sent again", value: `${record.retries} times` } : null,
-            record.scrub_hits > 0 ? { name: "Key blanked", value: `${record.scrub_hits} times` } : null,
-            record.model ? { name: "Model", value: record.model } : null,
-            record.tokens ? { name: "Tokens", value: `${record.tokens.input} in, ${record.tokens.output} out` } : null,
-            record.cost !== null && record.cost !== undefined ? { name: "Cost", value: money(record.cost) } : null,
-            { name: "End", value: sentence(record.end) },
-            { name: "In the chain", value: <>{record.node.slice(0, 12)} <span className="faint">at</span> {record.sequence}</> },
-            { name: "Id", value: <Mono>{record.id}</Mono> },
-          ]} />
-          {record.detail && <div className="stack-tight"><h3>Detail</h3><CodeBlock text={JSON.stringify(record.detail, null, 2)} label="detail" /></div>}
-        </div>
-      )}
-    </Drawer>
-  );
+/** Comes when the first one is looked at. */
+export function RecordDrawer(props: { record: Record | null; onClose: () => void }) {
+  const [wanted, setWanted] = useState(false);
+  if (props.record && !wanted) setWanted(true);
+  return wanted && <Suspense><Whole {...props} /></Suspense>;
 }

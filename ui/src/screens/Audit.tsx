@@ -4,8 +4,8 @@ import { Button, Menu, Select, Switch, TextInput } from "@mantine/core";
 import { useInfiniteQuery, useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { useEffect, useState } from "react";
-import { Refused, type Schemas, api, ask, asRefused, headers } from "../api/client";
-import { type TrailAsked, clientKeys, providers, trail } from "../api/queries";
+import { type Refused, type Schemas, api, ask, asRefused, download } from "../api/client";
+import { type TrailAsked, clientKeys, operators, providers, trail } from "../api/queries";
 import { useTrail } from "../api/trail";
 import { exact, forInput, fromInput, plural } from "../format";
 import { Icon } from "../icons";
@@ -18,16 +18,10 @@ type Record = Schemas["Record"];
 
 const mostLive = 500;
 
-async function save(asked: TrailAsked, format: string) {
+function save(asked: TrailAsked, format: string) {
   const query = new URLSearchParams({ format });
   for (const [name, value] of Object.entries(asked)) if (value !== undefined) query.set(name, String(value));
-  const response = await fetch(`/api/v1/admin/audit/export?${query}`, { headers: headers() });
-  if (!response.ok) throw await Refused.of(response);
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(await response.blob());
-  link.download = `sealgate-trail-${new Date().toISOString().slice(0, 10)}.${format}`;
-  link.click();
-  URL.revokeObjectURL(link.href);
+  return download("GET", `/api/v1/admin/audit/export?${query}`, `sealgate-trail-${new Date().toISOString().slice(0, 10)}.${format}`);
 }
 
 function Verify() {
@@ -87,6 +81,11 @@ export function Audit() {
   const who = useWho();
   const keys = useQuery(clientKeys);
   const catalogue = useQuery(providers);
+  const accounts = useQuery({ ...operators, enabled: may.administer(who.role) });
+  const actors = [
+    { group: "Client keys", items: keys.data?.map((key) => ({ value: key.id, label: key.name })) ?? [] },
+    ...(accounts.data?.length ? [{ group: "Operators", items: accounts.data.map((one) => ({ value: one.id, label: one.name })) }] : []),
+  ];
   const asked: TrailAsked = {
     kind: search.kind, actor: search.actor, provider: search.provider, secret: search.secret,
     status: search.status && /^[1-5]\d\d$/.test(search.status) ? Number(search.status) : undefined,
@@ -121,7 +120,7 @@ export function Audit() {
       <Panel flush>
         <div className="toolbar">
           <Select aria-label="Kind" placeholder="Every kind" clearable value={search.kind ?? null} onChange={(value) => set({ kind: (value ?? undefined) as TrailAsked["kind"] })} data={[...kinds]} w={132} clearButtonProps={{ "aria-label": "Every kind" }} />
-          <Select aria-label="Client" placeholder="Everybody" clearable searchable value={search.actor ?? null} onChange={(value) => set({ actor: value ?? undefined })} data={keys.data?.map((key) => ({ value: key.id, label: key.name })) ?? []} w={168} clearButtonProps={{ "aria-label": "Everybody" }} />
+          <Select aria-label="Who" placeholder="Everybody" clearable searchable value={search.actor ?? null} onChange={(value) => set({ actor: value ?? undefined })} data={actors} limit={200} w={168} clearButtonProps={{ "aria-label": "Everybody" }} />
           <Select aria-label="Provider" placeholder="Every provider" clearable searchable value={search.provider ?? null} onChange={(value) => set({ provider: value ?? undefined })} data={catalogue.data?.map((one) => ({ value: one.id, label: one.title })) ?? []} w={156} clearButtonProps={{ "aria-label": "Every provider" }} />
           <TextInput aria-label="Status" placeholder="Status" value={search.status ?? ""} onChange={(event) => set({ status: event.currentTarget.value || undefined })} w={84} inputMode="numeric" />
           <TextInput aria-label="Request id" placeholder="Request id" value={search.request_id ?? ""} onChange={(event) => set({ request_id: event.currentTarget.value || undefined })} className="grow" />

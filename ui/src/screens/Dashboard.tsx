@@ -2,7 +2,7 @@
 
 import { useQueries, useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import { type ReactNode, useMemo, useState } from "react";
+import { type ReactNode, Suspense, lazy, useMemo, useState } from "react";
 import type { Schemas } from "../api/client";
 import { clientKey, clientKeys, providers, ready, secrets, usage } from "../api/queries";
 import { useTrail } from "../api/trail";
@@ -17,6 +17,8 @@ import { snippet } from "../snippet";
 import { failed, nameOf, places, total, within } from "../series";
 import { may, useWho } from "../session";
 import { Ends, HealthOf, Moved } from "../parts/marks";
+
+const AlertsNow = lazy(() => import("../parts/AlertsNow"));
 
 const day = 86_400_000;
 type Record = Schemas["Record"];
@@ -204,7 +206,7 @@ export function Dashboard() {
       <Traffic />
       <div className="columns columns-wide-left">
         <div className="stack"><Calls records={records} state={state} /><Held /></div>
-        <div className="stack"><House /><Quotas /><EndsNext /></div>
+        <div className="stack"><Suspense><AlertsNow /></Suspense><House /><Quotas /><EndsNext /></div>
       </div>
     </Page>
   );

@@ -4,12 +4,14 @@
 import { Button, TextInput } from "@mantine/core";
 import { type FormEvent, useEffect, useRef, useState } from "react";
 import { Door } from "../shell/Door";
+import { handed } from "../session";
 import { Enrol } from "../shell/Enrol";
 
 export function Invitation() {
-  const [invitation, setInvitation] = useState(() => decodeURIComponent(location.hash.slice(1)));
+  const [invitation, setInvitation] = useState(() => decodeURIComponent(location.hash.slice(1)) || handed.invitation);
   const input = useRef<HTMLInputElement>(null);
   useEffect(() => {
+    handed.invitation = "";
     if (location.hash) history.replaceState(history.state, "", location.pathname);
   }, []);
   if (invitation) return <Enrol invitation={invitation} />;

@@ -1,114 +1,26 @@
 // One client key: what it may, what it did, and how it is replaced or ended.
 
-import { Button, Menu, Modal, Select, TextInput, Textarea } from "@mantine/core";
+import { Button, Menu, Select, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { type FormEvent, useMemo, useState } from "react";
+import { type FormEvent, Suspense, lazy, useMemo, useState } from "react";
 import { type Refused, type Schemas, api, ask, asRefused } from "../api/client";
-import { clientKey, keyTrail, providers, queries, usage } from "../api/queries";
-import { bytes, exact, forInput, fromInput, money, number, percent, plural } from "../format";
+import { clientKey, keyTrail, queries, usage } from "../api/queries";
+import { bytes, exact, money, number, percent, plural } from "../format";
 import { Icon } from "../icons";
 import { Confirm } from "../parts/confirm";
 import { Facts, Loaded, Mono, Page, Panel, Status, Tag, Time, told } from "../parts/basic";
 import { Meter } from "../parts/Meter";
 import { Records } from "../parts/Records";
-import { Scopes, read, written } from "../parts/Scopes";
 import { keyRoute } from "../router";
 import { may, useWho } from "../session";
-import { StateOf } from "./Keys";
-import { Shown } from "./NewKey";
-import { Ends } from "../parts/marks";
+import { Ends, StateOf } from "../parts/marks";
 
 type ClientKey = Schemas["ClientKey"];
 const refresh = () => queries.invalidateQueries({ queryKey: ["keys"] });
 
-function Edit({ of, onClose }: { of: ClientKey; onClose: () => void }) {
-  const catalogue = useQuery(providers);
-  const [name, setName] = useState(of.name);
-  const [owner, setOwner] = useState(of.owner ?? "");
-  const [tier, setTier] = useState<string>(of.tier);
-  const [ends, setEnds] = useState(of.expires_at ? forInput(of.expires_at) : "");
-  const [all, setAll] = useState(of.scopes === null || of.scopes === undefined);
-  const [scopes, setScopes] = useState((of.scopes ?? []).map(read));
-  const [addresses, setAddresses] = useState((of.allowed_ips ?? []).join("\n"));
-  const [origins, setOrigins] = useState((of.allowed_origins ?? []).join("\n"));
-  const [limit, setLimit] = useState(String(of.limit ?? ""));
-  const [monthly, setMonthly] = useState(String(of.monthly_quota ?? ""));
-  const [refused, setRefused] = useState<Refused | null>(null);
-  const list = (text: string) => (text.trim() ? text.split(/[\s,]+/).filter(Boolean) : null);
-  const save = async (event: FormEvent) => {
-    event.preventDefault();
-    try {
-      const body = {
-        name, owner: owner || null, tier: tier as Schemas["Tier"], expires_at: fromInput(ends), scopes: all ? null : scopes.map(written),
-        allowed_ips: list(addresses), allowed_origins: list(origins),
-        limit: limit === "" ? null : Number(limit), monthly_quota: monthly === "" ? null : Number(monthly),
-      };
-      await ask(() => api.PUT("/api/v1/admin/api-keys/{id}", { params: { path: { id: of.id } }, body }));
-      await refresh();
-      told.done("Saved; it holds from the next call on.");
-      onClose();
-    } catch (fault) {
-      setRefused(asRefused(fault));
-    }
-  };
-  return (
-    <Modal opened onClose={onClose} title="Edit" size="xl">
-      <form className="stack" onSubmit={(event) => void save(event)}>
-        <div className="grid-2">
-          <TextInput label="Name" value={name} onChange={(event) => setName(event.currentTarget.value)} error={refused?.of("name")} required data-autofocus />
-          <TextInput label="Owner" value={owner} onChange={(event) => setOwner(event.currentTarget.value)} error={refused?.of("owner")} />
-          <Select label="Tier" value={tier} onChange={(value) => setTier(value ?? of.tier)} data={["unlimited", "premium", "standard", "limited"]} allowDeselect={false} error={refused?.of("tier")} />
-          <TextInput label="Ends" type="datetime-local" value={ends} onChange={(event) => setEnds(event.currentTarget.value)} error={refused?.of("expires_at")} />
-          <TextInput label="Own limit" placeholder="the tier's" value={limit} onChange={(event) => setLimit(event.currentTarget.value.replaceAll(/\D/g, ""))} inputMode="numeric" error={refused?.of("limit")} />
-          <TextInput label="A month" placeholder="no quota" value={monthly} onChange={(event) => setMonthly(event.currentTarget.value.replaceAll(/\D/g, ""))} inputMode="numeric" error={refused?.of("monthly_quota")} />
-          <Textarea label="Addresses" value={addresses} onChange={(event) => setAddresses(event.currentTarget.value)} autosize minRows={2} error={refused?.of("allowed_ips")} />
-          <Textarea label="Origins of pages" value={origins} onChange={(event) => setOrigins(event.currentTarget.value)} autosize minRows={2} error={refused?.of("allowed_origins")} />
-        </div>
-        <Select label="May call" value={all ? "all" : "some"} onChange={(value) => setAll(value === "all")} data={[{ value: "all", label: "all that its role allows" }, { value: "some", label: "only what these rules allow" }]} allowDeselect={false} />
-        {!all && <Scopes lines={scopes} providers={catalogue.data ?? []} onChange={setScopes} error={refused?.of("scopes")} />}
-        {refused && refused.fields.length === 0 && <p className="fault" role="alert">{refused.message}</p>}
-        <div className="row-end"><Button variant="default" onClick={onClose}>Cancel</Button><Button type="submit">Save</Button></div>
-      </form>
-    </Modal>
-  );
-}
-
-function Rotate({ of, onClose }: { of: ClientKey; onClose: () => void }) {
-  const [hours, setHours] = useState("24");
-  const [made, setMade] = useState<Schemas["ClientKeyShown"] | null>(null);
-  const [refused, setRefused] = useState<Refused | null>(null);
-  const [busy, setBusy] = useState(false);
-  const go = async () => {
-    setBusy(true);
-    try {
-      setMade(await ask(() => api.POST("/api/v1/admin/api-keys/{id}/rotate", { params: { path: { id: of.id } }, body: { overlap_seconds: Number(hours) * 3600 } as never })));
-      await refresh();
-    } catch (fault) {
-      setRefused(asRefused(fault));
-    } finally {
-      setBusy(false);
-    }
-  };
-  return (
-    <Modal opened onClose={onClose} title={made ? "The new key" : "Rotate this key"} size={made ? "lg" : "md"}>
-      {made ? (
-        <div className="stack">
-          <Shown made={made} provider="sandbox" />
-          {made.previous && <p className="muted small">The former key is taken until <Time at={made.previous.valid_until} />.</p>}
-          <div className="row-end"><Button onClick={onClose}>Done</Button></div>
-        </div>
-      ) : (
-        <div className="stack">
-          <p className="muted">The id, rights and history stay. Both keys are taken until the former one ends, so that callers can change over without a failed call.</p>
-          <Select label="The former key is taken for" value={hours} onChange={(value) => setHours(value ?? "24")} allowDeselect={false} data={[{ value: "0", label: "no longer: it ends at once" }, { value: "1", label: "one hour" }, { value: "24", label: "one day" }, { value: "168", label: "one week" }]} />
-          {refused && <p className="fault" role="alert">{refused.message}</p>}
-          <div className="row-end"><Button variant="default" onClick={onClose}>Cancel</Button><Button onClick={() => void go()} loading={busy}>Make a new key</Button></div>
-        </div>
-      )}
-    </Modal>
-  );
-}
+const Edit = lazy(() => import("./key/Edit"));
+const Rotate = lazy(() => import("./key/Rotate"));
 
 function Explain({ id }: { id: string }) {
   const [method, setMethod] = useState("GET");
@@ -246,8 +158,8 @@ export function Key() {
                 </Panel>
               </div>
             </div>
-            {doing === "edit" && <Edit of={key} onClose={() => setDoing(null)} />}
-            {doing === "rotate" && <Rotate of={key} onClose={() => setDoing(null)} />}
+            {doing === "edit" && <Suspense><Edit of={key} onClose={() => setDoing(null)} /></Suspense>}
+            {doing === "rotate" && <Suspense><Rotate of={key} onClose={() => setDoing(null)} /></Suspense>}
             {doing === "revoke" && <Revoke of={key} onClose={() => setDoing(null)} />}
             {doing === "delete" && (
               <Confirm title="Delete this key?" action="Delete" typed={key.name} onClose={() => setDoing(null)}

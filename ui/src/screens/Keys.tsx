@@ -8,16 +8,13 @@ import { clientKeys } from "../api/queries";
 import { number, plural } from "../format";
 import { ButtonLink } from "../parts/links";
 import { Icon } from "../icons";
-import { Empty, Loaded, Mono, Page, Panel, Status, Time, toneOf } from "../parts/basic";
+import { Empty, Loaded, Mono, Page, Panel, Time } from "../parts/basic";
 import { DataTable, type Column } from "../parts/DataTable";
 import { keysRoute } from "../router";
 import { may, useWho } from "../session";
-import { Ends } from "../parts/marks";
+import { Ends, StateOf } from "../parts/marks";
 
 type ClientKey = Schemas["ClientKey"];
-
-export const StateOf = ({ of }: { of: ClientKey }) =>
-  of.state === "active" && !of.usable ? <Status tone="bad" title={of.fault ?? undefined}>not usable</Status> : <Status tone={toneOf(of.state)}>{of.state}</Status>;
 
 export function Keys() {
   const asked = useQuery(clientKeys);

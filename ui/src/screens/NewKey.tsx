@@ -9,23 +9,11 @@ import { providers, queries, secrets } from "../api/queries";
 import { fromInput } from "../format";
 import { ButtonLink } from "../parts/links";
 import { Icon } from "../icons";
-import { Copy, Loaded, Page, Panel } from "../parts/basic";
+import { Loaded, Page, Panel } from "../parts/basic";
 import { type Line, Scopes, written } from "../parts/Scopes";
-import { Snippets } from "../parts/Snippets";
+import { Shown } from "../parts/Shown";
 import { newKeyRoute } from "../router";
 import { may, useWho } from "../session";
-
-export function Shown({ made, provider }: { made: Schemas["ClientKeyShown"]; provider: string }) {
-  return (
-    <div className="stack">
-      <div className="key-once" role="status">
-        <p className="small"><strong>Copy it now.</strong> It is shown this once; only its hash is stored.</p>
-        <div className="key-line"><code>{made.key}</code><Copy text={made.key} label="Copy the key" /></div>
-      </div>
-      <Snippets provider={provider} apiKey={made.key} />
-    </div>
-  );
-}
 
 const lines = (text: string) => text.split(/[\s,]+/).filter(Boolean);
 

@@ -1,88 +1,30 @@
 // One provider key: how it stands, its versions and checks, and what can be done with it. Never its value.
 
-import { Button, Menu, Modal, TextInput } from "@mantine/core";
+import { Button, Menu } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { type FormEvent, useEffect, useMemo, useRef, useState } from "react";
-import { type Refused, type Schemas, api, ask, asRefused } from "../api/client";
-import { events } from "../api/events";
-import { checks, providers, queries, secret as secretQuery, usage } from "../api/queries";
-import { duration, forInput, fromInput, number, percent, sentence } from "../format";
+import { Suspense, lazy, useMemo, useState } from "react";
+import { type Schemas, api, ask } from "../api/client";
+import { providers, queries, secret as secretQuery, usage } from "../api/queries";
+import { duration, number, percent, sentence } from "../format";
 import { Icon } from "../icons";
 import { Confirm } from "../parts/confirm";
-import { Empty, Facts, Loaded, Mono, Page, Panel, Status, Tag, Time, told, toneOf } from "../parts/basic";
+import { Facts, Loaded, Loading, Mono, Page, Panel, Status, Tag, Time, told, toneOf } from "../parts/basic";
 import { DataTable, type Column } from "../parts/DataTable";
-import { Replace, RotationPanel } from "../parts/Rotation";
-import { type Step, Steps } from "../parts/Steps";
 import { secretRoute } from "../router";
 import { may, useWho } from "../session";
 import { Ends, HealthOf, lastUse } from "../parts/marks";
 
+const Checks = lazy(() => import("./secret/Checks"));
+const Edit = lazy(() => import("./secret/Edit"));
+const Replace = lazy(() => import("./secret/Replace"));
+const RotationPanel = lazy(() => import("./secret/Rotation"));
+const Live = lazy(() => import("./secret/Live"));
+const Pool = lazy(() => import("./secret/Pool"));
+
 type Secret = Schemas["Secret"];
 
 const refresh = () => queries.invalidateQueries({ queryKey: ["secrets"] });
-
-function Edit({ secret, onClose }: { secret: Secret; onClose: () => void }) {
-  const [name, setName] = useState(secret.name);
-  const [owner, setOwner] = useState(secret.owner ?? "");
-  const [ends, setEnds] = useState(secret.expires_at ? forInput(secret.expires_at) : "");
-  const [refused, setRefused] = useState<Refused | null>(null);
-  const save = async (event: FormEvent) => {
-    event.preventDefault();
-    try {
-      const body = { name, owner: owner || null, expires_at: fromInput(ends) };
-      await ask(() => api.PUT("/api/v1/admin/secrets/{id}", { params: { path: { id: secret.id } }, body }));
-      await refresh();
-      told.done("Saved.");
-      onClose();
-    } catch (fault) {
-      setRefused(asRefused(fault));
-    }
-  };
-  return (
-    <Modal opened onClose={onClose} title="Edit">
-      <form className="stack" onSubmit={(event) => void save(event)}>
-        <TextInput label="Name" value={name} onChange={(event) => setName(event.currentTarget.value)} error={refused?.of("name")} required data-autofocus />
-        <TextInput label="Owner" value={owner} onChange={(event) => setOwner(event.currentTarget.value)} error={refused?.of("owner")} />
-        <TextInput label="Ends" type="datetime-local" value={ends} onChange={(event) => setEnds(event.currentTarget.value)} error={refused?.of("expires_at")} />
-        {refused && refused.fields.length === 0 && <p className="fault" role="alert">{refused.message}</p>}
-        <div className="row-end"><Button variant="default" onClick={onClose}>Cancel</Button><Button type="submit">Save</Button></div>
-      </form>
-    </Modal>
-  );
-}
-
-function Live({ id, onDone }: { id: string; onDone: () => void }) {
-  const [steps, setSteps] = useState<Step[]>([]);
-  const [report, setReport] = useState<Schemas["Report"] | null>(null);
-  const [fault, setFault] = useState("");
-  const done = useRef(onDone);
-  done.current = onDone;
-  useEffect(() => {
-    const stop = new AbortController();
-    const run = async () => {
-      try {
-        for await (const { event, data } of events(`/api/v1/admin/secrets/${id}/validate`, { method: "POST", signal: stop.signal })) {
-          if (event === "step") setSteps((before) => [...before, data as Step]);
-          else if (event === "report") setReport(data as Schemas["Report"]);
-          else if (event === "failed") setFault((data as { detail: string }).detail);
-        }
-      } catch (refused) {
-        if (!stop.signal.aborted) setFault(asRefused(refused).message);
-      }
-      if (!stop.signal.aborted) done.current();
-    };
-    void run();
-    return () => stop.abort();
-  }, [id]);
-  const title = fault ? "The check broke off" : report ? (report.ok ? "This key is good" : report.outcome === "refused" ? "The provider refuses this key" : "Not all could be told") : "Checking";
-  return (
-    <Panel title={title}>
-      {fault && <p className="fault" role="alert">{fault}</p>}
-      <Steps steps={report?.steps ?? steps} running={!report && !fault} />
-    </Panel>
-  );
-}
 
 function Used({ id }: { id: string }) {
   const from = useMemo(() => new Date(Date.now() - 86_400_000).toISOString(), []);
@@ -98,32 +40,6 @@ function Used({ id }: { id: string }) {
       <div className="figure"><span className="figure-name">p95, last hour used</span><span className="figure-value">{duration(latest?.p95_ms)}</span></div>
       <div className="figure"><span className="figure-name">Tokens, 24 h</span><span className="figure-value">{number(rows.reduce((all, row) => all + row.tokens_in + row.tokens_out, 0))}</span></div>
     </div>
-  );
-}
-
-function History({ id }: { id: string }) {
-  const asked = useQuery(checks(id));
-  const [open, setOpen] = useState<string | null>(null);
-  return (
-    <Loaded of={asked} what="Checks">
-      {({ items }) =>
-        items.length === 0 ? <Empty icon="clock" title="Not checked yet">A check asks the provider with this key; a schedule does it from time to time.</Empty> : (
-          <ul className="history">
-            {items.map((check) => (
-              <li key={check.id}>
-                <button type="button" className="history-head" aria-expanded={open === check.id} onClick={() => setOpen(open === check.id ? null : check.id)}>
-                  <Icon name="chevron" size={14} />
-                  <Status tone={check.outcome === "good" ? "good" : check.outcome === "refused" ? "bad" : "warn"}>{check.outcome}</Status>
-                  <span className="grow muted small">{sentence(check.cause)} · v{check.version}</span>
-                  <Time at={check.checked_at} as="relative" />
-                </button>
-                {open === check.id && <div className="history-body"><Steps steps={(check.steps ?? []) as Step[]} /></div>}
-              </li>
-            ))}
-          </ul>
-        )
-      }
-    </Loaded>
   );
 }
 
@@ -154,8 +70,8 @@ export function Secret() {
           { id: "version", head: "Version", sort: (row) => row.version, cell: (row) => `v${row.version}` },
           { id: "state", head: "State", cell: (row) => <Status tone={toneOf(row.state)}>{row.state}</Status> },
           { id: "share", head: "Share of calls", align: "right", cell: (row) => `${row.share} %` },
-          { id: "made", head: "Entered", sort: (row) => row.created_at, cell: (row) => <Time at={row.created_at} /> },
-          { id: "used", head: "Last use", sort: (row) => row.last_used_at ?? "", cell: (row) => <Time at={row.last_used_at} as="relative" /> },
+          { id: "made", head: "Entered", hide: "narrow", sort: (row) => row.created_at, cell: (row) => <Time at={row.created_at} /> },
+          { id: "used", head: "Last use", hide: "narrow", sort: (row) => row.last_used_at ?? "", cell: (row) => <Time at={row.last_used_at} as="relative" /> },
         ];
         return (
           <Page
@@ -183,34 +99,39 @@ export function Secret() {
             {secret.health !== "healthy" && secret.health_detail && secret.active && run === 0 && (
               <div className={`banner ${secret.health === "refused" ? "banner-bad" : "banner-warn"}`} role="status"><Icon name="warn" /><span>{secret.health_detail} <span className="faint">Since <Time at={secret.health_since} />.</span></span></div>
             )}
-            {run > 0 && <Live key={run} id={id} onDone={() => { setRunning(false); void refresh(); }} />}
-            {secret.rotation && <RotationPanel secret={secret} moving={secret.rotation} mayAct={may.operate(who.role)} />}
+            {run > 0 && <Suspense><Live key={run} id={id} onDone={() => { setRunning(false); void refresh(); }} /></Suspense>}
+            {secret.rotation && <Suspense><RotationPanel secret={secret} moving={secret.rotation} mayAct={may.operate(who.role)} /></Suspense>}
             <Used id={id} />
             <div className="columns columns-wide-left">
               <div className="stack">
                 <Panel title="Versions" flush><DataTable label="Versions" rows={secret.versions} columns={columns} keyOf={(row) => String(row.version)} first={{ id: "version", desc: true }} /></Panel>
-                <Panel title="Checks" about="The last fifty are kept."><History id={id} /></Panel>
+                <Panel title="Checks" about="The last fifty are kept."><Suspense fallback={<Loading rows={2} />}><Checks id={id} /></Suspense></Panel>
               </div>
-              <Panel title="About">
-                <Facts items={[
-                  { name: "Provider", value: <Link to="/providers/$id" params={{ id: secret.provider }}>{title}</Link> },
-                  { name: "Category", value: secret.category },
-                  { name: "Owner", value: secret.owner ?? "–" },
-                  { name: "Ends", value: <Ends at={secret.expires_at} /> },
-                  { name: "Last use", value: <Time at={lastUse(secret)} as="relative" /> },
-                  { name: "Checked", value: <Time at={secret.checked_at} as="relative" /> },
-                  secret.account ? { name: "Account", value: secret.account } : null,
-                  secret.permissions ? { name: "May", value: <span className="row-wrap">{secret.permissions.map((one) => <Tag key={one}>{one}</Tag>)}</span> } : null,
-                  ...Object.entries(secret.limits ?? {}).map(([name, value]) => ({ name: sentence(name), value: number(value) })),
-                  { name: "Fingerprint", value: <Mono title={secret.fingerprint}>{secret.fingerprint.slice(0, 16)}…</Mono> },
-                  ...Object.entries(secret.labels).map(([name, value]) => ({ name, value })),
-                  { name: "Entered", value: <Time at={secret.created_at} /> },
-                  { name: "In the trail", value: <Link to="/audit" search={{ secret: id }}>Calls with this key</Link> },
-                ]} />
-              </Panel>
+              <div className="stack">
+                {(secret.pool || secret.provider_limit) && <Suspense><Pool secret={secret} mayAct={may.operate(who.role)} /></Suspense>}
+                <Panel title="About">
+                  <Facts items={[
+                    { name: "Provider", value: <Link to="/providers/$id" params={{ id: secret.provider }}>{title}</Link> },
+                    { name: "Category", value: secret.category },
+                    { name: "Owner", value: secret.owner ?? "–" },
+                    { name: "Ends", value: <Ends at={secret.expires_at} /> },
+                    { name: "Last use", value: <Time at={lastUse(secret)} as="relative" /> },
+                    { name: "Checked", value: <Time at={secret.checked_at} as="relative" /> },
+                    secret.account ? { name: "Account", value: secret.account } : null,
+                    secret.permissions ? { name: "May", value: <span className="row-wrap">{secret.permissions.map((one) => <Tag key={one}>{one}</Tag>)}</span> } : null,
+                    ...Object.entries(secret.limits ?? {}).map(([name, value]) => ({ name: sentence(name), value: number(value) })),
+                    { name: "Fingerprint", value: <Mono title={secret.fingerprint}>{secret.fingerprint.slice(0, 16)}…</Mono> },
+                    ...Object.entries(secret.labels).map(([name, value]) => ({ name, value })),
+                    { name: "Entered", value: <Time at={secret.created_at} /> },
+                    { name: "In the trail", value: <Link to="/audit" search={{ secret: id }}>Calls with this key</Link> },
+                  ]} />
+                </Panel>
+              </div>
             </div>
-            {doing === "replace" && provider && <Replace secret={secret} provider={provider} all={catalogue.data ?? []} onClose={() => setDoing(null)} />}
-            {doing === "edit" && <Edit secret={secret} onClose={() => setDoing(null)} />}
+            <Suspense>
+              {doing === "replace" && provider && <Replace secret={secret} provider={provider} all={catalogue.data ?? []} onClose={() => setDoing(null)} />}
+              {doing === "edit" && <Edit secret={secret} onClose={() => setDoing(null)} />}
+            </Suspense>
             {doing === "disable" && (
               <Confirm title="Disable this key?" action="Disable" onClose={() => setDoing(null)} act={() => change(false)}>
                 <p>Calls to {title} that use it are answered 503 until it is enabled again. The value stays sealed.</p>

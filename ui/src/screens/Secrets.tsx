@@ -10,7 +10,7 @@ import { ButtonLink } from "../parts/links";
 import { Icon } from "../icons";
 import { Empty, Loaded, Page, Panel, Time } from "../parts/basic";
 import { DataTable, type Column } from "../parts/DataTable";
-import { Ends, HealthOf, lastUse } from "../parts/marks";
+import { Ends, HealthOf, PlaceOf, lastUse } from "../parts/marks";
 import { secretsRoute } from "../router";
 import { may, useWho } from "../session";
 
@@ -30,7 +30,8 @@ export function Secrets() {
       cell: (row) => <Link to="/secrets/$id" params={{ id: row.id }} className="row-link">{titleOf(row.provider)}</Link>,
     },
     { id: "name", head: "Name", sort: (row) => row.name, cell: (row) => <span className="muted">{row.name}</span> },
-    { id: "health", head: "Health", sort: (row) => `${row.active ? 0 : 1}${row.health}`, cell: (row) => <HealthOf secret={row} /> },
+    { id: "health", head: "Health", sort: (row) => `${row.active ? 0 : 1}${row.health}`, cell: (row) => <><HealthOf secret={row} />{row.pool && row.pool.state !== "serving" && <span className="only-narrow"><PlaceOf place={row.pool} /></span>}</> },
+    ...(asked.data?.some((row) => row.pool) ? [{ id: "pool", head: "Pool", hide: "narrow" as const, sort: (row: Secret) => row.pool?.state ?? "", cell: (row: Secret) => (row.pool ? <span className="row-tight"><PlaceOf place={row.pool} />{row.pool.weight > 1 && <span className="faint small num">× {row.pool.weight}</span>}</span> : <span className="faint">–</span>) }] : []),
     { id: "version", head: "Version", hide: "medium", align: "right", sort: (row) => row.version ?? 0, cell: (row) => (row.version ? `v${row.version}` : "–") },
     { id: "used", head: "Last use", hide: "narrow", sort: (row) => lastUse(row) ?? "", cell: (row) => <Time at={lastUse(row)} as="relative" /> },
     { id: "checked", head: "Checked", hide: "medium", sort: (row) => row.checked_at ?? "", cell: (row) => <Time at={row.checked_at} as="relative" /> },

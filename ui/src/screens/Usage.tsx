@@ -4,7 +4,7 @@ import { Button, Menu, SegmentedControl, Select, TextInput } from "@mantine/core
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type ReactNode, useMemo } from "react";
-import type { Schemas } from "../api/client";
+import { type Schemas, keep } from "../api/client";
 import { clientKeys, providers, secrets, usage } from "../api/queries";
 import { bytes, duration, exact, forInput, fromInput, local, money, number, percent, sentence } from "../format";
 import { Icon } from "../icons";
@@ -26,13 +26,7 @@ function Figure({ name, value, children }: { name: string; value: string; childr
   return <div className="figure"><span className="figure-name">{name}</span><span className="figure-value">{value}</span>{children}</div>;
 }
 
-function save(name: string, type: string, text: string) {
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([text], { type }));
-  link.download = name;
-  link.click();
-  URL.revokeObjectURL(link.href);
-}
+const save = (name: string, type: string, text: string) => keep(new Blob([text], { type }), name);
 
 interface Row extends Sum {
   id: string;

@@ -1,12 +1,12 @@
 // An invitation is taken up: password, second factor, recovery codes, and in.
 
-import { Button, Checkbox, PasswordInput, TextInput } from "@mantine/core";
+import { Button, PasswordInput, TextInput } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { type FormEvent, useRef, useState } from "react";
+import { type FormEvent, useEffect, useRef, useState } from "react";
 import { type Refused, asRefused, send } from "../api/client";
-import { queries } from "../api/queries";
 import { Copy, Fault, Loading, Mono } from "../parts/basic";
 import { Qr } from "../parts/Qr";
+import { Recovery } from "../parts/Recovery";
 import { Door } from "./Door";
 
 interface Offered {
@@ -18,27 +18,14 @@ interface Offered {
 
 const fewest = 12;
 
-export function Recovery({ codes, onDone, action }: { codes: string[]; onDone: () => void; action: string }) {
-  const [kept, setKept] = useState(false);
-  const save = () => {
-    const link = document.createElement("a");
-    link.href = URL.createObjectURL(new Blob([`${codes.join("\n")}\n`], { type: "text/plain" }));
-    link.download = "sealgate-recovery-codes.txt";
-    link.click();
-    URL.revokeObjectURL(link.href);
-  };
-  return (
-    <div className="stack">
-      <p className="muted">Each of these stands in for your authenticator once. They are shown now and never again.</p>
-      <ol className="codes">{codes.map((code) => <li key={code}><Mono>{code}</Mono></li>)}</ol>
-      <div className="row">
-        <Button variant="default" onClick={save}>Save as a file</Button>
-        <Copy text={codes.join("\n")} label="Copy all codes" />
-      </div>
-      <Checkbox checked={kept} onChange={(event) => setKept(event.currentTarget.checked)} label="I have put them where I will find them" />
-      <Button disabled={!kept} onClick={onDone}>{action}</Button>
-    </div>
-  );
+/** Whoever would leave in the middle is asked once: the invitation, and the codes, are shown nowhere else. */
+function useHeld(isHeld: boolean) {
+  useEffect(() => {
+    if (!isHeld) return;
+    const hold = (event: BeforeUnloadEvent) => event.preventDefault();
+    addEventListener("beforeunload", hold);
+    return () => removeEventListener("beforeunload", hold);
+  }, [isHeld]);
 }
 
 export function Enrol({ invitation }: { invitation: string }) {
@@ -53,6 +40,12 @@ export function Enrol({ invitation }: { invitation: string }) {
   const [refused, setRefused] = useState<Refused | null>(null);
   const [said, setSaid] = useState("");
   const [busy, setBusy] = useState(false);
+  const [done, setDone] = useState(false);
+  useHeld(Boolean(offered.data) && !done);
+  useEffect(() => {
+    // Anew, with nothing left in memory of how one came.
+    if (done) location.replace("/console/");
+  }, [done]);
   const password = useRef<HTMLInputElement>(null);
   const again = useRef<HTMLInputElement>(null);
   const code = useRef<HTMLInputElement>(null);
@@ -60,18 +53,21 @@ export function Enrol({ invitation }: { invitation: string }) {
   if (codes) {
     return (
       <Door title="Recovery codes">
-        <Recovery codes={codes} action="Open the console" onDone={() => {
-          history.replaceState(null, "", "/console/");
-          void queries.invalidateQueries({ queryKey: ["session"] }).then(() => location.reload());
-        }} />
+        <Recovery codes={codes} action="Open the console" onDone={() => setDone(true)} />
       </Door>
     );
   }
   if (offered.error) {
-    const gone = [401, 403, 404, 422].includes(asRefused(offered.error).status);
+    const refused = asRefused(offered.error);
+    const gone = [401, 403, 404, 422].includes(refused.status);
     return (
       <Door title="Invitation">
-        {gone ? <p className="muted">This invitation was used already, has expired, or was never made. Ask an administrator for a new one.</p> : <Fault fault={offered.error} again={() => void offered.refetch()} />}
+        {gone ? (
+          <div className="stack">
+            <p className="muted">This invitation was used already, has expired, or was never made. Ask an administrator for a new one.</p>
+            <Button component="a" href="/console/" variant="default">To the console</Button>
+          </div>
+        ) : refused.code === "sealed" ? <p className="muted">The house is sealed, so that no account can be made. Come back with this link once it was unsealed.</p> : <Fault fault={offered.error} again={() => void offered.refetch()} />}
       </Door>
     );
   }
@@ -98,7 +94,7 @@ export function Enrol({ invitation }: { invitation: string }) {
   };
   const { name, role, totp_secret, totp_uri } = offered.data;
   return (
-    <Door title={`Welcome, ${name}`} about={`You will be ${role === "user" ? "a user" : `an ${role}`} of this house.`} wide>
+    <Door title={`Welcome, ${name}`} about={`You will be an ${role} of this house.`} wide>
       <form className="enrol" onSubmit={(event) => void accept(event)}>
         <div className="stack">
           <h2>1. Choose a password</h2>

@@ -1,27 +1,51 @@
-// Before every screen: whoever is not signed in sees the door, at the address that he came for.
+// Before every screen: whoever is not signed in sees the door, at the address that he came for, and comes back to it.
 
-import { ButtonLink } from "../parts/links";
-import { useQueryClient } from "@tanstack/react-query";
-import { Suspense, lazy, useEffect } from "react";
-import { credential } from "../api/client";
+import { Suspense, lazy, useEffect, useRef } from "react";
+import { onSignedOut } from "../api/client";
 import { Empty, Fault, Loading, Page } from "../parts/basic";
-import { useStanding } from "../session";
+import { ButtonLink } from "../parts/links";
+import { type Session, forget, leaving, refreshSession, useSession } from "../session";
 import { Shell } from "./Shell";
 
 const SignIn = lazy(() => import("./SignIn").then(({ SignIn }) => ({ default: SignIn })));
 
+/** Whose session has ended, and why. */
+export interface Ended {
+  name: string;
+  why: string;
+}
+
+function endOf({ operator, idle_until, ends_at }: Session): Ended {
+  const passed = (at: string | null | undefined) => Boolean(at) && new Date(at as string).getTime() <= Date.now() + 2_000;
+  const why = passed(ends_at)
+    ? "Your session has reached its longest time."
+    : passed(idle_until)
+      ? "Your session has ended, because nobody used it."
+      : "Your session was ended: by somebody who may, or by a change of your password or role.";
+  return { name: operator?.name ?? "", why: `${why} Sign in to go on where you were.` };
+}
+
 export function Gate() {
-  const asked = useStanding();
-  const client = useQueryClient();
-  useEffect(
-    () =>
-      credential.onSignedOut(() => {
-        credential.drop();
-        void client.invalidateQueries({ queryKey: ["session"] });
-      }) as unknown as () => void,
-    [client],
-  );
-  if (asked.data) return asked.data.by === "none" ? <Suspense><SignIn session={asked.data.session} /></Suspense> : <Shell standing={asked.data} />;
+  const asked = useSession();
+  const last = useRef<Session | null>(null);
+  const ended = useRef<Ended | null>(null);
+  useEffect(() => onSignedOut(() => void refreshSession()), []);
+
+  const now = asked.data;
+  const isIn = now?.state === "signed_in";
+  if (now && isIn) {
+    last.current = now;
+    ended.current = null;
+    leaving.byHand = false;
+  } else if (now && last.current) {
+    ended.current = leaving.byHand ? null : endOf(last.current);
+    last.current = null;
+  }
+  useEffect(() => {
+    if (now && !isIn) forget();
+  }, [now, isIn]);
+
+  if (now) return isIn ? <Shell session={now} /> : <Suspense><SignIn session={now} ended={ended.current} /></Suspense>;
   if (asked.error) return <div className="alone"><Fault fault={asked.error} again={() => void asked.refetch()} /></div>;
   return <div className="alone"><Loading rows={3} label="Opening the console" /></div>;
 }

@@ -1,18 +1,19 @@
 // The frame around every screen: where one is, who one is, and whether the house is open.
 
-import { ActionIcon, Drawer, Menu, Tooltip, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
+import { ActionIcon, Menu, Tooltip, useComputedColorScheme, useMantineColorScheme } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
-import { Link, Outlet, useRouterState } from "@tanstack/react-router";
-import { useEffect, useRef, useState } from "react";
-import { credential, send } from "../api/client";
-import { queries, ready } from "../api/queries";
+import { Link, Outlet, useNavigate, useRouterState } from "@tanstack/react-router";
+import { Suspense, lazy, useEffect, useRef, useState } from "react";
+import { alertsOf, ready } from "../api/queries";
 import { sentence, zone } from "../format";
 import { ButtonLink } from "../parts/links";
 import { Icon, type IconName } from "../icons";
 import mark from "../mark.svg";
-import { told } from "../parts/basic";
-import { type Operator, type Standing, WhoProvider, may } from "../session";
+import { type Operator, type Session, WhoProvider, may, signOut } from "../session";
+import { Idle } from "./Idle";
 import { StepUp } from "./StepUp";
+
+const MenuDrawer = lazy(() => import("./MenuDrawer"));
 
 interface Place {
   to: string;
@@ -27,6 +28,7 @@ const places: { group: string; items: Place[] }[] = [
     items: [
       { to: "/secrets", name: "Provider keys", icon: "vault" },
       { to: "/providers", name: "Catalogue", icon: "grid" },
+      { to: "/market", name: "Market", icon: "candles" },
     ],
   },
   {
@@ -39,22 +41,12 @@ const places: { group: string; items: Place[] }[] = [
   {
     group: "House",
     items: [
+      { to: "/alerts", name: "Alerts", icon: "bell" },
       { to: "/audit", name: "Audit", icon: "book" },
       { to: "/security", name: "Security", icon: "shield" },
     ],
   },
 ];
-
-export async function signOut() {
-  try {
-    if (!credential.holdsKey()) await send("DELETE", "/api/v1/session");
-  } catch (fault) {
-    told.refused(fault);
-  } finally {
-    credential.drop();
-    queries.clear();
-  }
-}
 
 export function ThemeSwitch() {
   const { setColorScheme } = useMantineColorScheme();
@@ -69,6 +61,12 @@ export function ThemeSwitch() {
   );
 }
 
+/** How many nobody has confirmed yet. */
+function OpenAlerts() {
+  const count = useQuery(alertsOf("open")).data?.length ?? 0;
+  return count > 0 && <span className="place-count num">{count}<span className="hidden"> open</span></span>;
+}
+
 function Places({ onGo }: { onGo?: () => void }) {
   return (
     <nav aria-label="Main" className="places">
@@ -79,6 +77,7 @@ function Places({ onGo }: { onGo?: () => void }) {
             <Link key={item.to} to={item.to} onClick={onGo} activeOptions={{ exact: item.to === "/" }} className="place" activeProps={{ className: "place-here" }}>
               <Icon name={item.icon} />
               {item.name}
+              {item.icon === "bell" && <OpenAlerts />}
             </Link>
           ))}
         </div>
@@ -87,7 +86,8 @@ function Places({ onGo }: { onGo?: () => void }) {
   );
 }
 
-function Account({ who, byKey }: { who: Operator; byKey: boolean }) {
+function Account({ who, onGo }: { who: Operator; onGo?: () => void }) {
+  const go = useNavigate();
   return (
     <div className="account">
       <Menu position="top-start" width={232}>
@@ -96,14 +96,14 @@ function Account({ who, byKey }: { who: Operator; byKey: boolean }) {
             <span className="avatar" aria-hidden="true">{who.name.slice(0, 1).toUpperCase()}</span>
             <span className="account-name">
               <span>{who.name}</span>
-              <span className="faint small">{sentence(who.role)}{byKey ? " · by key" : ""}</span>
+              <span className="faint small">{sentence(who.role)}</span>
             </span>
           </button>
         </Menu.Target>
         <Menu.Dropdown>
           <Menu.Label>Times are in {zone()}</Menu.Label>
           <Menu.Item component="a" href="/docs" target="_blank" leftSection={<Icon name="out" size={16} />}>API description</Menu.Item>
-          {!byKey && <Menu.Item component="a" href="/console/security/sessions" leftSection={<Icon name="people" size={16} />}>Your sessions</Menu.Item>}
+          <Menu.Item onClick={() => { onGo?.(); void go({ to: "/security/$tab", params: { tab: "sessions" } }); }} leftSection={<Icon name="people" size={16} />}>Your account and sessions</Menu.Item>
           <Menu.Divider />
           <Menu.Item onClick={() => void signOut()} leftSection={<Icon name="leave" size={16} />}>Sign out</Menu.Item>
         </Menu.Dropdown>
@@ -140,13 +140,14 @@ function Banners({ who }: { who: Operator }) {
   );
 }
 
-export function Shell({ standing }: { standing: Exclude<Standing, { by: "none" }> }) {
+export function Shell({ session }: { session: Session }) {
   const [opened, setOpened] = useState(false);
+  const [wasOpened, setWasOpened] = useState(false);
+  if (opened && !wasOpened) setWasOpened(true);
   const main = useRef<HTMLElement>(null);
   const path = useRouterState({ select: (state) => state.location.pathname });
   const seen = useRef(path);
-  const byKey = standing.by === "key";
-  const who = standing.by === "key" ? standing.operator : standing.session.operator;
+  const who = session.operator;
 
   // Whoever reads by ear, or goes by keyboard, begins each screen at its top.
   useEffect(() => {
@@ -164,25 +165,28 @@ export function Shell({ standing }: { standing: Exclude<Standing, { by: "none" }
         <aside className="side">
           <Link to="/" className="brand"><img src={mark} alt="" width={26} height={26} />Sealgate</Link>
           <Places />
-          <Account who={who} byKey={byKey} />
+          <Account who={who} />
         </aside>
         <header className="top">
           <ActionIcon variant="subtle" color="gray" size="lg" onClick={() => setOpened(true)} aria-label="Open the menu"><Icon name="menu" size={20} /></ActionIcon>
           <Link to="/" className="brand"><img src={mark} alt="" width={24} height={24} />Sealgate</Link>
           <ThemeSwitch />
         </header>
-        <Drawer opened={opened} onClose={() => setOpened(false)} size={272} title={<span className="brand"><img src={mark} alt="" width={24} height={24} />Sealgate</span>}>
-          <div className="drawer-places">
-            <Places onGo={() => setOpened(false)} />
-            <Account who={who} byKey={byKey} />
-          </div>
-        </Drawer>
+        {wasOpened && (
+          <Suspense>
+            <MenuDrawer opened={opened} onClose={() => setOpened(false)}>
+              <Places onGo={() => setOpened(false)} />
+              <Account who={who} onGo={() => setOpened(false)} />
+            </MenuDrawer>
+          </Suspense>
+        )}
         <main id="main" ref={main} tabIndex={-1} className="main">
           <Banners who={who} />
           <Outlet />
         </main>
       </div>
       <StepUp />
+      <Idle session={session} />
     </WhoProvider>
   );
 }

@@ -1,15 +1,12 @@
 // A new value on its way in, as a picture: its share of the calls, the step it is at, when the next one comes.
 
-import { Button, Checkbox, Modal, Select } from "@mantine/core";
-import { type FormEvent, useEffect, useRef, useState } from "react";
-import { type Refused, type Schemas, asRefused, send } from "../api/client";
-import { queries } from "../api/queries";
-import { relative, sentence } from "../format";
-import { Icon } from "../icons";
-import { Panel, Status, Time, told, toneOf } from "./basic";
-import { Confirm } from "./confirm";
-import { SecretField } from "./SecretField";
-import { Steps } from "./Steps";
+import { Button } from "@mantine/core";
+import { useEffect, useState } from "react";
+import { type Schemas, send } from "../../api/client";
+import { queries } from "../../api/queries";
+import { relative, sentence } from "../../format";
+import { Panel, Status, Time, told, toneOf } from "../../parts/basic";
+import { Confirm } from "../../parts/confirm";
 
 type Secret = Schemas["Secret"];
 type Moving = NonNullable<Secret["rotation"]>;
@@ -17,7 +14,7 @@ type Wish = "promote" | "rollback" | "pause" | "resume";
 
 const refresh = () => queries.invalidateQueries({ queryKey: ["secrets"] });
 
-export function RotationPanel({ secret, moving, mayAct }: { secret: Secret; moving: Moving; mayAct: boolean }) {
+export default function RotationPanel({ secret, moving, mayAct }: { secret: Secret; moving: Moving; mayAct: boolean }) {
   const [asking, setAsking] = useState<"promote" | "rollback" | null>(null);
   const [, beat] = useState(0);
   const isOpen = moving.state === "running" || moving.state === "paused";
@@ -72,51 +69,5 @@ export function RotationPanel({ secret, moving, mayAct }: { secret: Secret; movi
         </Confirm>
       )}
     </Panel>
-  );
-}
-
-export function Replace({ secret, provider, all, onClose }: { secret: Secret; provider: Schemas["Provider"]; all: Schemas["Provider"][]; onClose: () => void }) {
-  const fields = useRef(new Map<string, HTMLInputElement>());
-  const [pace, setPace] = useState("careful");
-  const [unasked, setUnasked] = useState(false);
-  const [busy, setBusy] = useState(false);
-  const [refused, setRefused] = useState<Refused | null>(null);
-  const submit = async (event: FormEvent) => {
-    event.preventDefault();
-    const values: Record<string, string> = {};
-    for (const field of provider.fields) {
-      const input = fields.current.get(field);
-      values[field] = input?.value ?? "";
-      if (input) input.value = "";
-    }
-    setBusy(true);
-    setRefused(null);
-    const how = pace === "now" ? { now: true } : pace === "quick" ? { strategy: { steps: [10, 100], hold_seconds: 60 } } : {};
-    try {
-      await send("POST", `/api/v1/admin/secrets/${secret.id}/versions`, { fields: values, validate: !unasked, ...how });
-      await refresh();
-      told.done(pace === "now" ? "The new key serves all calls." : "The new key is taking over.");
-      onClose();
-    } catch (fault) {
-      setRefused(asRefused(fault));
-    } finally {
-      setBusy(false);
-    }
-  };
-  return (
-    <Modal opened onClose={onClose} title="Replace this key" size="lg">
-      <form className="stack" onSubmit={(event) => void submit(event)} autoComplete="off">
-        <p className="muted">Get a new key from {provider.title} and leave the former one valid. The new one takes over while callers call; if it is bad, it is rolled back by itself and nobody notices.</p>
-        {refused && !refused.fields.some((fault) => fault.field.startsWith("fields.")) && <p className="fault" role="alert"><Icon name="warn" size={16} /> {refused.message}</p>}
-        {refused?.report && <Steps steps={refused.report.steps} />}
-        {provider.fields.map((field, at) => (
-          <SecretField key={field} field={field} own={provider} all={all} autoFocus={at === 0} error={refused?.fields.find((fault) => fault.field === `fields.${field}`)?.fault} ref={(input) => { if (input) fields.current.set(field, input); }} />
-        ))}
-        <Select label="How fast" value={pace} onChange={(value) => setPace(value ?? "careful")} allowDeselect={false}
-          data={[{ value: "careful", label: "1, 10, 50, 100 % of the calls, five minutes each" }, { value: "quick", label: "10, 100 %, one minute each" }, { value: "now", label: "at once: the former one has leaked, and is destroyed" }]} />
-        <Checkbox checked={unasked} onChange={(event) => setUnasked(event.currentTarget.checked)} label="Do not ask the provider first; judge it by what it does" />
-        <div className="row-end"><Button variant="default" onClick={onClose}>Cancel</Button><Button type="submit" loading={busy} color={pace === "now" ? "red" : undefined}>{pace === "now" ? "Replace at once" : "Check and begin"}</Button></div>
-      </form>
-    </Modal>
   );
 }
