@@ -8,12 +8,16 @@ mod backoff;
 mod deliver;
 mod destination;
 mod findings;
+mod here;
 mod keys;
 mod letter;
 mod mail;
 mod nodes;
 mod rule;
+mod silence;
 mod syslog;
+#[cfg(test)]
+mod tests;
 mod traffic;
 mod watch;
 
@@ -62,6 +66,8 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     /// This node's own name.
     pub(crate) node: String,
+    /// It is this node's business, too.
+    pub(crate) backs_up: bool,
     pub(crate) echoes: Echoes,
     pub(crate) post: Post,
 }

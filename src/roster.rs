@@ -126,6 +126,12 @@ impl Roster {
         self.failures.slow_down(address, self.clock.monotonic_ns()).await;
     }
 
+    /// A failed sign-in of an operator: counted with the others; how soon the next one is taken is
+    /// judged by his name.
+    pub(crate) fn failed(&self, address: IpAddr) {
+        self.failures.note(address, self.clock.monotonic_ns());
+    }
+
     /// Who failed to prove himself at least so often within the last minute; None: all together.
     pub(crate) fn bursts(&self, least: u64) -> Vec<(Option<IpAddr>, u64)> {
         self.failures.bursts(least, self.clock.monotonic_ns())

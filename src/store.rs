@@ -3,9 +3,12 @@
 //! Not found is `Ok(None)`, a row that contradicts the model is an error that names it.
 //! Must never show a password, and must never put a value into the text of a statement.
 
+mod alert_claims;
 mod alert_deliveries;
 mod alert_destinations;
+mod alert_nodes;
 mod alert_places;
+mod alert_words;
 mod alerts;
 mod archive;
 mod backfill_parts;
@@ -67,9 +70,12 @@ mod wraps;
 
 use std::sync::Arc;
 
+pub(crate) use self::alert_claims::DeliveryClaim;
 pub(crate) use self::alert_deliveries::{DeliveryRow, DeliveryState, Event, Tried};
 pub(crate) use self::alert_destinations::DestinationRow;
-pub(crate) use self::alerts::{AlertKind, AlertRow, AlertState, Move, Seen, Severity, Subject};
+pub(crate) use self::alert_nodes::AlertNode;
+pub(crate) use self::alert_words::{AlertKind, AlertState, Severity};
+pub(crate) use self::alerts::{AlertRow, Move, Seen, Subject};
 pub(crate) use self::archive::{ARCHIVED, Archived, Cell, Loading};
 pub(crate) use self::backfill_parts::{PartRow, Progress as PartProgress, Tally};
 pub(crate) use self::backfills::{RunCause, RunRow, RunSums};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use axum::extract::Path;
 use axum::http::{StatusCode, Uri};
-use serde_json::json;
+use serde_json::{Value, json};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -181,31 +181,14 @@ async fn change(call: Call, Path(id): Path<String>, sent: Sent) -> Result<Answer
     members.fixed("kind", "remove the destination and add one of the other kind");
     let name = members.text_up_to("name", LONGEST_NAME);
     let name = name_of(&mut members, name).unwrap_or_else(|| row.name.clone());
-    match &mut destination.way {
-        Way::Webhook { url, .. } => {
-            let sent = members.secret("url");
-            let sent = members.unclearable("url", sent);
-            if let Some(new) = sent.and_then(|new| fit_url(&mut members, new, &call)) {
-                *url = new;
-            }
-            members.fixed("to", "a webhook has a url");
-        }
-        Way::Email { to } => {
-            let sent = members.texts("to");
-            let sent = members.unclearable("to", sent);
-            if let Some(new) = sent.and_then(|new| fit_recipients(&mut members, new)) {
-                *to = new;
-            }
-            members.fixed("url", "e-mail goes to addresses");
-        }
-        Way::Syslog => {
-            members.fixed("url", "the settings say where messages of syslog go");
-            members.fixed("to", "the settings say where messages of syslog go");
-        }
-    }
+    let is_elsewhere = redirect(&mut members, &mut destination.way, &call);
     wishes(&mut members, &mut destination);
     members.finish()?;
-    let after = alterable(&name, &destination);
+    let mut after = alterable(&name, &destination);
+    if let (true, Some(Value::Object(shown))) = (is_elsewhere, after.get_mut("destination")) {
+        // Of one host many are told: which path it is now, nobody may read.
+        shown.insert(String::from("url"), json!("another one"));
+    }
     let act = Act::begin(&call, "", Some(before), &after)?;
     let row = DestinationRow { name, ..row };
     match call.house.alerts.change_destination(row, &destination).await {
@@ -308,6 +291,35 @@ fn way(members: &mut Members, sort: Sort, call: &Call) -> Option<Way> {
             fit_recipients(members, to.value()?).map(|to| Way::Email { to })
         }
         Sort::Syslog => Some(Way::Syslog),
+    }
+}
+
+/// True where a webhook goes to another URL than before.
+fn redirect(members: &mut Members, way: &mut Way, call: &Call) -> bool {
+    match way {
+        Way::Webhook { url, .. } => {
+            members.fixed("to", "a webhook has a url");
+            let sent = members.secret("url");
+            let sent = members.unclearable("url", sent);
+            let Some(new) = sent.and_then(|new| fit_url(members, new, call)) else { return false };
+            let is_other = new.expose() != url.expose();
+            *url = new;
+            is_other
+        }
+        Way::Email { to } => {
+            let sent = members.texts("to");
+            let sent = members.unclearable("to", sent);
+            if let Some(new) = sent.and_then(|new| fit_recipients(members, new)) {
+                *to = new;
+            }
+            members.fixed("url", "e-mail goes to addresses");
+            false
+        }
+        Way::Syslog => {
+            members.fixed("url", "the settings say where messages of syslog go");
+            members.fixed("to", "the settings say where messages of syslog go");
+            false
+        }
     }
 }
 

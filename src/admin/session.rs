@@ -7,6 +7,7 @@ mod invitation;
 mod own;
 mod view;
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::http::{HeaderValue, StatusCode};
@@ -191,6 +192,7 @@ fn of(cookie: &Cookie) -> ActorRef<'_> {
 
 /// The trail is told whose it was and what was wrong; whoever tried is not.
 fn failed(visit: &Visit, fault: OperatorFault, event: &'static str) -> Refused {
+    count(&visit.house, visit.trace.address(), &fault);
     if let OperatorFault::Wrong { who: Some((id, name)), what } = &fault {
         let actor = ActorRef { kind: ActorKind::Operator, id: Some(*id), name };
         let outcome = (401, Some(Reason::Unauthorized));
@@ -200,6 +202,14 @@ fn failed(visit: &Visit, fault: OperatorFault, event: &'static str) -> Refused {
         }
     }
     refused_of(&visit.house, fault)
+}
+
+/// Who guesses passwords is a burst as who guesses keys is.
+pub(super) fn count(house: &House, address: Option<IpAddr>, fault: &OperatorFault) {
+    let is_guess = matches!(fault, OperatorFault::Wrong { .. } | OperatorFault::TooSoon { .. });
+    if let Some(address) = address.filter(|_| is_guess) {
+        house.roster.failed(address);
+    }
 }
 
 /// With the moment at which the next try is taken.

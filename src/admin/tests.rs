@@ -164,6 +164,7 @@ fn tells_nobody(
         clock: clock.clone(),
         metrics: Metrics::new(clock.clone(), []),
         node: String::from("node-a"),
+        backs_up: false,
         echoes: alerts::Echoes::default(),
         post: Arc::new(|_| Box::pin(async { Err(String::from("nobody is there")) })),
     }))

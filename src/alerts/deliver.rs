@@ -4,20 +4,30 @@
 //! Must never take for confirmed what was not, nor send again what was.
 
 use std::collections::HashSet;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
+use super::silence::Silence;
 use super::{Alerts, Destination, Posted, Way, backoff, letter};
 use crate::failpoint::{self, place};
-use crate::store::{self, DeliveryRow, DestinationRow, Event, Tried};
+use crate::store::{self, DeliveryClaim, DeliveryRow, DestinationRow, Event, Tried};
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
-/// Longer than any try takes: a node that died is followed by another one.
+/// What nodes of the release before take a claim for; longer than any try takes.
 const CLAIMED_MS: i64 = 60_000;
+/// So many looks at another node's claim that does not move: longer than a try takes, and as long
+/// again as its end takes to be written once the database can be read. A node that died is followed
+/// by another one.
+const SILENT_LOOKS: u32 = 150;
+/// Of whoever waits for the answer to a test.
+const TRIES_OF_A_TEST: u32 = 40;
+/// How long what nobody can be told waits for somebody to mend that.
+const BURIED_AFTER_MS: i64 = 7 * 86_400_000;
+const EDITED: &str = "its destination is not as Sealgate left it";
 const LONGEST_TRY: Duration = Duration::from_secs(40);
 /// Tries at once; a seat for each.
 pub(super) const SEATS: u32 = 64;
@@ -31,6 +41,31 @@ pub(super) struct Fault {
     pub(super) is_final: bool,
     pub(super) wait_seconds: Option<u64>,
 }
+
+/// Which of several recipients have confirmed, by their marks; kept over a try that is cut.
+#[derive(Default)]
+pub(super) struct Told(Mutex<Vec<String>>);
+
+impl Told {
+    fn of(row: &DeliveryRow) -> Self {
+        Self(Mutex::new(row.told.clone()))
+    }
+
+    pub(super) fn has(&self, mark: &str) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|held| held == mark)
+    }
+
+    pub(super) fn add(&self, mark: String) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(mark);
+    }
+
+    fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// By delivery.
+type Claims = Silence<Uuid, DeliveryClaim>;
 
 /// What came of a test.
 pub(crate) struct Tested {
@@ -49,6 +84,7 @@ impl Alerts {
     pub(super) async fn deliver(self: Arc<Self>) {
         let mut busy: HashSet<Uuid> = HashSet::new();
         let mut under_way: JoinSet<Uuid> = JoinSet::new();
+        let mut claims = None;
         let mut is_told = false;
         loop {
             while let Some(ended) = under_way.try_join_next() {
@@ -58,7 +94,7 @@ impl Alerts {
                     Err(_) => busy.clear(),
                 }
             }
-            match self.destinations_due().await {
+            match self.next_due(&mut claims, under_way.is_empty()).await {
                 Ok(due) => {
                     is_told = false;
                     for row in due {
@@ -74,6 +110,31 @@ impl Alerts {
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+
+    /// Claims first: nothing is tried by two.
+    async fn next_due(
+        &self,
+        claims: &mut Option<Claims>,
+        is_idle: bool,
+    ) -> Result<Vec<DestinationRow>, store::Error> {
+        let (store, node) = (&self.parts.store, self.parts.node.as_str());
+        if claims.is_none() {
+            // Whoever had them under this name is gone: one process at a time has it.
+            store.free_claims_of(node).await?;
+        }
+        let held = claims.get_or_insert_with(Claims::new);
+        let found = store.delivery_claims().await.inspect_err(|_| held.forget())?;
+        // Those of this node are given back by whoever has them; nobody has any where it is idle.
+        let others = found.into_iter().filter(|claim| is_idle || claim.node != node);
+        held.look(others.map(|claim| (claim.delivery, claim)));
+        for (_, claim) in held.silent(SILENT_LOOKS) {
+            if store.free_claim(claim).await? {
+                let (id, node) = (claim.delivery, claim.node.as_str());
+                tracing::warn!(%id, node, "a delivery of an alert was left; it follows");
+            }
+        }
+        self.destinations_due().await
     }
 
     /// Nothing new is begun; what is under way may be confirmed yet, and is written down as that.
@@ -95,7 +156,7 @@ impl Alerts {
         for id in due {
             match self.parts.store.destination(id).await {
                 Ok(row) => rows.extend(row),
-                Err(store::Error::Contradiction { .. }) => {}
+                Err(store::Error::Contradiction { .. }) => self.bury(id).await?,
                 Err(fault) => return Err(fault),
             }
         }
@@ -104,20 +165,33 @@ impl Alerts {
 
     /// Until there is nothing left for it, or a try failed.
     async fn serve(self: Arc<Self>, row: DestinationRow) -> Uuid {
-        // What opens no more is told by the vault; its deliveries wait for another row.
-        if let Ok(Some(destination)) = self.open_destination(&row) {
-            while !self.leaving.load(Ordering::Acquire) {
-                match self.serve_one(row.id, &destination).await {
-                    Ok(true) => {}
-                    Ok(false) => break,
-                    Err(fault) => {
-                        tracing::warn!(%fault, "a delivery of an alert waits");
-                        break;
-                    }
-                }
-            }
+        let served = match self.open_destination(&row) {
+            Ok(Some(destination)) => self.serve_all(row.id, &destination).await,
+            // What opens no more is told by the vault; what comes waits for somebody to mend it,
+            // and not for ever.
+            Ok(None) => self.bury(row.id).await,
+            // Sealed meanwhile.
+            Err(_) => Ok(()),
+        };
+        if let Err(fault) = served {
+            tracing::warn!(%fault, "a delivery of an alert waits");
         }
         row.id
+    }
+
+    async fn serve_all(&self, id: Uuid, destination: &Destination) -> Result<(), store::Error> {
+        while !self.leaving.load(Ordering::Acquire) {
+            if !self.serve_one(id, destination).await? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn bury(&self, destination: Uuid) -> Result<(), store::Error> {
+        let now_ms = self.now_ms();
+        let old = (EDITED, now_ms.saturating_sub(BURIED_AFTER_MS));
+        self.parts.store.bury_deliveries(destination, old, now_ms).await
     }
 
     /// False where there is nothing to be done for now.
@@ -126,29 +200,30 @@ impl Alerts {
         let (store, node) = (&self.parts.store, self.parts.node.as_str());
         let now_ms = self.now_ms();
         let Some(mut row) = store.due_delivery(id, now_ms).await? else { return Ok(false) };
-        let span = (now_ms, now_ms.saturating_add(CLAIMED_MS));
-        if !store.claim_delivery(row.id, node, span).await? {
+        if !store.claim_delivery(row.id, node, now_ms.saturating_add(CLAIMED_MS)).await? {
             // Another node has it.
             return Ok(false);
         }
         row.attempts = row.attempts.saturating_add(1);
+        let told = Told::of(&row);
         let tried = if destination.wants(row.event, &row.body) {
-            let sent = self.send(destination, &row).await;
+            let sent = self.send(destination, (&row, &told)).await;
             self.came_of(&row, sent)
         } else {
             Tried::Unwanted
         };
         failpoint::pass(place::ALERT_SENT);
-        self.note(id, &row, &tried).await?;
+        self.note((id, &row), (&tried, &told), None).await?;
         Ok(matches!(tried, Tried::Delivered | Tried::Unwanted))
     }
 
-    /// As soon as the database takes it: what was confirmed must not come again.
+    /// As soon as the database takes it: what was confirmed must not come again, however long that
+    /// takes. Meanwhile the claim stands, and nobody else tries.
     async fn note(
         &self,
-        destination: Uuid,
-        row: &DeliveryRow,
-        tried: &Tried,
+        (destination, row): (Uuid, &DeliveryRow),
+        (tried, told): (&Tried, &Told),
+        most_tries: Option<u32>,
     ) -> Result<(), store::Error> {
         let metrics = self.parts.metrics.alerts();
         match tried {
@@ -165,14 +240,14 @@ impl Alerts {
             }
             Tried::Unwanted => {}
         }
-        let mut tries = 0;
+        let (told, mut tries) = (told.all(), 0_u32);
         loop {
-            let said = (tried, self.now_ms());
-            match self.parts.store.end_delivery(row.id, &self.parts.node, said).await {
+            let (store, now_ms) = (&self.parts.store, self.now_ms());
+            let said = (tried, told.as_slice());
+            match store.end_delivery(row.id, &self.parts.node, said, now_ms).await {
                 Ok(_) => return Ok(()),
-                // The claim holds for a minute, and so long it is worth while.
-                Err(fault) if tries >= 40 => return Err(fault),
-                Err(_) => tries += 1,
+                Err(fault) if most_tries.is_some_and(|most| tries >= most) => return Err(fault),
+                Err(_) => tries = tries.saturating_add(1),
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
@@ -188,7 +263,11 @@ impl Alerts {
         }
     }
 
-    async fn send(&self, destination: &Destination, row: &DeliveryRow) -> Result<(), Fault> {
+    async fn send(
+        &self,
+        destination: &Destination,
+        (row, told): (&DeliveryRow, &Told),
+    ) -> Result<(), Fault> {
         let sending = async {
             match &destination.way {
                 Way::Webhook { url, key } => {
@@ -196,7 +275,7 @@ impl Alerts {
                     let letter = letter::webhook(url, key, row, self.now_ms());
                     judged((self.parts.post)(letter).await)
                 }
-                Way::Email { to } => self.mail(to, row).await,
+                Way::Email { to } => self.mail(to, row, told).await,
                 Way::Syslog => self.log(row).await,
             }
         };
@@ -229,14 +308,17 @@ impl Alerts {
             fault: None,
             created_at: now_ms,
             ended_at: None,
+            told: Vec::new(),
         };
-        let fault = self.send(destination, &delivery).await.err();
+        let told = Told::default();
+        let fault = self.send(destination, (&delivery, &told)).await.err();
         let fault = fault.map(|fault| super::rule::plain(&fault.text));
         let tried = match &fault {
             None => Tried::Delivered,
             Some(fault) => Tried::Dead { fault: fault.clone() },
         };
-        self.note(row.id, &delivery, &tried).await?;
+        let came_of = (&tried, &told);
+        self.note((row.id, &delivery), came_of, Some(TRIES_OF_A_TEST)).await?;
         Ok(Tested { delivery: id, fault })
     }
 }

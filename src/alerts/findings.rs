@@ -12,13 +12,17 @@ use crate::store::{AlertKind, Move, Severity, Subject};
 
 /// Of a node whose trail was never read, so much is read: what is older is history.
 pub(super) const LOOK_BACK_MS: i64 = 24 * 3_600_000;
+/// In a record of what an alert has become; the others are what becomes of alerts.
+pub(super) const MOVED: &str = "moved";
 
 impl Alerts {
     /// None where it is no alert, or one that is read elsewhere.
     pub(super) fn move_of(&self, record: &StoredRecord) -> Option<Move> {
         let detail = record.detail.as_ref()?;
         let kind = AlertKind::parse(detail.get("alert")?.as_str()?)?;
-        if record.actor.kind != ActorKind::House {
+        // What was moved already, and is written down as that.
+        let is_told = detail.get(MOVED).is_some();
+        if record.actor.kind != ActorKind::House || is_told {
             return None;
         }
         let subject = self.subject_of(kind, (record, detail))?;
@@ -54,11 +58,7 @@ impl Alerts {
                 let category = text("category").unwrap_or_default();
                 Some(subject("category", category, category))
             }
-            AlertKind::Integrity => {
-                let digest = sha256(sentence(detail)?.as_bytes());
-                let id: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-                Some(subject("finding", &id, ""))
-            }
+            AlertKind::Integrity => Some(of_finding(&sentence(detail)?)),
             // As the tables say, and what counts calls.
             AlertKind::SecretRefused
             | AlertKind::RotationRolledBack
@@ -72,6 +72,13 @@ impl Alerts {
             | AlertKind::KeyEchoed => None,
         }
     }
+}
+
+/// Whoever finds the same finds it with the same words.
+pub(super) fn of_finding(sentence: &str) -> Subject {
+    let digest = sha256(sentence.as_bytes());
+    let id: String = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    subject("finding", &id, "")
 }
 
 pub(super) fn severity(kind: AlertKind) -> Severity {

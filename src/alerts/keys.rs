@@ -6,7 +6,8 @@ use super::Alerts;
 use super::rule::{Found, seen, subject};
 use crate::clock::rfc3339;
 use crate::store::{
-    self, AlertKind, BackfillStatus, Health, RotationState, SecretRow, Seen, Severity,
+    self, AlertKind, BackfillStatus, Health, HealthRow, PlaceRow, RotationState, SecretRow, Seen,
+    Severity,
 };
 
 const A_DAY_MS: i64 = 86_400_000;
@@ -19,6 +20,7 @@ impl Alerts {
     pub(super) async fn secrets(&self, now_ms: i64) -> Result<Found, store::Error> {
         let store = &self.parts.store;
         let (healths, rotations) = (store.secret_healths().await?, store.rotations().await?);
+        let places = store.secret_places().await?;
         let mut found = Vec::new();
         for stored in store.secrets().await?.rows {
             let secret = stored.secret;
@@ -28,12 +30,9 @@ impl Alerts {
                 let end = secret.expires_at.into_iter().chain(told_end).min();
                 found.extend(end.and_then(|end| expiring(&secret, end, now_ms)));
             }
-            if let Some(health) = health.filter(|health| health.health == Health::Refused)
-                && secret.active
-            {
-                let what = (AlertKind::SecretRefused, Severity::Critical);
-                let detail = format!("the provider refuses the key: {}", health.why);
-                found.push(seen(what, of_secret(&secret), &detail, now_ms));
+            let place = places.iter().find(|place| place.secret_id == secret.id);
+            if secret.active {
+                found.extend(refused(&secret, (health, place), now_ms));
             }
             let rotation = rotations.iter().find(|rotation| rotation.secret_id == secret.id);
             if let Some(rotation) = rotation
@@ -98,6 +97,27 @@ impl Alerts {
     }
 }
 
+/// By a check, or, of a pool, by calls that another of its keys could serve.
+fn refused(
+    secret: &SecretRow,
+    (health, place): (Option<&HealthRow>, Option<&PlaceRow>),
+    now_ms: i64,
+) -> Option<Seen> {
+    let by_check = health.filter(|health| health.health == Health::Refused);
+    let by_check = by_check.map(|health| format!("the provider refuses the key: {}", health.why));
+    let quarantined = place.and_then(|place| place.quarantined_at);
+    let by_calls = quarantined.map(|at| {
+        let at = rfc3339(at);
+        format!(
+            "quarantined since {at}: the provider refuses this key again and again where it takes \
+             another one of the pool. Check it, and rotate it"
+        )
+    });
+    let detail = [by_check, by_calls].into_iter().flatten().collect::<Vec<_>>().join("; ");
+    let what = (AlertKind::SecretRefused, Severity::Critical);
+    (!detail.is_empty()).then(|| seen(what, of_secret(secret), &detail, now_ms))
+}
+
 fn of_secret(secret: &SecretRow) -> store::Subject {
     let name = format!("{}/{}", secret.provider, secret.name);
     subject("secret", &secret.id.to_string(), &name)
@@ -136,5 +156,69 @@ mod tests {
         ] {
             assert_eq!(step(left_ms).map(|(_, level, _)| level), level, "{left_ms}");
         }
+    }
+    fn secret() -> SecretRow {
+        SecretRow {
+            id: uuid::Uuid::nil(),
+            provider: String::from("acme"),
+            name: String::from("default"),
+            category: String::from("secrets"),
+            owner: None,
+            labels: Vec::new(),
+            expires_at: None,
+            active: true,
+            kek_id: uuid::Uuid::nil(),
+            data_key: Vec::new(),
+            fingerprint: String::new(),
+            created_at: 0,
+            created_by: String::new(),
+            updated_at: 0,
+        }
+    }
+
+    fn place(quarantined_at: Option<i64>) -> PlaceRow {
+        PlaceRow {
+            secret_id: uuid::Uuid::nil(),
+            weight: 1,
+            drained_at: None,
+            quarantined_at,
+            quarantined_version: quarantined_at.map(|_| 1),
+            updated_at: 0,
+            actor: String::new(),
+            learnt: store::LearntRow::default(),
+        }
+    }
+
+    fn health(health: Health) -> HealthRow {
+        HealthRow {
+            secret_id: uuid::Uuid::nil(),
+            health,
+            why: String::from("it answered 401"),
+            since: 0,
+            checked_at: 0,
+            account: None,
+            permissions: None,
+            limits: None,
+            told_end: None,
+        }
+    }
+
+    #[test]
+    fn a_key_is_refused_by_a_check_or_by_calls_that_another_one_of_the_pool_could_serve() {
+        let said = |stands: Option<Health>, quarantined: Option<i64>| {
+            let (health, place) = (stands.map(health), place(quarantined));
+            let seen = refused(&secret(), (health.as_ref(), Some(&place)), 9)?;
+            assert_eq!((seen.kind, seen.severity), (AlertKind::SecretRefused, Severity::Critical));
+            assert_eq!(seen.subject.name, "acme/default");
+            Some(seen.detail)
+        };
+        assert_eq!(said(None, None), None);
+        assert_eq!(said(Some(Health::Healthy), None), None);
+        let by_check = "the provider refuses the key: it answered 401";
+        assert_eq!(said(Some(Health::Refused), None).unwrap(), by_check);
+        let by_calls = said(Some(Health::Healthy), Some(1_768_485_600_000)).unwrap();
+        assert!(by_calls.starts_with("quarantined since 2026-01-15T14:00:00Z"), "{by_calls}");
+        let both = said(Some(Health::Refused), Some(1)).unwrap();
+        assert!(both.starts_with(by_check) && both.contains("; quarantined since"), "{both}");
     }
 }

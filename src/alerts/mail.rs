@@ -4,19 +4,22 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
+use lettre::address::Envelope;
 use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
+use lettre::transport::smtp;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
 use lettre::{AsyncSmtpTransport, AsyncTransport, Message, Tokio1Executor};
 use serde_json::Value;
 
 use super::Alerts;
-use super::deliver::Fault;
+use super::deliver::{Fault, Told};
 use crate::secret::SecretBytes;
 use crate::store::DeliveryRow;
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
+const NO_MAILBOX: &str = "this recipient is no address of e-mail, by its place in the list:";
 const UNSET: &str = "no mail server is set: see alerts.smtp.host in the settings";
 
 /// How the line to the mail server is protected.
@@ -48,21 +51,64 @@ pub(crate) fn is_mailbox(text: &str) -> bool {
     text.parse::<Mailbox>().is_ok()
 }
 
+/// What a server said no to.
+struct Refused {
+    fault: Fault,
+    /// It would say so of every recipient.
+    is_of_all: bool,
+}
+
 impl Alerts {
-    pub(super) async fn mail(&self, to: &[String], row: &DeliveryRow) -> Result<(), Fault> {
+    /// To each recipient by itself, so that one that does not exist keeps nobody else from it;
+    /// those that have it get it no more.
+    pub(super) async fn mail(
+        &self,
+        to: &[String],
+        row: &DeliveryRow,
+        told: &Told,
+    ) -> Result<(), Fault> {
         let settings = self.parts.settings.mail.as_ref();
         let settings = settings.ok_or_else(|| Fault::passing(UNSET))?;
         let transport = transport(settings).map_err(Fault::passing)?;
-        let message = message(settings, to, row)
-            .map_err(|text| Fault { is_final: true, ..Fault::passing(text) })?;
-        match transport.send(message).await {
-            Ok(_) => Ok(()),
-            // A server that says no for good says so again.
-            Err(fault) => {
-                Err(Fault { is_final: fault.is_permanent(), ..Fault::passing(told(&fault)) })
+        let lasting = |text| Fault { is_final: true, ..Fault::passing(text) };
+        let message = message(settings, to, row).map_err(lasting)?;
+        let (from, letter) = (message.envelope().from().cloned(), message.formatted());
+        let mut worst: Option<Fault> = None;
+        for (at, one) in to.iter().enumerate() {
+            let mark = self.parts.store.recipient_mark(row.id, one);
+            if mark.as_deref().is_some_and(|mark| told.has(mark)) {
+                continue;
+            }
+            let mailbox: Mailbox =
+                one.parse().map_err(|_| lasting(format!("{NO_MAILBOX} {at}")))?;
+            let envelope = Envelope::new(from.clone(), vec![mailbox.email]);
+            let envelope = envelope.map_err(|fault| lasting(fault.to_string()))?;
+            let refused = match transport.send_raw(&envelope, &letter).await {
+                Ok(_) => {
+                    mark.into_iter().for_each(|mark| told.add(mark));
+                    continue;
+                }
+                Err(fault) => refused(&fault),
+            };
+            // While one may get it yet, it is tried again.
+            if worst.as_ref().is_none_or(|held| held.is_final) {
+                worst = Some(refused.fault);
+            }
+            if refused.is_of_all {
+                break;
             }
         }
+        worst.map_or(Ok(()), Err)
     }
+}
+
+/// No for good is what a server says of a mailbox; of an account, a sender or its policy it may say
+/// something else once somebody has mended that.
+fn refused(fault: &smtp::Error) -> Refused {
+    let (code, text) = (fault.status().map(u16::from), told_of(fault));
+    let is_final = matches!(code, Some(550..=554)) && !text.contains(" 5.7.");
+    let is_of_all = matches!(code, None | Some(421 | 454 | 530 | 534 | 535 | 538));
+    Refused { fault: Fault { is_final, ..Fault::passing(text) }, is_of_all }
 }
 
 fn transport(settings: &MailSettings) -> Result<AsyncSmtpTransport<Tokio1Executor>, String> {
@@ -70,10 +116,10 @@ fn transport(settings: &MailSettings) -> Result<AsyncSmtpTransport<Tokio1Executo
     let parameters = || {
         let mut builder = TlsParameters::builder(host.to_owned());
         if let Some(pem) = &settings.ca_pem {
-            let anchor = Certificate::from_pem(pem).map_err(|fault| told(&fault))?;
+            let anchor = Certificate::from_pem(pem).map_err(|fault| told_of(&fault))?;
             builder = builder.add_root_certificate(anchor);
         }
-        builder.build().map_err(|fault| told(&fault))
+        builder.build().map_err(|fault| told_of(&fault))
     };
     let tls = match settings.protection {
         Protection::Tls => Tls::Wrapper(parameters()?),
@@ -153,7 +199,7 @@ fn text(row: &DeliveryRow) -> String {
     format!("{}\r\n\r\n{lines}", member(&data, "/detail"))
 }
 
-fn told(fault: &dyn std::error::Error) -> String {
+fn told_of(fault: &dyn std::error::Error) -> String {
     let mut text = fault.to_string();
     let mut cause = fault.source();
     while let Some(deeper) = cause {
@@ -188,6 +234,7 @@ mod tests {
             fault: None,
             created_at: 1_768_485_600_000,
             ended_at: None,
+            told: Vec::new(),
         };
         let settings = MailSettings {
             host: String::from("localhost"),

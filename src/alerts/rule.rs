@@ -29,8 +29,8 @@ impl Found {
         for one in seen {
             match standing.iter().find(|row| is_of(&one, row)) {
                 None => moves.push(Move::IsSo(one)),
-                // The end was put off: what was told before is over.
-                Some(row) if one.level < row.level && is_lowered(one.kind) => {
+                // What was told before is over.
+                Some(row) if is_another(&one, row) => {
                     moves.push(gone(row, over, now_ms));
                     moves.push(Move::IsSo(one));
                 }
@@ -44,17 +44,26 @@ impl Found {
     }
 }
 
+/// Or from a time that is still to come, by a clock that was ahead.
 pub(super) fn is_old(row: &AlertRow, now_ms: i64) -> bool {
-    now_ms.saturating_sub(row.last_seen) >= SAY_SO_EVERY_MS
+    now_ms.abs_diff(row.last_seen) >= SAY_SO_EVERY_MS.unsigned_abs()
 }
 
 pub(super) fn gone(row: &AlertRow, why: &str, now_ms: i64) -> Move {
     Move::Gone(row.kind, row.subject.clone(), why.to_owned(), now_ms)
 }
 
-/// A quota that is used a little less is as near to its end.
-fn is_lowered(kind: AlertKind) -> bool {
-    matches!(kind, AlertKind::SecretExpiring | AlertKind::ClientExpiring)
+/// An end was put off, another version was rolled back. A quota that is used a little less is as
+/// near to its end as it was.
+fn is_another(seen: &Seen, row: &AlertRow) -> bool {
+    let has_end = matches!(row.kind, AlertKind::SecretExpiring | AlertKind::ClientExpiring);
+    let is_of_version = row.kind == AlertKind::RotationRolledBack;
+    (has_end && seen.level < row.level) || (is_of_version && seen.level != row.level)
+}
+
+/// Does one stand for it already?
+pub(super) fn is_held(standing: &[AlertRow], kind: AlertKind, id: &str) -> bool {
+    standing.iter().any(|row| row.kind == kind && row.subject.id == id)
 }
 
 fn is_of(seen: &Seen, row: &AlertRow) -> bool {
@@ -83,13 +92,13 @@ pub(super) fn plain(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use uuid::Uuid;
 
     use super::*;
     use crate::store::AlertState;
 
-    fn row(kind: AlertKind, level: i64, last_seen: i64) -> AlertRow {
+    pub(in super::super) fn row(kind: AlertKind, level: i64, last_seen: i64) -> AlertRow {
         AlertRow {
             id: Uuid::nil(),
             kind,
@@ -112,6 +121,8 @@ mod tests {
         let seen = level.map(|level| Seen { level, ..one }).into_iter().collect();
         let kinds: &'static [AlertKind] = if kind == AlertKind::QuotaNear {
             &[AlertKind::QuotaNear]
+        } else if kind == AlertKind::RotationRolledBack {
+            &[AlertKind::RotationRolledBack]
         } else {
             &[AlertKind::ClientExpiring]
         };
@@ -132,6 +143,9 @@ mod tests {
         assert_eq!(moves(near, Some(2), &[row(near, 1, 10)]), ["so"]);
         assert_eq!(moves(near, Some(1), &[row(near, 2, 10)]), [""; 0]);
         assert_eq!(moves(ends, Some(1), &[row(ends, 2, 10)]), ["gone", "so"]);
+        assert_eq!(moves(ends, Some(3), &[row(ends, 2, 10)]), ["so"]);
+        let back = AlertKind::RotationRolledBack;
+        assert_eq!(moves(back, Some(3), &[row(back, 2, 10)]), ["gone", "so"]);
         assert_eq!(moves(near, None, &[row(near, 1, 10)]), ["gone"]);
         assert_eq!(moves(near, Some(1), &[row(near, 1, -60_000)]), ["so"]);
         // What another rule found is none of this one's.

@@ -7,28 +7,38 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::Alerts;
-use super::rule::{Found, seen, subject};
+use super::rule::{Found, is_held, seen, subject};
 use crate::client::Tier;
 use crate::clock::rfc3339;
 use crate::limiter::Settings as Tiers;
 use crate::quota::Period;
-use crate::store::{self, AlertKind, Seen, Severity};
+use crate::store::{self, AlertKind, AlertRow, Seen, Severity};
 
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 3_600_000;
 const A_DAY_MS: i64 = 24 * HOUR_MS;
 /// Days with which an hour is compared.
 const DAYS: i64 = 7;
-/// So many times the median is unusual,
+/// So many times the median is unusual, and so many calls are never. What was told is over at less
+/// than that, so that calls which go up and down about it are told once.
 const TIMES: u64 = 5;
-/// and so many calls are never.
 const USUAL: u64 = 100;
+const TIMES_HELD: u64 = 4;
+const USUAL_HELD: u64 = 80;
+/// Percent of a quota.
+const NEAR: u64 = 80;
+const NEAR_HELD: u64 = 70;
 /// How long an address is new.
 const NEW_FOR_MS: i64 = A_DAY_MS;
 
 impl Alerts {
-    pub(super) async fn quotas(&self, now_ms: i64) -> Result<Found, store::Error> {
+    pub(super) async fn quotas(
+        &self,
+        standing: &[AlertRow],
+        now_ms: i64,
+    ) -> Result<Found, store::Error> {
         let (store, tiers) = (&self.parts.store, &self.parts.tiers);
+        let held = |id: &str| is_held(standing, AlertKind::QuotaNear, id);
         let mut found = Vec::new();
         if tiers.enabled {
             let since_ms = now_ms.saturating_sub(tiers.window_ms());
@@ -38,7 +48,8 @@ impl Alerts {
                 };
                 let window = format!("{} seconds", tiers.window_seconds);
                 let id = used.client_id.to_string();
-                found.extend(near((&id, &used.name), (used.calls, quota), &window, now_ms));
+                let calls = (used.calls, quota, held(&id));
+                found.extend(near((&id, &used.name), calls, &window, now_ms));
             }
             for used in store.month_uses().await? {
                 let month = Period::of(used.client_id, now_ms, &tiers.time_zone);
@@ -46,19 +57,25 @@ impl Alerts {
                     continue;
                 }
                 let id = used.client_id.to_string();
-                let month = near((&id, &used.name), (used.calls, used.quota), "month", now_ms);
+                let calls = (used.calls, used.quota, held(&id));
+                let month = near((&id, &used.name), calls, "month", now_ms);
                 month.into_iter().for_each(|month| worse_of(&mut found, month));
             }
         }
         Ok(Found {
             kinds: &[AlertKind::QuotaNear],
             seen: found,
-            over: "less than four fifths of the quota are used",
+            over: "less than seventy percent of the quota are used",
         })
     }
 
-    pub(super) async fn volumes(&self, now_ms: i64) -> Result<Found, store::Error> {
+    pub(super) async fn volumes(
+        &self,
+        standing: &[AlertRow],
+        now_ms: i64,
+    ) -> Result<Found, store::Error> {
         let store = &self.parts.store;
+        let held = |name: &str| is_held(standing, AlertKind::UnusualVolume, name);
         let end_ms = now_ms.div_euclid(MINUTE_MS).saturating_add(1).saturating_mul(MINUTE_MS);
         let hour = |days: i64| {
             let end_ms = end_ms.saturating_sub(days * A_DAY_MS);
@@ -66,7 +83,7 @@ impl Alerts {
         };
         let busy: Vec<(String, u64)> = store.calls_of_clients(hour(0)).await?;
         let busy: Vec<(String, u64)> =
-            busy.into_iter().filter(|(_, calls)| *calls > USUAL).collect();
+            busy.into_iter().filter(|(name, calls)| is_unusual((*calls, 0), held(name))).collect();
         let mut before: HashMap<String, Vec<u64>> = HashMap::new();
         if !busy.is_empty() {
             for day in 1..=DAYS {
@@ -79,7 +96,7 @@ impl Alerts {
         for (name, calls) in busy {
             let median = median(before.remove(&name).unwrap_or_default());
             let Ok(id) = Uuid::try_parse(&name) else { continue };
-            if calls > median.saturating_mul(TIMES) {
+            if is_unusual((calls, median), held(&name)) {
                 let what = (AlertKind::UnusualVolume, Severity::Warning);
                 let detail = format!(
                     "{calls} calls within an hour; the median of this hour of the last seven days \
@@ -112,7 +129,9 @@ impl Alerts {
             };
             let detail = format!("it called from {address} first at {}{others}", rfc3339(at));
             let about = subject("client", &client.to_string(), &self.name_of(client).await?);
-            found.push(seen(what, about, &detail, now_ms));
+            // Another one is told anew, once an hour at most.
+            let level = at.div_euclid(HOUR_MS);
+            found.push(Seen { level, ..seen(what, about, &detail, now_ms) });
         }
         Ok(Found {
             kinds: &[AlertKind::NewAddress],
@@ -150,20 +169,31 @@ fn of_tier(tiers: &Tiers, tier: Tier) -> Option<u64> {
     }
 }
 
+/// At level 0 it is near enough for one that stands to stay, and would raise none.
 fn near(
     (id, name): (&str, &str),
-    (calls, quota): (u64, u64),
+    (calls, quota, is_held): (u64, u64, bool),
     of: &str,
     now_ms: i64,
 ) -> Option<Seen> {
-    let (level, severity) = match calls.saturating_mul(100) {
-        used if used >= quota.saturating_mul(100) => (2, Severity::Critical),
-        used if used >= quota.saturating_mul(80) => (1, Severity::Warning),
-        _ => return None,
+    let used = calls.saturating_mul(100);
+    let (level, severity) = if used >= quota.saturating_mul(100) {
+        (2, Severity::Critical)
+    } else if used >= quota.saturating_mul(NEAR) {
+        (1, Severity::Warning)
+    } else if is_held && used >= quota.saturating_mul(NEAR_HELD) {
+        (0, Severity::Warning)
+    } else {
+        return None;
     };
     let detail = format!("{calls} of {quota} calls of its {of} are used");
     let what = (AlertKind::QuotaNear, severity);
     Some(Seen { level, ..seen(what, subject("client", id, name), &detail, now_ms) })
+}
+
+fn is_unusual((calls, median): (u64, u64), is_held: bool) -> bool {
+    let (usual, times) = if is_held { (USUAL_HELD, TIMES_HELD) } else { (USUAL, TIMES) };
+    calls > usual && calls > median.saturating_mul(times)
 }
 
 /// Of seven days; one without a call counts as none.
@@ -187,12 +217,24 @@ mod tests {
 
     #[test]
     fn four_fifths_of_a_quota_are_near_its_end_and_all_of_it_is_the_end() {
-        let level = |calls, quota| near(("a", "n"), (calls, quota), "month", 0).map(|s| s.level);
+        let level = |calls, quota| {
+            near(("a", "n"), (calls, quota, false), "month", 0).map(|seen| seen.level)
+        };
         assert_eq!(level(79, 100), None);
         assert_eq!(level(80, 100), Some(1));
         assert_eq!(level(99, 100), Some(1));
         assert_eq!(level(100, 100), Some(2));
         assert_eq!(level(7, 9), None);
         assert_eq!(level(8, 9), Some(1));
+    }
+    #[test]
+    fn what_was_told_is_over_at_clearly_less_than_what_raised_it() {
+        let level = |calls| near(("a", "n"), (calls, 100, true), "month", 0).map(|s| s.level);
+        assert_eq!([79, 70, 69].map(level), [Some(0), Some(0), None]);
+        assert_eq!([80, 100].map(level), [Some(1), Some(2)]);
+        assert!(is_unusual((101, 20), false) && !is_unusual((100, 0), false));
+        assert!(!is_unusual((105, 21), false) && !is_unusual((101, 21), false));
+        assert!(is_unusual((101, 21), true) && is_unusual((81, 20), true));
+        assert!(!is_unusual((80, 0), true) && !is_unusual((84, 21), true));
     }
 }

@@ -39,6 +39,7 @@ impl Rooms {
             clock: self.clock.clone(),
             metrics: self.metrics.clone(),
             node: node.to_owned(),
+            backs_up: config.backup.every.is_some(),
             echoes: self.echoes.clone(),
             post,
         }));

@@ -2,10 +2,10 @@
 //! a node behind a place. Blocks that hold none are passed over by their marks.
 //! Must never pass over one that may hold such a record.
 
+use super::Ledger;
 use super::block::Unpacked;
 use super::marks::{self, Mark};
 use super::record::{Kind, StoredRecord};
-use super::{Ledger, verify};
 use crate::store;
 
 /// Marks are small; bodies are read one by one.
@@ -29,7 +29,8 @@ impl Ledger {
         since_ms: i64,
     ) -> Result<Vec<Heeded>, store::Error> {
         let mut heeded = Vec::new();
-        for node in verify::nodes(self.0.sink.store()).await? {
+        // Who has counted anything; the blocks themselves would be gone through for that.
+        for node in self.0.sink.store().counted_nodes().await? {
             let known = places.iter().find(|(known, _)| *known == node).map(|(_, place)| *place);
             let (place, since_ms) = match known {
                 Some(place) => (place, i64::MIN),

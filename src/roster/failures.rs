@@ -48,6 +48,11 @@ impl Failures {
         }
     }
 
+    /// Counts one for which nobody waits.
+    pub(super) fn note(&self, address: IpAddr, now_ns: u64) {
+        let _delay = self.count(address, now_ns);
+    }
+
     /// The addresses with so many failures in their last minute, and all others together where they
     /// have ten times as many.
     pub(super) fn bursts(&self, least: u64, now_ns: u64) -> Vec<(Option<IpAddr>, u64)> {

@@ -1,13 +1,14 @@
 //! The table `alert_deliveries`: each event that a destination is to be told, until it has
-//! confirmed it or is given up. A delivery is claimed before it is tried, so that of several nodes
-//! one tries. Must never drop one that was not confirmed, nor give one that was to be tried again.
+//! confirmed it or is given up. A delivery is claimed before it is tried (`alert_claims`), so that
+//! of several nodes one tries. Must never drop one that was not confirmed, nor give one that was to
+//! be tried again.
 
 use uuid::Uuid;
 
 use super::columns::{Place, words};
 use super::dialect::{Tx, changing, row, rows, rows_within};
 use super::lenient::Unread;
-use super::{Error, Store, leases};
+use super::{Error, Store};
 
 words! {
     /// What is told of an alert.
@@ -48,6 +49,8 @@ pub(crate) struct DeliveryRow {
     pub(crate) fault: Option<String>,
     pub(crate) created_at: i64,
     pub(crate) ended_at: Option<i64>,
+    /// The marks of those recipients that have confirmed, where it has several.
+    pub(crate) told: Vec<String>,
 }
 
 /// What came of a try.
@@ -78,40 +81,62 @@ struct RawDelivery {
     fault: Option<String>,
     created_at: i64,
     ended_at: Option<i64>,
+    told: Option<String>,
 }
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
             "SELECT id, destination_id, alert_id, event, state, body, attempts, next_at, fault,
-            created_at, ended_at FROM alert_deliveries d ",
+            created_at, ended_at, told FROM alert_deliveries d ",
             $rest
         )
     };
 }
 
 const DESTINATIONS: &str = "SELECT id FROM alert_destinations ORDER BY id";
+// Not before what was raised is tried again: what stands behind it is no more due than that.
 const INSERT: &str = "INSERT INTO alert_deliveries (id, destination_id, alert_id, event, state,
     body, attempts, next_at, claimed_by, claimed_until, created_at)
-    VALUES ($1, $2, $3, $4, 'waiting', $5, 0, $6, $7, $8, $6)";
-// What was resolved is told after it was raised. A time that is far to come was written by a clock
-// that was wrong.
-const DUE: &str = select!(
-    "WHERE destination_id = $4 AND state = 'waiting' AND (next_at <= $1 OR next_at > $2)
-    AND (claimed_until <= $1 OR claimed_until > $3)
-    AND NOT EXISTS (SELECT 1 FROM alert_deliveries e WHERE e.destination_id = d.destination_id
-        AND e.alert_id = d.alert_id AND e.state = 'waiting' AND e.id < d.id)
-    ORDER BY id LIMIT 1"
-);
-const DUE_ALL: &str = "SELECT DISTINCT destination_id FROM alert_deliveries
-    WHERE state = 'waiting' AND (next_at <= $1 OR next_at > $2)
-    AND (claimed_until <= $1 OR claimed_until > $3)";
-const CLAIM: &str = "UPDATE alert_deliveries
-    SET claimed_by = $2, claimed_until = $3, attempts = attempts + 1
-    WHERE id = $1 AND state = 'waiting' AND (claimed_until <= $4 OR claimed_until > $5)";
+    VALUES ($1, $2, $3, $4, 'waiting', $5, 0, COALESCE((SELECT MAX(next_at)
+        FROM alert_deliveries WHERE destination_id = $2 AND alert_id = $3
+        AND state = 'waiting'), $6), $7, $8, $6)";
+// What was resolved is told after it was raised.
+macro_rules! due {
+    ($when:literal) => {
+        concat!(
+            "SELECT id FROM alert_deliveries d WHERE destination_id = $1 AND state = 'waiting'
+            AND ",
+            $when,
+            " AND claimed_by IS NULL AND NOT EXISTS (SELECT 1 FROM alert_deliveries e
+                WHERE e.destination_id = d.destination_id AND e.alert_id = d.alert_id
+                AND e.state = 'waiting' AND e.id < d.id)
+            ORDER BY next_at, id LIMIT 1"
+        )
+    };
+}
+pub(super) const DUE: &str = due!("next_at <= $2");
+/// A time that is far to come was written by a clock that was wrong.
+pub(super) const DUE_BY_A_WRONG_CLOCK: &str = due!("next_at > $2");
+pub(super) const DUE_ALL: &str = "SELECT o.id FROM alert_destinations o
+    WHERE EXISTS (SELECT 1 FROM alert_deliveries d WHERE d.destination_id = o.id
+        AND d.state = 'waiting' AND d.next_at <= $1)
+    OR EXISTS (SELECT 1 FROM alert_deliveries d WHERE d.destination_id = o.id
+        AND d.state = 'waiting' AND d.next_at > $2) ORDER BY o.id";
 const END: &str = "UPDATE alert_deliveries SET state = $3, fault = $4, next_at = $5, ended_at = $6,
-    claimed_by = NULL, claimed_until = 0 WHERE id = $1 AND claimed_by = $2 AND state = 'waiting'";
+    told = COALESCE($7, told), claimed_by = NULL, claimed_until = 0
+    WHERE id = $1 AND claimed_by = $2 AND state = 'waiting'";
+const REST_NOT_BEFORE: &str = "UPDATE alert_deliveries SET next_at = $2
+    WHERE state = 'waiting' AND id > $1 AND next_at < $2
+    AND destination_id = (SELECT o.destination_id FROM alert_deliveries o WHERE o.id = $1)
+    AND alert_id = (SELECT o.alert_id FROM alert_deliveries o WHERE o.id = $1)";
 const DROP: &str = "DELETE FROM alert_deliveries WHERE id = $1 AND claimed_by = $2";
+const BURY: &str = "UPDATE alert_deliveries SET state = 'dead', fault = $2, ended_at = $3,
+    claimed_by = NULL, claimed_until = 0 WHERE id = $1 AND state = 'waiting'";
+const OLD: &str = "SELECT id FROM alert_deliveries WHERE destination_id = $1
+    AND state = 'waiting' AND created_at < $2 AND claimed_by IS NULL LIMIT 1";
+const BURY_OLD: &str = "UPDATE alert_deliveries SET state = 'dead', fault = $2, ended_at = $3
+    WHERE destination_id = $1 AND state = 'waiting' AND created_at < $4 AND claimed_by IS NULL";
 const AGAIN: &str = "UPDATE alert_deliveries SET state = 'waiting', attempts = 0, next_at = $2,
     ended_at = NULL WHERE id = $1 AND state = 'dead'";
 const FORGET: &str = "DELETE FROM alert_deliveries WHERE state <> 'waiting' AND ended_at < $1";
@@ -124,59 +149,88 @@ impl Store {
         let raw: Vec<Result<(String,), Unread>> = rows!(
             self,
             "alert_deliveries",
-            sqlx::query(DUE_ALL)
-                .bind(now_ms)
-                .bind(now_ms.saturating_add(LONGEST_WAIT_MS))
-                .bind(now_ms.saturating_add(leases::SKEW_MS))
+            sqlx::query(DUE_ALL).bind(now_ms).bind(now_ms.saturating_add(LONGEST_WAIT_MS))
         );
         Ok(raw.into_iter().flatten().filter_map(|(id,)| Uuid::try_parse(&id).ok()).collect())
     }
 
-    /// What may be told to one of them now, the oldest first.
+    /// What may be told to one of them now, the oldest first. What somebody has edited so that it
+    /// cannot be read stands in the way of none.
     pub(crate) async fn due_delivery(
         &self,
         destination: Uuid,
         now_ms: i64,
     ) -> Result<Option<DeliveryRow>, Error> {
-        let raw = row!(
+        const ONE: &str = select!("WHERE id = $1");
+        while let Some(id) = self.first_due(destination, now_ms).await? {
+            let read = row!(self, "alert_deliveries", sqlx::query(ONE).bind(id.as_str()));
+            match read.and_then(|raw| raw.map(from_raw).transpose()) {
+                Ok(row) => return Ok(row),
+                Err(fault @ Error::Contradiction { .. }) => {
+                    let mut tx = self.begin().await?;
+                    let fault = fault.to_string();
+                    changing!(
+                        &mut tx,
+                        sqlx::query(BURY).bind(id.as_str()).bind(fault.as_str()).bind(now_ms)
+                    )?;
+                    tx.commit().await?;
+                }
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(None)
+    }
+
+    async fn first_due(&self, destination: Uuid, now_ms: i64) -> Result<Option<String>, Error> {
+        let to_come_ms = now_ms.saturating_add(LONGEST_WAIT_MS);
+        for (sql, when_ms) in [(DUE, now_ms), (DUE_BY_A_WRONG_CLOCK, to_come_ms)] {
+            let found: Option<(String,)> = row!(
+                self,
+                "alert_deliveries",
+                sqlx::query(sql).bind(destination.to_string()).bind(when_ms)
+            )?;
+            if let Some((id,)) = found {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What waits for a destination that tells nobody any more, and came before a moment.
+    pub(crate) async fn bury_deliveries(
+        &self,
+        destination: Uuid,
+        (fault, before_ms): (&str, i64),
+        now_ms: i64,
+    ) -> Result<(), Error> {
+        let oldest: Option<(String,)> = row!(
             self,
             "alert_deliveries",
-            sqlx::query(DUE)
-                .bind(now_ms)
-                .bind(now_ms.saturating_add(LONGEST_WAIT_MS))
-                .bind(now_ms.saturating_add(leases::SKEW_MS))
-                .bind(destination.to_string())
+            sqlx::query(OLD).bind(destination.to_string()).bind(before_ms)
         )?;
-        raw.map(from_raw).transpose()
-    }
-
-    /// False where another one has it.
-    pub(crate) async fn claim_delivery(
-        &self,
-        id: Uuid,
-        node: &str,
-        (now_ms, until_ms): (i64, i64),
-    ) -> Result<bool, Error> {
+        if oldest.is_none() {
+            return Ok(());
+        }
         let mut tx = self.begin().await?;
-        let claimed = changing!(
+        changing!(
             &mut tx,
-            sqlx::query(CLAIM)
-                .bind(id.to_string())
-                .bind(node)
-                .bind(until_ms)
+            sqlx::query(BURY_OLD)
+                .bind(destination.to_string())
+                .bind(fault)
                 .bind(now_ms)
-                .bind(now_ms.saturating_add(leases::SKEW_MS))
+                .bind(before_ms)
         )?;
-        tx.commit().await?;
-        Ok(claimed > 0)
+        Ok(tx.commit().await?)
     }
 
-    /// By whoever has claimed it; false where it is another's by now.
+    /// By whoever has claimed it; false where it is another's by now. `told` are those recipients
+    /// that have confirmed, of several.
     pub(crate) async fn end_delivery(
         &self,
         id: Uuid,
         node: &str,
-        (tried, now_ms): (&Tried, i64),
+        (tried, told): (&Tried, &[String]),
+        now_ms: i64,
     ) -> Result<bool, Error> {
         let (state, fault, next_at) = match tried {
             Tried::Delivered => (DeliveryState::Delivered, None, now_ms),
@@ -200,7 +254,11 @@ impl Store {
                 .bind(fault)
                 .bind(next_at)
                 .bind(ended_at)
+                .bind((!told.is_empty()).then(|| told.join(" ")))
         )?;
+        if ended > 0 && state == DeliveryState::Waiting {
+            changing!(&mut tx, sqlx::query(REST_NOT_BEFORE).bind(id.to_string()).bind(next_at))?;
+        }
         tx.commit().await?;
         Ok(ended > 0)
     }
@@ -319,6 +377,7 @@ fn from_raw(raw: RawDelivery) -> Result<DeliveryRow, Error> {
         created_at: raw.created_at,
         ended_at: raw.ended_at,
         fault: raw.fault,
+        told: raw.told.iter().flat_map(|told| told.split(' ')).map(str::to_owned).collect(),
         body: raw.body,
     })
 }

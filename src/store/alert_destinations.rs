@@ -146,6 +146,15 @@ impl Store {
         let RowKey::Here(key) = &*self.row_key() else { return Err(CryptoError::WrongParent) };
         opened(key, row)
     }
+
+    /// By which it is known that a recipient has a delivery, though none stands in the database.
+    /// None: sealed.
+    pub(crate) fn recipient_mark(&self, delivery: Uuid, mailbox: &str) -> Option<String> {
+        let RowKey::Here(key) = &*self.row_key() else { return None };
+        let parts = [delivery.as_bytes().as_slice(), mailbox.as_bytes()];
+        let mark = hmac_sha256(&derived(key), &parts);
+        Some(mark.iter().take(8).map(|byte| format!("{byte:02x}")).collect())
+    }
 }
 
 fn opened(key: &Key, row: &DestinationRow) -> Result<SecretBytes, CryptoError> {

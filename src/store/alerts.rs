@@ -6,82 +6,11 @@
 use uuid::Uuid;
 
 use super::alert_deliveries::{self, Event};
-use super::columns::{Place, words};
+use super::alert_words::{AlertKind, AlertState, Severity};
+use super::columns::{Place, signed};
 use super::dialect::{Tx, changing, row, row_within, rows};
 use super::lenient::Unread;
 use super::{Error, Store, alert_places};
-
-words! {
-    AlertKind {
-        SecretRefused = "secret_refused",
-        RotationRolledBack = "rotation_rolled_back",
-        SecretExpiring = "secret_expiring",
-        ClientExpiring = "client_expiring",
-        QuotaNear = "quota_near",
-        UnusualVolume = "unusual_volume",
-        NewAddress = "new_address",
-        AuthFailures = "auth_failures",
-        LedgerDegraded = "ledger_degraded",
-        LimiterDegraded = "limiter_degraded",
-        BackupOverdue = "backup_overdue",
-        BackfillFailed = "backfill_failed",
-        KeyEchoed = "key_echoed",
-        Integrity = "integrity",
-        /// The vault sealed itself, because the holder of the master key is away.
-        Sealed = "sealed",
-        /// A key-encryption key has wrapped half of what one may.
-        KekWear = "kek_wear",
-        /// Work on the key hierarchy was broken off.
-        KeyJobFailed = "key_job_failed",
-    }
-}
-
-words! {
-    Severity {
-        Info = "info",
-        Warning = "warning",
-        Critical = "critical",
-    }
-}
-
-words! {
-    AlertState {
-        Open = "open",
-        /// Somebody has seen it; its cause is still there.
-        Acknowledged = "acknowledged",
-        Resolved = "resolved",
-    }
-}
-
-impl AlertKind {
-    pub(crate) const ALL: [Self; 17] = [
-        Self::SecretRefused,
-        Self::RotationRolledBack,
-        Self::SecretExpiring,
-        Self::ClientExpiring,
-        Self::QuotaNear,
-        Self::UnusualVolume,
-        Self::NewAddress,
-        Self::AuthFailures,
-        Self::LedgerDegraded,
-        Self::LimiterDegraded,
-        Self::BackupOverdue,
-        Self::BackfillFailed,
-        Self::KeyEchoed,
-        Self::Integrity,
-        Self::Sealed,
-        Self::KekWear,
-        Self::KeyJobFailed,
-    ];
-}
-
-impl Severity {
-    pub(crate) const ALL: [Self; 3] = [Self::Info, Self::Warning, Self::Critical];
-}
-
-impl AlertState {
-    pub(crate) const ALL: [Self; 3] = [Self::Open, Self::Acknowledged, Self::Resolved];
-}
 
 /// What an alert is about.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -99,7 +28,7 @@ pub(crate) struct AlertRow {
     pub(crate) severity: Severity,
     pub(crate) state: AlertState,
     pub(crate) subject: Subject,
-    /// Of kinds that come in steps: a higher one is another alert.
+    /// Of kinds that come in steps: a higher one is told anew.
     pub(crate) level: i64,
     pub(crate) detail: String,
     pub(crate) first_seen: i64,
@@ -169,8 +98,12 @@ const INSERT: &str = "INSERT INTO alerts (id, kind, severity, state, subject_typ
     subject_name, level, detail, first_seen, last_seen, count, standing)
     VALUES ($1, $2, $3, 'open', $4, $5, $6, $7, $8, $9, $9, 1, $10)
     ON CONFLICT (standing) DO NOTHING";
-const SEEN_AGAIN: &str = "UPDATE alerts SET last_seen = $2, count = $3, detail = $4, severity = $5
+const SEEN_AGAIN: &str = "UPDATE alerts SET last_seen = $2, count = $3, detail = $4
     WHERE id = $1 AND standing IS NOT NULL";
+// Whoever has seen it knows of less than there is by now.
+const WORSE: &str = "UPDATE alerts SET last_seen = $2, count = $3, detail = $4, level = $5,
+    severity = $6, state = 'open', acknowledged_at = NULL, acknowledged_by = NULL
+    WHERE id = $1 AND standing IS NOT NULL AND level < $5";
 const RESOLVE: &str = "UPDATE alerts SET state = 'resolved', standing = NULL, resolved_at = $2,
     last_seen = CASE WHEN last_seen > $2 THEN last_seen ELSE $2 END, detail = $3
     WHERE id = $1 AND standing IS NOT NULL";
@@ -194,15 +127,17 @@ impl Store {
         places: &[(String, u64)],
         telling: Telling,
     ) -> Result<(), Error> {
+        // Nothing has happened at a time that is still to come, whatever clock says so.
+        let now_ms = self.clock.unix_ms();
         let mut tx = self.begin().await?;
         for one in moves {
             match one {
-                Move::Happened(seen) => happened(&mut tx, seen, (true, telling)).await?,
-                Move::IsSo(seen) => happened(&mut tx, seen, (false, telling)).await?,
+                Move::Happened(seen) => happened(&mut tx, seen, (true, now_ms), telling).await?,
+                Move::IsSo(seen) => happened(&mut tx, seen, (false, now_ms), telling).await?,
                 Move::Gone(kind, subject, why, at) => {
                     let name = standing(*kind, subject);
                     if let Some(row) = standing_row(&mut tx, &name).await? {
-                        resolve(&mut tx, &row, (why, *at), Some(telling)).await?;
+                        resolve(&mut tx, &row, (why, (*at).min(now_ms)), telling).await?;
                     }
                 }
             }
@@ -272,25 +207,64 @@ impl Store {
 async fn happened(
     tx: &mut Tx,
     seen: &Seen,
-    (counts, telling): (bool, Telling),
+    (counts, now_ms): (bool, i64),
+    telling: Telling,
 ) -> Result<(), Error> {
-    if let Some(row) = standing_row(tx, &seen.standing()).await? {
-        if row.level >= seen.level {
-            let count = if counts { row.count.saturating_add(1).min(MOST) } else { row.count };
-            let last = row.last_seen.max(seen.at);
-            changing!(
-                tx,
-                sqlx::query(SEEN_AGAIN)
-                    .bind(row.id.to_string())
-                    .bind(last)
-                    .bind(super::columns::signed(count))
-                    .bind(seen.detail.as_str())
-                    .bind(seen.severity.as_str())
-            )?;
-            return Ok(());
-        }
-        resolve(tx, &row, (&row.detail, seen.at), None).await?;
+    let at = seen.at.min(now_ms);
+    let Some(row) = standing_row(tx, &seen.standing()).await? else {
+        return raise(tx, seen, at, telling).await;
+    };
+    let count = if counts { row.count.saturating_add(1).min(MOST) } else { row.count };
+    let now = AlertRow {
+        count,
+        last_seen: row.last_seen.min(now_ms).max(at),
+        detail: seen.detail.clone(),
+        ..row
+    };
+    if now.level < seen.level {
+        return worsen(tx, now, seen, telling).await;
     }
+    // As grave as it was told: its end is for the same people.
+    changing!(
+        tx,
+        sqlx::query(SEEN_AGAIN)
+            .bind(now.id.to_string())
+            .bind(now.last_seen)
+            .bind(signed(now.count))
+            .bind(now.detail.as_str())
+    )?;
+    Ok(())
+}
+
+/// The same alert, told anew: its end is told once, under the id that everybody knows.
+async fn worsen(tx: &mut Tx, row: AlertRow, seen: &Seen, telling: Telling) -> Result<(), Error> {
+    let row = AlertRow {
+        level: seen.level,
+        severity: seen.severity,
+        state: AlertState::Open,
+        acknowledged_at: None,
+        acknowledged_by: None,
+        ..row
+    };
+    let done = changing!(
+        tx,
+        sqlx::query(WORSE)
+            .bind(row.id.to_string())
+            .bind(row.last_seen)
+            .bind(signed(row.count))
+            .bind(row.detail.as_str())
+            .bind(row.level)
+            .bind(row.severity.as_str())
+    )?;
+    if done > 0 {
+        let body = telling(&row, Event::Raised, row.last_seen);
+        let event = (row.id, Event::Raised);
+        alert_deliveries::add_to_all(tx, event, &body, row.last_seen).await?;
+    }
+    Ok(())
+}
+
+async fn raise(tx: &mut Tx, seen: &Seen, at: i64, telling: Telling) -> Result<(), Error> {
     let row = AlertRow {
         id: Uuid::now_v7(),
         kind: seen.kind,
@@ -299,8 +273,8 @@ async fn happened(
         subject: seen.subject.clone(),
         level: seen.level,
         detail: seen.detail.clone(),
-        first_seen: seen.at,
-        last_seen: seen.at,
+        first_seen: at,
+        last_seen: at,
         count: 1,
         acknowledged_at: None,
         acknowledged_by: None,
@@ -322,21 +296,22 @@ async fn happened(
     )?;
     // Another node was faster: then it tells.
     if added > 0 {
-        let body = telling(&row, Event::Raised, seen.at);
-        alert_deliveries::add_to_all(tx, (row.id, Event::Raised), &body, seen.at).await?;
+        let body = telling(&row, Event::Raised, at);
+        alert_deliveries::add_to_all(tx, (row.id, Event::Raised), &body, at).await?;
     }
     Ok(())
 }
 
-/// Without a telling, where another one takes its place.
 async fn resolve(
     tx: &mut Tx,
     row: &AlertRow,
     (why, at): (&str, i64),
-    telling: Option<Telling>,
+    telling: Telling,
 ) -> Result<(), Error> {
     let done = changing!(tx, sqlx::query(RESOLVE).bind(row.id.to_string()).bind(at).bind(why))?;
-    let Some(telling) = telling.filter(|_| done > 0) else { return Ok(()) };
+    if done == 0 {
+        return Ok(());
+    }
     let resolved = AlertRow {
         state: AlertState::Resolved,
         resolved_at: Some(at),

@@ -104,6 +104,7 @@ pub(crate) const ARCHIVED: &[Archived] = &[
 #[cfg(test)]
 pub(super) const LEFT_OUT: &[&str] = &[
     "alert_deliveries",
+    "alert_nodes",
     "alert_places",
     "alerts",
     "change_revision",
@@ -148,6 +149,7 @@ impl Store {
         // Of the house that was: the trail that comes in was read there.
         changing!(&mut tx, sqlx::query("DELETE FROM alerts"))?;
         changing!(&mut tx, sqlx::query("DELETE FROM alert_places"))?;
+        changing!(&mut tx, sqlx::query("DELETE FROM alert_nodes"))?;
         for table in ARCHIVED.iter().rev() {
             let sql = format!("DELETE FROM {}", table.name);
             changing!(&mut tx, sqlx::query(AssertSqlSafe(sql)))?;

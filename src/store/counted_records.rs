@@ -5,7 +5,8 @@
 use super::client_addresses::{self, CalledFrom};
 use super::client_keys::{self, Touch};
 use super::columns::{Place, signed};
-use super::dialect::{Tx, changing, row};
+use super::dialect::{Tx, changing, row, rows};
+use super::lenient::Unread;
 use super::monthly_calls::{self, MonthlyCalls};
 use super::recent_calls::{self, RecentCalls};
 use super::usage_rollups::{self, UsageKey, UsageSum};
@@ -31,6 +32,7 @@ pub(crate) struct Counted {
 const MOVE: &str = "INSERT INTO counted_records (node, next_sequence) VALUES ($1, $2)
     ON CONFLICT (node) DO UPDATE SET next_sequence = excluded.next_sequence
     WHERE counted_records.next_sequence <> excluded.next_sequence";
+const NODES: &str = "SELECT node FROM counted_records ORDER BY node";
 const NEXT: &str = "SELECT next_sequence FROM counted_records WHERE node = $1";
 
 impl Store {
@@ -39,6 +41,13 @@ impl Store {
         let mut tx = self.begin().await?;
         count(&mut tx, node, counted).await?;
         Ok(tx.commit().await?)
+    }
+
+    /// The nodes that have records, without a look at these.
+    pub(crate) async fn counted_nodes(&self) -> Result<Vec<String>, Error> {
+        let nodes: Vec<Result<(String,), Unread>> =
+            rows!(self, "counted_records", sqlx::query(NODES));
+        Ok(nodes.into_iter().filter_map(|row| row.ok().map(|(node,)| node)).collect())
     }
 
     /// The first record of a node that is not counted. None where none ever was.

@@ -93,6 +93,8 @@ const DESTROY_ALL: &str = "UPDATE secret_versions SET state = 'destroyed', envel
     WHERE secret_id = $1";
 const DELETE_ALL: &str = "DELETE FROM secret_versions WHERE secret_id = $1";
 const NEW_VALUE: &str = "UPDATE secrets SET fingerprint = $1, updated_at = $2 WHERE id = $3";
+// It was said of the key before.
+const NOTHING_TOLD: &str = "UPDATE secret_health SET told_end = NULL WHERE secret_id = $1";
 #[cfg(test)]
 const REPLACE: &str = "UPDATE secret_versions SET envelope = $1, destinations = $2
     WHERE secret_id = $3 AND version = $4 AND state <> 'destroyed'";
@@ -131,6 +133,7 @@ impl Store {
             return Ok(false);
         }
         changing!(&mut tx, sqlx::query(retire).bind(id.as_str()))?;
+        changing!(&mut tx, sqlx::query(NOTHING_TOLD).bind(id.as_str()))?;
         let active = VersionRow { state: VersionState::Active, ..version.clone() };
         insert(&mut tx, &active).await?;
         tx.commit().await?;
@@ -183,6 +186,9 @@ impl Store {
             if shifted == 0 {
                 return Err(Error::Stale);
             }
+        }
+        if shifts.iter().any(|shift| shift.to == VersionState::Active) {
+            changing!(&mut tx, sqlx::query(NOTHING_TOLD).bind(id.as_str()))?;
         }
         tx.commit().await?;
         if shifts.iter().any(|shift| shift.to == VersionState::Destroyed) {

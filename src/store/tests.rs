@@ -2,6 +2,7 @@
 //! over a `Bed`, named once in `on_both!`, which makes one test of it for SQLite and one for
 //! PostgreSQL. Must never pass over PostgreSQL silently where there is none.
 
+mod alerts;
 mod archive;
 mod client_keys;
 mod idempotency;

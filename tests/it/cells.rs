@@ -55,6 +55,7 @@ const HARMLESS: &[(&str, &[&str], &str)] = &[
     ),
     ("alerts", &[], "what people are told; what it came from stands in the trail and the tables"),
     ("alert_deliveries", &[], "what is on its way to people; what cannot be read is named"),
+    ("alert_nodes", &[], "what each node says of itself for alerts; it says so anew each minute"),
     ("alert_places", &[], "how far the trail was read for alerts; a day of it is read again"),
     ("client_addresses", &[], "what calls leave behind; a new address is told to people alone"),
     ("client_tokens", &[], "sealed: an edited one is refused when it is used"),

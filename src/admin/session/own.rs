@@ -17,7 +17,7 @@ use super::super::sent::Sent;
 use super::super::visit::{note, whence};
 use super::invitation::{answer, words};
 use super::view::Session;
-use super::{refused_of, seen, session_id};
+use super::{count, refused_of, seen, session_id};
 use crate::operators::{OperatorFault, Signed};
 use crate::refusal::{Reason, Refusal};
 use crate::secret::SecretBytes;
@@ -141,6 +141,7 @@ fn noted(call: &Call, status: u16, detail: serde_json::Value) -> Result<(), Refu
 }
 
 fn failed(call: &Call, fault: OperatorFault, event: &'static str) -> Refused {
+    count(&call.house, call.trace.address(), &fault);
     if let OperatorFault::Wrong { what, .. } = &fault {
         let detail = json!({"event": event, "wrong": what});
         let outcome = (401, Some(Reason::Unauthorized));

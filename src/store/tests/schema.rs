@@ -32,6 +32,7 @@ async fn both_dialects_give_the_same_schema() {
     let expected = [
         "alert_deliveries",
         "alert_destinations",
+        "alert_nodes",
         "alert_places",
         "alerts",
         "backfill_history",

@@ -257,6 +257,41 @@ async fn a_contradicting_row_is_left_out_and_named(bed: Bed) {
     assert!(loaded.contradictions[0].to_string().contains("of table keks contradicts the model"));
 }
 
+async fn what_was_said_of_the_end_of_a_key_is_not_said_of_the_next_one(bed: Bed) {
+    let kept = stored(&bed.store, "ends").await;
+    let id = kept.secret.id;
+    let check = CheckRow {
+        id: Uuid::now_v7(),
+        secret_id: id,
+        version: 1,
+        checked_at: NOW_MS,
+        cause: Cause::Asked,
+        actor: String::from("local"),
+        outcome: Outcome::Good,
+        health: Health::Healthy,
+        report: String::from("[]"),
+    };
+    let stands = HealthRow {
+        secret_id: id,
+        health: Health::Healthy,
+        why: String::new(),
+        since: NOW_MS,
+        checked_at: NOW_MS,
+        account: None,
+        permissions: None,
+        limits: None,
+        told_end: Some(NOW_MS + 1),
+    };
+    bed.store.note_check(&check, Some(&stands)).await.unwrap();
+    let told = async || bed.store.secret_health(id).await.unwrap().unwrap().told_end;
+    assert_eq!(told().await, Some(NOW_MS + 1));
+    let next = version(id, 2, VersionState::Active);
+    assert!(bed.store.insert_active_version(&next, "2", Former::Keep, None).await.unwrap());
+    assert_eq!(told().await, None);
+}
+
+on_both!(what_was_said_of_the_end_of_a_key_is_not_said_of_the_next_one);
+
 on_both!(
     a_change_leaves_key_material_alone,
     a_contradicting_row_is_left_out_and_named,

@@ -90,8 +90,8 @@ fn by_mail(post: &Post, more: &str) -> Plan {
     Plan { settings, ..Plan::default() }
 }
 
-async fn mailbox(house: &House, name: &str, to: &str) -> String {
-    let body = json!({"name": name, "kind": "email", "to": [to], "kinds": ["quota_near"]});
+async fn mailbox(house: &House, name: &str, to: &[&str]) -> String {
+    let body = json!({"name": name, "kind": "email", "to": to, "kinds": ["quota_near"]});
     let made = house.admin.post(DESTINATIONS).json(&body).send().await;
     assert_eq!(made.status, 201, "{}", made.text());
     assert!(made.json()["secret"].is_null());
@@ -102,8 +102,8 @@ async fn mailbox(house: &House, name: &str, to: &str) -> String {
 async fn an_alert_comes_by_mail_once_after_the_server_was_busy_and_a_dead_letter_box_is_told() {
     let post = Post::office(None).await;
     let house = House::planned(by_mail(&post, "alerts.smtp.tls = \"none\"\n")).await;
-    mailbox(&house, "busy", "busy@example.org").await;
-    mailbox(&house, "nobody", "nobody@example.org").await;
+    mailbox(&house, "busy", &["busy@example.org"]).await;
+    mailbox(&house, "nobody", &["nobody@example.org"]).await;
     let client = spent(&house).await;
     let raised = alert(&house, ("quota_near", &client.id), "open").await;
     // Put off by the server, then taken.
@@ -149,7 +149,7 @@ async fn mail_goes_over_tls_with_the_account_of_the_settings_or_not_at_all() {
         ca.display()
     );
     let house = House::planned(by_mail(&post, &account)).await;
-    let id = mailbox(&house, "team", "ops@example.org").await;
+    let id = mailbox(&house, "team", &["ops@example.org"]).await;
     let tested = house.admin.post(&format!("{DESTINATIONS}/{id}/test")).send().await.json();
     assert_eq!(tested["ok"], true, "{tested}");
     let letters = post.letters();
@@ -159,14 +159,75 @@ async fn mail_goes_over_tls_with_the_account_of_the_settings_or_not_at_all() {
     house.leave().await;
 
     // A server whose certificate nobody vouches for is told nothing.
-    let account = account.lines().filter(|line| !line.contains("ca_file"));
-    let account: String = account.map(|line| format!("{line}\n")).collect();
-    let house = House::planned(by_mail(&post, &account)).await;
-    let id = mailbox(&house, "team", "ops@example.org").await;
+    let without = account.lines().filter(|line| !line.contains("ca_file"));
+    let without: String = without.map(|line| format!("{line}\n")).collect();
+    let house = House::planned(by_mail(&post, &without)).await;
+    let id = mailbox(&house, "team", &["ops@example.org"]).await;
     let tested = house.admin.post(&format!("{DESTINATIONS}/{id}/test")).send().await.json();
     assert_eq!(tested["ok"], false, "{tested}");
     assert!(!tested.to_string().contains("letter-box"));
     assert_eq!(post.letters().len(), 1);
+    house.leave().await;
+
+    // A password that is wrong may be mended: nothing is given up for it.
+    std::fs::write(&password, "another-box").unwrap();
+    let house = House::planned(by_mail(&post, &account)).await;
+    mailbox(&house, "team", &["ops@example.org", "team@example.org"]).await;
+    spent(&house).await;
+    let faults = put_off(&house, 1).await;
+    assert!(faults[0]["fault"].as_str().unwrap().contains("535"), "{faults:?}");
+    assert_eq!(post.letters().len(), 1);
+    house.leave().await;
+}
+
+/// Those that wait for another try, once there are so many.
+async fn put_off(house: &House, count: usize) -> Vec<Value> {
+    let mut found = Vec::new();
+    wait_until(&format!("{count} put off"), async || {
+        let list = house.admin.get(&format!("{DELIVERIES}?state=waiting")).send().await.json();
+        found = list["items"].as_array().unwrap().clone();
+        found.retain(|one| one["fault"].is_string());
+        found.len() >= count
+    })
+    .await;
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_several_recipients_each_gets_it_once_whatever_becomes_of_the_others() {
+    let post = Post::office(None).await;
+    let house = House::planned(by_mail(&post, "alerts.smtp.tls = \"none\"\n")).await;
+    let all = ["nobody@example.org", "first@example.org", "busy@example.org", "last@example.org"];
+    mailbox(&house, "team", &all).await;
+    spent(&house).await;
+    let faults = put_off(&house, 1).await;
+    assert!(faults[0]["fault"].as_str().unwrap().contains("try again later"), "{faults:?}");
+    let taken = || {
+        let letters = post.letters().into_iter();
+        letters.map(|one| one["to"][0].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    assert_eq!(taken(), ["first@example.org", "last@example.org"]);
+    // The one that was busy takes it now; the one that does not exist is told in the end.
+    let dead = format!("{DELIVERIES}?state=dead");
+    let mut given_up = Value::Null;
+    wait_until("given up", async || {
+        house.clock.advance(Duration::from_secs(2));
+        given_up = house.admin.get(&dead).send().await.json()["items"][0].clone();
+        given_up.is_object()
+    })
+    .await;
+    assert!(given_up["fault"].as_str().unwrap().contains("no such mailbox"), "{given_up}");
+    assert_eq!(given_up["attempts"], 2);
+    let resend = format!("{DELIVERIES}/{}/resend", given_up["id"].as_str().unwrap());
+    assert_eq!(house.admin.post(&resend).send().await.status, 200);
+    wait_until("given up once more", async || {
+        let list = house.admin.get(&dead).send().await.json();
+        list["items"][0]["attempts"] == 1
+    })
+    .await;
+    assert_eq!(taken(), ["first@example.org", "last@example.org", "busy@example.org"]);
+    // It is one letter: each reads who else has it.
+    assert!(post.letters()[0]["text"].as_str().unwrap().contains("busy@example.org"));
     house.leave().await;
 }
 
