@@ -25,6 +25,7 @@ use base64::Engine as _;
 pub(crate) use self::body::{BodyFault, Flaw, OutboundBody};
 pub(crate) use self::document::{Document, MOST_BYTES as MOST_DOCUMENT_BYTES};
 pub(crate) use self::hail::Hail;
+pub(crate) use self::spare::Spare;
 use crate::policy::Permit;
 use crate::provider::{Codec, Dialect, Host, Hosts, Placement, Provider, Spot, Template};
 use crate::refusal::{Reason, Refusal};

@@ -33,6 +33,7 @@ pub(crate) use self::shared::{
 };
 use self::slots::Slots;
 use self::turns::Turns;
+pub(crate) use self::turns::{Asking, Granted};
 use crate::client::Client;
 use crate::clock::{Clock, Moment};
 use crate::policy::Permit;

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use crate::clock::{Clock, Moment};
 use crate::ledger::{ActorRef, Entry, Kind, Ledger};
-use crate::quota::Lesson;
+use crate::probe::Prober;
 use crate::store::{self, Health, LearntRow, PlaceRow, Store};
 use crate::telemetry::Metrics;
 use crate::vault::Vault;
@@ -23,12 +23,16 @@ const WRITTEN_EVERY: u32 = 4;
 /// The same kind as where a check finds a key refused: somebody has to look.
 const ALERT: &str = "secret_refused";
 const HOUSE: &str = "house";
+/// In quarantine for so long, it is asked about once more, or let out where no check can tell;
+/// twice as long each time.
+const REST_MS: i64 = 600_000;
 /// A door that is closed for less is not worth a row.
 const WORTH_KEEPING_NS: u64 = 5_000_000_000;
 
 /// What the room is built from.
 pub(crate) struct Pools {
     pub(crate) vault: Arc<Vault>,
+    pub(crate) prober: Arc<Prober>,
     pub(crate) store: Store,
     pub(crate) ledger: Ledger,
     pub(crate) metrics: Metrics,
@@ -43,6 +47,27 @@ pub(crate) struct Wish {
     pub(crate) drained: Option<bool>,
 }
 
+/// Why one serves again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Why {
+    /// Another version of it is in service.
+    Version,
+    /// A check has found it good.
+    Good,
+    /// Nobody can tell but those who call.
+    Trial,
+}
+
+impl Why {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Version => "another version serves",
+            Self::Good => "a check finds it good",
+            Self::Trial => "on trial, as no check can tell",
+        }
+    }
+}
+
 /// Brings it about here at once, and on every other node with its next look.
 pub(crate) async fn wish(
     (store, vault): (&Store, &Vault),
@@ -50,36 +75,40 @@ pub(crate) async fn wish(
     wish: Wish,
     (now_ms, by): (i64, &str),
 ) -> Result<(), store::Error> {
-    let places = store.secret_places().await?;
-    let known = places.iter().find(|place| place.secret_id == id);
-    let weight = wish.weight.or_else(|| known.map(|place| place.weight)).unwrap_or(1);
-    let drained_at = match wish.drained {
-        Some(true) => known.and_then(|place| place.drained_at).or(Some(now_ms)),
-        Some(false) => None,
-        None => known.and_then(|place| place.drained_at),
-    };
-    store.set_secret_place(id, (weight, drained_at), (now_ms, by)).await?;
-    let mut is_quarantined = known.is_some_and(|place| place.quarantined_at.is_some());
+    store.change_secret_place(id, (wish.weight, wish.drained), (now_ms, by)).await?;
     let place = vault.secret_place(id);
     if wish.drained == Some(false) {
         store.release_secret(id, (now_ms, by)).await?;
         let _told = place.take_news();
-        is_quarantined = false;
+        place.forget();
+        // Whoever puts it back knows better than what was learnt.
+        vault.supply(id).forget();
     }
-    place.set(weight, drained_at.is_some(), is_quarantined);
+    let places = store.secret_places().await?;
+    if let Some(row) = places.iter().find(|row| row.secret_id == id) {
+        let (is_drained, is_quarantined) = (row.drained_at.is_some(), row.quarantined_at.is_some());
+        place.set(row.weight, is_drained, is_quarantined);
+    }
     Ok(())
+}
+
+/// What one look knows of those before it.
+#[derive(Default)]
+struct Seen {
+    written: HashMap<Uuid, LearntRow>,
+    versions: HashMap<Uuid, u32>,
 }
 
 impl Pools {
     /// For ever; spawned once.
     pub(crate) async fn keep(self) {
-        let mut written: HashMap<Uuid, LearntRow> = HashMap::new();
+        let mut seen = Seen::default();
         let (mut looks, mut was_open, mut told) = (0, false, false);
         loop {
             if !self.vault.is_sealed() {
                 let is_first = !std::mem::replace(&mut was_open, true);
                 let is_due = looks % WRITTEN_EVERY == 0;
-                match self.look((is_first, is_due), &mut written).await {
+                match self.look((is_first, is_due), &mut seen).await {
                     Ok(()) => told = false,
                     Err(fault) => {
                         was_open &= !is_first;
@@ -97,38 +126,76 @@ impl Pools {
     async fn look(
         &self,
         (is_first, is_due): (bool, bool),
-        written: &mut HashMap<Uuid, LearntRow>,
+        seen: &mut Seen,
     ) -> Result<(), store::Error> {
         let now = self.clock.now();
         let in_use = self.vault.in_use();
         for (id, provider, version) in &in_use {
-            if self.vault.secret_place(*id).take_news()
-                && let Err(fault) = self.quarantined((*id, *version), provider, now).await
-            {
-                self.vault.secret_place(*id).keep_news();
-                return Err(fault);
-            }
+            self.renew((*id, *version), now, &mut seen.versions);
+            self.hear((*id, *version), provider, now).await?;
         }
         let places = self.store.secret_places().await?;
         if is_first {
-            self.recall(&places, now, written);
+            let known = places.iter().map(|place| (place.secret_id, place.learnt));
+            seen.written.extend(known);
         }
         for (id, provider, version) in &in_use {
             let row = places.iter().find(|place| place.secret_id == *id);
             let mut is_quarantined = row.is_some_and(|row| row.quarantined_at.is_some());
-            if is_quarantined && self.is_good_again(row, *version).await? {
+            let again = match row.and_then(|row| Some((row, row.quarantined_at?))) {
+                Some((row, since)) => self.is_let_out((row, since), *version, now).await?,
+                None => None,
+            };
+            if let Some(why) = again {
                 is_quarantined = false;
-                self.released(*id, provider, now).await?;
+                self.released((*id, why), provider, now).await?;
             }
             let is_drained = row.is_some_and(|row| row.drained_at.is_some());
             let weight = row.map_or(1, |row| row.weight);
-            self.vault.secret_place(*id).set(weight, is_drained, is_quarantined);
+            let place = self.vault.secret_place(*id);
+            place.set(weight, is_drained, is_quarantined);
+            match again {
+                Some(Why::Good) => place.pardon(),
+                Some(Why::Trial) => place.let_out(*version),
+                Some(Why::Version) | None => {}
+            }
         }
         if is_due {
             let ids = in_use.iter().map(|(id, ..)| *id);
-            self.write_down(ids, now, written).await?;
+            self.write_down(ids, now, &mut seen.written).await?;
         }
         Ok(())
+    }
+
+    /// Another version serves: what was said of the one before is nothing to it.
+    fn renew(&self, (id, version): (Uuid, u32), now: Moment, versions: &mut HashMap<Uuid, u32>) {
+        let before = versions.insert(id, version);
+        if before.is_some_and(|before| before != version) {
+            self.vault.supply(id).renew(now.monotonic_ns);
+            self.vault.secret_place(id).forget();
+        }
+    }
+
+    /// What calls have found; and where nobody could prove it, a check that says the same.
+    async fn hear(
+        &self,
+        (id, version): (Uuid, u32),
+        provider: &str,
+        now: Moment,
+    ) -> Result<(), store::Error> {
+        let place = self.vault.secret_place(id);
+        if place.is_suspect(version)
+            && let Some(stands) = self.store.secret_health(id).await?
+            && stands.health == Health::Refused
+        {
+            self.vault.quarantine(provider, (id, version));
+        }
+        let Some(refused) = place.take_news() else { return Ok(()) };
+        let written = self.quarantined((id, refused), provider, now).await;
+        if written.is_err() {
+            place.keep_news(refused);
+        }
+        written
     }
 
     /// One of several nodes says so.
@@ -151,51 +218,58 @@ impl Pools {
                 and again where it takes another one of the pool",
             }),
         );
+        self.ask(id).await;
         Ok(())
     }
 
-    /// Another version serves by now, or a check has found it good since.
-    async fn is_good_again(
+    /// Why it serves again: another version of it does by now, or a check has found it good since,
+    /// or nobody can check it and it has rested.
+    async fn is_let_out(
         &self,
-        row: Option<&PlaceRow>,
+        (row, since): (&PlaceRow, i64),
         version: u32,
-    ) -> Result<bool, store::Error> {
-        let Some((row, since)) = row.and_then(|row| Some((row, row.quarantined_at?))) else {
-            return Ok(false);
-        };
+        now: Moment,
+    ) -> Result<Option<Why>, store::Error> {
         if row.quarantined_version.is_some_and(|refused| refused != version) {
-            return Ok(true);
+            return Ok(Some(Why::Version));
         }
-        let stands = self.store.secret_health(row.secret_id).await?;
+        let id = row.secret_id;
+        let stands = self.store.secret_health(id).await?;
         let is_good = |health| matches!(health, Health::Healthy | Health::Degraded);
-        Ok(stands.is_some_and(|stands| stands.checked_at > since && is_good(stands.health)))
+        if stands.is_some_and(|stands| stands.checked_at > since && is_good(stands.health)) {
+            return Ok(Some(Why::Good));
+        }
+        let place = self.vault.secret_place(id);
+        let rest_ms = REST_MS << place.trials();
+        if now.unix_ms.saturating_sub(since) < rest_ms {
+            return Ok(None);
+        }
+        place.count_trial();
+        Ok((!self.ask(id).await).then_some(Why::Trial))
     }
 
-    async fn released(&self, id: Uuid, provider: &str, now: Moment) -> Result<(), store::Error> {
+    /// Is the key good? False where no check can tell.
+    async fn ask(&self, id: Uuid) -> bool {
+        let Ok(Some(secret)) = self.vault.show(id).await else { return true };
+        let can_tell = self.prober.can_tell(&secret);
+        if can_tell {
+            self.prober.ask_soon(id);
+        }
+        can_tell
+    }
+
+    async fn released(
+        &self,
+        (id, why): (Uuid, Why),
+        provider: &str,
+        now: Moment,
+    ) -> Result<(), store::Error> {
         if self.store.release_secret(id, (now.unix_ms, HOUSE)).await? {
             let secret = json!({"id": id.to_string(), "provider": provider});
-            let after = json!({"secret": secret, "pool": "out of quarantine"});
+            let after = json!({"secret": secret, "pool": "out of quarantine", "why": why.as_str()});
             self.note(Kind::Change, json!({"after": after}));
         }
         Ok(())
-    }
-
-    /// What was learnt before the house was started holds until something else is learnt.
-    fn recall(&self, places: &[PlaceRow], now: Moment, written: &mut HashMap<Uuid, LearntRow>) {
-        for place in places {
-            let LearntRow { closed_until, rate, depth } = place.learnt;
-            let closed_ms = closed_until.map(|until| until.saturating_sub(now.unix_ms));
-            let closed_ms = closed_ms.and_then(|ms| u64::try_from(ms).ok());
-            let figure = |number: Option<i64>| number.and_then(|n| u32::try_from(n).ok());
-            let lesson = Lesson {
-                closed_in_ns: closed_ms.map(|ms| ms.saturating_mul(1_000_000)),
-                rate: figure(rate).zip(figure(depth)),
-            };
-            if lesson != Lesson::default() {
-                self.vault.supply(place.secret_id).recall(lesson, now.monotonic_ns);
-                written.insert(place.secret_id, place.learnt);
-            }
-        }
     }
 
     async fn write_down(

@@ -10,7 +10,7 @@ mod report;
 mod steps;
 mod watch;
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::sync::Semaphore;
@@ -65,6 +65,8 @@ pub(crate) struct Prober {
     deadlines: Deadlines,
     /// Each check under way holds a key in plain.
     seats: Semaphore,
+    /// Secrets that somebody wants to know of now.
+    urgent: Mutex<Vec<Uuid>>,
 }
 
 /// Hears of each step when it has ended.
@@ -84,7 +86,8 @@ impl Prober {
         let upstream = Upstream::new(origins, deadlines.clone(), clock.clone());
         let caller = Caller::new(upstream, clock.clone());
         let seats = Semaphore::new(AT_ONCE);
-        Self { vault, catalogue, store, ledger, metrics, clock, caller, deadlines, seats }
+        let urgent = Mutex::default();
+        Self { vault, catalogue, store, ledger, metrics, clock, caller, deadlines, seats, urgent }
     }
 
     fn unsealed(&self) -> Result<(), Refusal> {

@@ -11,7 +11,7 @@ mod window;
 
 pub(crate) use self::month::Period;
 pub(crate) use self::slot::{Limits, Over, Said, Slot};
-pub(crate) use self::supply::{Lesson, Notice, Standing, Supply, Ticket, Wait};
+pub(crate) use self::supply::{Lesson, Notice, Source, Sources, Standing, Supply, Ticket, Wait};
 pub(crate) use self::window::{Count, Quota, Window};
 
 /// What the lock of a slot is made of; a model of it puts its own in their place.

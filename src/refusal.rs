@@ -69,6 +69,8 @@ pub(crate) struct Refusal {
     pub detail: Cow<'static, str>,
     /// The connection must not be used again: what follows on it cannot be trusted.
     pub close: bool,
+    /// Nothing of the call has left.
+    is_unsent: bool,
     /// Boxed: few refusals have it, and a refusal travels through every step's result.
     more: Option<Box<More>>,
 }
@@ -220,7 +222,7 @@ impl Reason {
 
 impl Refusal {
     pub(crate) fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { reason, detail: detail.into(), close: false, more: None }
+        Self { reason, detail: detail.into(), close: false, is_unsent: false, more: None }
     }
 
     /// One sentence for unknown, malformed, revoked and expired alike: the difference is nobody's
@@ -293,6 +295,17 @@ impl Refusal {
         self
     }
 
+    /// Did anything of the call leave? Nobody knows, as a rule.
+    #[must_use]
+    pub(crate) fn unsent(mut self, is_unsent: bool) -> Self {
+        self.is_unsent = is_unsent;
+        self
+    }
+
+    pub(crate) fn is_unsent(&self) -> bool {
+        self.is_unsent
+    }
+
     /// What a 429 says beside its sentence.
     pub(crate) fn exceeded(&self) -> Option<&Exceeded> {
         self.more.as_ref()?.exceeded.as_ref()
@@ -312,7 +325,9 @@ impl Refusal {
             "request_id": request_id,
         });
         if let Some(exceeded) = self.exceeded() {
-            put(&mut body, "quota", exceeded.quota.into());
+            if exceeded.is_known() {
+                put(&mut body, "quota", exceeded.quota.into());
+            }
             put(&mut body, "reset_at", exceeded.reset_at_ms().map(clock::rfc3339).into());
             put(&mut body, "limit", exceeded.limit.as_str().into());
         }

@@ -257,12 +257,15 @@ impl Upstream {
         }
         let may_copy = |copy: &Copy| failed.is_unprocessed || failed.died && copy.may_be_repeated;
         let copy = copy.filter(may_copy).map(Copy::request);
+        let was_unsent = failed.unsent.is_some();
         let Some(mut request) = failed.unsent.or(copy) else { return Err(failed.refusal) };
         if !self.origins.again.may(&self.pool, key) {
             return Err(failed.refusal);
         }
         may_leave(true)?;
-        let (mut lease, is_fresh) = self.ready(goal, wish).await?;
+        // The first try may have been done.
+        let unready = |refusal: Refusal| refusal.unsent(was_unsent);
+        let (mut lease, is_fresh) = self.ready(goal, wish).await.map_err(unready)?;
         may_leave(false)?;
         if lease.is_h2() {
             for_h2(goal, &mut request)?;

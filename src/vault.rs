@@ -363,6 +363,7 @@ impl Vault {
         }
         keyring.refresh(&self.store).await?;
         let stock = self.take_stock(&keyring).await?;
+        self.place_all().await?;
         let rows = &stock.loaded.rows;
         let now = self.catalogue.now();
         let snapshot = Snapshot::prepare(&keyring, &now, (&stock, rows), &self.registry);

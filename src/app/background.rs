@@ -108,6 +108,7 @@ impl Rooms {
         let rotor = Arc::clone(rotor);
         let pools = Pools {
             vault: Arc::clone(&self.vault),
+            prober: Arc::clone(&prober),
             store: self.store.clone(),
             ledger: self.ledger.clone(),
             metrics: self.metrics.clone(),

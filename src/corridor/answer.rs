@@ -201,6 +201,7 @@ pub(super) fn dress_refusal(answer: &mut Answer, refusal: &Refusal, figures: Opt
         headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
     }
     match (refusal.exceeded(), figures) {
+        (Some(exceeded), _) if !exceeded.is_known() => {}
         (Some(exceeded), _) => {
             let figures = Figures {
                 quota: exceeded.quota,

@@ -10,7 +10,7 @@ use hyper::body::Incoming;
 use super::Corridor;
 use super::trace::Trace;
 use super::trial::{Call, Sides, Try, Turn, may_repeat, whole};
-use crate::inject::{Carried, Document, Head, OutboundBody};
+use crate::inject::{Carried, Document, Head, OutboundBody, Spare};
 use crate::refusal::{Fault, Refusal};
 use crate::upstream::Reply;
 use crate::vault::Selected;
@@ -20,6 +20,9 @@ const UNAUTHORIZED: u16 = 401;
 /// A head, what goes with it, and whether it asks for a socket.
 type Sent<'h> = (Head<'h>, (Option<Document>, Option<Incoming>), bool);
 
+/// What a call is sent once more with.
+type Again = (Spare, Option<Bytes>);
+
 impl Corridor {
     pub(super) async fn send_out(
         &self,
@@ -28,12 +31,13 @@ impl Corridor {
         (selected, former): &Sides,
         trace: &mut Trace,
     ) -> Result<(Reply, Carried), Refusal> {
+        let is_pooled = call.0.provider().pool && call.0.secret().is_none();
         if let Some(former) = former {
             // Boxed: met only while a new version of this secret is on trial.
             let sides = (selected, former);
-            return Box::pin(self.send_on_trial((head, body), call, sides, trace)).await;
+            let sending = self.send_on_both((head, body), (call, is_pooled), sides, trace);
+            return Box::pin(sending).await;
         }
-        let is_pooled = call.0.provider().pool && call.0.secret().is_none();
         if is_pooled && may_repeat(body.as_ref(), document.is_some() || is_socket) {
             return Box::pin(self.send_in_pool((head, body), call, selected, trace)).await;
         }
@@ -42,11 +46,30 @@ impl Corridor {
         let sent = self.attempt((head, body), call, tried, trace).await;
         if is_pooled && let Ok((reply, _)) = &sent {
             match reply.head.status.as_u16() {
+                // Nobody knows what another one would have been told.
                 UNAUTHORIZED => self.house.vault.refused_in_pool(call.0, selected, false),
                 _ => selected.accepted(),
             }
         }
         sent
+    }
+
+    /// With the new version of a secret, with its old one where that is refused, and with another
+    /// secret of the pool where that is, too.
+    async fn send_on_both(
+        &self,
+        (head, body): (Head<'_>, Option<Incoming>),
+        (call, is_pooled): (Call<'_>, bool),
+        (new, old): (&Selected, &Selected),
+        trace: &mut Trace,
+    ) -> Result<(Reply, Carried), Refusal> {
+        let body = kept(body, trace).await?;
+        let spare = is_pooled.then(|| head.spare());
+        let sent = self.send_on_trial((head, body.clone()), call, (new, old), trace).await?;
+        match spare {
+            Some(spare) => self.or_another((sent, old), (spare, body), call, trace).await,
+            None => Ok(sent),
+        }
     }
 
     /// The answer with this secret, or with another one where the provider refuses it.
@@ -57,16 +80,22 @@ impl Corridor {
         selected: &Selected,
         trace: &mut Trace,
     ) -> Result<(Reply, Carried), Refusal> {
+        let body = kept(body, trace).await?;
+        let spare = head.spare();
+        let tried = Try { selected, is_socket: false, turn: Turn::Only };
+        let sent = self.attempt((head, outbound(body.clone())), call, tried, trace).await?;
+        self.or_another((sent, selected), (spare, body), call, trace).await
+    }
+
+    /// This answer, or another secret's where it is a no.
+    async fn or_another(
+        &self,
+        (first, selected): ((Reply, Carried), &Selected),
+        (mut spare, body): Again,
+        call: Call<'_>,
+        trace: &mut Trace,
+    ) -> Result<(Reply, Carried), Refusal> {
         let (permit, provider) = (call.0, Arc::clone(call.0.provider()));
-        let body = match body {
-            Some(body) => Some(whole(body).await?),
-            None => None,
-        };
-        trace.bytes_in().add(body.as_ref().map_or(0, Bytes::len));
-        let kept = || body.clone().map_or(OutboundBody::Empty, OutboundBody::kept);
-        let mut spare = head.spare();
-        let tried = |selected, turn| Try { selected, is_socket: false, turn };
-        let first = self.attempt((head, kept()), call, tried(selected, Turn::Only), trace).await?;
         let status = first.0.head.status.as_u16();
         let is_no = status == UNAUTHORIZED;
         if !is_no && !provider.limits.is_too_many(status) {
@@ -77,11 +106,13 @@ impl Corridor {
             return Ok(first);
         };
         trace.secret(&other);
-        let again = tried(&other, Turn::Again);
-        let second = match self.attempt((spare.head(), kept()), call, again, trace).await {
+        let again = Try { selected: &other, is_socket: false, turn: Turn::Again };
+        let second = match self.attempt((spare.head(), outbound(body)), call, again, trace).await {
             Ok(second) => second,
             // It may have been done: the first answer would say that it was not.
-            Err(refusal) if refusal.reason.fault() == Fault::Provider => return Err(refusal),
+            Err(refusal) if refusal.reason.fault() == Fault::Provider && !refusal.is_unsent() => {
+                return Err(refusal);
+            }
             Err(_) => {
                 trace.secret(selected);
                 return Ok(first);
@@ -93,8 +124,8 @@ impl Corridor {
             return Ok(second);
         }
         other.accepted();
-        // One that is out of order or of breath proves nothing.
-        if is_no && !provider.limits.is_too_many(its_status) && its_status < 500 {
+        // A no of another kind may be the client's doing, and would have been the first one's too.
+        if is_no && (200..300).contains(&its_status) {
             self.house.vault.refused_in_pool(permit, selected, true);
         }
         Ok(second)
@@ -113,4 +144,18 @@ impl Corridor {
             (None, None) => OutboundBody::Empty,
         }
     }
+}
+
+/// The whole of it, for as often as it is sent.
+async fn kept(body: Option<Incoming>, trace: &mut Trace) -> Result<Option<Bytes>, Refusal> {
+    let body = match body {
+        Some(body) => Some(whole(body).await?),
+        None => None,
+    };
+    trace.bytes_in().add(body.as_ref().map_or(0, Bytes::len));
+    Ok(body)
+}
+
+pub(super) fn outbound(body: Option<Bytes>) -> OutboundBody {
+    body.map_or(OutboundBody::Empty, OutboundBody::kept)
 }

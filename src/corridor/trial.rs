@@ -13,6 +13,7 @@ use hyper::body::{Body as _, Incoming};
 
 use super::clean::Onward;
 use super::framed::framed;
+use super::pool::outbound;
 use super::trace::Trace;
 use super::{Corridor, House, check_standing};
 use crate::client::Client;
@@ -97,18 +98,13 @@ impl Corridor {
     /// The new version's answer, or the old one's where the new one is refused.
     pub(super) async fn send_on_trial(
         &self,
-        (mut head, body): (Head<'_>, Option<Incoming>),
+        (mut head, body): (Head<'_>, Option<Bytes>),
         call: Call<'_>,
         (new, old): (&Selected, &Selected),
         trace: &mut Trace,
     ) -> Result<(Reply, Carried), Refusal> {
         let (provider, now) = (Arc::clone(call.0.provider()), call.2);
-        let body = match body {
-            Some(body) => Some(whole(body).await?),
-            None => None,
-        };
-        trace.bytes_in().add(body.as_ref().map_or(0, Bytes::len));
-        let kept = || body.clone().map_or(OutboundBody::Empty, OutboundBody::kept);
+        let kept = || outbound(body.clone());
         let is_safe = [Method::GET.as_str(), Method::HEAD.as_str()].contains(&head.method());
         if is_safe && provider.refuses_in_bodies() {
             // What is packed cannot be looked at.
@@ -184,12 +180,17 @@ impl Corridor {
         let leave = selected.leaves(&house.clock);
         let sent = self.upstream.send(outbound, now_ns, &mut may_leave).await;
         trace.upstream_ended();
-        let reply = sent.inspect_err(|refusal| {
-            // What a client breaks off says nothing of a key.
-            if refusal.reason.fault() == Fault::Provider {
-                selected.was_silent(moment);
+        let reply = match sent {
+            Ok(reply) => reply,
+            Err(refusal) => {
+                leave.got_lost(&refusal);
+                // What a client breaks off says nothing of a key.
+                if refusal.reason.fault() == Fault::Provider {
+                    selected.was_silent(moment);
+                }
+                return Err(refusal);
             }
-        })?;
+        };
         match is_socket {
             true => leave.came_back(),
             false => leave.answered(permit.provider(), &reply.head, &house.clock),

@@ -4,11 +4,13 @@
 
 use std::net::IpAddr;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use super::Corridor;
 use super::trial::Sides;
 use crate::clock::Moment;
-use crate::limiter::Admission;
+use crate::limiter::{Admission, Asking};
 use crate::policy::Permit;
 use crate::refusal::{Reason, Refusal};
 use crate::vault::Dealt;
@@ -69,11 +71,24 @@ impl Corridor {
         sides: &mut Sides,
         select: &(impl Fn(Dealt) -> Result<Sides, Refusal> + Send + Sync),
     ) -> Result<(), Refusal> {
+        let clock = &self.house.clock;
+        let began_ns = clock.monotonic_ns();
         for _ in 0..TRIES {
-            let waited_for = sides.0.secret_id();
-            let ticket = self.house.limiter.ticket(permit, sides.0.supply()).await?;
-            *sides = select(sides.0.dealt())?;
-            if sides.0.secret_id() == waited_for {
+            let (secret, supply) = sides.0.supply();
+            let sources = self.house.vault.sources(permit.provider(), (secret, supply));
+            let asking = Asking { secret, supply: Arc::clone(supply), sources };
+            // Altogether it waits no longer than any other.
+            let waited = Duration::from_nanos(clock.monotonic_ns().saturating_sub(began_ns));
+            let at_most = permit.provider().max_wait.saturating_sub(waited);
+            let turn = self.house.limiter.ticket(permit, &asking, at_most).await?;
+            let dealt = match &turn {
+                Some((served_by, _)) => sides.0.dealt().by(*served_by),
+                None => sides.0.dealt(),
+            };
+            *sides = select(dealt)?;
+            if let Some((served_by, ticket)) = turn
+                && sides.0.secret_id() == served_by
+            {
                 sides.0.hold(ticket);
                 return Ok(());
             }

@@ -48,13 +48,25 @@ impl<T> Line<T> {
 
     /// The first of the client whose turn it is.
     pub(super) fn pop(&mut self) -> Option<T> {
-        let (who, mut own) = self.turns.pop_front()?;
-        let first = own.pop_front();
+        self.pop_where(|_| true)
+    }
+
+    /// The same, of those who may; whoever may not keeps his place.
+    pub(super) fn pop_where(&mut self, may: impl Fn(&T) -> bool) -> Option<T> {
+        let mut turns = self.turns.iter().enumerate();
+        let (at, within) =
+            turns.find_map(|(at, (_, own))| Some((at, own.iter().position(&may)?)))?;
+        let (who, mut own) = self.turns.remove(at)?;
+        let found = own.remove(within);
         self.length = self.length.saturating_sub(1);
         if !own.is_empty() {
             self.turns.push_back((who, own));
         }
-        first
+        found
+    }
+
+    pub(super) fn has_any(&self, may: impl Fn(&T) -> bool) -> bool {
+        self.turns.iter().flat_map(|(_, own)| own).any(may)
     }
 
     /// Those of this client who are gone give up their places.
@@ -103,6 +115,17 @@ mod tests {
         let served: Vec<u32> = std::iter::from_fn(|| line.pop()).collect();
         assert_eq!(served, [0, 100, 1, 101, 2, 3, 4]);
         assert_eq!(line.len(), 0);
+    }
+
+    #[test]
+    fn whoever_may_not_yet_keeps_his_place_and_holds_nobody_up() {
+        let mut line = line(100, 3);
+        assert!(line.push(MODEST, 100) && line.push(MODEST, 101));
+        assert_eq!(line.pop_where(|number| *number >= 100), Some(100));
+        assert_eq!(line.pop_where(|number| *number % 2 == 1), Some(1));
+        assert!(line.has_any(|number| *number == 2) && !line.has_any(|number| *number == 1));
+        let served: Vec<u32> = std::iter::from_fn(|| line.pop()).collect();
+        assert_eq!((served, line.len()), (vec![101, 0, 2], 0));
     }
 
     #[test]

@@ -13,10 +13,9 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::inject::{Carried, Head, OutboundBody, inject};
 use crate::ledger::{ActorRef, Begin, Kind, Ledger, Record};
-use crate::limiter::Limiter;
+use crate::limiter::{Asking, Granted, Limiter};
 use crate::policy::{self, Permit, Purpose};
 use crate::provider::Provider;
-use crate::quota::Ticket;
 use crate::refusal::{Reason, Refusal};
 use crate::upstream::{Reply, Upstream};
 use crate::vault::{Vault, Wanted};
@@ -37,8 +36,8 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// The right to one call with that secret; None where no limit is known.
-type Turn = Option<(Uuid, Ticket)>;
+/// None where no limit is known.
+type MayCall = Option<Granted>;
 
 pub(super) struct Caller {
     pub(super) vault: Arc<Vault>,
@@ -78,13 +77,15 @@ impl Caller {
     }
 
     /// Behind the calls of clients, where the provider's limit is known.
-    async fn turn(&self, permit: &Permit) -> Result<Turn, Refusal> {
+    async fn turn(&self, permit: &Permit) -> Result<MayCall, Refusal> {
         let selected = self.vault.select(permit)?;
         if !selected.is_bound() {
             return Ok(None);
         }
-        let ticket = self.limiter.ticket_of_the_house(permit, selected.supply()).await;
-        Ok(Some((selected.secret_id(), ticket)))
+        let (secret, supply) = selected.supply();
+        let sources = self.vault.sources(permit.provider(), (secret, supply));
+        let asking = Asking { secret, supply: Arc::clone(supply), sources };
+        Ok(self.limiter.ticket_of_the_house(permit, &asking).await)
     }
 
     /// In the journal before it leaves.
@@ -103,7 +104,7 @@ impl Caller {
 
     async fn send(
         &self,
-        (permit, ticket): (&Permit, Turn),
+        (permit, ticket): (&Permit, MayCall),
         path: &str,
         (record, request_id): (&mut Record, &str),
     ) -> Result<Answer, Refusal> {
@@ -137,7 +138,14 @@ impl Caller {
         let sending = async {
             let leave = selected.leaves(&self.clock);
             let sent = self.upstream.send(outbound, now_ns, &mut |_| Ok(())).await;
-            let reply = sent.inspect_err(|_| selected.was_silent(self.clock.now()))?;
+            let reply = match sent {
+                Ok(reply) => reply,
+                Err(refusal) => {
+                    leave.got_lost(&refusal);
+                    selected.was_silent(self.clock.now());
+                    return Err(refusal);
+                }
+            };
             leave.answered(permit.provider(), &reply.head, &self.clock);
             selected.answered(reply.head.status.as_u16(), self.clock.now());
             read(reply, &carried, record).await

@@ -55,6 +55,9 @@ pub(super) async fn steps(
     let (live, step) = judged(provider, probe, &answer);
     run.report.live = live.clone();
     run.end(step);
+    if live == Live::Good {
+        candidate.proved(&prober.clock);
+    }
     let (Live::Good | Live::AnyString, Ok(answer)) = (live, answer) else { return };
     let body: Option<Value> = serde_json::from_slice(&answer.body).ok();
     let told = (&answer.headers, body.as_ref());
@@ -84,10 +87,17 @@ impl Asking<'_> {
             answered = asked => answered,
             refusal = self.prober.until_sealed() => Err(refusal),
         };
-        if let (Some(ticket), Ok(answer)) = (ticket, &answered) {
+        if let Some(ticket) = ticket {
             let limits = &self.permit.provider().limits;
             let now_ms = || clock.unix_ms();
-            ticket.answered(limits.notice(answer.status, &answer.headers, now_ms));
+            match &answered {
+                Ok(answer) => {
+                    // What a check is told is of its own route.
+                    ticket.failed(limits.notice(answer.status, &answer.headers, now_ms));
+                }
+                Err(refusal) if refusal.is_unsent() => ticket.stays(),
+                Err(_) => {}
+            }
         }
         answered
     }

@@ -3,7 +3,7 @@
 //! Must never ask all providers at the same moment, nor one again and again.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use serde_json::json;
@@ -75,6 +75,11 @@ impl Prober {
         for id in self.vault.refused_secrets() {
             refused.entry(id).or_default().waits = true;
         }
+        let urgent = self.urgent.lock().map(|mut urgent| std::mem::take(&mut *urgent));
+        for id in urgent.unwrap_or_default() {
+            let one = refused.entry(id).or_default();
+            (one.waits, one.at_ms) = (true, None);
+        }
         let is_due = |refused: &Refused| {
             refused.waits && refused.at_ms.is_none_or(|at| (now_ms - at).abs() >= refused.pause_ms)
         };
@@ -112,6 +117,18 @@ impl Prober {
 
     pub(crate) fn has_probe(&self, secret: &SecretView) -> bool {
         self.catalogue.get(&secret.provider).is_some_and(|provider| provider.probe.is_some())
+    }
+
+    /// Could a check tell a good key of this provider from a bad one?
+    pub(crate) fn can_tell(&self, secret: &SecretView) -> bool {
+        let provider = self.catalogue.get(&secret.provider);
+        let probe = provider.as_ref().and_then(|provider| provider.probe.as_ref());
+        probe.is_some_and(|probe| !probe.accepts_any)
+    }
+
+    /// With the next look, whatever was asked a moment ago.
+    pub(crate) fn ask_soon(&self, id: Uuid) {
+        self.urgent.lock().unwrap_or_else(PoisonError::into_inner).push(id);
     }
 
     /// True if the provider said yes.

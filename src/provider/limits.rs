@@ -18,6 +18,8 @@ pub(crate) struct OwnLimits {
     /// Calls, and the window's length in nanoseconds.
     pub(super) window: Option<(u64, u64)>,
     names: Option<Names>,
+    /// What it gives comes little by little: the time of reset is when all of it is there.
+    refills: bool,
     too_many: Vec<u16>,
 }
 
@@ -101,7 +103,7 @@ impl OwnLimits {
             false => raw.too_many.clone(),
         };
         let window = window.map(|(calls, seconds)| (calls, seconds.saturating_mul(SECOND_NS)));
-        Ok(Self { window, names, too_many })
+        Ok(Self { window, names, refills: raw.refills, too_many })
     }
 
     pub(crate) fn is_too_many(&self, status: u16) -> bool {
@@ -117,10 +119,15 @@ impl OwnLimits {
         now_ms: impl Fn() -> i64,
     ) -> Option<Notice> {
         let is_refusal = self.is_too_many(status);
-        let said = match &self.names {
+        let mut said = match &self.names {
             Some(names) => self.named(names, headers, &now_ms),
             None => usual(headers, &now_ms).or_else(|| self.weighed(headers, &now_ms)),
         };
+        if let Some(said) = said.as_mut().filter(|said| self.refills && !said.refills) {
+            said.refills = true;
+            // Cut off to whole seconds.
+            said.reset_in_ns = said.reset_in_ns.map(|ns| ns.saturating_add(SECOND_NS));
+        }
         if !is_refusal {
             return said;
         }
@@ -388,6 +395,10 @@ mod tests {
         let said = notice_of(&weighed, 200, &[("x-mbx-used-weight-1m", "5990")]).unwrap();
         assert_eq!((said.remaining, said.reset_in_ns), (Some(10), seconds(60)));
         assert!(OwnLimits::read("a", &toml::from_str("too_many = [200]").unwrap(), None).is_err());
+        let refilling = limits("remaining = \"left\"\nreset = \"full\"\nrefills = true");
+        let lines = [("left", "49"), ("full", "2026-01-15T12:00:02Z")];
+        let said = notice_of(&refilling, 200, &lines).unwrap();
+        assert_eq!((said.refills, said.reset_in_ns), (true, seconds(3)));
         let settings = OwnLimits::read("a", &toml::from_str("calls = 9").unwrap(), Some(5));
         assert_eq!(settings.unwrap().window, Some((5, 60 * SECOND_NS)));
     }

@@ -60,6 +60,8 @@ pub(super) struct RawLimits {
     pub(super) remaining: Option<String>,
     pub(super) used: Option<String>,
     pub(super) reset: Option<String>,
+    /// The time of reset is when all of it is there again; it comes little by little.
+    pub(super) refills: bool,
     /// Statuses of one call too many.
     pub(super) too_many: Vec<u16>,
 }

@@ -3,14 +3,21 @@
 //! knows no limit costs its calls one load. Pure: every moment is handed in.
 //! Must never let a call leave that the provider is known to refuse.
 
+mod door;
 mod learnt;
 mod span;
+mod ticket;
 mod told;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use uuid::Uuid;
+
+use self::door::Door;
 use self::learnt::Learnt;
 use self::span::Span;
+pub(crate) use self::ticket::Ticket;
+use self::ticket::Times;
 use self::told::Told;
 use super::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use crate::clock::Clock;
@@ -45,6 +52,8 @@ pub(crate) struct Standing {
     pub(crate) under_way: u64,
     /// By the monotonic clock.
     pub(crate) closed_until_ns: Option<u64>,
+    /// The same, or until nothing is left no more.
+    pub(crate) rests_until_ns: Option<u64>,
     /// Learnt from refusals alone: calls in a minute.
     pub(crate) learnt_per_minute: Option<u64>,
 }
@@ -64,41 +73,45 @@ pub(crate) struct Supply {
     state: Mutex<State>,
 }
 
+/// One of those that may serve whoever waits.
+pub(crate) struct Source {
+    pub(crate) secret: Uuid,
+    pub(crate) supply: Arc<Supply>,
+    /// Whoever names none may be served with it, too.
+    pub(crate) serves_any: bool,
+}
+
+/// Who they are at this moment.
+pub(crate) type Sources = Arc<dyn Fn() -> Vec<Source> + Send + Sync>;
+
 #[derive(Default)]
 struct State {
     /// Given away, and not answered yet.
     under_way: u64,
-    closed_at_ns: u64,
-    closed_until_ns: u64,
+    door: Door,
     span: Option<Span>,
     told: Option<Told>,
     learnt: Option<Learnt>,
 }
 
-/// The right to one call with this secret; goes back unused where it is dropped before the call
-/// left.
-pub(crate) struct Ticket {
-    supply: Arc<Supply>,
-    clock: Clock,
-    state: Mutex<Trip>,
-}
-
+/// How a call came back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Trip {
-    Here,
-    /// Since then.
-    Away(u64),
-    Over,
+enum Came {
+    /// Answered by whoever counts calls.
+    Well,
+    /// Answered, which proves nothing.
+    Somehow,
+    /// It may have been counted, and nobody says so.
+    NotAtAll,
 }
 
 const SECOND_NS: u64 = 1_000_000_000;
 /// A provider that says no without a word on when: so long at first, twice as long each time.
 const FIRST_PAUSE_NS: u64 = SECOND_NS;
 const LONGEST_PAUSE_NS: u64 = 60 * SECOND_NS;
-/// A time that goes with a refusal, and is no word to come back then.
-const LONGEST_RESET_NS: u64 = 3_600 * SECOND_NS;
-/// Longer than any ban that a provider has announced.
-const LONGEST_BAN_NS: u64 = 4 * 86_400 * SECOND_NS;
+/// Whatever was said: then one call asks. It may have been said of one route, or of a key that is
+/// in service no more.
+const LONGEST_BAN_NS: u64 = 3_600 * SECOND_NS;
 /// For clocks and networks that do not run alike.
 const MARGIN_NS: u64 = 20_000_000;
 
@@ -128,13 +141,14 @@ impl Supply {
             return None;
         }
         state.give(now_ns);
-        Some(self.ticket(clock, Trip::Here))
+        Some(Ticket::new(self, clock, now_ns))
     }
 
     /// For a call that leaves whatever the limit says.
     pub(crate) fn take_anyhow(self: &Arc<Self>, clock: &Clock) -> Ticket {
-        self.state().give(clock.monotonic_ns());
-        self.ticket(clock, Trip::Here)
+        let now_ns = clock.monotonic_ns();
+        self.state().give(now_ns);
+        Ticket::new(self, clock, now_ns)
     }
 
     /// None where a call may leave now.
@@ -159,7 +173,7 @@ impl Supply {
             return Lesson::default();
         }
         let state = self.state();
-        let closed_in_ns = state.closed_until_ns.checked_sub(now_ns).filter(|ns| *ns > 0);
+        let closed_in_ns = state.door.closed_until(now_ns).map(|until_ns| until_ns - now_ns);
         Lesson { closed_in_ns, rate: state.learnt.as_ref().and_then(Learnt::lesson) }
     }
 
@@ -167,8 +181,7 @@ impl Supply {
     pub(crate) fn recall(&self, lesson: Lesson, now_ns: u64) {
         let mut state = self.state();
         if let Some(closed_in_ns) = lesson.closed_in_ns {
-            let until_ns = now_ns.saturating_add(closed_in_ns.min(LONGEST_BAN_NS));
-            state.closed_until_ns = state.closed_until_ns.max(until_ns);
+            state.door.extend(now_ns.saturating_add(closed_in_ns.min(LONGEST_BAN_NS)));
         }
         if state.learnt.is_none() {
             state.learnt = lesson.rate.map(|rate| Learnt::recalled(rate, now_ns));
@@ -176,8 +189,37 @@ impl Supply {
         self.is_bound.store(true, Ordering::Release);
     }
 
-    fn ticket(self: &Arc<Self>, clock: &Clock, trip: Trip) -> Ticket {
-        Ticket { supply: Arc::clone(self), clock: clock.clone(), state: Mutex::new(trip) }
+    /// A check has found the key good: the door is opened, for one call first.
+    pub(crate) fn open(&self, now_ns: u64) {
+        self.state().open(now_ns);
+    }
+
+    /// Another version of the key serves: what was said of the one before holds no more, but for
+    /// the rate, which is the account's as a rule.
+    pub(crate) fn renew(&self, now_ns: u64) {
+        let mut state = self.state();
+        state.open(now_ns);
+        if let Some(told) = &mut state.told {
+            told.renew();
+        }
+        if let Some(learnt) = &mut state.learnt {
+            learnt.renew();
+        }
+    }
+
+    /// Somebody knows better: all that was learnt and said.
+    pub(crate) fn forget(&self) {
+        let mut state = self.state();
+        let (under_way, span) = (state.under_way, state.span.take());
+        *state = State { under_way, span, ..State::default() };
+    }
+
+    fn came_back(&self, times: Times, how: Came, notice: Option<Notice>) {
+        self.state().came_back(times, how, notice);
+    }
+
+    fn given_back(&self, given_ns: u64) {
+        self.state().give_back(given_ns);
     }
 
     /// Nothing behind this lock is left half-changed by a panic.
@@ -188,8 +230,8 @@ impl Supply {
 
 impl State {
     fn wait(&mut self, now_ns: u64) -> Option<Wait> {
-        if now_ns < self.closed_until_ns {
-            return Some(Wait { until_ns: self.closed_until_ns, is_certain: true });
+        if let Some(wait) = self.door.wait(now_ns) {
+            return Some(wait);
         }
         let under_way = self.under_way;
         let span = self.span.as_mut().and_then(|span| span.wait(under_way, now_ns));
@@ -200,38 +242,42 @@ impl State {
 
     fn give(&mut self, now_ns: u64) {
         self.under_way += 1;
+        self.door.goes(now_ns);
         if let Some(learnt) = &mut self.learnt {
             learnt.take(now_ns);
         }
     }
 
     /// A ticket that was not used.
-    fn give_back(&mut self) {
+    fn give_back(&mut self, given_ns: u64) {
         self.under_way = self.under_way.saturating_sub(1);
+        self.door.comes(given_ns, false);
         if let Some(learnt) = &mut self.learnt {
             learnt.give_back();
         }
     }
 
-    fn came_back(&mut self, (left_ns, now_ns): (u64, u64), notice: Option<Notice>) {
+    fn came_back(&mut self, times: Times, how: Came, notice: Option<Notice>) {
+        let Times { given_ns, left_ns, now_ns } = times;
         self.under_way = self.under_way.saturating_sub(1);
         if let Some(span) = &mut self.span {
             span.count(now_ns);
         }
-        let is_refusal = notice.is_some_and(|notice| notice.is_refusal);
-        if let (false, Some(learnt)) = (is_refusal, &mut self.learnt) {
-            learnt.passed(left_ns);
+        let has_passed = how == Came::Well && !notice.is_some_and(|notice| notice.is_refusal);
+        self.door.comes(given_ns, has_passed);
+        if has_passed {
+            if let Some(learnt) = &mut self.learnt {
+                learnt.passed(left_ns);
+            }
+            if !notice.is_some_and(|notice| notice.is_figure()) {
+                Told::unsaid(&mut self.told, left_ns);
+            }
+        }
+        if let (Came::NotAtAll, Some(told)) = (how, &mut self.told) {
+            told.lose();
         }
         if let Some(notice) = notice {
             self.heard(notice, (left_ns, now_ns));
-        }
-    }
-
-    /// It may have been counted, and nobody says so.
-    fn lost(&mut self, now_ns: u64) {
-        self.came_back((now_ns, now_ns), None);
-        if let Some(told) = &mut self.told {
-            told.lose();
         }
     }
 
@@ -240,39 +286,42 @@ impl State {
         if !notice.is_refusal {
             return;
         }
-        let said_ns = notice.retry_in_ns.map(|ns| ns.min(LONGEST_BAN_NS));
-        // Where something is left it is another limit that said no, and nobody knows until when.
-        let reset_ns = notice.reset_in_ns.filter(|_| notice.remaining.is_none_or(|left| left == 0));
-        let said_ns = said_ns.or_else(|| reset_ns.map(|ns| ns.min(LONGEST_RESET_NS)));
+        let said_ns = notice.comes_back_in();
         // It was on its way when the door closed: it teaches nothing but how long.
-        let is_late = self.closed_at_ns > 0 && left_ns <= self.closed_at_ns;
-        let mut pause_ns = said_ns.unwrap_or(FIRST_PAUSE_NS);
-        if is_late {
+        if self.door.is_late(left_ns) {
             if let Some(said_ns) = said_ns {
-                let until_ns = now_ns.saturating_add(said_ns).saturating_add(MARGIN_NS);
-                self.closed_until_ns = self.closed_until_ns.max(until_ns);
+                self.door.extend(until(now_ns, said_ns));
                 self.resume();
             }
             return;
         }
+        let mut pause_ns = said_ns.unwrap_or(FIRST_PAUSE_NS);
+        let mut is_doubtful = pause_ns > LONGEST_BAN_NS;
         // Whoever says what is left, or when, need not be guessed at.
         if self.told.is_none() || said_ns.is_none() {
             let learnt = self.learnt.get_or_insert_with(Learnt::default);
-            let pauses = learnt.refused((left_ns, now_ns));
+            let pauses = learnt.refused(left_ns);
             if said_ns.is_none() {
+                is_doubtful = pauses > 0;
                 let doubled = FIRST_PAUSE_NS.checked_shl(pauses).unwrap_or(LONGEST_PAUSE_NS);
                 pause_ns = doubled.min(LONGEST_PAUSE_NS);
             }
         }
-        let until_ns = now_ns.saturating_add(pause_ns).saturating_add(MARGIN_NS);
-        (self.closed_at_ns, self.closed_until_ns) = (now_ns, until_ns);
+        self.door.close(now_ns, until(now_ns, pause_ns), is_doubtful);
         self.resume();
     }
 
+    fn open(&mut self, now_ns: u64) {
+        if self.door.closed_until(now_ns).is_some() {
+            self.door.open(now_ns);
+            self.resume();
+        }
+    }
+
     fn resume(&mut self) {
-        let (closed_at_ns, until_ns) = (self.closed_at_ns, self.closed_until_ns);
+        let (closed_at_ns, opens_ns) = self.door.closed();
         if let Some(learnt) = &mut self.learnt {
-            learnt.begin(until_ns, until_ns.saturating_sub(closed_at_ns));
+            learnt.begin(opens_ns, opens_ns.saturating_sub(closed_at_ns));
         }
     }
 
@@ -281,50 +330,45 @@ impl State {
         let span = self.span.as_ref().map(Span::is_of);
         let span = span.map(|(calls, ns)| (calls, ns / SECOND_NS));
         let told = self.told.as_ref().and_then(Told::limit);
+        let under_way = self.under_way;
+        let empty = self.told.as_mut().and_then(|told| told.wait(under_way, now_ns));
+        let empty = empty.filter(|wait| wait.is_certain).map(|wait| wait.until_ns);
+        let closed_until_ns = self.door.closed_until(now_ns);
         Standing {
             limit: told.or(span).or_else(|| learnt.map(|calls| (calls, 60))),
             under_way: self.under_way,
-            closed_until_ns: (now_ns < self.closed_until_ns).then_some(self.closed_until_ns),
+            closed_until_ns,
+            rests_until_ns: closed_until_ns.max(empty),
             learnt_per_minute: learnt,
         }
     }
 }
 
-impl Ticket {
-    /// The call leaves: from here on the provider may count it.
-    pub(crate) fn leaves(&self) {
-        let mut trip = self.trip();
-        if *trip == Trip::Here {
-            *trip = Trip::Away(self.clock.monotonic_ns());
-        }
+impl Notice {
+    /// Does it say what is left, and until when?
+    fn is_figure(&self) -> bool {
+        self.remaining.is_some() && self.reset_in_ns.is_some()
     }
 
-    /// The provider has counted it, and says this.
-    pub(crate) fn answered(&self, notice: Option<Notice>) {
-        let mut trip = self.trip();
-        let now_ns = self.clock.monotonic_ns();
-        let left_ns = match std::mem::replace(&mut *trip, Trip::Over) {
-            Trip::Here => now_ns,
-            Trip::Away(left_ns) => left_ns,
-            Trip::Over => return,
-        };
-        self.supply.state().came_back((left_ns, now_ns), notice);
-    }
-
-    fn trip(&self) -> MutexGuard<'_, Trip> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    /// When the provider wants the next call, by its own word. Nought is none.
+    fn comes_back_in(&self) -> Option<u64> {
+        let said_ns = self.retry_in_ns.filter(|ns| *ns > 0);
+        // Where something is left it is another limit that said no, and nobody knows until when.
+        let is_empty = self.remaining.is_none_or(|left| left == 0);
+        said_ns.or_else(|| {
+            let reset_ns = self.reset_in_ns.filter(|ns| is_empty && *ns > 0)?;
+            match (self.refills, self.limit) {
+                (false, _) => Some(reset_ns),
+                // When it is full; the first one comes sooner.
+                (true, Some(limit)) => Some((reset_ns / limit.max(1)).max(1)),
+                (true, None) => None,
+            }
+        })
     }
 }
 
-impl Drop for Ticket {
-    fn drop(&mut self) {
-        let trip = *self.trip();
-        match trip {
-            Trip::Here => self.supply.state().give_back(),
-            Trip::Away(_) => self.supply.state().lost(self.clock.monotonic_ns()),
-            Trip::Over => {}
-        }
-    }
+fn until(now_ns: u64, pause_ns: u64) -> u64 {
+    now_ns.saturating_add(pause_ns.min(LONGEST_BAN_NS)).saturating_add(MARGIN_NS)
 }
 
 #[cfg(test)]

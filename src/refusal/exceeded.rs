@@ -56,6 +56,11 @@ impl Exceeded {
         exceeded
     }
 
+    /// Of a provider it may be known that it wants no more, and not how many it takes.
+    pub(crate) fn is_known(&self) -> bool {
+        self.quota > 0 || self.limit != LimitKind::Provider
+    }
+
     /// None where no time can be named.
     pub(crate) fn reset_at_ms(&self) -> Option<i64> {
         match self.limit {

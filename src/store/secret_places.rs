@@ -51,11 +51,14 @@ struct RawPlace {
 const ALL: &str = "SELECT secret_id, weight, drained_at, quarantined_at, quarantined_version,
     updated_at, actor, closed_until, learnt_rate, learnt_depth
     FROM secret_places ORDER BY secret_id";
-const SET: &str = "INSERT INTO secret_places (secret_id, weight, drained_at, updated_at, actor)
-    VALUES ($1, $2, $3, $4, $5)
-    ON CONFLICT (secret_id) DO UPDATE SET weight = excluded.weight,
-        drained_at = excluded.drained_at, updated_at = excluded.updated_at,
-        actor = excluded.actor";
+/// In one statement, so that of two who change each a part of it neither undoes the other's.
+const CHANGE: &str = "INSERT INTO secret_places (secret_id, weight, drained_at, updated_at, actor)
+    VALUES ($1, COALESCE($2, 1), CASE WHEN $3 = 1 THEN $4 ELSE NULL END, $4, $5)
+    ON CONFLICT (secret_id) DO UPDATE SET
+        weight = COALESCE($2, secret_places.weight),
+        drained_at = CASE WHEN $3 = 1 THEN COALESCE(secret_places.drained_at, $4)
+            WHEN $3 = 0 THEN NULL ELSE secret_places.drained_at END,
+        updated_at = excluded.updated_at, actor = excluded.actor";
 const QUARANTINE: &str = "INSERT INTO secret_places
     (secret_id, quarantined_at, quarantined_version, updated_at, actor)
     VALUES ($1, $2, $3, $2, 'house')
@@ -77,19 +80,20 @@ impl Store {
         Ok(raw.into_iter().filter_map(|raw| from_raw(raw.ok()?).ok()).collect())
     }
 
-    pub(crate) async fn set_secret_place(
+    /// What is not named stays as it is.
+    pub(crate) async fn change_secret_place(
         &self,
         id: Uuid,
-        (weight, drained_at): (u32, Option<i64>),
+        (weight, is_drained): (Option<u32>, Option<bool>),
         (now_ms, by): (i64, &str),
     ) -> Result<(), Error> {
         let mut tx = self.begin().await?;
         changing!(
             &mut tx,
-            sqlx::query(SET)
+            sqlx::query(CHANGE)
                 .bind(id.to_string())
-                .bind(i64::from(weight))
-                .bind(drained_at)
+                .bind(weight.map(i64::from))
+                .bind(is_drained.map(i64::from))
                 .bind(now_ms)
                 .bind(by)
         )?;

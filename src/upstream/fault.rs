@@ -13,12 +13,12 @@ pub(super) fn unconnected(provider: &Provider, fault: &ConnectError) -> Refusal 
         ConnectError::TimedOut => {
             tracing::warn!(provider = %provider.id, "a provider accepted no connection in time");
             let detail = format!("{} did not accept a connection in time.", provider.title);
-            Refusal::new(Reason::UpstreamTimeout, detail)
+            Refusal::new(Reason::UpstreamTimeout, detail).unsent(true)
         }
         ConnectError::Rests { rest, .. } => {
             let detail = format!("{} cannot be reached: {fault}.", provider.title);
             let refusal = Refusal::new(Reason::UpstreamUnreachable, detail);
-            refusal.retry_after(whole_seconds(*rest))
+            refusal.retry_after(whole_seconds(*rest)).unsent(true)
         }
         ConnectError::Unresolved(_)
         | ConnectError::Forbidden
@@ -30,7 +30,7 @@ pub(super) fn unconnected(provider: &Provider, fault: &ConnectError) -> Refusal 
 pub(super) fn unreachable(provider: &Provider, cause: &str) -> Refusal {
     tracing::warn!(provider = %provider.id, cause, "a provider cannot be reached");
     let detail = format!("{} cannot be reached: {cause}.", provider.title);
-    Refusal::new(Reason::UpstreamUnreachable, detail)
+    Refusal::new(Reason::UpstreamUnreachable, detail).unsent(true)
 }
 
 /// No head came in time. Where the client holds its own body up, nobody else is to blame.

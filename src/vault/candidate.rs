@@ -44,6 +44,13 @@ impl Candidate {
         Some(ticket)
     }
 
+    /// The provider takes it: it may be asked for more.
+    pub(crate) fn proved(&self, clock: &Clock) {
+        if let Some(supply) = &self.supply {
+            supply.open(clock.monotonic_ns());
+        }
+    }
+
     /// What is wrong with its shape.
     pub(crate) fn faults(&self, provider: &Provider) -> Vec<FieldFault> {
         fields::faults(provider, &self.fields(provider))

@@ -1,19 +1,22 @@
-//! A secret's place beside the others of its provider, where these share the load: its part of the
-//! calls, whether somebody has set it aside, how often the provider refused it where it took
-//! another one. And which of them serves a call.
+//! Which of the secrets that share a provider's load serves a call: by their weights, the free ones
+//! first; which another, where the provider refuses one; and who may serve those that wait.
 //! Must never choose one that nobody may be served with.
 
+mod record;
+
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::Ordering;
 
 use uuid::Uuid;
 
+pub(crate) use self::record::SecretPlace;
 use super::snapshot::{Entry, IN_DOUBT, NONE_ACTIVE, NONE_STORED, Snapshot, Usable};
 use super::{Selected, Vault};
 use crate::policy::Permit;
 use crate::provider::Provider;
-use crate::quota::Supply;
+use crate::quota::{Lesson, Source, Sources, Supply};
 use crate::refusal::{Reason, Refusal};
+use crate::store::{self, LearntRow};
 
 /// What a call wants of a pool.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,93 +28,24 @@ pub(crate) enum Wanted {
     Same(Uuid),
 }
 
-/// Shared by all threads and snapshots.
-pub(crate) struct SecretPlace {
-    weight: AtomicU32,
-    is_drained: AtomicBool,
-    is_quarantined: AtomicBool,
-    /// Refusals in a row; a proven one counts twice.
-    noes: AtomicU32,
-    /// It was put into quarantine here, and nobody has written that down.
-    is_news: AtomicBool,
-    /// Calls that the pool has dealt out; counted at its first secret.
-    dealt: AtomicU64,
+const NONE_SERVES: &str = "No secret of this provider takes calls: those of its pool are set \
+     aside or do not open. `sealgate secret list` says which; `sealgate secret pool --serve` puts \
+     one back, and a call may name one with X-Sealgate-Secret.";
+
+/// Those of a pool that may serve a call at all.
+fn usable(entry: &&Arc<Entry>) -> bool {
+    entry.active && matches!(entry.state, Usable::Yes { .. })
 }
 
-const NONE_SERVES: &str = "No secret of this provider takes calls: those of its pool are set aside, refused by the provider \
-     or do not open. `sealgate secret list` says which; `sealgate secret pool --serve` puts one \
-     back, and a call may name one with X-Sealgate-Secret.";
-/// Three that were proven, or six that were not.
-const TOO_MANY_NOES: u32 = 6;
-
-impl Default for SecretPlace {
-    fn default() -> Self {
-        Self {
-            weight: AtomicU32::new(1),
-            is_drained: AtomicBool::new(false),
-            is_quarantined: AtomicBool::new(false),
-            noes: AtomicU32::new(0),
-            is_news: AtomicBool::new(false),
-            dealt: AtomicU64::new(0),
-        }
-    }
-}
-
-impl SecretPlace {
-    /// As it is stored.
-    pub(crate) fn set(&self, weight: u32, is_drained: bool, is_quarantined: bool) {
-        self.weight.store(weight.max(1), Ordering::Relaxed);
-        self.is_drained.store(is_drained, Ordering::Relaxed);
-        if self.is_news.load(Ordering::Acquire) {
-            return;
-        }
-        if self.is_quarantined.swap(is_quarantined, Ordering::Relaxed) && !is_quarantined {
-            self.noes.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// What is to be written down, once.
-    pub(crate) fn take_news(&self) -> bool {
-        self.is_news.swap(false, Ordering::AcqRel)
-    }
-
-    /// It could not be written down; whoever looks next tries again.
-    pub(crate) fn keep_news(&self) {
-        self.is_news.store(true, Ordering::Release);
-    }
-
-    fn serves(&self) -> bool {
-        !self.is_drained.load(Ordering::Relaxed) && !self.is_quarantined.load(Ordering::Relaxed)
-    }
-
-    fn weight(&self) -> u64 {
-        u64::from(self.weight.load(Ordering::Relaxed))
-    }
-
-    /// The provider took it.
-    pub(super) fn accepted(&self) {
-        if self.noes.load(Ordering::Relaxed) > 0 {
-            self.noes.store(0, Ordering::Relaxed);
-        }
-    }
-
-    /// True where it is too often by now. Proven: another one served the same call.
-    pub(super) fn refused(&self, is_proven: bool) -> bool {
-        let more = if is_proven { 2 } else { 1 };
-        self.noes.fetch_add(more, Ordering::Relaxed) + more >= TOO_MANY_NOES
-    }
-
-    pub(super) fn quarantine(&self) {
-        if !self.is_quarantined.swap(true, Ordering::Relaxed) {
-            self.is_news.store(true, Ordering::Release);
-        }
-    }
-}
-
-/// Those of a pool that calls may be served with.
+/// Those of a pool that calls may be served with. Where all that nobody has set aside are in
+/// quarantine, these: nodes may have put them there at the same moment, each the last but one.
 fn serving(entries: &[Arc<Entry>]) -> impl Iterator<Item = &Arc<Entry>> + Clone {
-    let may = |entry: &&Arc<Entry>| entry.active && matches!(entry.state, Usable::Yes { .. });
-    entries.iter().filter(may).filter(|entry| entry.place.serves())
+    let has_any = entries.iter().filter(usable).any(|entry| entry.place.serves());
+    let may = move |entry: &&Arc<Entry>| match has_any {
+        true => entry.place.serves(),
+        false => !entry.place.is_drained(),
+    };
+    entries.iter().filter(usable).filter(may)
 }
 
 /// By their weights among those that are free; where none is, the one that is free first.
@@ -184,8 +118,24 @@ impl Snapshot {
         pick_other(self.of(provider), now_ns, not).cloned().map(Selected::of)
     }
 
-    fn serves_without(&self, provider: &Provider, id: Uuid) -> bool {
-        serving(self.of(provider)).any(|entry| entry.id != id)
+    /// This very version serves, and another secret of the pool does, too.
+    fn can_spare(&self, provider: &str, (id, version): (Uuid, u32)) -> Option<&Arc<Entry>> {
+        let entries = self.by_name(provider);
+        let entry = entries.iter().find(|entry| entry.id == id && entry.version == version)?;
+        let mut others = entries.iter().filter(usable).filter(|entry| entry.id != id);
+        others.any(|entry| entry.place.serves()).then_some(entry)
+    }
+
+    /// Who serves those that wait, and whether they serve a call that names none.
+    fn sources(&self, provider: &str) -> Vec<Source> {
+        let entries = self.by_name(provider);
+        let serves = |id: Uuid| serving(entries).any(|entry| entry.id == id);
+        let of = |entry: &Arc<Entry>| Source {
+            secret: entry.id,
+            supply: Arc::clone(&entry.supply),
+            serves_any: serves(entry.id),
+        };
+        entries.iter().map(of).collect()
     }
 }
 
@@ -228,16 +178,61 @@ impl Vault {
     }
 
     /// The provider refused it for its key: proven, where it took another one for the same call.
-    /// The last one that serves is never put into quarantine.
+    /// The last one that serves is never put into quarantine, nor one for what was said of another
+    /// version of it.
     pub(crate) fn refused_in_pool(&self, permit: &Permit, selected: &Selected, is_proven: bool) {
-        if !selected.place().refused(is_proven) {
-            return;
+        let version = selected.version();
+        if selected.place().refused(version, is_proven) {
+            self.quarantine(&permit.provider().id, (selected.secret_id(), version));
         }
+    }
+
+    /// Where another one of its pool serves.
+    pub(crate) fn quarantine(&self, provider: &str, secret: (Uuid, u32)) {
         let unsealed = self.opened.load();
-        let Some(unsealed) = unsealed.as_ref() else { return };
-        if unsealed.snapshot.serves_without(permit.provider(), selected.secret_id()) {
-            selected.place().quarantine();
+        let snapshot = unsealed.as_ref().map(|unsealed| &unsealed.snapshot);
+        if let Some(entry) = snapshot.and_then(|snapshot| snapshot.can_spare(provider, secret)) {
+            entry.place.quarantine(secret.1);
         }
+    }
+
+    /// Who may serve a call in the place of this one, as it is at each moment: every secret of a
+    /// provider whose secrets share the load, else this one alone.
+    pub(crate) fn sources(
+        self: &Arc<Self>,
+        provider: &Provider,
+        (secret, supply): (Uuid, &Arc<Supply>),
+    ) -> Sources {
+        if !provider.pool {
+            let supply = Arc::clone(supply);
+            return Arc::new(move || {
+                vec![Source { secret, supply: Arc::clone(&supply), serves_any: true }]
+            });
+        }
+        let (vault, provider) = (Arc::clone(self), Arc::clone(&provider.id));
+        Arc::new(move || {
+            let unsealed = vault.opened.load();
+            unsealed.as_ref().map(|all| all.snapshot.sources(&provider)).unwrap_or_default()
+        })
+    }
+
+    /// What is stored of places holds from the first call on, and so does what was learnt before
+    /// the house was started.
+    pub(super) async fn place_all(&self) -> Result<(), store::Error> {
+        let now = self.clock.now();
+        let rows = self.store.secret_places().await?;
+        let is_first = self.registry.is_placed_first();
+        for row in rows {
+            let place = self.registry.place(row.secret_id);
+            let (is_drained, is_quarantined) =
+                (row.drained_at.is_some(), row.quarantined_at.is_some());
+            place.set(row.weight, is_drained, is_quarantined);
+            let lesson = lesson(row.learnt, now.unix_ms);
+            if is_first && lesson != Lesson::default() {
+                self.registry.supply(row.secret_id).recall(lesson, now.monotonic_ns);
+            }
+        }
+        Ok(())
     }
 
     /// What all threads share of a secret's place in its pool.
@@ -254,5 +249,16 @@ impl Vault {
     pub(crate) fn in_use(&self) -> Vec<(Uuid, String, u32)> {
         let unsealed = self.opened.load();
         unsealed.as_ref().map(|unsealed| unsealed.snapshot.in_use()).unwrap_or_default()
+    }
+}
+
+fn lesson(row: LearntRow, now_ms: i64) -> Lesson {
+    let LearntRow { closed_until, rate, depth } = row;
+    let closed_ms = closed_until.map(|until| until.saturating_sub(now_ms));
+    let closed_ms = closed_ms.and_then(|ms| u64::try_from(ms).ok()).filter(|ms| *ms > 0);
+    let figure = |number: Option<i64>| number.and_then(|n| u32::try_from(n).ok());
+    Lesson {
+        closed_in_ns: closed_ms.map(|ms| ms.saturating_mul(1_000_000)),
+        rate: figure(rate).zip(figure(depth)),
     }
 }

@@ -47,12 +47,18 @@ pub(super) struct Registry {
     supplies: Mutex<HashMap<Uuid, Arc<Supply>>>,
     places: Mutex<HashMap<Uuid, Arc<SecretPlace>>>,
     endings: AtomicU64,
+    is_placed: AtomicBool,
 }
 
 impl Registry {
     pub(super) fn place(&self, id: Uuid) -> Arc<SecretPlace> {
         let mut places = self.places.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(places.entry(id).or_default())
+    }
+
+    /// Once, for whoever recalls what was learnt before the start.
+    pub(super) fn is_placed_first(&self) -> bool {
+        !self.is_placed.swap(true, Ordering::AcqRel)
     }
 
     /// What the provider gives for a secret, whichever version serves.

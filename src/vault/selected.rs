@@ -37,6 +37,18 @@ impl Dealt {
     pub(crate) fn secret(&self) -> Uuid {
         self.secret
     }
+
+    /// Another secret of the pool was free sooner: what was dealt out of this one goes back.
+    #[must_use]
+    pub(crate) fn by(mut self, secret: Uuid) -> Self {
+        if self.secret != secret {
+            self.secret = secret;
+            if let Some(on) = self.on.take() {
+                on.trial.was_not_dealt();
+            }
+        }
+        self
+    }
 }
 
 /// On which side of a trial a call is.
@@ -58,18 +70,33 @@ impl Leave<'_> {
     /// It opened a socket, or was told that there are too many: that is another limit.
     pub(crate) fn came_back(self) {
         match self {
-            Self::Held(ticket) => ticket.answered(None),
-            Self::Counted(ticket) => ticket.answered(None),
+            Self::Held(ticket) => ticket.failed(None),
+            Self::Counted(ticket) => ticket.failed(None),
             Self::Free(_) => {}
+        }
+    }
+
+    /// No answer came. Where nothing of the call has left, it is counted nowhere; else it may have
+    /// been.
+    pub(crate) fn got_lost(self, refusal: &Refusal) {
+        match self {
+            Self::Held(ticket) if refusal.is_unsent() => ticket.stays(),
+            Self::Counted(ticket) if refusal.is_unsent() => ticket.stays(),
+            Self::Held(_) | Self::Counted(_) | Self::Free(_) => {}
         }
     }
 
     pub(crate) fn answered(self, provider: &Provider, head: &Parts, clock: &Clock) {
         let limits = &provider.limits;
         let notice = limits.notice(head.status.as_u16(), &head.headers, || clock.unix_ms());
+        let is_failure = head.status.is_server_error();
+        let came = |ticket: &Ticket| match is_failure {
+            true => ticket.failed(notice),
+            false => ticket.answered(notice),
+        };
         match (self, notice) {
-            (Self::Held(ticket), notice) => ticket.answered(notice),
-            (Self::Counted(ticket), notice) => ticket.answered(notice),
+            (Self::Held(ticket), _) => came(ticket),
+            (Self::Counted(ticket), _) => came(&ticket),
             (Self::Free(supply), Some(notice)) => supply.heard(notice, clock.monotonic_ns()),
             (Self::Free(_), None) => {}
         }
@@ -138,7 +165,7 @@ impl Selected {
 
     /// The provider took it.
     pub(crate) fn accepted(&self) {
-        self.entry.place.accepted();
+        self.entry.place.accepted(self.entry.version);
     }
 
     /// It has waited for its turn.

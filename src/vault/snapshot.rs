@@ -196,7 +196,11 @@ impl Snapshot {
     }
 
     pub(super) fn of(&self, provider: &Provider) -> &[Arc<Entry>] {
-        self.by_provider.get(&*provider.id).map(Vec::as_slice).unwrap_or_default()
+        self.by_name(&provider.id)
+    }
+
+    pub(super) fn by_name(&self, provider: &str) -> &[Arc<Entry>] {
+        self.by_provider.get(provider).map(Vec::as_slice).unwrap_or_default()
     }
 
     /// Why no call is served with this one, though it may be switched on.

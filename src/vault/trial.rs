@@ -183,6 +183,11 @@ impl Trial {
         if is_new { Which::New } else { Which::Old }
     }
 
+    /// Another secret serves the call: the next one is dealt what this one was.
+    pub(super) fn was_not_dealt(&self) {
+        self.dealt.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// About how many callers there were in this step, this one with them.
     fn seen(&self, hash: u64) -> u32 {
         let bit = hash >> 32;

@@ -410,8 +410,6 @@ async fn a_refused_secret_is_put_into_quarantine_costs_nobody_anything_and_comes
     assert!(before[0] <= 6, "{before:?}");
     scene.house.restart().await;
     let client = scene.house.holder(&client);
-    scene.until_state("default", "quarantined").await;
-    tokio::time::sleep(Duration::from_millis(700)).await;
     for _ in 0..10 {
         assert_eq!(client.get("/toll/x").send().await.status, 200);
     }
@@ -435,6 +433,118 @@ async fn a_refused_secret_is_put_into_quarantine_costs_nobody_anything_and_comes
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_puts_no_good_key_into_quarantine_and_one_that_nobody_can_check_is_tried_again() {
+    let scene = Scene::of(&TWO, "pool = true\n").await;
+    let client = scene.house.client().await;
+    scene.gate.rule(ONE, Rule::Status(401));
+    // What the client asks for is nobody's: the other key is told so in other words.
+    for status in [403, 404, 400] {
+        scene.gate.rule(OTHER, Rule::Status(status));
+        for _ in 0..10 {
+            assert_eq!(client.get("/toll/x").send().await.status, status);
+        }
+    }
+    // Nor does what cannot be sent twice prove anything.
+    scene.gate.rule(OTHER, Rule::Good);
+    let large = vec![b'x'; 70_000];
+    let mut refused = 0;
+    for _ in 0..20 {
+        let answer = client.call(Method::POST, "/toll/x").body(large.clone()).send().await;
+        refused += u32::from(answer.status == 401);
+    }
+    assert_eq!(refused, 10);
+    tokio::time::sleep(Duration::from_millis(1_200)).await;
+    assert_eq!(scene.shown("default").await["pool"]["state"], "serving");
+    // Three times the same call is served with another key.
+    for _ in 0..8 {
+        assert_eq!(client.get("/toll/x").send().await.status, 200);
+    }
+    scene.until_state("default", "quarantined").await;
+    let before = scene.calls();
+    assert_eq!(client.get("/toll/x").send().await.status, 200);
+    assert_eq!(scene.calls(), [before[0], before[1] + 1]);
+    scene.house.clock.advance(Duration::from_secs(601));
+    scene.until_state("default", "serving").await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    // One no is enough now.
+    for _ in 0..4 {
+        assert_eq!(client.get("/toll/x").send().await.status, 200);
+    }
+    scene.until_state("default", "quarantined").await;
+    assert_eq!(scene.calls()[0], before[0] + 1);
+    scene.gate.rule(ONE, Rule::Good);
+    scene.house.clock.advance(Duration::from_secs(1_201));
+    scene.until_state("default", "serving").await;
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    for _ in 0..4 {
+        assert_eq!(client.get("/toll/x").send().await.status, 200);
+    }
+    assert_eq!(scene.calls()[0], before[0] + 3);
+    scene.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_waits_is_served_by_whichever_key_of_the_pool_is_free_first() {
+    let more = "pool = true\nrequests_per_minute = 1\nmax_wait_seconds = 120\n";
+    let scene = Scene::of(&TWO, more).await;
+    let client = Arc::new(scene.house.client().await);
+    assert_eq!(client.get("/toll/x").send().await.status, 200);
+    scene.house.clock.advance(Duration::from_secs(10));
+    assert_eq!(client.get("/toll/x").send().await.status, 200);
+    let waiting: Vec<_> = (0..2)
+        .map(|_| {
+            let client = Arc::clone(&client);
+            tokio::spawn(async move { client.get("/toll/x").send().await.status })
+        })
+        .collect();
+    scene.until_metric("sealgate_provider_waiting_calls 2").await;
+    // The first key is to be free first, for one of them; then the other is, long before that.
+    for left in [1, 0] {
+        scene.house.clock.advance(Duration::from_secs(if left == 1 { 52 } else { 10 }));
+        scene.until_metric(&format!("sealgate_provider_waiting_calls {left}")).await;
+    }
+    for waiting in waiting {
+        assert_eq!(waiting.await.unwrap(), 200);
+    }
+    assert_eq!(scene.calls(), [2, 2]);
+    scene.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_saves_a_call_that_neither_version_of_a_key_on_trial_can_serve() {
+    const NEW: &str = "the-new-key-of-one-5";
+    let scene = Scene::of(&TWO, "pool = true\n").await;
+    let client = scene.house.client().await;
+    let path = format!("{SECRETS}/{}/versions", scene.id("default").await);
+    let strategy = json!({"steps": [50, 100], "hold_seconds": 600});
+    let body = json!({"fields": {"api_key": NEW}, "validate": false, "strategy": strategy});
+    scene.gate.rule(NEW, Rule::Status(401));
+    scene.gate.rule(ONE, Rule::Status(401));
+    assert_eq!(scene.house.admin.post(&path).json(&body).send().await.status, 201);
+    for _ in 0..12 {
+        let answer = client.call(Method::POST, "/toll/x").body("once more").send().await;
+        assert_eq!(answer.status, 200, "{}", answer.text());
+    }
+    assert!(scene.gate.calls(NEW) > 0, "it was on trial");
+    scene.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_changed_of_a_place_leaves_the_rest_of_it_alone() {
+    let scene = Scene::of(&TWO, "pool = true\n").await;
+    let stands =
+        |placed: &Value| (placed["pool"]["weight"].clone(), placed["pool"]["state"].clone());
+    for (change, expected) in [
+        (json!({"drained": true}), (json!(1), json!("drained"))),
+        (json!({"weight": 7}), (json!(7), json!("drained"))),
+        (json!({"drained": false}), (json!(7), json!("serving"))),
+    ] {
+        assert_eq!(stands(&scene.place("default", change).await), expected);
+    }
+    scene.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_secret_is_set_aside_and_put_back_by_hand_and_a_restart_changes_nothing() {
     let mut scene = Scene::of(&TWO, "pool = true\n").await;
     let client = scene.house.client().await;
@@ -447,7 +557,7 @@ async fn a_secret_is_set_aside_and_put_back_by_hand_and_a_restart_changes_nothin
     let named = client.get("/toll/x").header("x-sealgate-secret", "default").send().await;
     assert_eq!((named.status, scene.calls()), (200, [1, 6]));
     scene.house.restart().await;
-    tokio::time::sleep(Duration::from_millis(800)).await;
+    // From the first call on.
     let client = scene.house.holder(&client);
     for _ in 0..6 {
         assert_eq!(client.get("/toll/x").send().await.status, 200);
@@ -519,7 +629,6 @@ async fn a_door_that_the_provider_has_closed_stays_closed_over_a_restart() {
     // Written down within two seconds.
     tokio::time::sleep(Duration::from_secs(4)).await;
     scene.house.restart().await;
-    tokio::time::sleep(Duration::from_millis(800)).await;
     let client = scene.house.holder(&client);
     let body = client.get("/toll/x").send().await.is_refusal(429, "rate_limited");
     assert_eq!(body["limit"], "provider", "{body}");

@@ -61,7 +61,8 @@ pub(super) struct NewProvider {
     max_wait_seconds: Option<u64>,
     requests_per_minute: Option<u32>,
     /// What the provider allows with one secret: `calls`, `window_seconds`, and the headers of its
-    /// answers that tell it: `limit`, `remaining`, `used`, `reset`; `too_many`: its statuses.
+    /// answers that tell it: `limit`, `remaining`, `used`, `reset`, `refills`; `too_many`: its
+    /// statuses.
     #[schema(value_type = Option<Object>, example = json!({"calls": 10, "window_seconds": 1}))]
     limits: Option<Value>,
     max_waiting: Option<u32>,

@@ -82,11 +82,12 @@ impl Share {
             rfc3339(now.unix_ms.saturating_add(ms))
         };
         let closed_until = standing.closed_until_ns.map(at);
+        let rests_until = standing.rests_until_ns.map(at);
         let provider = house.catalogue.get(&secret.provider);
         let is_pooled = provider.is_some_and(|provider| provider.pool);
         let is_known = standing != Standing::default();
         Self {
-            pool: is_pooled.then(|| PoolView::of(row, closed_until.clone())),
+            pool: is_pooled.then(|| PoolView::of(row, rests_until)),
             limit: is_known.then(|| LimitView {
                 calls: standing.limit.map(|(calls, _)| calls),
                 window_seconds: standing.limit.map(|(_, seconds)| seconds),
@@ -99,10 +100,10 @@ impl Share {
 }
 
 impl PoolView {
-    fn of(row: Option<&PlaceRow>, closed_until: Option<String>) -> Self {
+    fn of(row: Option<&PlaceRow>, rests_until: Option<String>) -> Self {
         let drained = row.and_then(|row| row.drained_at);
         let quarantined = row.and_then(|row| row.quarantined_at);
-        let (state, since, until) = match (drained, quarantined, closed_until) {
+        let (state, since, until) = match (drained, quarantined, rests_until) {
             (Some(since), _, _) => ("drained", Some(since), None),
             (None, Some(since), _) => ("quarantined", Some(since), None),
             (None, None, Some(until)) => ("cooling", None, Some(until)),

@@ -26,6 +26,10 @@ pub(super) struct Learnt {
     rate: f64,
     /// The greatest rate that is proven.
     proven: f64,
+    /// What was proven when it was looked for last; noes since have made it less.
+    best: f64,
+    /// What is kept while the house is down.
+    kept: Option<(u32, u32)>,
     /// What passed at once after a pause, and how long that was.
     flood: (f64, f64),
     /// Our own bucket, which holds less than the provider's.
@@ -59,8 +63,13 @@ const STEP_CALLS: f64 = 5.0;
 const SECOND_NS: u64 = 1_000_000_000;
 const FIRST_REST_NS: u64 = 900 * SECOND_NS;
 const LONGEST_REST_NS: u64 = 86_400 * SECOND_NS;
-/// Fewer calls a second than anybody allows.
-const LEAST: f64 = 1.0 / 3_600.0;
+/// As rarely as is asked of whoever says no and nothing else. Few calls in a long time prove no
+/// slower rate: there may have been no more of them.
+const LEAST: f64 = 1.0 / 60.0;
+/// Noes make it no less than this part of what was proven.
+const FLOOR: f64 = 1.0 / 16.0;
+/// Below this part of it, the way back is in great steps.
+const FAR: f64 = 0.9;
 
 impl Default for Learnt {
     fn default() -> Self {
@@ -68,6 +77,8 @@ impl Default for Learnt {
             phase: Phase::default(),
             rate: f64::INFINITY,
             proven: LEAST,
+            best: LEAST,
+            kept: None,
             flood: (0.0, 0.0),
             depth: 1.0,
             level: 1.0,
@@ -85,16 +96,14 @@ impl Default for Learnt {
 
 impl Learnt {
     /// A no to a call that left then. How often nothing has passed since the one before.
-    pub(super) fn refused(&mut self, (left_ns, _now_ns): (u64, u64)) -> u32 {
+    pub(super) fn refused(&mut self, left_ns: u64) -> u32 {
         if self.began_ns == 0 {
             // The first of all: nobody counted what passed before it.
             return 0;
         }
         if self.passed == 0 {
+            // No rate is slow enough for this: it is closed, or another limit says no.
             self.in_vain = self.in_vain.saturating_add(1).min(16);
-            if self.phase == Phase::Steady {
-                self.slow_down();
-            }
             return self.in_vain;
         }
         self.in_vain = 0;
@@ -142,8 +151,15 @@ impl Learnt {
             Phase::Steady => {
                 self.rate = self.proven * STEADY;
                 self.depth = (self.flood.0 / 2.0).max(1.0);
+                self.best = self.proven;
+                self.keep();
             }
         }
+    }
+
+    fn keep(&mut self) {
+        let small = |number: f64| u32::try_from(whole(number.floor())).unwrap_or(u32::MAX);
+        self.kept = Some((small(self.rate * 1_000.0), small(self.depth)));
     }
 
     /// A no where none should be: the plan is another one, or others use the key.
@@ -151,7 +167,18 @@ impl Learnt {
         if self.depth > 1.0 {
             self.depth = (self.depth / 2.0).max(1.0);
         } else {
-            self.proven = (self.proven * 0.9).max(LEAST);
+            self.proven = (self.proven * 0.9).max(self.best * FLOOR).max(LEAST);
+            self.rate = self.proven * STEADY;
+        }
+        self.rest_ns = FIRST_REST_NS;
+        self.keep();
+    }
+
+    /// Another version of the key: as fast as ever, and a faster rate is tried before long.
+    pub(super) fn renew(&mut self) {
+        (self.in_vain, self.rest_ns) = (0, FIRST_REST_NS);
+        if self.phase == Phase::Steady && self.proven < self.best {
+            self.proven = self.best;
             self.rate = self.proven * STEADY;
         }
     }
@@ -208,18 +235,21 @@ impl Learnt {
         is_known.then(|| whole((self.rate * 60.0).floor()).max(1))
     }
 
-    /// Calls in a thousand seconds, and at once; None where no rate is proven.
+    /// Calls in a thousand seconds, and at once; None where no rate was ever proven. While a
+    /// faster one is looked for, the one before it holds.
     pub(super) fn lesson(&self) -> Option<(u32, u32)> {
-        let small = |number: f64| u32::try_from(whole(number.floor())).unwrap_or(u32::MAX);
-        (self.phase == Phase::Steady).then(|| (small(self.rate * 1_000.0), small(self.depth)))
+        self.kept
     }
 
-    pub(super) fn recalled((rate, depth): (u32, u32), now_ns: u64) -> Self {
+    pub(super) fn recalled(kept: (u32, u32), now_ns: u64) -> Self {
+        let (rate, depth) = kept;
         let (rate, depth) = ((f64::from(rate) / 1_000.0).max(LEAST), f64::from(depth).max(1.0));
         let mut known = Self {
             phase: Phase::Steady,
             rate,
             proven: rate / STEADY,
+            best: rate / STEADY,
+            kept: Some(kept),
             flood: (depth * 2.0, 1.0),
             depth,
             ..Self::default()
@@ -244,7 +274,9 @@ impl Learnt {
             Phase::Steady => {
                 if self.is_short && now_ns.saturating_sub(self.began_ns) >= self.rest_ns {
                     self.rest_ns = self.rest_ns.saturating_mul(2).min(LONGEST_REST_NS);
-                    (self.phase, self.rate) = (Phase::Fine, self.proven);
+                    let is_far = self.proven < self.best * FAR;
+                    self.phase = if is_far { Phase::Coarse } else { Phase::Fine };
+                    self.rate = self.proven;
                     self.stepped_ns = now_ns;
                 }
                 return;

@@ -12,6 +12,11 @@ const LONGEST_NS: u64 = 300_000_000_000;
 const MARGIN_NS: u64 = 50_000_000;
 /// Of what the last calls cost, where one costs more than one.
 const MEMORY: f64 = 0.8;
+/// A drop counts for so many times the usual at most: another limit may have been told, or others
+/// use the key.
+const JUMP: f64 = 4.0;
+/// Answers in a row that say nothing though their window has ended: nobody counts any more.
+const SILENT: u32 = 3;
 
 pub(super) struct Told {
     limit: Option<u64>,
@@ -26,8 +31,12 @@ pub(super) struct Told {
     refills: bool,
     /// What a call takes of it; 1 or more.
     cost: f64,
+    /// What the cheapest ones take.
+    cheapest: f64,
     /// Answers since the least was said.
     answers: u64,
+    /// Answers since the window ended that said nothing.
+    silent: u32,
 }
 
 impl Told {
@@ -36,7 +45,9 @@ impl Told {
         let (Some(remaining), Some(reset_in_ns)) = (notice.remaining, notice.reset_in_ns) else {
             return;
         };
-        let end_ns = now_ns.saturating_add(reset_in_ns.min(LONGEST_NS)).saturating_add(MARGIN_NS);
+        // Of what fills up little by little the time says how fast.
+        let longest_ns = if notice.refills { u64::MAX } else { LONGEST_NS };
+        let end_ns = now_ns.saturating_add(reset_in_ns.min(longest_ns)).saturating_add(MARGIN_NS);
         let fresh = Self {
             limit: notice.limit,
             least: remaining,
@@ -46,29 +57,76 @@ impl Told {
             length_ns: reset_in_ns,
             refills: notice.refills,
             cost: 1.0,
+            cheapest: 1.0,
             answers: 0,
+            silent: 0,
         };
         let Some(known) = told else {
             *told = Some(fresh);
             return;
         };
         let known_end_ns = known.end_ns.unwrap_or(0);
-        if fresh.refills || end_ns > known_end_ns.saturating_add(SAME_END_NS) {
+        known.silent = 0;
+        if fresh.refills {
             let length_ns = known.length_ns.max(fresh.length_ns);
-            *known = Self { cost: known.cost, length_ns, ..fresh };
-        } else if end_ns.saturating_add(SAME_END_NS) >= known_end_ns {
-            known.answers += 1;
-            if remaining < known.least {
-                known.learn_cost(known.least - remaining);
-                (known.least, known.lost) = (remaining, 0);
+            *known = Self { length_ns, ..fresh };
+        } else if end_ns > known_end_ns.saturating_add(SAME_END_NS) {
+            if known.end_ns.is_some() {
+                known.begin_anew();
             }
-            known.limit = notice.limit.or(known.limit);
+            let length_ns = known.length_ns.max(fresh.length_ns);
+            let (cost, cheapest) = (known.cost, known.cheapest);
+            *known = Self { cost, cheapest, length_ns, ..fresh };
+        } else if end_ns.saturating_add(SAME_END_NS) >= known_end_ns {
+            known.hear_more(notice.limit, remaining);
+        }
+    }
+
+    /// Of the same window.
+    fn hear_more(&mut self, limit: Option<u64>, remaining: u64) {
+        let is_same = limit.is_none() || self.limit.is_none() || limit == self.limit;
+        self.answers += 1;
+        if remaining < self.least {
+            if is_same {
+                self.learn_cost(self.least - remaining);
+            }
+            (self.least, self.lost, self.answers) = (remaining, 0, 0);
+            self.limit = limit.or(self.limit);
+        } else if is_same {
+            self.limit = limit.or(self.limit);
         }
     }
 
     fn learn_cost(&mut self, taken: u64) {
-        let each = as_f64(taken) / as_f64(std::mem::take(&mut self.answers).max(1));
-        self.cost = (self.cost * MEMORY + each * (1.0 - MEMORY)).max(1.0);
+        let calls = self.answers.saturating_add(self.lost).max(1);
+        let each = (as_f64(taken) / as_f64(calls)).clamp(1.0, self.cost * JUMP);
+        self.cost = self.cost * MEMORY + each * (1.0 - MEMORY);
+        self.cheapest = each.min(self.cheapest * MEMORY + each * (1.0 - MEMORY));
+    }
+
+    /// What was learnt of the cost may have been others' doing: half of it is forgotten.
+    fn begin_anew(&mut self) {
+        let half = |cost: f64| f64::midpoint(cost, 1.0);
+        (self.cost, self.cheapest) = (half(self.cost), half(self.cheapest));
+    }
+
+    /// Another version of the key: where nothing was left, one call asks.
+    pub(super) fn renew(&mut self) {
+        (self.cost, self.cheapest, self.lost) = (1.0, 1.0, 0);
+        if self.least == 0 {
+            self.end_ns = None;
+        }
+    }
+
+    /// A call that left then was served, and its answer says nothing.
+    pub(super) fn unsaid(told: &mut Option<Self>, left_ns: u64) {
+        let Some(known) = told else { return };
+        if known.is_over(left_ns) {
+            known.silent += 1;
+            if known.silent >= SILENT {
+                *told = None;
+            }
+        }
     }
 
     pub(super) fn lose(&mut self) {
@@ -87,10 +145,13 @@ impl Told {
             // As much as there ever is, until the first answer says how much.
             (self.least, self.lost) = (self.limit.unwrap_or(1).max(1), 0);
             (self.end_ns, self.answers) = (None, 0);
+            self.begin_anew();
         }
         let taken = as_f64(under_way + self.lost + 1) * self.cost;
         let level = self.level(now_ns);
-        if taken <= level {
+        // Alone, a call may be one of the cheapest.
+        let is_alone = under_way + self.lost == 0;
+        if taken <= level || is_alone && self.cheapest <= level {
             return None;
         }
         // A fresh window: whoever is under way comes back and says.
@@ -104,11 +165,19 @@ impl Told {
             return Some(Wait { until_ns: end_ns, is_certain });
         }
         let rate = self.rate();
-        if rate <= 0.0 || under_way == 0 && now_ns >= end_ns {
+        if rate <= 0.0 || under_way == 0 && self.is_over(now_ns) {
             return (under_way > 0).then_some(soon);
         }
-        let lacks_ns = (taken - level) / rate;
-        Some(Wait { until_ns: now_ns.saturating_add(whole(lacks_ns)), is_certain })
+        let full_ns = now_ns.saturating_add(whole((taken - level) / rate));
+        let until_ns = full_ns.min(self.seen_ns.saturating_add(LONGEST_NS).max(soon.until_ns));
+        Some(Wait { until_ns, is_certain })
+    }
+
+    /// What was said holds no more.
+    fn is_over(&self, now_ns: u64) -> bool {
+        let end_ns = self.end_ns.unwrap_or(0);
+        let longest_ns = self.seen_ns.saturating_add(LONGEST_NS);
+        now_ns >= if self.refills { end_ns.min(longest_ns) } else { end_ns }
     }
 
     /// What is left by now.
