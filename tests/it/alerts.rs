@@ -347,8 +347,7 @@ async fn a_destination_is_tested_narrowed_changed_and_removed() {
     assert_eq!(house.admin.put(&one).json(&other).send().await.status, 200);
     wait_until("in the trail", async || {
         let trail = house.admin.get("/api/v1/admin/audit?limit=50").send().await.text();
-        assert!(!trail.contains("another-token"));
-        trail.contains("another one")
+        trail.contains("another one") && !trail.contains("another-token")
     })
     .await;
     house.clock.advance(Duration::from_secs(4000));
