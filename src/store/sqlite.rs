@@ -16,7 +16,7 @@ use super::error::{SqliteCode, lies_at, sqlite_code};
 use super::{Error, migrate};
 
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait for a turn among our own: one fair queue, and no place in it is lost by waiting.
+/// How long to wait for a turn among our own: the queue is fair, and waiting loses no place in it.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(25);
 const READERS: u32 = 4;
 /// How often to try to empty the journal; each waits for readers by itself.

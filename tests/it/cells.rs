@@ -210,6 +210,9 @@ async fn lived_in(house: &House) -> (Client, Client) {
     for _ in 0..200 {
         let told = house.admin.get("/api/v1/admin/alert-deliveries").send().await.json();
         if told["items"] != json!([]) {
+            // Where the trail was read to is written down later, while nothing happens in it.
+            let sql = "INSERT OR IGNORE INTO alert_places SELECT node, 1 FROM counted_records";
+            house.database.tamper(sql).await;
             return (caller, victim);
         }
         tokio::time::sleep(Duration::from_millis(100)).await;

@@ -58,17 +58,19 @@ fn every_screen_of_the_console_holds_in_chromium() {
 }
 
 /// With a thousand client keys; ten million records where PROOF is 1000, a hundred thousand where
-/// it is less, and some every day.
+/// it is less, and some every day. Within a second, as it is shipped; what is not optimised has
+/// three.
 #[test]
 #[expect(clippy::print_stdout, reason = "how long each screen takes is told there")]
 #[expect(clippy::disallowed_methods, reason = "the proof says how many by the environment")]
-fn every_screen_of_the_console_is_there_within_a_second() {
+fn no_screen_of_the_console_keeps_anybody_waiting() {
     let records = match std::env::var("PROOF").ok().as_deref() {
         Some("1000") => "10000000",
         Some(_) => "100000",
         None => "3000",
     };
-    println!("{}", walk(&[("ONLY", "pace"), ("RECORDS", records)]));
+    let most_ms = if cfg!(debug_assertions) { "3000" } else { "1000" };
+    println!("{}", walk(&[("ONLY", "pace"), ("RECORDS", records), ("MOST_MS", most_ms)]));
 }
 
 /// What was said on the way. What was typed is in no line of the log and in no file of the house

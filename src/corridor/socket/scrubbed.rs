@@ -73,8 +73,8 @@ impl Scrubbed {
 
     /// Looks through what stands behind `from`; yields up to where nothing is undecided.
     fn look(&mut self, bytes: &mut [u8], from: usize) -> Result<usize, Malformed> {
-        // One look over all that came costs less than one for each frame, and what begins nowhere in
-        // the whole begins in no frame of it.
+        // One look over all that came costs less than one for each frame, and what begins nowhere
+        // in the whole begins in no frame of it.
         let clean = self.needles.look(bytes, from, true).at().unwrap_or(bytes.len());
         let mut at = from;
         while at < bytes.len() {

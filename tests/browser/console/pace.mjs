@@ -2,13 +2,14 @@
 // to fetch first.
 
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { get } from "node:http";
 import { connect } from "node:net";
 import { call, gate, go, house, inside, open } from "./walk.mjs";
 
 const RECORDS = Number(process.env.RECORDS ?? 3_000);
 const KEYS = 1_000;
-const MOST_MS = 1_000;
+const MOST_MS = Number(process.env.MOST_MS ?? 1_000);
 const MOST_ROUNDS = 6;
 const MOST_SCRIPT = 200_000;
 
@@ -72,9 +73,13 @@ export async function everyScreenIsThereWithinASecond(ada, keys) {
   await theScriptOfTheFirstLoad(ada);
   const begun = Date.now();
   const had = (await call("GET", "/api/v1/admin/api-keys?limit=1000")).items.length;
-  for (let at = had; at < KEYS; at += 25) {
-    await Promise.all(Array.from({ length: Math.min(25, KEYS - at) }, (_, index) => call("POST", "/api/v1/admin/api-keys", { name: `caller ${at + index}`, owner: "desk", tier: ["premium", "standard", "limited"][index % 3] })));
-  }
+  const callers = Array.from({ length: KEYS - had }, (_, index) => ({
+    name: `caller ${index}`, owner: "desk", tier: ["premium", "standard", "limited"][index % 3],
+    key_hash: createHash("sha256").update(`the key of caller ${index}`).digest("hex"),
+  }));
+  // In one call: there are only so many in a minute.
+  const { imported } = await call("POST", "/api/v1/admin/api-keys/import", { keys: callers });
+  assert.equal(imported, KEYS - had);
   await fill(keys[1].key, RECORDS);
   const { items } = await call("GET", `/api/v1/admin/usage?from=${new Date(Date.now() - 3_600_000).toISOString()}&bucket=hour`);
   const calls = items.reduce((sum, item) => sum + item.requests, 0);
@@ -116,7 +121,7 @@ export async function everyScreenIsThereWithinASecond(ada, keys) {
   await context.close();
   console.log(told.map(({ name, loaded, gone }) => `${name} ${loaded}/${gone} ms`).join(", "));
   const slow = told.filter(({ loaded, gone }) => loaded > MOST_MS || gone > MOST_MS);
-  assert.deepEqual(slow, [], "a screen that takes longer than a second");
+  assert.deepEqual(slow, [], `a screen that takes longer than ${MOST_MS} ms`);
 }
 
 /** Since the address was opened, to the first frame after the sign of the screen stands. */
