@@ -192,8 +192,8 @@ mod tests {
         }
     }
 
-    /// Frames of any kind, with keys and beginnings of keys in several dresses, come in one piece, so
-    /// that one look is over all of them, and by single bytes, so that none is: it is the same.
+    /// Frames of any kind, with keys and beginnings of keys in several dresses, come in one piece,
+    /// so that one look is over all of them, and by single bytes, so that none is: it is the same.
     #[test]
     fn one_look_over_many_frames_finds_what_a_look_at_each_finds() {
         let hex = KEY.bytes().map(|byte| format!("{byte:02x}")).collect::<String>();
