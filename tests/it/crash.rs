@@ -82,6 +82,7 @@ pub(crate) fn rounds() -> u64 {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[expect(clippy::disallowed_methods, reason = "another process starts by the machine's own clock")]
+#[expect(clippy::print_stdout, reason = "the figures are what the proof command is run for")]
 async fn killed_during_writes_again_and_again_it_loses_no_answered_call() {
     let site = outages::Site::on(Ground::new).await;
     let (mut answered, mut starts) = (Vec::new(), Vec::new());
