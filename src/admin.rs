@@ -37,6 +37,7 @@ mod rate;
 mod records;
 mod refused;
 mod repeat;
+mod reports;
 mod routes;
 mod sealing;
 mod secrets;

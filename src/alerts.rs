@@ -13,6 +13,7 @@ mod keys;
 mod letter;
 mod mail;
 mod nodes;
+mod parcel;
 mod rule;
 mod silence;
 mod syslog;
@@ -32,13 +33,15 @@ use uuid::Uuid;
 
 pub(crate) use self::deliver::Tested;
 pub(crate) use self::destination::{Destination, DestinationError, Sort, Way};
-pub(crate) use self::letter::webhook_secret;
 pub(crate) use self::mail::{MailSettings, Protection, is_mailbox};
+pub(crate) use self::parcel::{HandedOver, Parcel};
 pub(crate) use self::syslog::Logger;
 use crate::clock::Clock;
+pub(crate) use crate::crypto::webhook_secret;
 use crate::ledger::Ledger;
 use crate::limiter::{self, Limiter};
 use crate::roster::Roster;
+use crate::rotation::Policies;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::vault::Vault;
@@ -70,6 +73,8 @@ pub(crate) struct Parts {
     pub(crate) backs_up: bool,
     pub(crate) echoes: Echoes,
     pub(crate) post: Post,
+    /// How old providers' keys may be.
+    pub(crate) policies: Policies,
 }
 
 pub(crate) struct Alerts {

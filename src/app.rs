@@ -17,6 +17,7 @@ mod lock;
 mod note;
 mod proof;
 mod rescue;
+mod rotators;
 mod sandbox;
 mod setup;
 mod space;

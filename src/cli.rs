@@ -28,6 +28,7 @@ mod passphrase;
 mod process;
 mod progress;
 mod provider;
+mod report;
 mod seal;
 mod secret;
 mod serve;
@@ -103,6 +104,8 @@ enum Command {
     Alert(alert::Command),
     /// What calls added up to, by minute, hour or day
     Usage(usage::Usage),
+    /// Reports for people: keys that need a look, and what to do about them
+    Report(report::Report),
     /// Tracked symbols: stocks, ETFs and crypto pairs
     #[command(subcommand)]
     Symbols(symbols::Command),
@@ -208,6 +211,7 @@ fn dispatch(cli: Cli) -> Result<(), Failure> {
         Command::Audit(command) => command.run(&ground),
         Command::Alert(command) => command.run(&ground),
         Command::Usage(usage) => usage.run(&ground),
+        Command::Report(report) => report.run(&ground),
         Command::Symbols(command) => command.run(&ground),
         Command::Backfill(command) => command.run(&ground),
         Command::Backup(command) => command.run(&ground),

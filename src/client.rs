@@ -6,6 +6,7 @@ mod masked;
 mod network;
 mod origin;
 mod role;
+mod route;
 mod scope;
 mod token;
 
@@ -21,7 +22,8 @@ pub(crate) use self::masked::{holds_key, masked};
 pub(crate) use self::network::{BadNetwork, Networks};
 pub(crate) use self::origin::fault_of_origin;
 pub(crate) use self::role::{Right, Role, Tier};
-pub(crate) use self::scope::{BadScope, Scopes};
+pub(crate) use self::route::{Route, gathered, put_path};
+pub(crate) use self::scope::{BadScope, Narrowed, Scopes};
 pub(crate) use self::token::{Token, Wider};
 
 /// One client key as the house knows it. Immutable but for its fate; a change makes a new one.

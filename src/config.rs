@@ -19,6 +19,8 @@ mod master_key;
 mod nearest;
 mod previous;
 mod raw;
+mod renewals;
+mod reports;
 mod setting;
 mod show;
 mod storage;
@@ -76,6 +78,8 @@ pub struct Config {
     pub most_token_seconds: u64,
     /// Pages that may call the proxy with no key.
     pub(crate) pages: Vec<crate::corridor::PageSettings>,
+    /// Reports that are sent by themselves.
+    pub(crate) reports: Vec<crate::report::Plan>,
     pub ledger: ledger::Settings,
     /// To which the trail's checkpoints are posted.
     pub(crate) checkpoint_webhook: Option<Arc<SecretBytes>>,
@@ -193,11 +197,13 @@ fn check(ground: &Ground<'_>) -> Result<Config, Fault> {
         },
         rotation: rotation::Settings {
             retire_after: Duration::from_secs(raw.rotation.retire_after_minutes * 60),
+            policies: renewals::policies(ground, &raw.rotation.policies, &raw.egress)?,
         },
         limiter,
         free_failures_per_minute: raw.auth.free_failures_per_minute,
         most_token_seconds: raw.auth.max_token_seconds,
         pages: browser::pages(ground, &raw.browser.origins)?,
+        reports: reports::plans(ground, &raw.reports.schedules)?,
         ledger: storage::ledger(ground, &raw.audit, &data_dir),
         checkpoint_webhook: storage::webhook(ground, raw.audit.checkpoint_webhook)?.map(Arc::new),
         backup: storage::backup(ground, &raw.backup, &data_dir)?,

@@ -21,6 +21,7 @@ mod stretch;
 pub(crate) mod token;
 #[cfg(test)]
 mod vectors;
+mod webhooks;
 
 pub(crate) use self::aad::Aad;
 pub(crate) use self::checksum::crc32;
@@ -31,6 +32,7 @@ pub(crate) use self::random::{fill_random, random_bytes};
 pub(crate) use self::seal::{Parent, Prepared, is_envelope, open, prepare, seal};
 pub(crate) use self::sign::{Signer, is_signed};
 pub(crate) use self::stretch::{Effort, SALT_BYTES, stretch};
+pub(crate) use self::webhooks::{webhook_key, webhook_secret, webhook_signature};
 
 /// What an envelope holds; part of its header and of its key's derivation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +81,7 @@ pub(crate) mod label {
     pub(crate) const OPERATOR_SESSION: &[u8] = b"sealgate/v1/operator-session";
     pub(crate) const OPERATOR_CODES: &[u8] = b"sealgate/v1/operator-codes";
     pub(crate) const ALERT_DESTINATION: &[u8] = b"sealgate/v1/alert-destination";
+    pub(crate) const RENEWAL_ROW: &[u8] = b"sealgate/v1/renewal-row";
     pub(crate) const RECOVERY_CODE: &[u8] = b"sealgate/v1/recovery-code";
     pub(crate) const PROVIDER_LIST: &[u8] = b"sealgate/v1/provider-list";
     /// Of a job on the key hierarchy.

@@ -30,6 +30,13 @@ pub(crate) mod place {
     pub(crate) const RESTORE_SETTLED: &str = "restore-settled";
     pub(crate) const RESTORE_TOLD: &str = "restore-told";
     pub(crate) const ALERT_SENT: &str = "alert-sent";
+    pub(crate) const RENEWAL_BEGUN: &str = "renewal-begun";
+    pub(crate) const RENEWAL_MADE: &str = "renewal-made";
+    pub(crate) const RENEWAL_NOTED: &str = "renewal-noted";
+    pub(crate) const RENEWAL_STAGED: &str = "renewal-staged";
+    pub(crate) const RENEWAL_MOVES: &str = "renewal-moves";
+    pub(crate) const RENEWAL_RETIRED: &str = "renewal-retired";
+    pub(crate) const RENEWAL_UNDONE: &str = "renewal-undone";
     pub(crate) const JOURNAL_SYNC: &str = "journal-sync";
 }
 

@@ -35,6 +35,7 @@ mod record;
 mod recovery;
 mod rollup;
 mod room;
+mod routes;
 mod seat;
 mod sink;
 mod slot;

@@ -4,6 +4,7 @@
 // ground
 pub mod secret;
 pub mod clock;
+mod schedule;
 mod telemetry;
 mod refusal;
 mod failpoint;
@@ -35,6 +36,7 @@ mod pool;
 mod market;
 mod backup;
 mod alerts;
+mod report;
 // doors
 mod emulator;
 mod proxy;

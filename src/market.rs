@@ -5,7 +5,6 @@
 mod calendar;
 mod call;
 mod candle;
-mod cron;
 mod decimal;
 mod desk;
 mod json;
@@ -23,7 +22,6 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use self::call::Caller;
-pub(crate) use self::cron::Schedule;
 pub(crate) use self::decimal::is_number;
 pub(crate) use self::desk::{AskFault, Desk, Wanted};
 pub(crate) use self::span::Span;
@@ -33,6 +31,7 @@ use crate::clock::Clock;
 use crate::ledger::Ledger;
 use crate::limiter::Limiter;
 use crate::net::Deadlines;
+use crate::schedule::Schedule;
 use crate::store::Store;
 use crate::telemetry::Metrics;
 use crate::upstream::{Origins, Upstream};

@@ -47,6 +47,8 @@ pub(crate) enum Purpose {
     Probe,
     /// The history of tracked symbols.
     Backfill,
+    /// A new key, or the end of one.
+    Rotation,
 }
 
 impl Purpose {
@@ -54,6 +56,7 @@ impl Purpose {
         match self {
             Self::Probe => "probe",
             Self::Backfill => "backfill",
+            Self::Rotation => "rotation",
         }
     }
 }

@@ -4,6 +4,7 @@
 //! figures, and never send a key where a call could not go.
 
 mod call;
+mod errand;
 mod live;
 mod reading;
 mod report;
@@ -17,6 +18,7 @@ use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 use self::call::Caller;
+pub(crate) use self::errand::{Errand, SERVES_CALLERS};
 pub(crate) use self::report::{Live, Report, Step};
 use crate::catalogue::InForce;
 use crate::clock::Clock;

@@ -1,11 +1,19 @@
 //! Staged moves from one version of a provider's key to the next: a share of the calls at each
-//! step, judged against the version before, promoted or rolled back by itself. Where a rotation
+//! step, judged against the version before, promoted or rolled back by itself; and new keys that
+//! the house gets by itself, by a schedule or their age. Where a rotation
 //! stands is in the database, so that it outlives whoever moves it, and every node goes along. Must
 //! never leave calls with a version that is refused where the other one is not.
 
+mod accounts;
+mod dry;
+mod due;
 mod judge;
 mod keep;
+mod keys;
+mod policy;
+mod renew;
 mod retire;
+mod ways;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +21,10 @@ use std::time::Duration;
 use serde_json::json;
 use uuid::Uuid;
 
+pub(crate) use self::dry::{Check, PolicyView};
+pub(crate) use self::policy::{Command, OpenAi, Policies, Policy, Way, Webhook};
+pub(crate) use self::ways::{Errand, Letter, Ways};
+use crate::catalogue::InForce;
 use crate::clock::Clock;
 use crate::ledger::{ActorRef, Entry, Kind, Ledger};
 use crate::probe::{Asked, Prober};
@@ -30,17 +42,25 @@ pub(crate) struct Parts {
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
     pub(crate) settings: Settings,
+    pub(crate) catalogue: InForce,
+    pub(crate) ways: Ways,
+    /// This node's own name.
+    pub(crate) node: String,
 }
 
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// How long a retiring version must have been unused before it is destroyed.
     pub retire_after: Duration,
+    /// Which keys are renewed by themselves.
+    pub(crate) policies: Policies,
 }
 
 /// Moves versions.
 pub(crate) struct Rotor {
     parts: Parts,
+    /// The claims of whoever had this node's name before are taken back, once and before any other.
+    freed: tokio::sync::OnceCell<()>,
 }
 
 /// By which steps a new version takes over.
@@ -100,7 +120,7 @@ impl std::error::Error for RotationError {}
 
 impl Rotor {
     pub(crate) fn new(parts: Parts) -> Self {
-        Self { parts }
+        Self { parts, freed: tokio::sync::OnceCell::new() }
     }
 
     /// A new value begins to take over. None: there is no such secret.

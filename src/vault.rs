@@ -31,6 +31,7 @@ mod snapshot;
 mod standing;
 mod stock;
 mod trial;
+mod twins;
 mod verify;
 mod versions;
 mod view;

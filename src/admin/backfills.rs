@@ -198,7 +198,14 @@ async fn read(call: &Call, sent: &Sent) -> Result<Wanted, Refused> {
     let from_ms = members.time("from").value();
     let to_ms = members.time("to").value();
     let span = interval(&mut members).value();
-    let end_ms = to_ms.unwrap_or_else(|| call.house.clock.unix_ms());
+    let now_ms = call.house.clock.unix_ms();
+    if to_ms.is_some_and(|to| to > now_ms) {
+        members.fault("to", "must not lie in the future: nobody has traded there");
+    }
+    if from_ms.is_some_and(|from| from < symbols::EARLIEST_MS) {
+        members.fault("from", symbols::TOO_EARLY);
+    }
+    let end_ms = to_ms.unwrap_or(now_ms);
     if from_ms.is_some_and(|from| from >= end_ms) {
         members.fault("from", "must be before `to`, which is now where it is not said");
     }

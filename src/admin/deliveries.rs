@@ -40,7 +40,7 @@ pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
 struct AlertDelivery {
     id: String,
     destination: String,
-    /// Null: a test.
+    /// Null: a test, or a report.
     alert: Option<String>,
     #[schema(value_type = words::AlertEvent)]
     event: &'static str,

@@ -82,7 +82,7 @@ fn complete(path: &str, method: &str, operation: &mut Value) {
         return;
     }
     let mut noes = vec!["400", "401", "403", "408", "429", "500", "503"];
-    if path.contains("{id}") || path.contains("{symbol}") {
+    if ["{id}", "{symbol}", "{kind}"].iter().any(|part| path.contains(part)) {
         noes.push("404");
     }
     match method {

@@ -23,6 +23,7 @@ use super::page;
 use super::records;
 use super::refused::Refused;
 use crate::ledger::{Export, Exported, FORM, Packing, StoredRecord};
+use crate::report::quoted;
 
 pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new().routes(routes!(export))
@@ -244,14 +245,4 @@ fn csv(line: Exported) -> Option<String> {
         }
     };
     Some(COLUMNS.iter().map(cell).collect::<Vec<_>>().join(","))
-}
-
-/// As RFC 4180 wants it; what a spreadsheet would take for a formula is told apart by a quote.
-fn quoted(text: &str) -> String {
-    let is_formula = text.starts_with(['=', '+', '-', '@', '\t', '\r']);
-    let text = if is_formula { format!("'{text}") } else { text.to_owned() };
-    if text.contains([',', '"', '\n', '\r']) {
-        return format!("\"{}\"", text.replace('"', "\"\""));
-    }
-    text
 }

@@ -21,8 +21,8 @@ use super::house::House;
 use super::refused::Refused;
 use super::{
     alerts, audit, backfills, backups, console, deliveries, describe, destinations, export, keks,
-    keys, open, operators, pages, policy, providers, sealing, secrets, session, sessions, stream,
-    symbols, usage,
+    keys, open, operators, pages, policy, providers, reports, sealing, secrets, session, sessions,
+    stream, symbols, usage,
 };
 use crate::client::Right;
 
@@ -61,6 +61,7 @@ fn all(house: Option<&Arc<House>>) -> OpenApiRouter<Arc<House>> {
                 symbols::reading(),
                 backfills::reading(),
                 usage::reading(),
+                reports::reading(),
             ],
         ),
         (

@@ -3,6 +3,7 @@
 //! one.
 
 mod add;
+mod automatic;
 mod change;
 mod destroy;
 mod integrity;
@@ -69,7 +70,11 @@ async fn resource(call: &Call, secret: &SecretView) -> Result<Secret, Refused> {
     let places = places.map_err(|fault| Refused::of_store(&fault))?;
     let place = places.iter().find(|place| place.secret_id == secret.id);
     let share = Share::of(&call.house, secret, place);
-    Ok(Secret::of(secret, stands.as_ref(), rotation.as_ref(), share))
+    let renewal = call.house.store.renewal(secret.id).await;
+    let renewal = renewal.map_err(|fault| Refused::of_store(&fault))?;
+    let policy = call.house.rotor.policy_view(secret, renewal.as_ref());
+    let shown = Secret::of(secret, stands.as_ref(), rotation.as_ref(), share);
+    Ok(shown.with_policy(policy))
 }
 
 async fn shown(call: &Call, id: Uuid) -> Result<SecretView, Refused> {

@@ -32,6 +32,10 @@ use crate::market;
 use crate::refusal::{Reason, Refusal};
 use crate::store::{AssetClass, NewSymbol, SeriesRow, SymbolRow};
 
+/// 1900-01-01: no exchange's history that anybody sells goes back so far.
+pub(super) const EARLIEST_MS: i64 = -2_208_988_800_000;
+pub(super) const TOO_EARLY: &str = "must not lie before 1900";
+
 pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new()
         .routes(routes!(list))

@@ -167,6 +167,7 @@ fn tells_nobody(
         backs_up: false,
         echoes: alerts::Echoes::default(),
         post: Arc::new(|_| Box::pin(async { Err(String::from("nobody is there")) })),
+        policies: crate::rotation::Policies::default(),
     }))
 }
 
@@ -219,8 +220,23 @@ fn moves_nobody(
         ledger: ledger.clone(),
         metrics: Metrics::new(clock.clone(), []),
         clock: clock.clone(),
-        settings: crate::rotation::Settings { retire_after: Duration::from_secs(60) },
+        settings: crate::rotation::Settings {
+            retire_after: Duration::from_secs(60),
+            policies: crate::rotation::Policies::default(),
+        },
+        catalogue: Arc::new(Catalogue::build(&[]).unwrap()).into(),
+        ways: no_rotators(),
+        node: String::from("node-a"),
     }))
+}
+
+fn no_rotators() -> crate::rotation::Ways {
+    let nobody = || Err(String::from("nobody is there"));
+    crate::rotation::Ways {
+        post: Arc::new(move |_| Box::pin(async move { nobody() })),
+        run: Arc::new(move |_| Box::pin(async move { nobody() })),
+        look: Arc::new(|_| Ok(())),
+    }
 }
 
 fn tiers() -> limiter::Settings {

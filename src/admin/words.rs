@@ -89,6 +89,7 @@ described! {
     AlertKind {
         SecretRefused,
         RotationRolledBack,
+        RotationFailed,
         SecretExpiring,
         ClientExpiring,
         QuotaNear,
@@ -120,7 +121,7 @@ described! {
 }
 described! {
     /// What is told of an alert.
-    AlertEvent { Raised, Resolved, Test }
+    AlertEvent { Raised, Resolved, Test, Report }
 }
 described! {
     /// Dead: nobody tries any more until somebody sends it again.

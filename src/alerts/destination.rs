@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use super::{Alerts, letter};
-use crate::crypto::CryptoError;
+use crate::crypto::{CryptoError, webhook_key, webhook_secret};
 use crate::secret::{Key, SecretBytes};
 use crate::store::{self, AlertKind, DestinationRow, Event, Severity};
 
@@ -91,8 +91,11 @@ impl Way {
 impl Destination {
     /// Is it to be told of this? What cannot be read is told, rather than not.
     pub(super) fn wants(&self, event: Event, body: &str) -> bool {
-        if event == Event::Test {
-            return true;
+        match event {
+            Event::Test => return true,
+            // It was asked for by name.
+            Event::Report => return self.active,
+            Event::Raised | Event::Resolved => {}
         }
         let body: Value = serde_json::from_str(body).unwrap_or_default();
         let text = |name: &str| body.get("data")?.get(name)?.as_str();
@@ -109,7 +112,7 @@ impl Destination {
     fn to_plain(&self) -> SecretBytes {
         let way = match &self.way {
             Way::Webhook { url, key } => json!({
-                "url": url.expose_str(), "secret": letter::webhook_secret(key).expose_str(),
+                "url": url.expose_str(), "secret": webhook_secret(key).expose_str(),
             }),
             Way::Email { to } => json!({"to": to}),
             Way::Syslog => json!({}),
@@ -130,7 +133,7 @@ impl Destination {
         let way = match sort {
             Sort::Webhook => Way::Webhook {
                 url: SecretBytes::copy_of(way.get("url")?.as_str()?.as_bytes()),
-                key: letter::key_of(way.get("secret")?.as_str()?)?,
+                key: webhook_key(way.get("secret")?.as_str()?)?,
             },
             Sort::Email => {
                 let to = way.get("to")?.as_array()?.iter();

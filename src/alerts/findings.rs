@@ -62,6 +62,7 @@ impl Alerts {
             // As the tables say, and what counts calls.
             AlertKind::SecretRefused
             | AlertKind::RotationRolledBack
+            | AlertKind::RotationFailed
             | AlertKind::SecretExpiring
             | AlertKind::ClientExpiring
             | AlertKind::QuotaNear
@@ -90,6 +91,7 @@ pub(super) fn severity(kind: AlertKind) -> Severity {
         | AlertKind::Sealed => Severity::Critical,
         AlertKind::NewAddress => Severity::Info,
         AlertKind::RotationRolledBack
+        | AlertKind::RotationFailed
         | AlertKind::SecretExpiring
         | AlertKind::ClientExpiring
         | AlertKind::QuotaNear

@@ -6,8 +6,8 @@ use super::Alerts;
 use super::rule::{Found, seen, subject};
 use crate::clock::rfc3339;
 use crate::store::{
-    self, AlertKind, BackfillStatus, Health, HealthRow, PlaceRow, RotationState, SecretRow, Seen,
-    Severity,
+    self, AlertKind, BackfillStatus, Health, HealthRow, PlaceRow, RenewalRow, RotationState,
+    SecretRow, Seen, Severity, StoredSecret, VersionRow, VersionState,
 };
 
 const A_DAY_MS: i64 = 86_400_000;
@@ -21,14 +21,20 @@ impl Alerts {
         let store = &self.parts.store;
         let (healths, rotations) = (store.secret_healths().await?, store.rotations().await?);
         let places = store.secret_places().await?;
+        let renewals = store.renewals().await?.unwrap_or_default();
+        let renewals: Vec<RenewalRow> = renewals.into_iter().flatten().collect();
         let mut found = Vec::new();
         for stored in store.secrets().await?.rows {
+            let renewal = renewals.iter().find(|row| row.secret_id == stored.secret.id);
+            found.extend(renewal.and_then(|row| not_renewed(&stored.secret, row, now_ms)));
+            let age = self.age(&stored, now_ms);
             let secret = stored.secret;
             let health = healths.iter().find(|health| health.secret_id == secret.id);
             let told_end = health.and_then(|health| health.told_end);
             if secret.active {
                 let end = secret.expires_at.into_iter().chain(told_end).min();
-                found.extend(end.and_then(|end| expiring(&secret, end, now_ms)));
+                let ends = end.and_then(|end| expiring(&secret, end, now_ms));
+                found.extend(worse(ends, age));
             }
             let place = places.iter().find(|place| place.secret_id == secret.id);
             if secret.active {
@@ -53,10 +59,34 @@ impl Alerts {
                 AlertKind::SecretRefused,
                 AlertKind::SecretExpiring,
                 AlertKind::RotationRolledBack,
+                AlertKind::RotationFailed,
             ],
             seen: found,
             over: "it is so no more",
         })
+    }
+
+    /// A key that is older than the settings want it, or about to be. One that is renewed by itself
+    /// is told of when it was not.
+    fn age(&self, stored: &StoredSecret, now_ms: i64) -> Option<Seen> {
+        let secret = &stored.secret;
+        let policy = self.parts.policies.of(&secret.provider, &secret.name)?;
+        let in_use = |row: &&VersionRow| row.state == VersionState::Active;
+        let made_at = stored.versions.iter().rfind(in_use)?.created_at;
+        let end_ms = policy.too_old_at(made_at)?;
+        let left_ms = end_ms.saturating_sub(now_ms);
+        let grace_ms = if policy.is_automatic() { A_DAY_MS } else { 0 };
+        // Where keys live for days, a month ahead would be always.
+        let is_near = left_ms <= end_ms.saturating_sub(made_at) / 3;
+        let is_due = if policy.is_automatic() { left_ms <= -grace_ms } else { is_near };
+        let (_, level, severity) = step(left_ms).filter(|_| is_due)?;
+        let days = policy.max_age_days.unwrap_or(0);
+        let age = now_ms.saturating_sub(made_at) / A_DAY_MS;
+        let detail = format!(
+            "the provider's key is {age} days old, and the settings let it become {days}; rotate it"
+        );
+        let what = (AlertKind::SecretExpiring, severity);
+        Some(Seen { level, ..seen(what, of_secret(secret), &detail, now_ms) })
     }
 
     /// Of client keys; one that has ended is about to end no more.
@@ -116,6 +146,19 @@ fn refused(
     let detail = [by_check, by_calls].into_iter().flatten().collect::<Vec<_>>().join("; ");
     let what = (AlertKind::SecretRefused, Severity::Critical);
     (!detail.is_empty()).then(|| seen(what, of_secret(secret), &detail, now_ms))
+}
+
+fn not_renewed(secret: &SecretRow, row: &RenewalRow, now_ms: i64) -> Option<Seen> {
+    let fault = row.fault.as_deref()?;
+    let (kind, tries) = (&row.kind, row.tries);
+    let detail = format!("the key is not renewed by {kind}, after {tries} tries: {fault}");
+    let what = (AlertKind::RotationFailed, Severity::Warning);
+    Some(seen(what, of_secret(secret), &detail, now_ms))
+}
+
+/// Of two ends one is told: the nearer.
+fn worse(one: Option<Seen>, other: Option<Seen>) -> Option<Seen> {
+    [one, other].into_iter().flatten().max_by_key(|seen| seen.level)
 }
 
 fn of_secret(secret: &SecretRow) -> store::Subject {

@@ -2,17 +2,13 @@
 //! Webhooks puts around it: an id, the time, and a signature over the three.
 //! Must never hold more than the alert itself.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::Letter;
 use crate::clock::rfc3339;
-use crate::crypto::{self, CryptoError, hmac_sha256};
-use crate::secret::{Key, SecretBytes};
+use crate::crypto::{self, CryptoError, webhook_signature};
+use crate::secret::Key;
 use crate::store::{AlertRow, DeliveryRow, Event};
-
-const PREFIX: &str = "whsec_";
 
 /// The body that is delivered.
 pub(super) fn telling(row: &AlertRow, event: Event, at_ms: i64) -> String {
@@ -53,7 +49,7 @@ pub(super) fn message_id(row: &DeliveryRow) -> String {
 /// One try: the time is of now, id and body are of the message.
 pub(super) fn webhook(url: String, key: &Key, row: &DeliveryRow, now_ms: i64) -> Letter {
     let (id, time) = (message_id(row), now_ms.div_euclid(1000).to_string());
-    let signature = signature(key, (&id, &time), &row.body);
+    let signature = webhook_signature(key, (&id, &time), &row.body);
     let headers = vec![
         ("content-type", String::from("application/json")),
         ("webhook-id", id),
@@ -63,37 +59,6 @@ pub(super) fn webhook(url: String, key: &Key, row: &DeliveryRow, now_ms: i64) ->
     Letter { url, headers, body: row.body.clone() }
 }
 
-fn signature(key: &Key, (id, time): (&str, &str), body: &str) -> String {
-    let parts: [&[u8]; 5] = [id.as_bytes(), b".", time.as_bytes(), b".", body.as_bytes()];
-    format!("v1,{}", STANDARD.encode(hmac_sha256(key, &parts)))
-}
-
-/// As it is shown once, and entered at the receiver.
-pub(crate) fn webhook_secret(key: &Key) -> SecretBytes {
-    SecretBytes::from_string(format!("{PREFIX}{}", STANDARD.encode(key.expose())))
-}
-
-pub(super) fn key_of(secret: &str) -> Option<Key> {
-    Key::from_slice(&STANDARD.decode(secret.strip_prefix(PREFIX)?).ok()?)
-}
-
 pub(super) fn fresh_key() -> Result<Key, CryptoError> {
     Key::fill_with(crypto::fill_random)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Made with the reference library (`standardwebhooks` of PyPI).
-    #[test]
-    fn a_signature_is_what_the_reference_library_makes() {
-        let key = Key::copy_of(&[7; 32]);
-        let secret = webhook_secret(&key);
-        assert_eq!(secret.expose_str(), Some("whsec_BwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwcHBwc="));
-        let made = signature(&key, ("msg_1", "1700000000"), "{\"test\": 2432232314}");
-        assert_eq!(made, VECTOR);
-    }
-
-    const VECTOR: &str = "v1,c1hPeAN0SIuZXNvr09aMg5qstHTGhMUGZ3nWIj1XbDk=";
 }

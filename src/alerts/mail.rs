@@ -5,8 +5,8 @@
 use std::time::{Duration, UNIX_EPOCH};
 
 use lettre::address::Envelope;
-use lettre::message::Mailbox;
 use lettre::message::header::ContentType;
+use lettre::message::{Attachment, Mailbox, MultiPart, SinglePart};
 use lettre::transport::smtp;
 use lettre::transport::smtp::authentication::Credentials;
 use lettre::transport::smtp::client::{Certificate, Tls, TlsParameters};
@@ -16,7 +16,7 @@ use serde_json::Value;
 use super::Alerts;
 use super::deliver::{Fault, Told};
 use crate::secret::SecretBytes;
-use crate::store::DeliveryRow;
+use crate::store::{DeliveryRow, Event};
 
 const ANSWERS_WITHIN: Duration = Duration::from_secs(15);
 const NO_MAILBOX: &str = "this recipient is no address of e-mail, by its place in the list:";
@@ -146,12 +146,36 @@ fn message(settings: &MailSettings, to: &[String], row: &DeliveryRow) -> Result<
         .from(from)
         .subject(subject(row))
         .message_id(Some(id))
-        .date(UNIX_EPOCH + created)
-        .header(ContentType::TEXT_PLAIN);
+        .date(UNIX_EPOCH + created);
     for one in to {
         builder = builder.to(mailbox(one)?);
     }
-    builder.body(text(row)).map_err(|fault| fault.to_string())
+    let message = match row.event {
+        Event::Report => builder.multipart(report(row)),
+        Event::Raised | Event::Resolved | Event::Test => {
+            builder.header(ContentType::TEXT_PLAIN).body(text(row))
+        }
+    };
+    message.map_err(|fault| fault.to_string())
+}
+
+/// A few words, and the page as a file.
+fn report(row: &DeliveryRow) -> MultiPart {
+    let (data, _) = said(row);
+    let told = |name: &str| member(&data, name);
+    let words = format!(
+        "{}\r\n{} to {}\r\n\r\nThe page is attached.\r\n",
+        told("/title"),
+        told("/from"),
+        told("/to")
+    );
+    // Short, so that it stands in one line: programs disagree about a name in several.
+    let name = told("/name");
+    let name = name.strip_prefix("sealgate-").unwrap_or(&name);
+    let file = Attachment::new(format!("{name}.html"));
+    MultiPart::mixed()
+        .singlepart(SinglePart::plain(words))
+        .singlepart(file.body(told("/page"), ContentType::TEXT_HTML))
 }
 
 fn said(row: &DeliveryRow) -> (Value, String) {
@@ -172,6 +196,15 @@ fn member(data: &Value, pointer: &str) -> String {
 
 fn subject(row: &DeliveryRow) -> String {
     let (data, event) = said(row);
+    if row.event == Event::Report {
+        let day = |name: &str| member(&data, name).chars().take(10).collect::<String>();
+        return format!(
+            "[sealgate] {}: {} to {}",
+            member(&data, "/title"),
+            day("/from"),
+            day("/to")
+        );
+    }
     let words = [event, member(&data, "/severity"), member(&data, "/kind")];
     let about = member(&data, "/subject/name");
     let words: Vec<String> = words.into_iter().filter(|word| !word.is_empty()).collect();
@@ -214,7 +247,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::store::{DeliveryState, Event};
+    use crate::store::DeliveryState;
 
     #[test]
     fn a_message_says_what_it_is_about_and_keeps_its_id() {

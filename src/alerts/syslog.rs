@@ -107,7 +107,7 @@ fn message(node: &str, row: &DeliveryRow) -> String {
         (Event::Raised, Some("critical")) => 2,
         (Event::Raised, Some("warning")) => 4,
         // What is over, what is for knowing alone, and a test.
-        (Event::Raised | Event::Resolved | Event::Test, _) => 6,
+        (Event::Raised | Event::Resolved | Event::Test | Event::Report, _) => 6,
     };
     let priority = FACILITY * 8 + severity;
     let (at, kind) = (rfc3339(row.created_at), text("kind").unwrap_or("test"));

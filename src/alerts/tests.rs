@@ -69,6 +69,7 @@ async fn bed() -> Bed {
         backs_up: false,
         echoes: Echoes::default(),
         post: Arc::new(|_| Box::pin(async { Err(String::from("nobody is there")) })),
+        policies: Policies::default(),
     }));
     let done = Done::nothing("node-a", false);
     Bed { alerts, done, store, clock, roster, _writer: writer, _folder: folder }

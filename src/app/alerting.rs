@@ -42,6 +42,7 @@ impl Rooms {
             backs_up: config.backup.every.is_some(),
             echoes: self.echoes.clone(),
             post,
+            policies: config.rotation.policies.clone(),
         }));
         let tending = Arc::clone(&alerts);
         let telling = async move {

@@ -18,7 +18,7 @@ use crate::net::Crowd;
 use crate::pool::Pools;
 use crate::probe::Prober;
 use crate::rotation::Rotor;
-use crate::{secret, telemetry};
+use crate::{report, secret, telemetry};
 
 /// Weaker memory is no reason not to start, but one to say so.
 pub(super) fn protect_memory(config: &Config) {
@@ -85,16 +85,37 @@ impl Rooms {
         ways: &Ways,
         (mode, node): (Mode, &str),
     ) -> (Asked, impl Future<Output = ()> + use<>) {
-        let (prober, rotor) = self.key_keepers(config, ways);
+        let (prober, rotor) = self.key_keepers(config, ways, node);
         let watching = self.watch_keys(config, mode, (&prober, &rotor));
         let (desk, market) = self.market(config, ways, node);
         let fetching = market.tend(matches!(mode, Mode::Serve { .. }));
         let fetching = fetching.instrument(telemetry::job("backfill"));
         let (alerts, telling) = self.alerts(config, (mode, node));
+        let sending = self.reports(config, (mode, node), &alerts);
         let working = async move {
-            tokio::join!(watching, fetching, telling);
+            tokio::join!(watching, fetching, telling, sending);
         };
         (((prober, rotor, desk), alerts), working)
+    }
+
+    /// Nor to send reports.
+    fn reports(
+        &self,
+        config: &Config,
+        (mode, node): (Mode, &str),
+        alerts: &Arc<Alerts>,
+    ) -> impl Future<Output = ()> + use<> {
+        let is_there = matches!(mode, Mode::Serve { .. });
+        let sender = report::Sender {
+            plans: if is_there { config.reports.clone() } else { Vec::new() },
+            store: self.store.clone(),
+            vault: Arc::clone(&self.vault),
+            ledger: self.ledger.clone(),
+            alerts: Arc::clone(alerts),
+            clock: self.clock.clone(),
+            node: node.to_owned(),
+        };
+        sender.keep().instrument(telemetry::job("reports"))
     }
 
     /// Nor to look after keys.
@@ -116,7 +137,8 @@ impl Rooms {
         };
         async move {
             if matches!(mode, Mode::Serve { .. }) {
-                tokio::join!(prober.watch(settings), rotor.keep(), pools.keep());
+                let renewing = Arc::clone(&rotor).renew();
+                tokio::join!(prober.watch(settings), rotor.keep(), renewing, pools.keep());
             }
         }
         .instrument(telemetry::job("probe"))

@@ -9,7 +9,7 @@ use tracing::Instrument as _;
 
 use super::background::Asked;
 use super::ways::Ways;
-use super::{Rooms, StartError, space, told};
+use super::{Rooms, StartError, rotators, space, told};
 use crate::config::Config;
 use crate::ledger::Lane;
 use crate::market::{self, Desk, Market};
@@ -97,14 +97,19 @@ impl Rooms {
         (desk, market)
     }
 
-    pub(super) fn key_keepers(&self, config: &Config, ways: &Ways) -> (Arc<Prober>, Arc<Rotor>) {
+    pub(super) fn key_keepers(
+        &self,
+        config: &Config,
+        ways: &Ways,
+        node: &str,
+    ) -> (Arc<Prober>, Arc<Rotor>) {
         let prober = self.prober(ways);
-        let rotor = self.rotor(config, &prober);
+        let rotor = self.rotor(config, &prober, node);
         (prober, rotor)
     }
 
     /// Moves new versions of keys in.
-    fn rotor(&self, config: &Config, prober: &Arc<Prober>) -> Arc<Rotor> {
+    fn rotor(&self, config: &Config, prober: &Arc<Prober>, node: &str) -> Arc<Rotor> {
         Arc::new(Rotor::new(rotation::Parts {
             vault: Arc::clone(&self.vault),
             store: self.store.clone(),
@@ -113,6 +118,9 @@ impl Rooms {
             metrics: self.metrics.clone(),
             clock: self.clock.clone(),
             settings: config.rotation.clone(),
+            catalogue: self.catalogue.clone(),
+            ways: rotators::ways(config),
+            node: node.to_owned(),
         }))
     }
 

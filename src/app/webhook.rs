@@ -37,14 +37,32 @@ impl Way {
         headers: &[(&'static str, String)],
         body: String,
     ) -> Result<Response, String> {
+        self.ask((url, ANSWER_WITHIN), headers, Some(body)).await
+    }
+
+    /// Without a body it is only asked whether somebody is there.
+    pub(super) async fn ask(
+        &self,
+        (url, within): (&Url, Duration),
+        headers: &[(&'static str, String)],
+        body: Option<String>,
+    ) -> Result<Response, String> {
         if !self.allow_private && literal(url).is_some_and(net::is_private) {
             return Err(PRIVATE.to_owned());
         }
-        let sending = self.client.as_ref().map_err(Clone::clone)?.post(url.clone());
+        let client = self.client.as_ref().map_err(Clone::clone)?;
+        let sending = match &body {
+            Some(_) => client.post(url.clone()),
+            None => client.head(url.clone()),
+        };
         let with = |sending: RequestBuilder, (name, value): &(&'static str, String)| {
             sending.header(*name, value.as_str())
         };
-        let sending = headers.iter().fold(sending, with).body(body);
+        let sending = headers.iter().fold(sending.timeout(within), with);
+        let sending = match body {
+            Some(body) => sending.body(body),
+            None => sending,
+        };
         sending.send().await.map_err(|fault| cause(fault.without_url()))
     }
 }

@@ -59,6 +59,13 @@ const MEMBERS: &[Column] = &[
     ("created at", "created_at"),
     ("expires at", "expires_at"),
     ("rotation", "rotation.state"),
+    ("renewed by", "rotation_policy.kind"),
+    ("renewed next", "rotation_policy.next_at"),
+    ("renewed last", "rotation_policy.last_at"),
+    ("renewal", "rotation_policy.last_result"),
+    ("renewal fault", "rotation_policy.fault"),
+    ("age in days", "rotation_policy.age_days"),
+    ("oldest in days", "rotation_policy.max_age_days"),
     ("pool", "pool.state"),
     ("pool weight", "pool.weight"),
     ("pool since", "pool.since"),
@@ -103,7 +110,7 @@ pub(super) enum Command {
     ///
     /// A share of the calls at each step, 1, 10, 50 and 100 percent, five minutes each, unless said
     /// otherwise. A call that the provider refuses for the new key is sent once more with the old
-    /// one.
+    /// one. With --auto the new value comes from the rotator that the settings name for the secret.
     Rotate(rotate::Rotate),
     /// Let the new value of a rotation take over now
     Promote(One),

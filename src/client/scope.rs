@@ -5,8 +5,11 @@
 mod canonical;
 mod cover;
 mod futile;
+mod narrow;
 
 pub(super) use self::canonical::decoded;
+pub(super) use self::cover::path_within;
+pub(crate) use self::narrow::Narrowed;
 
 /// A set of rules, deny before allow; empty allows nothing.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

@@ -6,8 +6,9 @@ use super::fault::Fault;
 use super::ground::Ground;
 use super::limits;
 use super::raw::RawBackfill;
-use crate::market::{Schedule, Settings, Span};
+use crate::market::{Settings, Span};
 use crate::provider::Catalogue;
+use crate::schedule::Schedule;
 
 pub(super) fn backfill(
     ground: &Ground<'_>,

@@ -14,7 +14,7 @@ pub fn example() -> String {
     let mut section = "";
     for setting in SETTINGS {
         if setting.kind == Kind::Array {
-            text.push_str(&browser_origins(setting));
+            text.push_str(&listed(setting));
             continue;
         }
         let (of, name) = split(setting.key);
@@ -59,13 +59,52 @@ fn line(lead: &str, name: &str, setting: &Setting) -> String {
     format!("{assignment}{:pad$}# {}\n", "", setting.help)
 }
 
-fn browser_origins(setting: &Setting) -> String {
-    format!(
-        "\n# [[{}]]{:24}# {}\n# origin = \"https://app.example\"\n# role = \"guest\"\n\
-         # tier = \"limited\"\n# limit = 10000\n# routes = [\"polygon:GET:/v2/aggs/**\"]\n",
-        setting.key, "", setting.help
-    )
+/// What is an array of tables has an item that shows its members.
+fn listed(setting: &Setting) -> String {
+    let item = match setting.key {
+        "rotation.policies" => RENEWED,
+        "reports.schedules" => REPORT,
+        _ => PAGE,
+    };
+    format!("\n# [[{}]]{:24}# {}\n{item}", setting.key, "", setting.help)
 }
+
+const PAGE: &str = "\
+# origin = \"https://app.example\"
+# role = \"guest\"
+# tier = \"limited\"
+# limit = 10000
+# routes = [\"polygon:GET:/v2/aggs/**\"]
+";
+
+const REPORT: &str = "\
+# kind = \"usage\"                              # or hygiene, security
+# schedule = \"0 7 * * mon\"                    # or \"every 7d\"
+# time_zone = \"UTC\"
+# days = 30                                   # of so many days until then
+# to = \"desk\"                                 # a destination of alerts: e-mail or webhook
+# client = \"\"                                 # the id or the name of a client key
+# provider = \"\"
+";
+
+const RENEWED: &str = "\
+# provider = \"openai\"
+# secret = \"default\"                          # without it: every secret of the provider
+# kind = \"openai\"                             # or webhook, command, manual
+# schedule = \"every 30d\"                      # or five fields as cron has them
+# time_zone = \"UTC\"
+# max_age_days = 90
+# steps = [1, 10, 50, 100]
+# hold_seconds = 300
+# timeout_seconds = 30
+# project = \"proj_…\"                          # openai
+# admin_secret = \"admin\"                      # openai: a disabled secret of the same provider
+# url = \"https://keys.example/rotate\"         # webhook
+# signing_secret = { file = \"rotator.key\" }   # webhook: whsec_…
+# path = \"/usr/local/bin/new-key\"             # command
+# args = []                                   # command
+# retire = true                               # webhook, command: it is told of former keys
+";
 
 /// Every variable with its setting.
 #[cfg(test)]

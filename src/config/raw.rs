@@ -27,6 +27,7 @@ pub(super) struct Raw {
     pub(super) backfill: RawBackfill,
     pub(super) sandbox: RawSandbox,
     pub(super) browser: RawBrowser,
+    pub(super) reports: RawReports,
 }
 
 #[derive(Deserialize)]
@@ -80,7 +81,7 @@ pub(super) struct RawDatabase {
 }
 
 /// Text, or where the text is.
-#[derive(Deserialize)]
+#[derive(Clone, Deserialize)]
 #[serde(untagged)]
 pub(super) enum RawSecret {
     Inline(String),
@@ -152,6 +153,29 @@ pub(super) struct RawProbing {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRotation {
     pub(super) retire_after_minutes: u64,
+    pub(super) policies: Vec<toml::Value>,
+}
+
+/// An item of `rotation.policies`; which members go together is judged elsewhere.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct RawPolicy {
+    pub(super) provider: String,
+    pub(super) secret: Option<String>,
+    pub(super) kind: String,
+    pub(super) schedule: Option<String>,
+    pub(super) time_zone: Option<String>,
+    pub(super) max_age_days: Option<u32>,
+    pub(super) steps: Option<Vec<u32>>,
+    pub(super) hold_seconds: Option<u32>,
+    pub(super) timeout_seconds: Option<u64>,
+    pub(super) project: Option<String>,
+    pub(super) admin_secret: Option<String>,
+    pub(super) url: Option<String>,
+    pub(super) signing_secret: Option<RawSecret>,
+    pub(super) retire: Option<bool>,
+    pub(super) path: Option<String>,
+    pub(super) args: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -252,6 +276,36 @@ pub(super) struct RawSandbox {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawBrowser {
     pub(super) origins: Vec<toml::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawReports {
+    pub(super) schedules: Vec<toml::Value>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawReport {
+    pub(super) kind: String,
+    pub(super) schedule: String,
+    #[serde(default = "utc")]
+    pub(super) time_zone: String,
+    #[serde(default = "a_month")]
+    pub(super) days: u32,
+    pub(super) to: String,
+    #[serde(default)]
+    pub(super) client: String,
+    #[serde(default)]
+    pub(super) provider: String,
+}
+
+fn utc() -> String {
+    String::from("UTC")
+}
+
+fn a_month() -> u32 {
+    30
 }
 
 #[derive(Deserialize)]

@@ -7,6 +7,7 @@ mod of_a_provider;
 mod of_alerts;
 mod of_backfill;
 mod of_backup;
+mod of_rotation;
 
 pub(super) use self::of_a_provider::OF_A_PROVIDER;
 use super::kind::{Kind, inline};
@@ -249,12 +250,8 @@ pub(super) const SETTINGS: &[Setting] = &[
         "360",
         "how often each provider's key is asked about, more or less a fifth; 0: when somebody asks",
     ),
-    setting(
-        "rotation.retire_after_minutes",
-        number(0, 525_600),
-        "60",
-        "how long a replaced version of a key must be unused before it is destroyed",
-    ),
+    of_rotation::RETIRE_AFTER,
+    of_rotation::POLICIES,
     setting("limits.enabled", Kind::Flag, "true", "false: nobody is refused by count"),
     setting(
         "limits.backend",
@@ -387,6 +384,7 @@ pub(super) const SETTINGS: &[Setting] = &[
         "\"127.0.0.1:8090\"",
         "where `serve --sandbox` runs its stand-in provider",
     ),
+    setting("reports.schedules", Kind::Array, "[]", "reports that are sent by themselves"),
     setting("browser.origins", Kind::Array, "[]", "pages that may call the proxy with no key"),
 ];
 

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::record::{ActorKind, Kind};
 use super::rollup::Rollup;
+use super::routes::Routes;
 use super::sums;
 use super::view::View;
 use crate::quota::Period;
@@ -59,6 +60,7 @@ pub(crate) struct Counting {
 pub(super) struct Uses {
     keys: HashMap<Uuid, Use>,
     rollup: Rollup,
+    routes: Routes,
 }
 
 #[derive(Clone)]
@@ -148,6 +150,7 @@ impl Uses {
         let Some(id) = view.actor_id else {
             return;
         };
+        self.routes.add(id, view);
         let entry = self.keys.entry(id).or_insert_with(|| Use {
             calls: 0,
             counted: Vec::new(),
@@ -179,6 +182,7 @@ impl Uses {
     /// Adds another's counts to these.
     pub(super) fn merge(&mut self, others: &Self) {
         self.rollup.merge(&others.rollup);
+        self.routes.merge(&others.routes);
         for (id, other) in &others.keys {
             let held = self.keys.entry(*id).or_insert_with(|| Use {
                 calls: 0,
@@ -215,6 +219,7 @@ impl Uses {
     pub(super) fn clear(&mut self) {
         self.keys.clear();
         self.rollup.clear();
+        self.routes.clear();
     }
 
     /// As it is stored, with the records up to `next_sequence`.
@@ -227,6 +232,7 @@ impl Uses {
             next_sequence,
             forget_before: now_ms.saturating_sub(counting.window_ms + counting.span_ms()),
             usage: self.rollup.to_rows(),
+            routes: self.routes.to_rows(),
             ..Counted::default()
         };
         for (id, held) in &self.keys {

@@ -56,7 +56,8 @@ pub(super) fn days(
 /// When the day of this time begins.
 pub(super) fn day_begin((asset_class, span): (AssetClass, Span), time: i64) -> i64 {
     let offset = offset_ns(asset_class, span);
-    time.saturating_sub(offset).div_euclid(DAY_NS) * DAY_NS + offset
+    let begin = time.saturating_sub(offset).div_euclid(DAY_NS).saturating_mul(DAY_NS);
+    begin.saturating_add(offset)
 }
 
 pub(super) fn day_of(days: i64) -> Option<Date> {

@@ -57,6 +57,24 @@ impl Fault {
     }
 }
 
+impl Fault {
+    /// It may be good, and is not where it belongs.
+    pub(super) fn is_of_place(self) -> bool {
+        match self {
+            Self::OutsideRange | Self::Duplicate | Self::OutOfOrder => true,
+            Self::BadTime
+            | Self::Missing
+            | Self::NotANumber
+            | Self::TooLong
+            | Self::Negative
+            | Self::ZeroPrice
+            | Self::HighBelowLow
+            | Self::OpenOutside
+            | Self::CloseOutside => false,
+        }
+    }
+}
+
 /// Judges the candles of one symbol, page after page.
 pub(super) struct Judge {
     range: (i64, i64),

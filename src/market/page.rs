@@ -27,10 +27,14 @@ pub(super) enum Fault {
     },
     /// Its next page is none of this call.
     StrangeNext,
+    /// More candles than it was asked for.
+    TooMany,
 }
 
 const PATH: &str = "/v2/aggs/ticker/";
 const LONGEST_NEXT: usize = 4096;
+/// What a page is asked for, and a few.
+const MOST_CANDLES: usize = 60_000;
 const LONGEST_MESSAGE: usize = 300;
 
 #[derive(Default)]
@@ -40,11 +44,16 @@ struct Members<'a> {
     message: Option<&'a str>,
     next: Option<&'a str>,
     candles: Vec<Written<'a>>,
+    /// More than are kept.
+    has_more: bool,
 }
 
 pub(super) fn read(body: &[u8]) -> Result<Page<'_>, Fault> {
     let text = std::str::from_utf8(body).map_err(|_| Fault::NoText)?;
     let members = members(text).map_err(|Broken { at }| Fault::NoJson { at })?;
+    if members.has_more {
+        return Err(Fault::TooMany);
+    }
     let status = members.status.map(string).unwrap_or_default();
     // Late data is data.
     if !matches!(status.as_str(), "OK" | "DELAYED") || members.error.is_some() {
@@ -86,7 +95,11 @@ fn members(text: &str) -> Result<Members<'_>, Broken> {
             "next_url" => found.next = Some(reader.value()?),
             "results" if reader.next_sign() == Some(b'[') => {
                 reader.items(|reader| {
-                    found.candles.push(candle(reader)?);
+                    let candle = candle(reader)?;
+                    match found.candles.len() < MOST_CANDLES {
+                        true => found.candles.push(candle),
+                        false => found.has_more = true,
+                    }
                     Ok(())
                 })?;
             }
@@ -182,6 +195,16 @@ mod tests {
             let body = format!(r#"{{"status":"OK","next_url":"{next}"}}"#);
             assert_eq!(told(&body), Fault::StrangeNext, "{next}");
         }
+    }
+
+    #[test]
+    fn more_candles_than_a_page_holds_are_no_page() {
+        let body = |count: usize| {
+            let candles = vec!["{}"; count].join(",");
+            format!(r#"{{"status":"OK","results":[{candles}]}}"#)
+        };
+        assert_eq!(read(body(MOST_CANDLES).as_bytes()).unwrap().candles.len(), MOST_CANDLES);
+        assert_eq!(read(body(MOST_CANDLES + 1).as_bytes()), Err(Fault::TooMany));
     }
 
     #[test]

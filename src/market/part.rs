@@ -72,6 +72,9 @@ impl Market {
             }
             let answer = self.patiently(job, &place.path).await?;
             let page = page::read(&answer.body).map_err(|fault| Stop::Failed(told(&fault)))?;
+            if page.next.as_deref().is_some_and(|next| !job.is_own(next)) {
+                return Err(Stop::Failed(told(&page::Fault::StrangeNext)));
+            }
             self.keep(job, &mut place, page).await?;
         }
         self.judge_whole(job).await
@@ -113,21 +116,23 @@ impl Market {
     async fn keep(&self, job: &Job<'_>, place: &mut Place, page: Page<'_>) -> Result<(), Stop> {
         let came = page.candles.len();
         let mut good: Vec<NewCandle<'_>> = Vec::with_capacity(came);
+        let mut is_new = false;
         for written in &page.candles {
             match place.judge.judge(written) {
                 Ok(candle) => good.push(candle),
-                Err(fault) => place.reasons.add(fault),
+                Err(fault) => {
+                    is_new |= !fault.is_of_place();
+                    place.reasons.add(fault);
+                }
             }
         }
         if good.is_empty() && page.next.is_some() {
             place.empty += 1;
-            if came > 0 || place.empty > MOST_EMPTY {
-                let line = match came {
-                    0 => "the provider sends one empty page after another",
-                    _ => {
-                        "the provider sent a page again, or one without a good candle, and says \
-                          that there are more"
-                    }
+            let is_again = came > 0 && !is_new;
+            if is_again || place.empty > MOST_EMPTY {
+                let line = match is_again {
+                    true => "the provider sent a page again, and says that there are more",
+                    false => "the provider sends one page without a good candle after another",
                 };
                 return Err(Stop::Failed(String::from(line)));
             }
@@ -213,6 +218,13 @@ impl Job<'_> {
         if earliest < from { from } else { calendar::day_begin(kind, earliest) }
     }
 
+    /// Is this a page of the same symbol and length? A colon may be written otherwise.
+    fn is_own(&self, next: &str) -> bool {
+        let own = format!("/v2/aggs/ticker/{}/range/{}/", self.ticker(), self.span.asked());
+        let head = next.split('?').next().unwrap_or_default();
+        head.replace("%3A", ":").replace("%3a", ":").starts_with(&own)
+    }
+
     fn ticker(&self) -> String {
         symbol::ticker(&self.symbol.symbol, self.symbol.asset_class)
     }
@@ -280,6 +292,9 @@ fn told(fault: &page::Fault) -> String {
         }
         page::Fault::StrangeNext => {
             String::from("the provider's next page lies elsewhere and is not asked for")
+        }
+        page::Fault::TooMany => {
+            String::from("the provider sends more candles at once than it was asked for")
         }
     }
 }

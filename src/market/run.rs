@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use tokio::task::JoinSet;
+use tracing::Instrument as _;
 
 use super::part::{Job, Stop};
 use super::{Market, Span};
@@ -28,8 +29,15 @@ const NAMED: usize = 20;
 impl Market {
     pub(super) async fn keep_running(self: Arc<Self>) {
         loop {
-            if let Err(fault) = self.run_next().await {
-                tracing::warn!(%fault, "runs that fetch history could not be looked after");
+            let market = Arc::clone(&self);
+            match alone(async move { market.run_next().await }).await {
+                Some(Ok(())) => {}
+                Some(Err(fault)) => {
+                    tracing::warn!(%fault, "runs that fetch history could not be looked after");
+                }
+                None => {
+                    tracing::error!("a bug ended a run that fetches history; it is tried again")
+                }
             }
             // A run that stopped for a while is looked at again, and so is what others were asked.
             tokio::select! {
@@ -95,7 +103,15 @@ impl Market {
                 let symbol = symbols.get(&part.symbol_id).cloned();
                 let market = Arc::clone(self);
                 let is_default = run.from_ms.is_none();
-                working.spawn(async move { market.work((part, symbol), is_default).await });
+                working.spawn(async move {
+                    let (own, kept) = (Arc::clone(&market), part.clone());
+                    let worked =
+                        alone(async move { own.work((part, symbol), is_default).await }).await;
+                    match worked {
+                        Some(goes_on) => goes_on,
+                        None => market.broke(kept).await,
+                    }
+                });
             }
             match working.join_next().await {
                 Some(ended) => goes_on &= ended.unwrap_or(false),
@@ -160,7 +176,9 @@ impl Market {
         let imported = symbol.last_backfill.filter(|_| series.is_empty());
         let covered = covered.or_else(|| imported.map(|ms| ms.saturating_mul(MS_NS)));
         match covered {
-            Some(covered) => covered.div_euclid(span.ns()).saturating_sub(1) * span.ns(),
+            Some(covered) => {
+                covered.div_euclid(span.ns()).saturating_sub(1).saturating_mul(span.ns())
+            }
             None => {
                 let back = self.settings.days.saturating_mul(DAY_NS);
                 to.saturating_sub(back).div_euclid(DAY_NS) * DAY_NS
@@ -176,6 +194,26 @@ impl Market {
     ) -> bool {
         match self.worked(&mut part, symbol.as_ref(), is_default).await {
             Ok(goes_on) => goes_on,
+            Err(fault) => {
+                tracing::warn!(%fault, symbol = part.symbol, "a part of a run is left for later");
+                false
+            }
+        }
+    }
+
+    /// A bug ended it, and would again: it ends there, and the others go on.
+    async fn broke(&self, mut part: PartRow) -> bool {
+        const LINE: &str = "a bug in Sealgate ended it; the log says where";
+        tracing::error!(symbol = part.symbol, "a bug ended a part of a run");
+        part.state = BackfillStatus::Failed;
+        part.error = Some(LINE.to_owned());
+        let ended = async {
+            self.store.end_part(&part, &nothing(), false).await?;
+            let stands = (BackfillStatus::Failed, Some(LINE));
+            self.store.note_backfill(part.symbol_id, stands, None).await
+        };
+        match ended.await {
+            Ok(()) => true,
             Err(fault) => {
                 tracing::warn!(%fault, symbol = part.symbol, "a part of a run is left for later");
                 false
@@ -274,6 +312,13 @@ impl Market {
             "alert": ALERT, "run": id, "failed": failed.len(), "symbols": some,
         }));
     }
+}
+
+/// None where it panicked; what waits for it and is dropped ends it.
+async fn alone<T: Send + 'static>(work: impl Future<Output = T> + Send + 'static) -> Option<T> {
+    let mut one = JoinSet::new();
+    one.spawn(work.in_current_span());
+    one.join_next().await.and_then(Result::ok)
 }
 
 fn is_open(state: BackfillStatus) -> bool {

@@ -2,7 +2,8 @@
 //! there is asked for once.
 //! Must never ask for a run while one that it asked for is still open.
 
-use super::{Desk, Market, Schedule, Wanted};
+use super::{Desk, Market, Wanted};
+use crate::schedule::Schedule;
 use crate::store::{self, RunCause, Span, Turn};
 
 const LOOK_EVERY: std::time::Duration = std::time::Duration::from_millis(500);

@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request};
 use http_body_util::BodyExt;
@@ -27,6 +28,7 @@ pub(super) struct Question<'a> {
     /// With its query.
     pub(super) path: &'a str,
     pub(super) headers: &'a [(HeaderName, HeaderValue)],
+    pub(super) json: Option<&'a str>,
     pub(super) within: Duration,
 }
 
@@ -93,7 +95,9 @@ impl Caller {
         }
         let query = parts.uri.query().map(str::to_owned);
         let head = Head::new(&mut parts, 0, query);
-        let (outbound, _carried) = inject(head, OutboundBody::Empty, permit, opened)?;
+        let body = question.json.map(|text| Bytes::copy_from_slice(text.as_bytes()));
+        let body = body.map_or(OutboundBody::Empty, |body| OutboundBody::Whole(Some(body)));
+        let (outbound, _carried) = inject(head, body, permit, opened)?;
         let now_ns = self.clock.monotonic_ns();
         let reply = self.upstream.send(outbound, now_ns, &mut |_| Ok(())).await?;
         Ok(read(reply).await)

@@ -77,7 +77,8 @@ impl Asking<'_> {
     async fn ask(&self, (method, path): (&http::Method, &str)) -> Result<Answer, Refusal> {
         let waited = self.prober.clock.monotonic_ns().saturating_sub(self.began_ns);
         let within = ALTOGETHER.saturating_sub(Duration::from_nanos(waited)).min(WITHIN);
-        let question = Question { method, path, headers: &self.probe.headers, within };
+        let headers = &self.probe.headers;
+        let question = Question { method, path, headers, json: None, within };
         self.prober.unsealed()?;
         let opened = self.candidate.open(&self.permit);
         let clock = &self.prober.clock;

@@ -17,6 +17,8 @@ words! {
         Resolved = "resolved",
         /// Somebody tries whether a destination works.
         Test = "test",
+        /// A report that is due by itself.
+        Report = "report",
     }
 }
 
@@ -38,7 +40,7 @@ impl DeliveryState {
 pub(crate) struct DeliveryRow {
     pub(crate) id: Uuid,
     pub(crate) destination_id: Uuid,
-    /// None: a test.
+    /// None: a test, or a report.
     pub(crate) alert_id: Option<Uuid>,
     pub(crate) event: Event,
     pub(crate) state: DeliveryState,

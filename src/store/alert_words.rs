@@ -8,6 +8,8 @@ words! {
     AlertKind {
         SecretRefused = "secret_refused",
         RotationRolledBack = "rotation_rolled_back",
+        /// A key is not renewed by itself as it should be.
+        RotationFailed = "rotation_failed",
         SecretExpiring = "secret_expiring",
         ClientExpiring = "client_expiring",
         QuotaNear = "quota_near",
@@ -47,9 +49,10 @@ words! {
 }
 
 impl AlertKind {
-    pub(crate) const ALL: [Self; 17] = [
+    pub(crate) const ALL: [Self; 18] = [
         Self::SecretRefused,
         Self::RotationRolledBack,
+        Self::RotationFailed,
         Self::SecretExpiring,
         Self::ClientExpiring,
         Self::QuotaNear,

@@ -37,6 +37,8 @@ const FORGET: &str = "DELETE FROM client_addresses
         SELECT 1 FROM client_addresses b WHERE b.client_id = client_addresses.client_id
         AND (b.last_seen > client_addresses.last_seen OR (b.last_seen = client_addresses.last_seen
             AND b.address > client_addresses.address))))";
+const SINCE: &str = "SELECT client_id, address FROM client_addresses WHERE last_seen >= $1
+    ORDER BY client_id, address";
 const A_DAY_MS: i64 = 86_400_000;
 /// So long after it was made, a key that has not called yet has called from somewhere.
 const FRESH_MS: i64 = A_DAY_MS;
@@ -60,6 +62,14 @@ impl Store {
             Some((Uuid::try_parse(&id).ok()?, address, at))
         };
         Ok(raw.into_iter().filter_map(read).collect())
+    }
+
+    /// From where each client key has called since.
+    pub(crate) async fn addresses_since(&self, since: i64) -> Result<Vec<(Uuid, String)>, Error> {
+        let raw: Vec<Result<(String, String), Unread>> =
+            rows!(self, "client_addresses", sqlx::query(SINCE).bind(since));
+        let read = |(id, address): (String, String)| Some((Uuid::try_parse(&id).ok()?, address));
+        Ok(raw.into_iter().flatten().filter_map(read).collect())
     }
 
     /// What was not used since, and what is of client keys that are gone.

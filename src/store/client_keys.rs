@@ -8,6 +8,7 @@ use super::changes::{self, Changed};
 use super::client_key_guard::{ACTIVE_ADMINS, Guard};
 use super::client_key_hashes::{self, KeyPreview};
 use super::client_key_row::ClientKeyRow;
+use super::client_routes;
 use super::columns::{Place, optional_signed, pairs_json, signed, texts_json};
 use super::dialect::{Tx, changing, reading, row, row_within, within};
 use super::{Error, Store};
@@ -318,6 +319,7 @@ fn says_the_same(stands: &RawClientKey, key: &ClientKeyRow) -> bool {
 
 pub(super) async fn delete(tx: &mut Tx, id: Uuid) -> Result<bool, Error> {
     const DELETE: &str = "DELETE FROM client_keys WHERE id = $1";
+    client_routes::forget_client(tx, id).await?;
     Ok(changing!(tx, sqlx::query(DELETE).bind(id.to_string()))? > 0)
 }
 

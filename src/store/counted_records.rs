@@ -4,6 +4,7 @@
 
 use super::client_addresses::{self, CalledFrom};
 use super::client_keys::{self, Touch};
+use super::client_routes::{self, ClientRoute};
 use super::columns::{Place, signed};
 use super::dialect::{Tx, changing, row, rows};
 use super::lenient::Unread;
@@ -21,6 +22,8 @@ pub(crate) struct Counted {
     pub(crate) addresses: Vec<CalledFrom>,
     /// In one order everywhere.
     pub(crate) usage: Vec<(UsageKey, UsageSum)>,
+    /// In one order everywhere.
+    pub(crate) routes: Vec<ClientRoute>,
     /// The node's next record that is not among them.
     pub(crate) next_sequence: u64,
     /// What ended before this is in no window any more.
@@ -70,8 +73,10 @@ pub(super) async fn count(tx: &mut Tx, node: &str, counted: &Counted) -> Result<
     recent_calls::add(tx, node, &counted.recent).await?;
     client_addresses::see(tx, &counted.addresses).await?;
     usage_rollups::add(tx, node, &counted.usage).await?;
+    client_routes::add(tx, node, &counted.routes).await?;
     if let Some(now_ms) = counted.forget_usage_at {
         usage_rollups::forget(tx, node, now_ms).await?;
+        client_routes::forget(tx, node, now_ms).await?;
     }
     recent_calls::forget(tx, node, counted.forget_before).await
 }

@@ -19,6 +19,8 @@ pub(crate) enum Turn {
     BackfillSchedule,
     /// To look what somebody has to know of.
     Alerts,
+    /// To make the reports that are due by themselves.
+    Reports,
 }
 
 /// When a turn may be taken, and until when it is held.
@@ -59,6 +61,7 @@ impl Turn {
             Self::Backfill => "backfill",
             Self::BackfillSchedule => "backfill_schedule",
             Self::Alerts => "alerts",
+            Self::Reports => "reports",
         }
     }
 }

@@ -144,6 +144,7 @@ fn keys(table: &str) -> usize {
         "secret_versions" | "record_blocks" | "record_checkpoints" | "record_archives"
         | "record_marks" | "recent_calls" | "market_series" | "backfill_parts"
         | "client_addresses" => 2,
+        "client_routes" => 4,
         "market_data" => 3,
         _ => 1,
     }

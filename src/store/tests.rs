@@ -5,12 +5,14 @@
 mod alerts;
 mod archive;
 mod client_keys;
+mod client_routes;
 mod idempotency;
 mod leases;
 mod master_keys;
 mod nodes;
 mod opening;
 mod record_blocks;
+mod renewals;
 mod schema;
 mod secrets;
 mod small_tables;

@@ -100,6 +100,14 @@ const REQUESTS: &str = "SELECT name,
         CAST(SUM(CASE WHEN requests BETWEEN 0 AND 1000000000000 THEN requests ELSE 0 END) AS BIGINT)
     FROM usage_rollups WHERE bucket = 'minute' AND dimension = 'client' AND start >= $1
         AND start < $2 GROUP BY name ORDER BY name";
+const ADDED_UP: &str = "SELECT name,
+        CAST(SUM(CASE WHEN requests BETWEEN 0 AND 1000000000000 THEN requests ELSE 0 END)
+            AS BIGINT),
+        CAST(SUM(CASE WHEN cost BETWEEN 0 AND 1000000000000 THEN cost ELSE 0 END) AS BIGINT)
+    FROM usage_rollups WHERE bucket = $1 AND dimension = $2 AND start >= $3 AND start < $4
+    GROUP BY name ORDER BY name";
+const LAST: &str = "SELECT name, MAX(start) FROM usage_rollups
+    WHERE bucket IN ('hour', 'day') AND dimension = $1 AND start < $2 GROUP BY name ORDER BY name";
 const FORGET: &str =
     "DELETE FROM usage_rollups WHERE bucket = $1 AND dimension = $2 AND start < $3 AND node = $4";
 /// More than anybody counts, and so little that no sum of them overflows.
@@ -204,6 +212,41 @@ impl Store {
         Ok(Some(items))
     }
 
+    /// Requests and cost by name, over whole buckets; those of several nodes together.
+    pub(crate) async fn usage_by_name(
+        &self,
+        (bucket, dimension): (Bucket, Dimension),
+        (from_ms, to_ms): (i64, i64),
+    ) -> Result<Vec<(String, u64, u64)>, Error> {
+        let raw: AddedUp = rows!(
+            self,
+            "usage_rollups",
+            sqlx::query(ADDED_UP)
+                .bind(bucket.as_str())
+                .bind(dimension.as_str())
+                .bind(from_ms)
+                .bind(to_ms)
+        );
+        let read = |(name, requests, cost): (String, i64, i64)| {
+            Some((name, u64::try_from(requests).ok()?, u64::try_from(cost).ok()?))
+        };
+        Ok(raw.into_iter().flatten().filter_map(read).collect())
+    }
+
+    /// When the last hour began in which something was used, by name; of long ago the day.
+    pub(crate) async fn last_uses(
+        &self,
+        dimension: Dimension,
+        before_ms: i64,
+    ) -> Result<Vec<(String, i64)>, Error> {
+        let raw: Vec<Result<(String, i64), Unread>> = rows!(
+            self,
+            "usage_rollups",
+            sqlx::query(LAST).bind(dimension.as_str()).bind(before_ms)
+        );
+        Ok(raw.into_iter().flatten().collect())
+    }
+
     /// How many calls each client key made, by whole minutes.
     pub(crate) async fn calls_of_clients(
         &self,
@@ -220,6 +263,7 @@ impl Store {
 }
 
 /// What cannot be read counts for nothing.
+type AddedUp = Vec<Result<(String, i64, i64), Unread>>;
 type Calls = Vec<Result<(String, i64), Unread>>;
 
 /// `usage` in an order that is the same everywhere.

@@ -63,7 +63,7 @@ impl Fresh {
     }
 
     /// Every field, whatever the provider calls its own today.
-    fn all(&self) -> Option<Vec<(String, SecretBytes)>> {
+    pub(super) fn all(&self) -> Option<Vec<(String, SecretBytes)>> {
         let (count, mut reader) = Fields::begin(self.plaintext.expose())?;
         let mut field = || {
             let name = std::str::from_utf8(reader.sized_short()?).ok()?;

@@ -1,7 +1,7 @@
 // The console in Chromium against a real house: operators come in by password and code, every screen in both schemes and
 // two widths, the way from a provider's key to the first call, a key that turns bad and is rolled back, a history fetched,
-// alerts told and acknowledged, a pool of keys, one record found, the trail verified, the seal set and broken; and that nothing typed is anywhere afterwards. No violation
-// of the policy, no error in the console, no failed request, no serious finding of axe. SCREENSHOTS=FOLDER keeps pictures
+// alerts told and acknowledged, a pool of keys, reports read, one record found, the trail verified, the seal set and
+// broken; and that nothing typed is anywhere afterwards. No violation of the policy, no error in the console, no failed request, no serious finding of axe. SCREENSHOTS=FOLDER keeps pictures
 // of every screen, ONLY=a,b walks these steps; ONLY=pace takes the time of each screen with RECORDS=N records behind it.
 
 import assert from "node:assert/strict";
@@ -10,6 +10,7 @@ import { somebodyIsToldOfAlerts } from "./console/alerts.mjs";
 import { anIdleSessionIsWarnedOf, fresh, oneSignsInAndOut, operatorsComeAndGo, signInAnew, theFirstOperatorIsMade, thePasswordIsChanged } from "./console/door.mjs";
 import { everyScreenIsThereWithinASecond } from "./console/pace.mjs";
 import { aPoolIsShared } from "./console/pool.mjs";
+import { reportsAreRead } from "./console/reports.mjs";
 import { browser, call, faults, gate, go, house, inside, judge, leaveAll, meeting, nowhere, open, settled } from "./console/walk.mjs";
 
 const { ACME_PORT } = process.env;
@@ -416,6 +417,7 @@ try {
   await walk("market", ada, () => aHistoryIsFetched(ada));
   await walk("alerts", ada, () => somebodyIsToldOfAlerts(ada));
   await walk("pool", ada, () => aPoolIsShared(ada, [["left", LEFT], ["right", RIGHT]]));
+  await walk("reports", ada, () => reportsAreRead(ada));
   await walk("screens", ada, () => everyScreen(ada, keys));
   await walk("record", ada, () => oneRecordIsFound(ada, key ?? keys[1].key));
   await walk("revoked", ada, () => aKeyIsRevoked(ada));

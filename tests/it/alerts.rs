@@ -7,6 +7,7 @@
 )]
 
 mod letters;
+mod parcels;
 mod rules;
 
 use std::collections::BTreeMap;

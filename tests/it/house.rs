@@ -14,6 +14,7 @@ pub(crate) mod frames;
 mod harbour;
 mod logs;
 mod mill;
+mod mint;
 #[cfg(feature = "aws-kms")]
 mod moto;
 mod outpost;
@@ -46,6 +47,7 @@ pub(crate) use self::exchange::{Exchange, LISTED};
 pub(crate) use self::harbour::{Harbour, header};
 pub(crate) use self::logs::errors;
 pub(crate) use self::mill::{Mill, event, packed_text};
+pub(crate) use self::mint::{Letter, Mint, Mood, PROJECT};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::moto::Moto;
 pub(crate) use self::outpost::{Certificate, Channel, Outpost, Speaks};

@@ -8,6 +8,8 @@ mod alerts;
 #[cfg(test)]
 mod archives;
 #[cfg(test)]
+mod automatic;
+#[cfg(test)]
 #[cfg(feature = "aws-kms")]
 mod aws_kms;
 #[cfg(test)]
@@ -94,6 +96,8 @@ mod redis_kills;
 mod redis_tls;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod reports;
 #[cfg(test)]
 mod resilience;
 #[cfg(test)]

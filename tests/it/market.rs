@@ -105,14 +105,17 @@ async fn run(house: &House, body: Value) -> Value {
 }
 
 async fn ended(house: &House, id: &str) -> Value {
-    for _ in 0..3000 {
+    let (mut pages, mut still) = (Value::Null, 0);
+    while still < 3000 {
         let run = house.admin.get(&format!("{RUNS}/{id}")).send().await.json();
         if run["state"] == "completed" || run["state"] == "failed" {
             return run;
         }
+        still = if run["pages"] == pages { still + 1 } else { 0 };
+        pages = run["pages"].clone();
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    panic!("the run does not end");
+    panic!("the run does not go on");
 }
 
 fn part<'a>(run: &'a Value, symbol: &str) -> &'a Value {
@@ -256,6 +259,16 @@ async fn reads_are_bounded(house: &House, reader: &Client) {
     let stranger = house.client_with(json!({"scopes": ["acme:GET:/**"]})).await;
     stranger.get("/api/v1/market/QQQ").send().await.is_refusal(403, "forbidden");
     reader.get("/api/v1/market/NONE").send().await.is_refusal(404, "not_found");
+    // No other name of a pair leads around a scope, nor does one that is written otherwise refuse.
+    let scopes = json!({"scopes": ["market:GET:/**", "!market:GET:/SOL-USD"]});
+    let barred = house.client_with(scopes).await;
+    for name in ["SOL-USD", "sol-usd", "SOLUSD", "X:SOLUSD", "SOL"] {
+        let refused = barred.get(&format!("/api/v1/market/{name}")).send().await;
+        refused.is_refusal(403, "forbidden");
+    }
+    let own = house.client_with(json!({"scopes": ["market:GET:/SOL-USD"]})).await;
+    assert_eq!(own.get("/api/v1/market/X:SOLUSD").send().await.status, 200);
+    assert_eq!(reader.get("/api/v1/market/QQQ?apiKey=other").send().await.status, 200);
     reader.get("/api/v1/market/QQQ?interval=2m").send().await.is_refusal(422, "invalid");
     reader.get("/api/v1/market/QQQ?limit=0").send().await.is_refusal(422, "invalid");
     reader.bare("/api/v1/market/QQQ").send().await.is_refusal(401, "unauthorized");
@@ -415,6 +428,20 @@ async fn an_empty_list_is_a_run_that_says_so_and_symbols_are_checked() {
     let asked = json!({"symbols": ["TSLA", "GONE"]});
     let no = house.admin.post(RUNS).json(&asked).send().await.is_refusal(422, "invalid");
     assert_eq!(no["fields"].as_object().map_or(2, serde_json::Map::len), 2, "{no}");
+    // Times in which nobody has traded.
+    for (from, to) in [
+        ("0001-01-01T00:00:00Z", "2026-01-01T00:00:00Z"),
+        ("2025-01-01T00:00:00Z", "2030-01-01T00:00:00Z"),
+        ("2030-01-01T00:00:00Z", "2031-01-01T00:00:00Z"),
+    ] {
+        let asked = json!({"from": from, "to": to});
+        house.admin.post(RUNS).json(&asked).send().await.is_refusal(422, "invalid");
+    }
+    for last in ["1500-01-01T00:00:00Z", "2099-01-01T00:00:00Z"] {
+        let lines = json!({"symbols": [{"symbol": "OLD", "last_backfill": last}]});
+        let done = house.admin.post(&format!("{SYMBOLS}/import")).json(&lines).send().await.json();
+        assert_eq!(done["refused"], 1, "{done}");
+    }
     let lines = json!({"symbols": [
         {"symbol": "IBM", "last_backfill": "2026-01-02T00:00:00Z"}, {"symbol": "tsla"},
         {"symbol": "??"}, {"symbol": "eth", "asset_class": "crypto"}, {"symbol": "DOGE-USD"},

@@ -227,7 +227,7 @@ impl Load {
 #[expect(clippy::disallowed_methods, reason = "the proof command asks for longer stretches")]
 fn length() -> Duration {
     let is_long = std::env::var("PROOF").is_ok_and(|rounds| rounds == "1000");
-    Duration::from_millis(if is_long { 20_000 } else { 2_500 })
+    Duration::from_millis(if is_long { 20_000 } else { 4_000 })
 }
 
 /// A Redis that is broken and mended while calls are made: none of them hears of it but by its

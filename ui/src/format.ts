@@ -1,6 +1,7 @@
 // Figures and times as people read them. Times are the operator's; their UTC stands beside them where they are shown.
 
 const day = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", year: "numeric" });
+const date = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short" });
 const minute = new Intl.DateTimeFormat(undefined, { day: "numeric", month: "short", hour: "2-digit", minute: "2-digit" });
 const second = new Intl.DateTimeFormat(undefined, {
   day: "numeric", month: "short", hour: "2-digit", minute: "2-digit", second: "2-digit", hour12: false,
@@ -11,8 +12,8 @@ const away = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
 const whole = new Intl.NumberFormat("en", { maximumFractionDigits: 0 });
 const short = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 
-export type Precision = "day" | "minute" | "second" | "clock" | "hour";
-const writers = { day, minute, second, clock, hour: hourOnly };
+export type Precision = "day" | "date" | "minute" | "second" | "clock" | "hour";
+const writers = { day, date, minute, second, clock, hour: hourOnly };
 
 export const local = (time: string | number | Date, precision: Precision = "minute") =>
   writers[precision].format(new Date(time));

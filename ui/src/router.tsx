@@ -120,6 +120,24 @@ export const auditRoute = createRoute({
   component: lazyRouteComponent(() => import("./screens/Audit"), "Audit"),
 });
 
+export const kindsOfReports = ["hygiene", "usage", "security"] as const;
+export const daysOfReports = [1, 7, 30, 90, 365] as const;
+interface ReportSearch {
+  days?: (typeof daysOfReports)[number] | undefined;
+  client?: string | undefined;
+  provider?: string | undefined;
+}
+export const reportRoute = createRoute({
+  getParentRoute: () => house,
+  path: "/reports/$kind",
+  validateSearch: (search): ReportSearch => ({
+    days: daysOfReports.find((days) => String(days) === String(search["days"])),
+    client: text(search["client"]),
+    provider: text(search["provider"]),
+  }),
+  component: lazyRouteComponent(() => import("./screens/Reports"), "Reports"),
+});
+
 export const alertTabs = ["standing", "history", "rules", "destinations"] as const;
 const alerts = at("/alerts", () => import("./screens/Alerts"), "Alerts");
 const alertsTab = createRoute({
@@ -143,7 +161,7 @@ const tree = root.addChildren([
   invitationRoute,
   house.addChildren([
     dashboard, secretsRoute, addRoute, secretRoute, providersRoute, providerRoute, keysRoute, newKeyRoute, keyRoute,
-    marketRoute, runRoute, symbolRoute, usageRoute, auditRoute, alerts, alertsTab, security, securityRoute,
+    marketRoute, runRoute, symbolRoute, usageRoute, auditRoute, reportRoute, alerts, alertsTab, security, securityRoute,
   ]),
 ]);
 

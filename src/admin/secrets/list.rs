@@ -14,6 +14,7 @@ use super::super::refused::Refused;
 use super::pool::Share;
 use super::view::Secret;
 use super::{WHAT, refusal_of, resource, shown};
+use crate::store::RenewalRow;
 use crate::vault::SecretView;
 
 /// A page of secrets, newest first.
@@ -45,11 +46,17 @@ pub(in super::super) async fn list(call: Call, uri: Uri) -> Result<Answer, Refus
     let rotations = rotations.map_err(|fault| Refused::of_store(&fault))?;
     let places = call.house.store.secret_places().await;
     let places = places.map_err(|fault| Refused::of_store(&fault))?;
+    let renewals = call.house.store.renewals().await;
+    let renewals = renewals.map_err(|fault| Refused::of_store(&fault))?.unwrap_or_default();
+    let renewals: Vec<RenewalRow> = renewals.into_iter().flatten().collect();
     let of = |secret: &SecretView| {
         let rotation = rotations.iter().find(|rotation| rotation.secret_id == secret.id);
         let stands = stands.iter().find(|stands| stands.secret_id == secret.id);
         let place = places.iter().find(|place| place.secret_id == secret.id);
-        Secret::of(secret, stands, rotation, Share::of(&call.house, secret, place))
+        let renewal = renewals.iter().find(|row| row.secret_id == secret.id);
+        let policy = call.house.rotor.policy_view(secret, renewal);
+        let shown = Secret::of(secret, stands, rotation, Share::of(&call.house, secret, place));
+        shown.with_policy(policy)
     };
     let items: Vec<Secret> = secrets.iter().map(of).collect();
     Answer::ok(&Page { items, next_cursor })

@@ -15,6 +15,7 @@ use super::super::call::{Call, identified};
 use super::super::refused::Refused;
 use super::super::sent::Sent;
 use super::add::{entered, hinted};
+use super::automatic::{self, DryRunView};
 use super::view::{Secret, alterable};
 use super::{WHAT, refusal_of, resource, shown};
 use crate::client::Right;
@@ -31,7 +32,7 @@ use crate::vault::{SecretView, VaultError, faults};
 pub(super) struct NewVersionBody {
     /// As the provider's catalogue entry names them.
     #[schema(example = json!({"api_key": "the provider's new key"}))]
-    fields: BTreeMap<String, String>,
+    fields: Option<BTreeMap<String, String>>,
     strategy: Option<StrategyBody>,
     /// `true`: it takes over at once, and the former value is destroyed. With `validate: false`
     /// for admins alone.
@@ -40,6 +41,13 @@ pub(super) struct NewVersionBody {
     /// `false`: the provider is not asked; a bad key is rolled back by what it does.
     #[schema(default = true)]
     validate: Option<bool>,
+    /// `true`: the rotator that the settings name for this secret makes the new key; nothing else
+    /// is sent beside it but `dry_run`.
+    #[schema(default = false)]
+    auto: Option<bool>,
+    /// With `auto`: nothing is made; a 200 says what would be done, and whether it could be.
+    #[schema(default = false)]
+    dry_run: Option<bool>,
 }
 
 /// By which steps a new version takes over.
@@ -68,14 +76,19 @@ const LONGEST_HOLD: u64 = 7 * 86_400;
 /// Move a new value in, step by step or at once.
 #[utoipa::path(post, path = "/api/v1/admin/secrets/{id}/versions", tag = "Secrets",
     params(("id" = String, Path)), request_body = NewVersionBody,
-    responses((status = 201, description = "Stored; the rotation has begun.", body = Secret)))]
+    responses((status = 201, description = "Stored; the rotation has begun.", body = Secret),
+        (status = 200, description = "With `dry_run`: what would be done.", body = DryRunView)))]
 pub(in super::super) async fn version(
     call: Call,
     Path(id): Path<String>,
     sent: Sent,
 ) -> Result<Answer, Refused> {
     let id = identified(&id, WHAT)?;
-    let wanted = read(&sent)?;
+    let wanted = match read(&sent)? {
+        Asks::New(wanted) => wanted,
+        Asks::Auto => return automatic::renew(&call, id).await,
+        Asks::DryRun => return automatic::dry_run(&call, id).await,
+    };
     if wanted.now && !wanted.validate && !call.caller.may(Right::Administer) {
         return Err(Refusal::new(Reason::Forbidden, UNPROVEN).into());
     }
@@ -136,8 +149,28 @@ async fn moved_in(
     Ok(secret)
 }
 
-fn read(sent: &Sent) -> Result<Wanted, Refused> {
+/// What a body asks for.
+enum Asks {
+    New(Wanted),
+    Auto,
+    DryRun,
+}
+
+fn read(sent: &Sent) -> Result<Asks, Refused> {
     let mut members = sent.members()?;
+    let auto = members.flag("auto").value().unwrap_or(false);
+    let dry_run = members.flag("dry_run").value().unwrap_or(false);
+    if auto {
+        // The settings say how, and the rotator what.
+        for name in ["fields", "strategy", "now", "validate"] {
+            members.fixed(name, "with auto the settings say how the key is renewed");
+        }
+        members.finish()?;
+        return Ok(if dry_run { Asks::DryRun } else { Asks::Auto });
+    }
+    if dry_run {
+        members.fault("dry_run", "goes with auto alone");
+    }
     let fields = members.secrets("fields");
     members.required("fields", &fields);
     let usual = Strategy::default();
@@ -161,10 +194,11 @@ fn read(sent: &Sent) -> Result<Wanted, Refused> {
     let now = members.flag("now").value().unwrap_or(false);
     let validate = members.flag("validate").value().unwrap_or(true);
     members.finish()?;
-    Ok(Wanted { fields: fields.value().unwrap_or_default(), strategy, now, validate })
+    let fields = fields.value().unwrap_or_default();
+    Ok(Asks::New(Wanted { fields, strategy, now, validate }))
 }
 
-fn not_moved(fault: RotationError) -> Refused {
+pub(super) fn not_moved(fault: RotationError) -> Refused {
     match fault {
         RotationError::Vault(fault) => refusal_of(fault),
         RotationError::Store(fault) => Refused::of_store(&fault),

@@ -9,8 +9,10 @@ use serde::de::DeserializeOwned;
 use utoipa::ToSchema;
 
 use super::super::words::{self, VersionState};
+use super::automatic::Policy;
 use super::pool::{LimitView, PoolView, Share};
 use crate::clock::rfc3339;
+use crate::rotation::PolicyView;
 use crate::store::{Health, HealthRow, RotationRow};
 use crate::vault::{SecretView, VersionView};
 
@@ -63,6 +65,8 @@ pub(crate) struct Secret {
     limits: Option<BTreeMap<String, u64>>,
     /// The last one.
     rotation: Option<Rotation>,
+    /// By what its key is renewed, and when; null where the settings say nothing of it.
+    rotation_policy: Option<Policy>,
     /// Beside the others of its provider; null where they do not share the load.
     pool: Option<PoolView>,
     /// What its provider gives for it; null where nobody knows of a limit.
@@ -154,9 +158,16 @@ impl Secret {
             permissions: stands.and_then(|stands| read(stands.permissions.as_deref())),
             limits: stands.and_then(|stands| read(stands.limits.as_deref())),
             rotation: rotation.map(Rotation::of),
+            rotation_policy: None,
             pool: share.pool,
             provider_limit: share.limit,
         }
+    }
+}
+
+impl Secret {
+    pub(super) fn with_policy(self, policy: Option<PolicyView>) -> Self {
+        Self { rotation_policy: policy.map(Policy::of), ..self }
     }
 }
 

@@ -95,6 +95,12 @@ pub(in super::super) async fn import(call: Call, sent: Sent) -> Result<Answer, R
 
 fn read(mut members: Members, call: &Call) -> Result<NewSymbol, Refused> {
     let last_backfill = members.time("last_backfill").value();
+    if last_backfill.is_some_and(|last| last < super::EARLIEST_MS) {
+        members.fault("last_backfill", super::TOO_EARLY);
+    }
+    if last_backfill.is_some_and(|last| last > call.house.clock.unix_ms()) {
+        members.fault("last_backfill", "must not lie in the future");
+    }
     let new = Wanted::read(&mut members, call);
     members.finish()?;
     let new = new.ok_or_else(|| Refused::internal("a symbol that is required is gone"))?;

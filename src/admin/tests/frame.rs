@@ -146,7 +146,7 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
 }
 
 /// Every route of the description, in the order of the alphabet.
-const ROUTES: [&str; 91] = [
+const ROUTES: [&str; 92] = [
     "DELETE /api/v1/admin/alert-destinations/{id}",
     "DELETE /api/v1/admin/api-keys/{id}",
     "DELETE /api/v1/admin/operators/{id}",
@@ -178,6 +178,7 @@ const ROUTES: [&str; 91] = [
     "GET /api/v1/admin/operators/{id}",
     "GET /api/v1/admin/providers",
     "GET /api/v1/admin/providers/{id}",
+    "GET /api/v1/admin/reports/{kind}",
     "GET /api/v1/admin/secrets",
     "GET /api/v1/admin/secrets/{id}",
     "GET /api/v1/admin/secrets/{id}/checks",

@@ -9,7 +9,7 @@ use super::*;
 const NOBODY: &str = "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001";
 
 /// Route by route: may admin, operator, auditor, user, guest?
-const TABLE: [(&str, &str, [bool; 5]); 81] = [
+const TABLE: [(&str, &str, [bool; 5]); 82] = [
     ("GET", "/api/v1/admin/alerts", [true, true, true, false, false]),
     ("GET", "/api/v1/admin/alerts/{id}", [true, true, true, false, false]),
     ("POST", "/api/v1/admin/alerts/{id}/ack", [true, true, false, false, false]),
@@ -68,6 +68,7 @@ const TABLE: [(&str, &str, [bool; 5]); 81] = [
     ("GET", "/api/v1/admin/audit/stream", [true, true, true, false, false]),
     ("GET", "/api/v1/admin/audit/verify", [true, false, true, false, false]),
     ("GET", "/api/v1/admin/usage", [true, true, true, false, false]),
+    ("GET", "/api/v1/admin/reports/{kind}", [true, true, true, false, false]),
     ("GET", "/api/v1/admin/symbols", [true, true, true, false, false]),
     ("POST", "/api/v1/admin/symbols", [true, true, false, false, false]),
     ("POST", "/api/v1/admin/symbols/import", [true, true, false, false, false]),
@@ -103,7 +104,11 @@ async fn the_table_of_rights_holds_for_every_role_and_route() {
             let body = matches!(method, "POST" | "PUT").then(|| json!({}));
             // A stream that is allowed never ends; one that is asked for wrongly is as allowed.
             let wrong = if path.ends_with("/stream") { "?last=x" } else { "" };
-            let target = path.replace("{id}", NOBODY).replace("{symbol}", "NONE") + wrong;
+            let target = path
+                .replace("{id}", NOBODY)
+                .replace("{symbol}", "NONE")
+                .replace("{kind}", "hygiene")
+                + wrong;
             let got = face.send(method, &target, &key, body).await;
             assert_eq!(
                 got.status != StatusCode::FORBIDDEN,
@@ -140,7 +145,8 @@ async fn no_route_is_missing_from_the_table_and_none_but_the_open_ones_answers_a
         assert!(described.contains(route), "{route:?} is no route");
     }
     for (method, path) in &described {
-        let target = path.replace("{id}", NOBODY).replace("{symbol}", "NONE");
+        let target =
+            path.replace("{id}", NOBODY).replace("{symbol}", "NONE").replace("{kind}", "hygiene");
         let body = matches!(method.as_str(), "POST" | "PUT").then(|| json!({}));
         let got = face.send_with(method, &target, &[], body).await;
         let is_open = OPEN.contains(&path.as_str()) || DOORS.contains(&path.as_str());

@@ -2,7 +2,7 @@
 //! out what he has: client keys and tokens. In doubt the answer is no. Must never compare texts:
 //! two rules that mean the same are the same.
 
-use super::{Rule, Scopes, Segment};
+use super::{Rule, Scopes, Segment, parse_path};
 
 impl Scopes {
     /// Every rule of the other list that allows stands inside one of these. What these deny is not
@@ -49,7 +49,7 @@ impl Scopes {
 
 impl Rule {
     /// True only if everything that the inner rule matches is matched by this one.
-    fn covers(&self, inner: &Self) -> bool {
+    pub(super) fn covers(&self, inner: &Self) -> bool {
         let provider = self.provider.is_none() || self.provider == inner.provider;
         let methods = match (&self.methods, &inner.methods) {
             (None, _) => true,
@@ -62,6 +62,15 @@ impl Rule {
     /// The same for two rules that deny, whatever the spelling.
     fn denies_all_of(&self, own: &Self) -> bool {
         self.covers(own) && path_covers(&self.canonical, &own.canonical)
+    }
+}
+
+/// Is every path of the inner pattern one of the outer's, too?
+pub(in super::super) fn path_within(inner: &str, outer: &str) -> bool {
+    let parsed = |text: &str| parse_path(text.strip_prefix('/').unwrap_or(text));
+    match (parsed(outer), parsed(inner)) {
+        (Some(outer), Some(inner)) => path_covers(&outer, &inner),
+        (_, _) => false,
     }
 }
 

@@ -98,11 +98,36 @@ impl Walker {
 
     /// All of the bytes, frame by frame.
     pub(super) fn walk(&mut self, mut bytes: &[u8]) -> Result<(), Malformed> {
+        bytes = bytes.get(self.pass_whole(bytes)..).unwrap_or_default();
         while !bytes.is_empty() {
             let step = self.step(bytes)?;
             bytes = bytes.get(step.taken..).unwrap_or_default();
         }
         Ok(())
+    }
+
+    /// Goes past messages of one frame each that have come whole, as nearly all do; how many bytes
+    /// they are. What is anything else, or wrong, stands behind them still.
+    pub(super) fn pass_whole(&mut self, bytes: &[u8]) -> usize {
+        if !self.is_between() || self.is_open {
+            return 0;
+        }
+        let (bit, mask) = match self.speaker {
+            Speaker::Client => (0x80, 4),
+            Speaker::Provider => (0, 0),
+        };
+        let (mut rest, mut messages) = (bytes, 0);
+        while let Some([0x81 | 0x82, length, extended @ ..]) = rest.first_chunk::<4>() {
+            let whole = match length ^ bit {
+                short @ ..126 => 2 + mask + usize::from(short),
+                126 => 4 + mask + usize::from(u16::from_be_bytes(*extended)),
+                _ => break,
+            };
+            let Some(behind) = rest.get(whole..) else { break };
+            (rest, messages) = (behind, messages + 1);
+        }
+        self.messages += messages;
+        bytes.len() - rest.len()
     }
 
     /// The next frame, or as much of it as has come; takes at least one byte where there is one.
@@ -261,6 +286,51 @@ mod tests {
             [(3, false), (1, true), (0, true)],
             "a message ends with an empty frame"
         );
+    }
+
+    /// Frames good and bad, cut anywhere: whole ones that are passed at once leave the walker as it
+    /// is after one step at a time.
+    #[test]
+    fn whole_messages_that_are_passed_at_once_are_counted_as_one_by_one() {
+        let mut dice = 0x9E37_79B9_7F4A_7C15_u64;
+        let mut below = |limit: u64| {
+            dice ^= dice << 13;
+            dice ^= dice >> 7;
+            dice ^= dice << 17;
+            usize::try_from((dice >> 11) % limit).unwrap()
+        };
+        let (mut messages, mut bad) = (0, 0);
+        for round in 0..2_000 {
+            let speaker = [Speaker::Provider, Speaker::Client][round % 2];
+            let (bit, mask) = if round % 2 == 0 { (0, 0) } else { (0x80, 4) };
+            let mut wire = Vec::new();
+            for _ in 0..below(12) {
+                let odd = [0x01, 0x80, 0x83, 0xc1][below(4)];
+                let first = [0x81, 0x82, 0x81, 0x82, 0x81, 0x82, 0x81, 0x89, odd][below(9)];
+                let size = [0, 1, 2, 5, 125, 126, 300][below(7)];
+                let bit = if below(40) == 0 { bit ^ 0x80 } else { bit };
+                wire.push(first);
+                match u8::try_from(size) {
+                    Ok(short @ ..126) => wire.push(bit | short),
+                    _ => wire.extend([bit | 126, u8::try_from(size >> 8).unwrap(), size as u8]),
+                }
+                wire.extend(vec![0x5a; mask + size]);
+            }
+            let (mut quick, mut slow) = (Walker::of(speaker), Walker::of(speaker));
+            let cut = 1 + below(400);
+            for piece in wire.chunks(cut) {
+                let (said, stepped) = (quick.walk(piece), steps(&mut slow, piece).map(drop));
+                assert_eq!(said, stepped, "{cut} {wire:x?}");
+                if said.is_err() {
+                    bad += 1;
+                    break;
+                }
+                assert_eq!(quick.messages(), slow.messages(), "{cut} {wire:x?}");
+                assert_eq!(quick.is_between(), slow.is_between(), "{cut} {wire:x?}");
+            }
+            messages += quick.messages();
+        }
+        assert!(messages > 4_000 && bad > 400, "{messages} {bad}");
     }
 
     #[test]

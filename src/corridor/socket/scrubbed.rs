@@ -77,6 +77,9 @@ impl Scrubbed {
         // in the whole begins in no frame of it.
         let clean = self.needles.look(bytes, from, true).at().unwrap_or(bytes.len());
         let mut at = from;
+        if self.begun.iter().all(Vec::is_empty) {
+            at += self.walker.pass_whole(bytes.get(at..clean).unwrap_or_default());
+        }
         while at < bytes.len() {
             let step = self.walker.step(bytes.get(at..).unwrap_or_default())?;
             at += step.taken;

@@ -2,6 +2,7 @@
 
 use super::super::record::{Metered, StoredMeter};
 use super::*;
+use crate::client::Route;
 use crate::store::{Bucket, Dimension, UsageSum};
 
 async fn sums(house: &House, bucket: Bucket, dimension: Dimension) -> Vec<(i64, String, UsageSum)> {
@@ -129,6 +130,12 @@ async fn usage_adds_up_to_the_calls_whatever_dies_between() {
         house.trail_after_restart().await;
         let all = sums(&house, Bucket::Day, Dimension::All).await;
         assert_eq!(all.iter().map(|(_, _, sum)| sum.requests).sum::<u64>(), 51, "{fault:?}");
+        let ways = house.store.client_routes(0, 1_000).await.unwrap().unwrap();
+        let ways: Vec<_> =
+            ways.into_iter().map(|one| (one.client_id, one.route, one.gone.calls)).collect();
+        let way = |text: &str| text.to_owned();
+        let route = Route { provider: way("polygon"), method: way("GET"), path: way("/v2/aggs") };
+        assert_eq!(ways, [(KEY, route, 51)], "{fault:?}");
     }
 }
 

@@ -8,7 +8,6 @@ use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, StatusCode};
 
 use super::form::decoded;
-use crate::client::Client;
 use crate::clock::{parse_rfc3339, rfc3339};
 use crate::corridor::{Answer, OwnCall};
 use crate::market::{self, Span};
@@ -39,8 +38,15 @@ pub(super) async fn candles(mut call: OwnCall<'_>) -> Answer {
     let told = async {
         let Some(caller) = call.caller().await? else { return Err(call.nobody().await) };
         let asked = Asked::read(&call)?;
-        let name = symbol(&call, &caller.client)?;
-        let row = tracked(&call, &name).await?;
+        let name = symbol(&call)?;
+        let found = tracked(&call, &name).await;
+        // Of a pair that has several names the one under which it is tracked counts, so that no
+        // other one leads around a scope; whether there is one is for whoever may read it.
+        let name = found.as_ref().map_or(name.as_str(), |row| row.symbol.as_str());
+        policy::may_read_own(&caller.client, NAME, &[name]).map_err(|denied| {
+            Refusal::new(Reason::Forbidden, denied.sentence_for(&caller.client))
+        })?;
+        let row = found?;
         let (rows, next) = page(&call, &row, &asked).await?;
         Ok((asked.as_csv, rows, next))
     };
@@ -59,8 +65,8 @@ pub(super) async fn candles(mut call: OwnCall<'_>) -> Answer {
     }
 }
 
-/// The name in the path, where the caller may read it.
-fn symbol(call: &OwnCall<'_>, client: &Client) -> Result<String, Refusal> {
+/// The name in the path.
+fn symbol(call: &OwnCall<'_>) -> Result<String, Refusal> {
     let path = call.parts().uri.path();
     let rest = path.strip_prefix(PATH).unwrap_or_default();
     let bytes = decoded(rest.replace('+', "%2B").as_bytes());
@@ -68,10 +74,7 @@ fn symbol(call: &OwnCall<'_>, client: &Client) -> Result<String, Refusal> {
     if name.is_empty() || name.contains('/') {
         return Err(nothing());
     }
-    let name = name.to_ascii_uppercase();
-    policy::may_read_own(client, NAME, &[&name])
-        .map_err(|denied| Refusal::new(Reason::Forbidden, denied.sentence_for(client)))?;
-    Ok(name)
+    Ok(name.to_ascii_uppercase())
 }
 
 /// By its name, or, for a pair, by any that means the same.
@@ -133,7 +136,7 @@ impl Asked {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let name = String::from_utf8_lossy(&decoded(name.as_bytes())).into_owned();
             let value = String::from_utf8_lossy(&decoded(value.as_bytes())).into_owned();
-            if !asked.take(&name, &value) && !catalogue.is_query_slot(&name) {
+            if !asked.take(&name, &value) && !catalogue.is_query_slot(&name.to_ascii_lowercase()) {
                 let field = name.chars().take(40).collect();
                 let fault = String::from(EXPECTED);
                 faults.push(FieldFault { field, fault });

@@ -24,15 +24,15 @@ pub(super) fn checked(what: &str, lines: &str) -> String {
 }
 
 /// aiosmtpd on a port of its own; ends with the test.
-struct Post {
+pub(super) struct Post {
     child: Child,
-    port: u16,
+    pub(super) port: u16,
     taken: Arc<Mutex<Vec<Value>>>,
 }
 
 impl Post {
     /// With a certificate it demands STARTTLS and an account.
-    async fn office(certificate: Option<(&Path, &Path)>) -> Self {
+    pub(super) async fn office(certificate: Option<(&Path, &Path)>) -> Self {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
@@ -56,7 +56,7 @@ impl Post {
         post
     }
 
-    fn letters(&self) -> Vec<Value> {
+    pub(super) fn letters(&self) -> Vec<Value> {
         self.taken.lock().unwrap().iter().skip(1).cloned().collect()
     }
 }

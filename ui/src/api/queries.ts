@@ -1,7 +1,7 @@
 // What the screens ask for, each under its name, so that a change can say what it has made stale.
 
 import { QueryClient, infiniteQueryOptions, queryOptions } from "@tanstack/react-query";
-import { Refused, api, ask } from "./client";
+import { Refused, api, ask, send } from "./client";
 
 export const queries = new QueryClient({
   defaultOptions: {
@@ -193,3 +193,42 @@ export const alertsOf = (state: "open" | "acknowledged") =>
     refetchInterval: 15_000,
     queryFn: () => whole((cursor) => ask(() => api.GET("/api/v1/admin/alerts", { params: { query: { ...most, state, cursor } } }))),
   });
+
+/** What a report may hold. */
+export type Told = string | number | boolean | null | Told[] | { [name: string]: Told };
+
+export interface Finding {
+  kind: string;
+  severity: "critical" | "warning" | "info";
+  subject: { type: string; id: string; name: string };
+  provider: string | null;
+  since: string | null;
+  detail: string;
+  cost: number | null;
+  remedy: { what: string; command: string | null; method: string | null; path: string | null; body: Told } | null;
+}
+
+export interface MadeReport {
+  made_at: string;
+  from: string;
+  to: string;
+  summary: { [name: string]: Told };
+  [section: string]: Told | Finding[];
+}
+
+export interface ReportAsked {
+  days: number;
+  client: string | undefined;
+  provider: string | undefined;
+}
+
+/** Whole minutes, so that it is the same address for a while. */
+export function addressOfReport(kind: string, { days, client, provider }: ReportAsked, format?: string): string {
+  const minute = Math.floor(Date.now() / 60_000) * 60_000;
+  const query = new URLSearchParams({ from: new Date(minute - days * 86_400_000).toISOString() });
+  for (const [name, value] of Object.entries({ client, provider, format })) if (value) query.set(name, value);
+  return `/api/v1/admin/reports/${kind}?${query}`;
+}
+
+export const report = (kind: string, asked: ReportAsked) =>
+  queryOptions({ queryKey: ["report", kind, asked], staleTime: 60_000, queryFn: () => send<MadeReport>("GET", addressOfReport(kind, asked)) });

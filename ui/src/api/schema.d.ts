@@ -1053,9 +1053,9 @@ export interface components {
             next_cursor?: string | null;
         };
         /** @enum {string} */
-        AlertEvent: "raised" | "resolved" | "test";
+        AlertEvent: "raised" | "resolved" | "test" | "report";
         /** @enum {string} */
-        AlertKind: "secret_refused" | "rotation_rolled_back" | "secret_expiring" | "client_expiring" | "quota_near" | "unusual_volume" | "new_address" | "auth_failures" | "ledger_degraded" | "limiter_degraded" | "backup_overdue" | "backfill_failed" | "key_echoed" | "integrity" | "sealed" | "kek_wear" | "key_job_failed";
+        AlertKind: "secret_refused" | "rotation_rolled_back" | "rotation_failed" | "secret_expiring" | "client_expiring" | "quota_near" | "unusual_volume" | "new_address" | "auth_failures" | "ledger_degraded" | "limiter_degraded" | "backup_overdue" | "backfill_failed" | "key_echoed" | "integrity" | "sealed" | "kek_wear" | "key_job_failed";
         /** @enum {string} */
         AlertState: "open" | "acknowledged" | "resolved";
         AlertSubject: {
@@ -1319,6 +1319,17 @@ export interface components {
         DeliveryState: "waiting" | "delivered" | "dead";
         /** @enum {string} */
         DestinationKind: "webhook" | "email" | "syslog";
+        DryRun: {
+            kind: string;
+            ok: boolean;
+            would: string[];
+            checks: components["schemas"]["DryRunCheck"][];
+        };
+        DryRunCheck: {
+            name: string;
+            ok: boolean;
+            detail: string;
+        };
         Error: {
             error: string;
             /** @enum {string} */
@@ -1549,14 +1560,18 @@ export interface components {
             ttl_seconds?: number | null;
         };
         NewVersionBody: {
-            fields: {
+            fields?: {
                 [key: string]: string;
-            };
+            } | null;
             strategy?: components["schemas"]["StrategyBody"] | null;
             /** @default false */
             now?: boolean | null;
             /** @default true */
             validate?: boolean | null;
+            /** @default false */
+            auto?: boolean | null;
+            /** @default false */
+            dry_run?: boolean | null;
         };
         Offer: {
             name: string;
@@ -1844,6 +1859,21 @@ export interface components {
             /** Format: date-time */
             retired_at?: string | null;
         };
+        RotationPolicy: {
+            kind: string;
+            schedule?: string | null;
+            /** Format: int32 */
+            max_age_days?: number | null;
+            /** Format: int64 */
+            age_days: number;
+            /** Format: date-time */
+            next_at?: string | null;
+            state?: string | null;
+            /** Format: date-time */
+            last_at?: string | null;
+            last_result?: string | null;
+            fault?: string | null;
+        };
         Sealing: {
             sealed: boolean;
             changed: boolean;
@@ -1883,6 +1913,7 @@ export interface components {
                 [key: string]: number;
             } | null;
             rotation?: components["schemas"]["Rotation"] | null;
+            rotation_policy?: components["schemas"]["RotationPolicy"] | null;
             pool?: components["schemas"]["PoolPlace"] | null;
             provider_limit?: components["schemas"]["SecretLimit"] | null;
         };
@@ -3553,6 +3584,14 @@ export interface operations {
             };
         };
         responses: {
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DryRun"];
+                };
+            };
             201: {
                 headers: {
                     [name: string]: unknown;

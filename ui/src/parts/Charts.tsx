@@ -30,7 +30,7 @@ export function Chart({ kind, data, series, height = 220, write, legend }: Props
     legendProps: { verticalAlign: "bottom" as const },
     gridAxis: "x" as const, tickLine: "none" as const, strokeDasharray: "2 4",
     xAxisProps: { minTickGap: 32 },
-    yAxisProps: { width: 56, tickFormatter: write },
+    yAxisProps: { width: 56, tickFormatter: write, tickCount: height < 200 ? 3 : 5, interval: 0 as const },
     tooltipAnimationDuration: 0,
   };
   if (kind === "lines") return <LineChart {...shared} withDots dotProps={{ r: 2, strokeWidth: 0 }} strokeWidth={1.6} curveType="monotone" connectNulls />;

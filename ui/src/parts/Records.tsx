@@ -2,7 +2,7 @@
 
 import { Suspense, lazy, useState } from "react";
 import type { Schemas } from "../api/client";
-import { duration } from "../format";
+import { duration, local } from "../format";
 import { Empty, Status, Tag, Time, type Tone } from "./basic";
 
 const Whole = lazy(() => import("./Record"));
@@ -37,7 +37,10 @@ export function Records({ records, label, none, compact, chosen, onChoose }: Pro
         <tbody>
           {records.map((record) => (
             <tr key={record.id} className={`${onChoose ? "clickable" : ""} ${chosen === record.id ? "chosen" : ""}`} onClick={onChoose && (() => onChoose(record))}>
-              <td className="num nowrap"><Time at={record.timestamp} as="second" /></td>
+              <td className="num nowrap">
+                <span className="moment"><Time at={record.timestamp} as="second" /></span>
+                <span className="day"><Time at={record.timestamp} as="clock" /><span className="faint small day">{local(record.timestamp, "date")}</span></span>
+              </td>
               <td><Status tone={toneOfStatus(record.status_code)}>{record.status_code ?? record.end}</Status></td>
               <td className="call">
                 {onChoose ? <button type="button" className="as-link" onClick={(event) => { event.stopPropagation(); onChoose(record); }}><span className="method">{record.method}</span> {callOf(record)}</button> : <><span className="method">{record.method}</span> {callOf(record)}</>}

@@ -11,7 +11,7 @@ const tones: Record<Alert["severity"], Tone> = { critical: "bad", warning: "warn
 export const SeverityOf = ({ of }: { of: Alert["severity"] }) => <Status tone={tones[of]}>{of}</Status>;
 
 const names: Partial<Record<Alert["kind"], string>> = {
-  secret_refused: "Provider key refused", rotation_rolled_back: "Rotation rolled back", secret_expiring: "Provider key about to end",
+  secret_refused: "Provider key refused", rotation_rolled_back: "Rotation rolled back", rotation_failed: "Key not renewed", secret_expiring: "Provider key about to end",
   client_expiring: "Client key about to end", quota_near: "Quota nearly used up", unusual_volume: "Unusual volume",
   new_address: "New address", auth_failures: "Failed authentications", ledger_degraded: "The trail waits",
   limiter_degraded: "Limits without Redis", backup_overdue: "Backup overdue", backfill_failed: "History not fetched",

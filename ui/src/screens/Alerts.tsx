@@ -1,8 +1,9 @@
 // What somebody has to know of: what stands, what was, what raises an alert, and who is told.
 
-import { Link, useParams } from "@tanstack/react-router";
+import { useParams } from "@tanstack/react-router";
 import { type ComponentType, Suspense, lazy } from "react";
 import { Loading, Page, Panel } from "../parts/basic";
+import { Tabs } from "../parts/Tabs";
 import { alertTabs } from "../router";
 import Standing from "./alerts/Standing";
 
@@ -21,11 +22,7 @@ export function Alerts() {
   const { name, screen: Screen } = shown[here];
   return (
     <Page title="Alerts" name={here === "standing" ? "Alerts" : `${name} · Alerts`} about="One stands for each cause until that cause is gone; then it resolves by itself.">
-      <nav className="tabs" aria-label="Alerts">
-        {alertTabs.map((one) => (
-          <Link key={one} to="/alerts/$tab" params={{ tab: one }} className={`tab ${one === here ? "tab-here" : ""}`} aria-current={one === here ? "page" : undefined}>{shown[one].name}</Link>
-        ))}
-      </nav>
+      <Tabs label="Alerts" to="/alerts/$tab" tabs={alertTabs} here={here} nameOf={(one) => shown[one].name} />
       <Suspense fallback={<Panel><Loading rows={4} /></Panel>}><Screen /></Suspense>
     </Page>
   );

@@ -124,8 +124,8 @@ export function Audit() {
           <Select aria-label="Provider" placeholder="Every provider" clearable searchable value={search.provider ?? null} onChange={(value) => set({ provider: value ?? undefined })} data={catalogue.data?.map((one) => ({ value: one.id, label: one.title })) ?? []} w={156} clearButtonProps={{ "aria-label": "Every provider" }} />
           <TextInput aria-label="Status" placeholder="Status" value={search.status ?? ""} onChange={(event) => set({ status: event.currentTarget.value || undefined })} w={84} inputMode="numeric" />
           <TextInput aria-label="Request id" placeholder="Request id" value={search.request_id ?? ""} onChange={(event) => set({ request_id: event.currentTarget.value || undefined })} className="grow" />
-          <TextInput aria-label="From" className="when" type="datetime-local" value={search.from ? forInput(search.from) : ""} onChange={(event) => set({ from: fromInput(event.currentTarget.value) ?? undefined })} />
-          <TextInput aria-label="To" className="when" type="datetime-local" value={search.to ? forInput(search.to) : ""} onChange={(event) => set({ to: fromInput(event.currentTarget.value) ?? undefined })} />
+          <TextInput aria-label="From" leftSection="from" leftSectionWidth={48} className="when" type="datetime-local" value={search.from ? forInput(search.from) : ""} onChange={(event) => set({ from: fromInput(event.currentTarget.value) ?? undefined })} />
+          <TextInput aria-label="To" leftSection="to" leftSectionWidth={30} className="when" type="datetime-local" value={search.to ? forInput(search.to) : ""} onChange={(event) => set({ to: fromInput(event.currentTarget.value) ?? undefined })} />
           {filtered && <Button variant="subtle" color="gray" onClick={() => void go({ search: { live: search.live }, replace: true })}>Clear</Button>}
           <Switch label={<span className="nowrap">Live{search.live && following !== "live" ? " (connecting)" : ""}</span>} checked={search.live === true} onChange={(event) => set({ live: event.currentTarget.checked || undefined })} />
         </div>

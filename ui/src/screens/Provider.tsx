@@ -4,7 +4,7 @@ import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
 import type { Schemas } from "../api/client";
 import { providers, secrets } from "../api/queries";
-import { duration, money } from "../format";
+import { money, plural } from "../format";
 import { ButtonLink } from "../parts/links";
 import { Icon } from "../icons";
 import { Empty, Facts, Loaded, Mono, Page, Panel, Tag, Time } from "../parts/basic";
@@ -53,7 +53,7 @@ export function Provider() {
                   { name: "The key goes into", value: provider.inject.length ? provider.inject.map(where).join(", ") : "the first message of a stream" },
                   { name: "Time-outs", value: `connect ${provider.timeouts.connect_seconds} s, first byte ${provider.timeouts.first_byte_seconds} s, idle ${provider.timeouts.idle_seconds} s` },
                   { name: "Limit", value: provider.requests_per_minute ? `${provider.requests_per_minute} calls a minute` : "as its answers say" },
-                  { name: "Waits for it up to", value: duration(provider.max_wait_seconds * 1000) },
+                  { name: "Waits for it up to", value: plural(provider.max_wait_seconds, "second") },
                   { name: "Several keys", value: provider.pool ? "share the load" : "by name" },
                   provider.price && provider.price.per_call > 0 ? { name: "Price of a call", value: money(provider.price.per_call) } : null,
                 ]} />

@@ -1,9 +1,10 @@
 // What keeps the house safe, a tab for each: the keys that seal, the seal itself, who may come from where, backups,
 // operators, and one's own account with its sessions.
 
-import { Link, useParams } from "@tanstack/react-router";
+import { useParams } from "@tanstack/react-router";
 import { type ComponentType, Suspense, lazy } from "react";
 import { Loading, Page, Panel } from "../parts/basic";
+import { Tabs } from "../parts/Tabs";
 import { tabs } from "../router";
 import { may, useWho } from "../session";
 
@@ -39,11 +40,7 @@ export function Security() {
   const { name, screen: Screen } = shown[here];
   return (
     <Page title="Security" name={name}>
-      <nav className="tabs" aria-label="Security">
-        {tabs.filter((one) => !shown[one].forAdmins || may.administer(who.role)).map((one) => (
-          <Link key={one} to="/security/$tab" params={{ tab: one }} className={`tab ${one === here ? "tab-here" : ""}`} aria-current={one === here ? "page" : undefined}>{shown[one].name}</Link>
-        ))}
-      </nav>
+      <Tabs label="Security" to="/security/$tab" tabs={tabs.filter((one) => !shown[one].forAdmins || may.administer(who.role))} here={here} nameOf={(one) => shown[one].name} />
       <Suspense fallback={<Panel><Loading rows={4} /></Panel>}><Screen /></Suspense>
     </Page>
   );

@@ -141,8 +141,8 @@ export function Usage() {
           data={[{ value: "1h", label: "Hour" }, { value: "24h", label: "Day" }, { value: "7d", label: "Week" }, { value: "30d", label: "30 days" }, { value: "90d", label: "90 days" }, { value: "custom", label: "Other" }]} />
         {range === "custom" && (
           <>
-            <TextInput aria-label="From" type="datetime-local" value={forInput(from)} onChange={(event) => set({ from: fromInput(event.currentTarget.value) ?? undefined })} />
-            <TextInput aria-label="To" type="datetime-local" value={forInput(to)} onChange={(event) => set({ to: fromInput(event.currentTarget.value) ?? undefined })} />
+            <TextInput aria-label="From" leftSection="from" leftSectionWidth={48} className="when" type="datetime-local" value={forInput(from)} onChange={(event) => set({ from: fromInput(event.currentTarget.value) ?? undefined })} />
+            <TextInput aria-label="To" leftSection="to" leftSectionWidth={30} className="when" type="datetime-local" value={forInput(to)} onChange={(event) => set({ to: fromInput(event.currentTarget.value) ?? undefined })} />
           </>
         )}
         <Select aria-label="By" value={by} onChange={(value) => set({ by: (value ?? "provider") as typeof by, only: undefined })} allowDeselect={false} w={168}

@@ -43,6 +43,7 @@ const places: { group: string; items: Place[] }[] = [
     items: [
       { to: "/alerts", name: "Alerts", icon: "bell" },
       { to: "/audit", name: "Audit", icon: "book" },
+      { to: "/reports/hygiene", name: "Reports", icon: "sheet" },
       { to: "/security", name: "Security", icon: "shield" },
     ],
   },

@@ -11,7 +11,7 @@ import { DataTable, type Column } from "../../parts/DataTable";
 
 const tones: Record<Delivery["state"], Tone> = { waiting: "info", delivered: "good", dead: "bad" };
 const said: Record<Delivery["state"], string> = { waiting: "waits", delivered: "confirmed", dead: "given up" };
-const events: Record<Delivery["event"], string> = { raised: "raised", resolved: "resolved", test: "test" };
+const events: Record<Delivery["event"], string> = { raised: "raised", resolved: "resolved", test: "test", report: "report" };
 
 export function Deliveries({ destinations, mayAct }: { destinations: Destination[]; mayAct: boolean }) {
   const [state, setState] = useState<Delivery["state"] | "all">("all");

@@ -16,6 +16,7 @@ interface Rule {
 const wholly: Record<Kind, Omit<Rule, "kind">> = {
   secret_refused: { severity: "critical", raised: "The provider refuses a key at a check.", ends: "A check says yes, or the key is disabled." },
   rotation_rolled_back: { severity: "warning", raised: "A rotation went back to the version before.", ends: "The next rotation of the key begins." },
+  rotation_failed: { severity: "warning", raised: "A key is not renewed by itself as the settings want it.", ends: "It was renewed." },
   secret_expiring: { severity: "critical", raised: "30, 7 and 1 days before a provider's key ends.", ends: "Another end is entered, or another key." },
   client_expiring: { severity: "critical", raised: "30, 7 and 1 days before a client key ends.", ends: "It is prolonged, or it has ended." },
   quota_near: { severity: "critical", raised: "A client key has used 80 % of its window or month; once more at 100 %.", ends: "Less than 80 % are used." },

@@ -1,4 +1,4 @@
-//! When a run is due by itself: five fields as cron has them, or an interval (`every 6h`), in a
+//! When something is due by itself: five fields as cron has them, or an interval (`every 6h`), in a
 //! time zone. Written here because it is a page, and every crate for it brings a second calendar
 //! beside the one that the house has. Pure. Must never skip a time that a change of clocks removes.
 
@@ -48,6 +48,18 @@ impl Schedule {
         match schedule.next_after(0) {
             Some(_) => Ok(schedule),
             None => Err(String::from("names a day that never comes")),
+        }
+    }
+
+    /// The same, with intervals that are counted from 1970 on: when it was last due is of no weight
+    /// then, and several may share one mark of how far they were looked after.
+    pub(crate) fn next_fixed_after(&self, ms: i64) -> Option<i64> {
+        match &self.when {
+            When::Every { ms: every } => {
+                let step = (*every).max(1);
+                ms.div_euclid(step).checked_add(1)?.checked_mul(step)
+            }
+            When::At(fields) => self.next_of(fields, ms),
         }
     }
 
@@ -170,6 +182,17 @@ mod tests {
         let after: jiff::Timestamp = after.parse().unwrap();
         let next = Schedule::parse(text, zone).unwrap().next_after(after.as_millisecond());
         jiff::Timestamp::from_millisecond(next.unwrap()).unwrap().to_string()
+    }
+
+    #[test]
+    fn an_interval_that_is_fixed_comes_however_often_somebody_looks() {
+        let weekly = Schedule::parse("every 7d", TimeZone::UTC).unwrap();
+        let (day, week) = (86_400_000, 7 * 86_400_000);
+        let due = (0..30).filter(|today| {
+            weekly.next_fixed_after(today * day) != weekly.next_fixed_after((today + 1) * day)
+        });
+        assert_eq!(due.map(|today| today + 1).collect::<Vec<i64>>(), [7, 14, 21, 28]);
+        assert_eq!(weekly.next_fixed_after(week - 1), Some(week));
     }
 
     #[test]
