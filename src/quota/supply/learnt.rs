@@ -227,6 +227,13 @@ impl Learnt {
         if self.began_ns > 0 && left_ns >= self.began_ns {
             self.passed += 1;
             self.in_vain = 0;
+        } else if self.phase == Phase::Coarse && self.passed == 0 && self.level_ns == self.began_ns
+        {
+            // It was part of the flood, and the no that ended it came before its answer: a flood
+            // that is taken for too small makes the rate seem too great.
+            self.flood.0 += 1.0;
+            self.depth = (self.flood.0 * DRAIN).max(1.0);
+            self.level = self.depth;
         }
     }
 
