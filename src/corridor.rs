@@ -16,6 +16,7 @@ mod overrides;
 mod own;
 mod path;
 mod pool;
+mod repeats;
 mod rewrite;
 mod scrub;
 mod socket;
@@ -36,6 +37,7 @@ pub(crate) use self::browser::{PageSettings, Pages, dress, vary};
 use self::clean::Inbound;
 pub(crate) use self::own::{Identified, OwnCall};
 pub(crate) use self::path::{addressed, decoded_segments, percent_decoded};
+pub(crate) use self::repeats::Repeats;
 use self::rewrite::Place as Whereabouts;
 pub(crate) use self::socket::{
     Berths as SocketBerths, Fanout, Greeting, No, Parley, Socket, codec_of, greeting, refusal,
@@ -67,6 +69,8 @@ pub(crate) struct House {
     pub(crate) strangers: Arc<SocketBerths>,
     /// Sockets that many share.
     pub(crate) fanout: Fanout,
+    /// What client keys were told, and until when it holds.
+    pub(crate) repeats: Arc<Repeats>,
     pub(crate) pages: Pages,
     pub(crate) metrics: Metrics,
     pub(crate) clock: Clock,
@@ -214,6 +218,9 @@ impl Corridor {
         let (mut head, onward) = inbound.into_head();
         let moment = trace.seat(&self.lane, &permit, &mut head)?;
         let is_socket = onward.handshake.is_some();
+        if !is_socket && body.is_none() {
+            trace.asks(&house.repeats, &permit, &head, moment);
+        }
         let keeps = || trial::may_repeat(body.as_ref(), document.is_some() || is_socket);
         let mut sides = trial::select((house, &permit), &onward, keeps, None)?;
         trace.secret(&sides.0);
@@ -245,7 +252,10 @@ impl Corridor {
             host_form: onward.host_form.as_deref(),
         };
         match opening {
-            None => scrub::scrub(reply, carried.needles, &place, (trace, admission)).await,
+            None => {
+                trace.hears(&house.repeats, place.provider, &reply.head);
+                scrub::scrub(reply, carried.needles, &place, (trace, admission)).await
+            }
             // Boxed, so that ordinary calls do not carry the room for it.
             Some(opening) => {
                 let call = (trace, admission);

@@ -117,6 +117,15 @@ impl<'r> Head<'r> {
         }
     }
 
+    /// What is left of the query without credentials.
+    pub(crate) fn query(&self) -> Option<&str> {
+        self.query.as_deref()
+    }
+
+    pub(crate) fn header(&self, name: &HeaderName) -> Option<&HeaderValue> {
+        self.parts.headers.get(name)
+    }
+
     /// It asks for a socket, with this key, and this is spoken on it.
     #[must_use]
     pub(crate) fn opening(mut self, key: HeaderValue, speaks: Option<(Dialect, Codec)>) -> Self {

@@ -33,6 +33,7 @@ mod push;
 mod query;
 mod record;
 mod recovery;
+mod repeats;
 mod rollup;
 mod room;
 mod routes;

@@ -5,6 +5,7 @@
 mod emulation;
 mod file;
 mod format;
+mod freshness;
 mod hosts;
 mod limits;
 mod placement;
@@ -25,6 +26,7 @@ use std::time::Duration;
 pub(crate) use self::emulation::{Canned, EmulatedRoute, EmulatedSocket, EmulatedWord, Emulation};
 pub(crate) use self::file::{BadProvider, RESERVED_NAMES, is_provider_id};
 pub(crate) use self::format::KeyFormat;
+pub(crate) use self::freshness::{MOST_FRESH_SECONDS, is_event_stream};
 pub(crate) use self::hosts::{Host, Hosts};
 pub(crate) use self::limits::OwnLimits;
 pub(crate) use self::placement::{Placement, Spot, Template};
@@ -64,6 +66,8 @@ pub(crate) struct Provider {
     pub http2: Http2,
     /// Calls at once; None: no bound.
     pub max_concurrent: Option<usize>,
+    /// How long an answer holds that says nothing of it; 0: nobody knows.
+    pub fresh_seconds: u32,
     pub price: Price,
     pub emulation: Option<Emulation>,
 }

@@ -2,6 +2,7 @@
 //! CSV or a page to print. One file for each concern; all kinds share one form.
 //! Must never hold a value of a secret, a key or a query, and must never change anything.
 
+mod backups;
 mod broad;
 mod csv;
 mod document;
@@ -10,6 +11,7 @@ mod finding;
 mod html;
 mod hygiene;
 mod keys;
+mod repeats;
 mod secrets;
 mod security;
 mod send;
@@ -17,6 +19,7 @@ mod usage;
 
 use std::fmt;
 
+use crate::backup;
 use crate::store::{self, Store};
 use crate::vault::{Vault, VaultError};
 
@@ -52,6 +55,7 @@ pub(crate) struct Asked {
 pub(crate) struct Sources<'a> {
     pub(crate) store: &'a Store,
     pub(crate) vault: &'a Vault,
+    pub(crate) backups: &'a backup::Settings,
     pub(crate) now_ms: i64,
 }
 

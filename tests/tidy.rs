@@ -85,6 +85,7 @@ mod law {
         // cryptography
         ("aes-gcm", In(CIPHERS)),
         ("sha2", In(CIPHERS)),
+        ("foldhash", In(CIPHERS)),
         ("hmac", In(CIPHERS)),
         ("hkdf", In(CIPHERS)),
         ("argon2", In(CIPHERS)),

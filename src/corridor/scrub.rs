@@ -23,10 +23,12 @@ use self::search::{Leak, Search};
 use super::answer::{Answer, AnswerBody};
 use super::codings::Coding;
 use super::meter::Toll;
+use super::repeats::Told;
 use super::rewrite::{self, Place, Rewriter};
 use super::trace::{Ends, Trace};
 use crate::ledger::Record;
 use crate::limiter::Admission;
+use crate::provider::is_event_stream;
 use crate::refusal::{Reason, Refusal};
 use crate::secret::{Needles, Sighting};
 use crate::upstream::{Reply, ReplyBody, ReplyFault};
@@ -44,6 +46,8 @@ pub(crate) struct Passing {
     record: Option<Record>,
     /// What the answer costs; None where it costs nothing.
     toll: Option<Toll>,
+    /// What its client key knows once it is complete.
+    told: Option<Told>,
     is_complete: bool,
     /// It lasts until its connection ends, and nothing but its packing tells whether that was all.
     lasts_until_closed: bool,
@@ -87,6 +91,7 @@ pub(super) async fn scrub(
         trailers: None,
         record: None,
         toll,
+        told: None,
         is_complete,
         lasts_until_closed,
         hits,
@@ -94,7 +99,7 @@ pub(super) async fn scrub(
         lingers: false,
         _admission,
     };
-    if passing.search.is_packed() && !is_stream(&head.headers) {
+    if passing.search.is_packed() && !is_event_stream(&head.headers) {
         // Boxed: few answers are packed.
         if let Err(refusal) = Box::pin(passing.look_ahead()).await {
             trace.scrub_hits(passing.hits);
@@ -103,6 +108,7 @@ pub(super) async fn scrub(
     }
     passing.record = trace.answered(head.status.as_u16(), &mut head.headers);
     passing.ends = trace.take_ends();
+    passing.told = trace.take_told();
     passing.settle();
     let mut answer = Answer::new(AnswerBody::Passing(Box::new(passing)));
     *answer.status_mut() = head.status;
@@ -135,13 +141,6 @@ fn coding(head: &http::response::Parts, is_empty: bool) -> Result<Option<Coding>
         }
     }
 }
-
-fn is_stream(headers: &HeaderMap) -> bool {
-    let kind = headers.get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    kind.get(..EVENTS.len()).is_some_and(|kind| kind.eq_ignore_ascii_case(EVENTS))
-}
-
-const EVENTS: &[u8] = b"text/event-stream";
 
 impl Passing {
     pub(super) fn poll_frame(
@@ -272,6 +271,7 @@ impl Passing {
     fn complete(&mut self) {
         self.is_complete = true;
         self.record.iter_mut().for_each(Record::complete);
+        self.told.take().into_iter().for_each(Told::keep);
     }
 
     /// The provider's no, which nobody reads.
@@ -310,7 +310,7 @@ impl Passing {
         if let Some(Err(_)) = &self.first {
             record.fault(crate::refusal::Fault::Provider);
         } else if self.is_complete {
-            record.complete();
+            self.complete();
         }
     }
 

@@ -5,12 +5,14 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
+use http::header::ACCEPT;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, response};
 use uuid::Uuid;
 
 use super::answer::{self, Answer, AnswerBody};
 use super::meter::Toll;
+use super::repeats::{Asked, Repeats, Told, Wanted};
 use super::{Raw, lane, path};
 use crate::client::{Client, Shows};
 use crate::clock::Moment;
@@ -18,7 +20,7 @@ use crate::inject::Head;
 use crate::ledger::{ActorKind, ActorRef, Begin, BytesIn, Kind, Lane, Record};
 use crate::limiter::{Admission, Figures};
 use crate::policy::Permit;
-use crate::provider::{RESERVED_NAMES, is_provider_id};
+use crate::provider::{Provider, RESERVED_NAMES, is_provider_id};
 use crate::refusal::{Reason, Refusal};
 use crate::vault::{Off, Selected};
 
@@ -33,6 +35,9 @@ pub(super) struct Trace {
     off: Option<Arc<Off>>,
     figures: Option<Figures>,
     toll: Toll,
+    /// Of a call that may be the same as an earlier one.
+    asked: Option<Asked>,
+    told: Option<Told>,
 }
 
 /// What ends an answer before its end: its client key is revoked, or the provider's taken away.
@@ -72,6 +77,8 @@ impl Trace {
             off: None,
             figures: None,
             toll: Toll::default(),
+            asked: None,
+            told: None,
         }
     }
 
@@ -121,6 +128,45 @@ impl Trace {
             request_id: text(id),
         }));
         Ok(moment)
+    }
+
+    /// What it asks for, if that is a plain look at something.
+    pub(super) fn asks(&mut self, repeats: &Repeats, permit: &Permit, head: &Head<'_>, at: Moment) {
+        if head.method() != Method::GET.as_str() {
+            return;
+        }
+        let wanted = Wanted {
+            client: &permit.client().id,
+            provider: &permit.provider().id,
+            path: head.path(),
+            query: head.query(),
+            accept: head.header(&ACCEPT).map(HeaderValue::as_bytes),
+        };
+        self.asked = Some(repeats.ask(&wanted, at));
+    }
+
+    /// The answer came: what its client key will know by it. An answer that holds still is not
+    /// renewed by another, as no cache would have asked for that one.
+    pub(super) fn hears(
+        &mut self,
+        repeats: &Arc<Repeats>,
+        provider: &Provider,
+        head: &response::Parts,
+    ) {
+        let is_plain = head.status == StatusCode::OK;
+        let Some(asked) = self.asked.take().filter(|_| is_plain) else { return };
+        match asked.again {
+            Some(seconds) => self.record.iter_mut().for_each(|record| record.again(seconds)),
+            None => {
+                let seconds = provider.fresh_for(&head.headers, asked.at.unix_ms);
+                self.told = seconds.map(|seconds| Told::new(repeats, asked, seconds));
+            }
+        }
+    }
+
+    /// It goes on with the answer.
+    pub(super) fn take_told(&mut self) -> Option<Told> {
+        self.told.take()
     }
 
     pub(super) fn secret(&mut self, selected: &Selected) {

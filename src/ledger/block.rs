@@ -350,7 +350,9 @@ pub(super) mod tests {
         };
         let mut bytes = frame::open(&begin, &birth).bytes().to_vec();
         bytes.extend_from_slice(frame::forwarded(Some("other"), None).bytes());
-        bytes.extend_from_slice(frame::answered(502, Some(Reason::Internal), None, None).bytes());
+        bytes.extend_from_slice(
+            frame::answered((502, None), Some(Reason::Internal), None, None).bytes(),
+        );
         bytes.extend_from_slice(&frame::detail(br#"{"a":1}"#));
         bytes.extend_from_slice(frame::closed(&closing).bytes());
         bytes

@@ -10,7 +10,7 @@ use std::net::IpAddr;
 
 use uuid::Uuid;
 
-use super::record::{Begin, Metered, fault_byte};
+use super::record::{Begin, Metered, fault_byte, lasting_byte};
 use crate::client::masked;
 use crate::refusal::{Fault, Reason};
 
@@ -197,8 +197,9 @@ pub(super) fn forwarded(request_id: Option<&str>, secret: Option<SecretRef>) -> 
     frame
 }
 
+/// `again`: its caller had this answer already, to hold for so many seconds.
 pub(super) fn answered(
-    status: u16,
+    (status, again): (u16, Option<u32>),
     reason: Option<Reason>,
     request_id: Option<&str>,
     secret: Option<SecretRef>,
@@ -206,7 +207,7 @@ pub(super) fn answered(
     let code = fit(reason.map_or("", Reason::code), MOST_CODE);
     let mut frame = Frame::new(ANSWERED, step_flags(request_id, secret));
     frame.put(&status.to_le_bytes());
-    frame.put(&[code.len_byte(), 0]);
+    frame.put(&[code.len_byte(), again.map_or(0, lasting_byte)]);
     frame.put_text(&code);
     put_step(&mut frame, request_id, secret);
     frame

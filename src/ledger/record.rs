@@ -217,6 +217,26 @@ impl End {
     }
 }
 
+/// For how long an answer was said to hold that was asked for again: whole seconds up to a minute,
+/// minutes up to an hour, hours up to a day, then days; rounded down. Stable: it stands in stored
+/// records, where 0 is a call that was no repeat.
+pub(super) fn lasting_byte(seconds: u32) -> u8 {
+    let fits = |byte: &u8| lasting_from_byte(*byte).is_some_and(|lasts| lasts <= seconds);
+    (1..=LONGEST).rev().find(fits).unwrap_or(0)
+}
+
+/// What nobody wrote here lasts as long as can be said.
+pub(super) fn lasting_from_byte(byte: u8) -> Option<u32> {
+    let (_, below, unit) = LASTING.into_iter().rev().find(|(first, ..)| byte >= *first)?;
+    Some(u32::from(byte.min(LONGEST) - below) * unit)
+}
+
+/// The first byte of each unit, what is to be taken from it, and the unit in seconds.
+const LASTING: [(u8, u8, u32); 4] =
+    [(1, 0, 1), (61, 59, 60), (120, 118, 3_600), (143, 141, 86_400)];
+/// Thirty days.
+const LONGEST: u8 = 171;
+
 /// Stable: it stands in every stored record; 0 is nobody's fault.
 pub(super) fn fault_byte(fault: Option<Fault>) -> u8 {
     match fault {
@@ -231,4 +251,25 @@ pub(super) fn fault_from_byte(byte: u8) -> Option<Fault> {
     [Fault::Client, Fault::Provider, Fault::Us]
         .into_iter()
         .find(|fault| fault_byte(Some(*fault)) == byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn how_long_an_answer_holds_fits_a_byte_and_is_never_more_than_it_was() {
+        assert_eq!((lasting_from_byte(0), lasting_byte(0)), (None, 0));
+        let lasts: Vec<u32> = (1..=LONGEST).filter_map(lasting_from_byte).collect();
+        assert_eq!(lasts.len(), usize::from(LONGEST));
+        assert!(lasts.windows(2).all(|pair| pair[0] < pair[1]), "{lasts:?}");
+        for seconds in [1, 5, 60, 120, 300, 900, 3_600, 7_200, 86_400, 7 * 86_400, 30 * 86_400] {
+            assert_eq!(lasting_from_byte(lasting_byte(seconds)), Some(seconds));
+        }
+        for (seconds, wanted) in [(61, 60), (119, 60), (3_700, 3_600), (100_000, 86_400)] {
+            assert_eq!(lasting_from_byte(lasting_byte(seconds)), Some(wanted));
+        }
+        assert_eq!(lasting_from_byte(lasting_byte(u32::MAX)), Some(30 * 86_400));
+        assert_eq!(lasting_from_byte(u8::MAX), Some(30 * 86_400));
+    }
 }

@@ -11,6 +11,9 @@ use super::view::View;
 use crate::refusal::Fault;
 use crate::store::{Bucket, Dimension, UsageKey, UsageSum};
 
+/// Of one batch.
+const MOST_MODELS: usize = 64;
+
 /// Calls of a minute that share everything by which they are asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 struct Combination {
@@ -20,12 +23,16 @@ struct Combination {
     secret: Option<Uuid>,
     client: Option<Uuid>,
     status: u16,
+    /// Its place among the models; None where none was named.
+    model: Option<usize>,
 }
 
 #[derive(Clone, Default)]
 pub(super) struct Rollup {
     /// There are few.
     providers: Vec<String>,
+    /// Each behind its provider; of one batch so many, and then others.
+    models: Vec<String>,
     sums: HashMap<Combination, UsageSum>,
 }
 
@@ -40,6 +47,7 @@ impl Rollup {
             secret: view.secret.map(|secret| secret.id),
             client: view.actor_id,
             status: view.answer.map_or(0, |answer| answer.status),
+            model: view.meter.and_then(|meter| self.model(view.provider, meter.model)),
         };
         let sum = self.sums.entry(combination).or_default();
         sum.requests += 1;
@@ -73,11 +81,36 @@ impl Rollup {
         }
     }
 
+    /// A provider names it: whatever it is, there are not too many.
+    fn model(&mut self, provider: &[u8], model: &[u8]) -> Option<usize> {
+        if model.is_empty() {
+            return None;
+        }
+        let text = String::from_utf8_lossy;
+        let name = format!("{}/{}", text(provider), text(model));
+        Some(self.place_of_model(name, text(provider).as_ref()))
+    }
+
+    fn place_of_model(&mut self, name: String, provider: &str) -> usize {
+        let place = |models: &[String], name: &str| models.iter().position(|held| held == name);
+        if let Some(known) = place(&self.models, &name) {
+            return known;
+        }
+        let name = if self.models.len() < MOST_MODELS { name } else { format!("{provider}/…") };
+        place(&self.models, &name).unwrap_or_else(|| {
+            self.models.push(name);
+            self.models.len() - 1
+        })
+    }
+
     pub(super) fn merge(&mut self, other: &Self) {
         for (combination, sum) in &other.sums {
             let name = other.providers.get(combination.provider).map_or("", String::as_str);
             let provider = self.provider(name.as_bytes());
-            self.sums.entry(Combination { provider, ..*combination }).or_default().merge(sum);
+            let model = combination.model.and_then(|place| other.models.get(place));
+            let model = model.map(|model| self.place_of_model(model.clone(), name));
+            let combination = Combination { provider, model, ..*combination };
+            self.sums.entry(combination).or_default().merge(sum);
         }
     }
 
@@ -95,6 +128,9 @@ impl Rollup {
         for (combination, sum) in &self.sums {
             for bucket in Bucket::ALL {
                 for dimension in Dimension::ALL {
+                    if dimension == Dimension::Model && combination.model.is_none() {
+                        continue;
+                    }
                     let key = UsageKey {
                         bucket,
                         start_ms: bucket.start_of(combination.minute_ms),
@@ -119,6 +155,10 @@ impl Rollup {
             Dimension::Client => id(of.client),
             Dimension::Status if of.status == 0 => String::new(),
             Dimension::Status => of.status.to_string(),
+            Dimension::Model => {
+                let model = of.model.and_then(|place| self.models.get(place));
+                model.cloned().unwrap_or_default()
+            }
         }
     }
 }

@@ -44,6 +44,8 @@ pub(crate) struct Record {
     request_id_bytes: usize,
     forwards: u8,
     answered: bool,
+    /// Its caller had the answer already, to hold for so many seconds.
+    again: Option<u32>,
     /// A proxied call: then somebody waits for its end.
     is_call: bool,
     upstream_since_ns: Option<u64>,
@@ -92,6 +94,7 @@ impl Seat {
             request_id_bytes: begin.request_id.len(),
             forwards: 0,
             answered: false,
+            again: None,
             is_call: begin.kind == Kind::Usage,
             upstream_since_ns: None,
             bytes_in: None,
@@ -155,13 +158,21 @@ impl Record {
         }
     }
 
+    /// Its caller had the answer already, to hold for so many seconds, and asked again meanwhile.
+    /// Said before `answered`.
+    pub(crate) fn again(&mut self, seconds: u32) {
+        self.again = Some(seconds);
+    }
+
     /// Before the head goes out: whoever gets this answer has a record of it.
     pub(crate) fn answered(&mut self, status: u16, request_id: &str, reason: Option<Reason>) {
         if let Some(reason) = reason {
             self.closing.fault = Some(reason.fault());
         }
         let request_id = self.unless_same(request_id);
-        let mut step = frame::answered(status, reason, request_id, self.new_secret);
+        // A no that takes the answer's place is nothing that he had.
+        let said = (status, self.again.take());
+        let mut step = frame::answered(said, reason, request_id, self.new_secret);
         self.answered = true;
         if self.append(State::Answered, step.bytes(), END_BYTES) {
             self.new_secret = None;
@@ -169,7 +180,7 @@ impl Record {
             return;
         }
         // A second answer after several tries may find too little room for a long request id.
-        let mut short = frame::answered(status, reason, Some(""), None);
+        let mut short = frame::answered(said, reason, Some(""), None);
         self.append(State::Answered, short.bytes(), END_BYTES);
         self.place.pin(self.progress, State::Answered);
     }

@@ -10,6 +10,7 @@ use jiff::tz::TimeZone;
 use uuid::Uuid;
 
 use super::record::{ActorKind, Kind};
+use super::repeats::Repeats;
 use super::rollup::Rollup;
 use super::routes::Routes;
 use super::sums;
@@ -61,6 +62,7 @@ pub(super) struct Uses {
     keys: HashMap<Uuid, Use>,
     rollup: Rollup,
     routes: Routes,
+    repeats: Repeats,
 }
 
 #[derive(Clone)]
@@ -151,6 +153,7 @@ impl Uses {
             return;
         };
         self.routes.add(id, view);
+        self.repeats.add(id, view);
         let entry = self.keys.entry(id).or_insert_with(|| Use {
             calls: 0,
             counted: Vec::new(),
@@ -183,6 +186,7 @@ impl Uses {
     pub(super) fn merge(&mut self, others: &Self) {
         self.rollup.merge(&others.rollup);
         self.routes.merge(&others.routes);
+        self.repeats.merge(&others.repeats);
         for (id, other) in &others.keys {
             let held = self.keys.entry(*id).or_insert_with(|| Use {
                 calls: 0,
@@ -220,6 +224,7 @@ impl Uses {
         self.keys.clear();
         self.rollup.clear();
         self.routes.clear();
+        self.repeats.clear();
     }
 
     /// As it is stored, with the records up to `next_sequence`.
@@ -233,6 +238,7 @@ impl Uses {
             forget_before: now_ms.saturating_sub(counting.window_ms + counting.span_ms()),
             usage: self.rollup.to_rows(),
             routes: self.routes.to_rows(),
+            repeated: self.repeats.to_rows(),
             ..Counted::default()
         };
         for (id, held) in &self.keys {

@@ -12,12 +12,15 @@ use super::frame::{
 };
 use super::record::{
     Actor, ActorKind, End, Kind, StoredMeter, StoredRecord, Tokens, fault_from_byte,
+    lasting_from_byte,
 };
 
 /// What the head said that went out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Answer<'a> {
     pub(super) status: u16,
+    /// Its caller had it already, to hold for so many seconds.
+    pub(super) again: Option<u32>,
     pub(super) code: &'a [u8],
     pub(super) request_id: &'a [u8],
 }
@@ -105,13 +108,21 @@ impl<'a> View<'a> {
                 cost: meter.cost,
             }),
             scrub_hits: closing.map_or(0, |closing| closing.scrub_hits),
-            detail: match (self.detail, self.messages) {
-                (Some(json), _) => serde_json::from_slice(json).ok(),
-                (None, Some((came, went))) => {
-                    Some(serde_json::json!({"messages_in": came, "messages_out": went}))
-                }
-                (None, None) => None,
-            },
+            detail: self.told(),
+        }
+    }
+
+    fn told(&self) -> Option<serde_json::Value> {
+        let again = self.answer.and_then(|answer| answer.again);
+        match (self.detail, self.messages, again) {
+            (Some(json), _, _) => serde_json::from_slice(json).ok(),
+            (None, Some((came, went)), _) => {
+                Some(serde_json::json!({"messages_in": came, "messages_out": went}))
+            }
+            (None, None, Some(seconds)) => {
+                Some(serde_json::json!({"asked_again": true, "fresh_seconds": seconds}))
+            }
+            (None, None, None) => None,
         }
     }
 
@@ -143,11 +154,12 @@ impl<'a> View<'a> {
             }
             ANSWERED => {
                 let status = u16::from_le_bytes(reader.array()?);
-                let [code_length, _] = reader.array()?;
+                let [code_length, again] = reader.array()?;
+                let again = lasting_from_byte(again);
                 let code = reader.take(usize::from(code_length))?;
                 self.take_secret(&mut reader, flags)?;
                 let request_id = self.step_request_id(reader, flags);
-                self.answer = Some(Answer { status, code, request_id });
+                self.answer = Some(Answer { status, again, code, request_id });
             }
             METERED => self.meter = Some(read_meter(reader, flags)?),
             MESSAGES => {

@@ -53,6 +53,8 @@ pub(crate) struct EmulatedRoute {
     /// the parameter takes, null on the last page. Empty: none is added, and the parameter ends in
     /// the number of the page before.
     pub next: String,
+    /// Candles of the time that is asked for, made up, in place of the body.
+    pub candles: bool,
     /// The parameter that asks for a page.
     pub cursor: String,
     /// Server-sent events, sent where the request's JSON body has `"stream": true`.

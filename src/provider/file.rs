@@ -11,7 +11,7 @@ use super::pricing::price;
 use super::raw::{Raw, RawEmulatedSocket, RawEmulatedWord, RawEmulation, RawRoute, RawTimeouts};
 use super::{
     BaseUrl, Canned, EmulatedRoute, EmulatedSocket, EmulatedWord, Emulation, Field, Hosts, Http2,
-    KeyFormat, OwnLimits, Probe, Provider, Rewrite, SocketWays, Timeouts,
+    KeyFormat, MOST_FRESH_SECONDS, OwnLimits, Probe, Provider, Rewrite, SocketWays, Timeouts,
 };
 
 const FILES: [(&str, &str); 20] = [
@@ -174,6 +174,7 @@ pub(super) fn provider(
         timeouts,
         http2,
         price: price(id, &raw.price)?,
+        fresh_seconds: raw.fresh_seconds.min(MOST_FRESH_SECONDS),
         max_concurrent: raw
             .max_concurrent
             .and_then(|most| usize::try_from(most).ok())
@@ -334,6 +335,7 @@ fn route(raw: RawRoute) -> EmulatedRoute {
         method: raw.method.unwrap_or_else(|| String::from("GET")),
         path: raw.path,
         answer: canned(raw.status.unwrap_or(200), raw.content_type, raw.body),
+        candles: raw.candles.unwrap_or(false),
         pages: raw.pages.unwrap_or(1),
         next: raw.next.unwrap_or_else(|| String::from("next_url")),
         cursor: raw.cursor.unwrap_or_else(|| String::from("cursor")),

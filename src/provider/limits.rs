@@ -271,11 +271,11 @@ fn retry_in_ns(headers: &HeaderMap, now_ms: i64) -> Option<u64> {
     }
 }
 
-fn date_ms(headers: &HeaderMap) -> Option<i64> {
+pub(super) fn date_ms(headers: &HeaderMap) -> Option<i64> {
     http_date_ms(headers.get(DATE)?.to_str().ok()?)
 }
 
-fn http_date_ms(text: &str) -> Option<i64> {
+pub(super) fn http_date_ms(text: &str) -> Option<i64> {
     let read = jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()?;
     Some(read.as_millisecond())
 }

@@ -41,6 +41,8 @@ pub(super) struct Raw {
     pub(super) limits: RawLimits,
     pub(super) max_waiting: Option<u32>,
     pub(super) max_concurrent: Option<u32>,
+    #[serde(default)]
+    pub(super) fresh_seconds: u32,
     pub(super) http2: Option<String>,
     #[serde(default)]
     pub(super) timeouts: RawTimeouts,
@@ -255,6 +257,7 @@ pub(super) struct RawRoute {
     pub(super) status: Option<u16>,
     pub(super) content_type: Option<String>,
     pub(super) body: String,
+    pub(super) candles: Option<bool>,
     pub(super) pages: Option<u32>,
     pub(super) next: Option<String>,
     pub(super) cursor: Option<String>,

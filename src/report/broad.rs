@@ -45,6 +45,7 @@ fn of_key(facts: &Facts<'_>, key: &ClientKeyRow, limits: &Limits) -> Option<Find
         detail: detail(key, (&narrowed, gone), (watched_ms.max(facts.asked.from_ms), facts.now_ms)),
         remedy: Remedy::client_key(what, key.id, (&command, body)),
         cost: None,
+        weight: 0,
         evidence: Some(evidence(key, &narrowed, gone)),
     })
 }

@@ -7,7 +7,9 @@ use std::collections::HashMap;
 use uuid::Uuid;
 
 use super::{Asked, ReportError, Sources};
-use crate::store::{Bucket, ClientRoute, Dimension, HealthRow, ListedClientKey};
+use crate::store::{
+    Bucket, ClientRoute, Dimension, HealthRow, ListedClientKey, Repeated, RepeatedCalls,
+};
 use crate::vault::SecretView;
 
 pub(super) struct Facts<'a> {
@@ -24,6 +26,11 @@ pub(super) struct Facts<'a> {
     pub(super) routes_since: Option<i64>,
     /// Calls of each secret in the period.
     pub(super) uses: HashMap<Uuid, u64>,
+    /// Calls that asked again for what was fresh; and, of the same whole days, all calls of each
+    /// secret and of each client key.
+    pub(super) repeated: HashMap<Uuid, Vec<(RepeatedCalls, Repeated)>>,
+    pub(super) day_uses: HashMap<Uuid, u64>,
+    pub(super) client_calls: HashMap<Uuid, u64>,
     /// When the last hour began in which it was used.
     pub(super) last_uses: HashMap<Uuid, i64>,
     /// Secrets that hold the same value.
@@ -32,6 +39,7 @@ pub(super) struct Facts<'a> {
 
 const PAGE: u32 = 1_000;
 const MOST_ROUTES: u32 = 200_000;
+const MOST_REPEATS: u32 = 200_000;
 /// So long ago hours are kept.
 const HOURS_MS: i64 = 399 * 86_400_000;
 
@@ -47,6 +55,12 @@ impl<'a> Facts<'a> {
         let span = (bucket.start_of(asked.from_ms), asked.to_ms);
         let uses = store.usage_by_name((bucket, Dimension::Secret), span).await?;
         let last_uses = store.last_uses(Dimension::Secret, asked.to_ms).await?;
+        let days = (Bucket::Day.start_of(asked.from_ms), asked.to_ms);
+        let repeated = store.repeated_calls(days, MOST_REPEATS).await?;
+        let repeated = repeated.ok_or(ReportError::TooMuch)?;
+        let by_day = async |dimension| store.usage_by_name((Bucket::Day, dimension), days).await;
+        let (day_uses, calls) =
+            (by_day(Dimension::Secret).await?, by_day(Dimension::Client).await?);
         let mut facts = Self {
             now_ms,
             asked,
@@ -57,6 +71,9 @@ impl<'a> Facts<'a> {
             routes: by_key(routes.into_iter().map(|one| (one.client_id, one))),
             routes_since: store.routes_since().await?,
             uses: uses.into_iter().filter_map(|(id, calls, _)| named(&id, calls)).collect(),
+            repeated: by_key(repeated.into_iter().map(|one| (one.0.client_id, one))),
+            day_uses: day_uses.into_iter().filter_map(|(id, all, _)| named(&id, all)).collect(),
+            client_calls: calls.into_iter().filter_map(|(id, all, _)| named(&id, all)).collect(),
             last_uses: last_uses.into_iter().filter_map(|(id, at)| named(&id, at)).collect(),
             twins: sources.vault.twins().await?,
         };

@@ -2,6 +2,8 @@
 //! ready to be done. The same form for providers' keys and for client keys.
 //! Must never propose what would let somebody do more than he may.
 
+use std::borrow::Cow;
+
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -21,6 +23,7 @@ pub(super) enum FindingKind {
     Old,
     LeftOver,
     NoExpiry,
+    RepeatedCalls,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +37,8 @@ pub(super) struct Finding {
     pub(super) remedy: Remedy,
     /// In millionths of a dollar, over the period.
     pub(super) cost: Option<u64>,
+    /// What makes one of a kind worse than another.
+    pub(super) weight: u64,
     /// What it was found by, for programs and in lines for people.
     pub(super) evidence: Option<(Value, Vec<String>)>,
 }
@@ -49,7 +54,7 @@ pub(super) struct About {
 /// What to do: in a sentence, as a command, and as a call of the admin face.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Remedy {
-    pub(super) what: &'static str,
+    pub(super) what: Cow<'static, str>,
     pub(super) command: String,
     /// None where a value is needed that nobody here has.
     pub(super) call: Option<(&'static str, String, Option<Value>)>,
@@ -75,7 +80,7 @@ pub(super) const COLUMNS: &[Column] = &[
 ];
 
 impl FindingKind {
-    pub(super) const ALL: [Self; 9] = [
+    pub(super) const ALL: [Self; 10] = [
         Self::UnusedPaid,
         Self::Shared,
         Self::OverBroad,
@@ -85,6 +90,7 @@ impl FindingKind {
         Self::Old,
         Self::LeftOver,
         Self::NoExpiry,
+        Self::RepeatedCalls,
     ];
 
     pub(super) fn as_str(self) -> &'static str {
@@ -98,6 +104,7 @@ impl FindingKind {
             Self::Old => "old",
             Self::LeftOver => "left_over",
             Self::NoExpiry => "no_expiry",
+            Self::RepeatedCalls => "repeated_calls",
         }
     }
 }
@@ -122,7 +129,7 @@ impl Remedy {
     pub(super) fn client_key(what: &'static str, id: Uuid, (rest, body): (&str, Value)) -> Self {
         let path = format!("/api/v1/admin/api-keys/{id}");
         Self {
-            what,
+            what: what.into(),
             command: format!("sealgate client {}", rest.replace("ID", &id.to_string())),
             call: Some(("PUT", path, Some(body))),
         }
@@ -131,7 +138,7 @@ impl Remedy {
     pub(super) fn secret(what: &'static str, id: Uuid, (rest, body): (&str, Value)) -> Self {
         let path = format!("/api/v1/admin/secrets/{id}");
         Self {
-            what,
+            what: what.into(),
             command: format!("sealgate secret {}", rest.replace("ID", &id.to_string())),
             call: Some(("PUT", path, Some(body))),
         }
@@ -169,7 +176,7 @@ impl Finding {
             Cell::of(self.evidence.clone(), |(value, lines)| Cell::Told(value, lines)),
             Cell::of(self.cost, Cell::Cost),
             Cell::of(self.cost, Cell::Count),
-            Cell::text(self.remedy.what),
+            Cell::text(&*self.remedy.what),
             Cell::text(self.remedy.command.as_str()),
             Cell::of(call, |(method, ..)| Cell::text(*method)),
             Cell::of(call, |(_, path, _)| Cell::text(path.as_str())),

@@ -2,10 +2,12 @@
 //! was judged by.
 //! Must never call well what was not looked at.
 
+use std::cmp::Reverse;
+
 use super::document::{Cell, Document, Fact, Section};
 use super::facts::Facts;
 use super::finding::{COLUMNS, Finding, FindingKind};
-use super::{A_DAY_MS, Asked, ReportError, ReportKind, Sources, broad, keys, secrets};
+use super::{A_DAY_MS, Asked, ReportError, ReportKind, Sources, broad, keys, repeats, secrets};
 use crate::store::Severity;
 
 /// From when on something is amiss.
@@ -21,11 +23,19 @@ pub(crate) struct Limits {
     pub(crate) watch_days: u64,
     /// From more addresses than so many a client key is shared.
     pub(crate) addresses: u64,
+    /// From so many on in the period, calls that asked again for what was fresh are told.
+    pub(crate) repeats: u64,
 }
 
 impl Limits {
-    pub(crate) const USUAL: Self =
-        Self { idle_days: 30, old_days: 90, new_days: 7, watch_days: 7, addresses: 5 };
+    pub(crate) const USUAL: Self = Self {
+        idle_days: 30,
+        old_days: 90,
+        new_days: 7,
+        watch_days: 7,
+        addresses: 5,
+        repeats: 100,
+    };
 
     fn facts(&self) -> Vec<Fact> {
         vec![
@@ -34,6 +44,7 @@ impl Limits {
             ("new_days", "New for days", Cell::Count(self.new_days)),
             ("watch_days", "Watched for days", Cell::Count(self.watch_days)),
             ("addresses", "Addresses of one caller", Cell::Count(self.addresses)),
+            ("repeats", "Repeated calls", Cell::Count(self.repeats)),
         ]
     }
 }
@@ -59,6 +70,7 @@ impl Sources<'_> {
         let mut findings = keys::findings(&facts, limits);
         findings.extend(broad::findings(&facts, limits));
         findings.extend(secrets::findings(&facts, limits));
+        findings.extend(repeats::findings(&facts, limits));
         findings.sort_by(|left, right| order(left).cmp(&order(right)));
         Ok(Document {
             kind: ReportKind::Hygiene,
@@ -78,15 +90,18 @@ impl Sources<'_> {
     }
 }
 
-/// The worst first, then by kind and name.
-fn order(finding: &Finding) -> (u8, FindingKind, &str, &str, uuid::Uuid) {
+/// The worst first, then by kind, what it costs, how much of it there is, and name.
+type Order<'a> = (u8, FindingKind, Reverse<(Option<u64>, u64)>, &'a str, &'a str, uuid::Uuid);
+
+fn order(finding: &Finding) -> Order<'_> {
     let severity = match finding.severity {
         Severity::Critical => 0,
         Severity::Warning => 1,
         Severity::Info => 2,
     };
     let about = &finding.subject;
-    (severity, finding.kind, about.sort, about.name.as_str(), about.id)
+    let worse = Reverse((finding.cost, finding.weight));
+    (severity, finding.kind, worse, about.sort, about.name.as_str(), about.id)
 }
 
 fn summary(facts: &Facts<'_>, findings: &[Finding]) -> Vec<Fact> {

@@ -63,6 +63,7 @@ fn finding(
         detail,
         remedy,
         cost: None,
+        weight: 0,
         evidence: None,
     }
 }

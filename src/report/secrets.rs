@@ -51,6 +51,7 @@ fn finding(
         detail,
         remedy,
         cost: None,
+        weight: 0,
         evidence: None,
     }
 }
@@ -142,28 +143,41 @@ fn shared(facts: &Facts<'_>, secret: &SecretView) -> Option<Finding> {
     let since = others.iter().map(|other| other.created_at_ms).min().unwrap_or_default();
     let since = since.max(secret.created_at_ms);
     let what = "Have the provider make one key for each; where one leaks, the other goes on.";
-    let remedy = Remedy { what, ..rotate(secret) };
+    let remedy = Remedy { what: what.into(), ..rotate(secret) };
     let kind = (FindingKind::Shared, Severity::Warning);
     let found = finding(kind, secret, (since, detail), remedy);
     Some(Finding { evidence: Some((told, names)), ..found })
 }
 
 fn unused_paid(facts: &Facts<'_>, secret: &SecretView) -> Option<Finding> {
-    let label = secret.labels.iter().find(|(name, _)| name == MONTHLY_COST);
-    let monthly = millionths(&label?.1).filter(|monthly| *monthly > 0)?;
-    let since = facts.asked.from_ms.max(secret.created_at_ms);
-    let lasted = u64::try_from(facts.asked.to_ms.min(facts.now_ms).saturating_sub(since)).ok()?;
-    if lasted == 0 || facts.uses.get(&secret.id).is_some_and(|calls| *calls > 0) {
+    let cost = plan_cost(facts, secret)?;
+    if facts.uses.get(&secret.id).is_some_and(|calls| *calls > 0) {
         return None;
     }
-    let cost = u128::from(monthly) * u128::from(lasted) / u128::from(A_MONTH_MS);
-    let cost = u64::try_from(cost).unwrap_or(u64::MAX);
+    let (since, lasted) = paid_for(facts, secret)?;
     let days = lasted / 86_400_000;
     let detail = format!("paid for, and no call was made with it in {days} days");
     let what = "Give the plan up at the provider, then destroy the key.";
     let kind = (FindingKind::UnusedPaid, Severity::Warning);
     let found = finding(kind, secret, (since, detail), destroy(what, secret));
     Some(Finding { cost: Some(cost), ..found })
+}
+
+/// What its plan cost in the period, or since it was stored, in millionths of a dollar; None where
+/// nobody wrote a price down.
+pub(super) fn plan_cost(facts: &Facts<'_>, secret: &SecretView) -> Option<u64> {
+    let label = secret.labels.iter().find(|(name, _)| name == MONTHLY_COST);
+    let monthly = millionths(&label?.1).filter(|monthly| *monthly > 0)?;
+    let (_, lasted) = paid_for(facts, secret)?;
+    let cost = u128::from(monthly) * u128::from(lasted) / u128::from(A_MONTH_MS);
+    Some(u64::try_from(cost).unwrap_or(u64::MAX))
+}
+
+/// Since when, and for how many milliseconds; None where that is no time.
+fn paid_for(facts: &Facts<'_>, secret: &SecretView) -> Option<(i64, u64)> {
+    let since = facts.asked.from_ms.max(secret.created_at_ms);
+    let lasted = u64::try_from(facts.asked.to_ms.min(facts.now_ms).saturating_sub(since)).ok()?;
+    (lasted > 0).then_some((since, lasted))
 }
 
 /// `199`, `199.50`, `$199`, `199 USD`; None where it is no amount.

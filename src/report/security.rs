@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 
 use super::document::{Cell, Column, Document, Fact, Section};
-use super::{Asked, ReportError, ReportKind, Sources};
+use super::{Asked, ReportError, ReportKind, Sources, backups};
 use crate::ledger::{Cursor, Filter, Kind, Ledger, StoredRecord};
 use crate::store::AlertRow;
 
@@ -152,6 +152,10 @@ impl Sources<'_> {
                 section(
                     ("found", "What the house found", FINDINGS),
                     found.iter().map(finding).collect(),
+                ),
+                section(
+                    ("backups", "Backups", backups::COLUMNS),
+                    self.of_backups(asked, ledger).await?,
                 ),
                 section(("sessions", "Signed in now", SESSIONS), self.signed_in().await?),
                 section(

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::{A_DAY_MS, Asked, Document, Limits, ReportError, ReportKind, Sources};
 use crate::alerts::{Alerts, DestinationError, HandedOver, Parcel};
+use crate::backup;
 use crate::clock::Clock;
 use crate::crypto::sha256;
 use crate::ledger::Ledger;
@@ -37,6 +38,7 @@ pub(crate) struct Sender {
     pub(crate) ledger: Ledger,
     pub(crate) alerts: Arc<Alerts>,
     pub(crate) clock: Clock,
+    pub(crate) backups: backup::Settings,
     pub(crate) node: String,
 }
 
@@ -167,8 +169,12 @@ impl Sender {
     }
 
     async fn made(&self, kind: ReportKind, asked: &Asked) -> Result<Document, ReportError> {
-        let sources =
-            Sources { store: &self.store, vault: &self.vault, now_ms: self.clock.unix_ms() };
+        let sources = Sources {
+            store: &self.store,
+            vault: &self.vault,
+            backups: &self.backups,
+            now_ms: self.clock.unix_ms(),
+        };
         match kind {
             ReportKind::Hygiene => sources.hygiene(asked, &Limits::USUAL).await,
             ReportKind::Usage => sources.usage(asked).await,

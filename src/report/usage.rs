@@ -45,6 +45,7 @@ const PROVIDERS: &[Column] = columns!["provider", "Provider"];
 const CLIENTS: &[Column] = columns!["name", "Client key"; ("id", "")];
 const SECRETS: &[Column] = columns!["name", "Provider's key"; ("id", "")];
 const STATUSES: &[Column] = columns!["status", "Status"];
+const MODELS: &[Column] = columns!["model", "Model"; ("provider", "Provider")];
 const NONE: &str = "No calls.";
 
 impl Sources<'_> {
@@ -89,6 +90,7 @@ impl Sources<'_> {
             (Dimension::Client, ("clients", "By client key", CLIENTS)),
             (Dimension::Secret, ("secrets", "By provider's key", SECRETS)),
             (Dimension::Status, ("statuses", "By status", STATUSES)),
+            (Dimension::Model, ("models", "By model", MODELS)),
         ] {
             let (_, rows) = self.sums(dimension, span).await?;
             sections.push(section(head, by_name(&rows, dimension, names)));
@@ -196,6 +198,10 @@ fn by_name(rows: &[Row], dimension: Dimension, names: &HashMap<String, String>) 
                 // What is deleted has no name any more.
                 let name = known.map(|id| names.get(id).cloned().unwrap_or_else(|| id.to_owned()));
                 row(vec![Cell::of(name, Cell::Text), id], sum)
+            }
+            Dimension::Model => {
+                let (provider, model) = name.split_once('/').unwrap_or(("", name));
+                row(vec![Cell::text(model), Cell::text(provider)], sum)
             }
             Dimension::All | Dimension::Provider | Dimension::Status => row(vec![id], sum),
         }

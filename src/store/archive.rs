@@ -86,6 +86,11 @@ pub(crate) const ARCHIVED: &[Archived] = &[
         key: &["client_id", "node", "provider", "method", "path"],
         page: 500,
     },
+    Archived {
+        name: "repeated_calls",
+        key: &["client_id", "node", "day", "secret_id", "provider", "path"],
+        page: 500,
+    },
     Archived { name: "symbols", key: &["id"], page: 500 },
     Archived { name: "market_data", key: &["symbol_id", "span", "time"], page: 500 },
     Archived { name: "market_series", key: &["symbol_id", "span"], page: 500 },

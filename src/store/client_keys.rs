@@ -11,7 +11,7 @@ use super::client_key_row::ClientKeyRow;
 use super::client_routes;
 use super::columns::{Place, optional_signed, pairs_json, signed, texts_json};
 use super::dialect::{Tx, changing, reading, row, row_within, within};
-use super::{Error, Store};
+use super::{Error, Store, repeated_calls};
 use crate::client::{Role, Tier};
 use crate::clock;
 
@@ -320,6 +320,7 @@ fn says_the_same(stands: &RawClientKey, key: &ClientKeyRow) -> bool {
 pub(super) async fn delete(tx: &mut Tx, id: Uuid) -> Result<bool, Error> {
     const DELETE: &str = "DELETE FROM client_keys WHERE id = $1";
     client_routes::forget_client(tx, id).await?;
+    repeated_calls::forget_client(tx, id).await?;
     Ok(changing!(tx, sqlx::query(DELETE).bind(id.to_string()))? > 0)
 }
 

@@ -10,6 +10,7 @@ use super::dialect::{Tx, changing, row, rows};
 use super::lenient::Unread;
 use super::monthly_calls::{self, MonthlyCalls};
 use super::recent_calls::{self, RecentCalls};
+use super::repeated_calls::{self, Repeated, RepeatedCalls};
 use super::usage_rollups::{self, UsageKey, UsageSum};
 use super::{Error, Store};
 
@@ -24,6 +25,8 @@ pub(crate) struct Counted {
     pub(crate) usage: Vec<(UsageKey, UsageSum)>,
     /// In one order everywhere.
     pub(crate) routes: Vec<ClientRoute>,
+    /// In one order everywhere.
+    pub(crate) repeated: Vec<(RepeatedCalls, Repeated)>,
     /// The node's next record that is not among them.
     pub(crate) next_sequence: u64,
     /// What ended before this is in no window any more.
@@ -74,9 +77,11 @@ pub(super) async fn count(tx: &mut Tx, node: &str, counted: &Counted) -> Result<
     client_addresses::see(tx, &counted.addresses).await?;
     usage_rollups::add(tx, node, &counted.usage).await?;
     client_routes::add(tx, node, &counted.routes).await?;
+    repeated_calls::add(tx, node, &counted.repeated).await?;
     if let Some(now_ms) = counted.forget_usage_at {
         usage_rollups::forget(tx, node, now_ms).await?;
         client_routes::forget(tx, node, now_ms).await?;
+        repeated_calls::forget(tx, node, now_ms).await?;
     }
     recent_calls::forget(tx, node, counted.forget_before).await
 }

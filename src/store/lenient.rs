@@ -145,6 +145,7 @@ fn keys(table: &str) -> usize {
         | "record_marks" | "recent_calls" | "market_series" | "backfill_parts"
         | "client_addresses" => 2,
         "client_routes" => 4,
+        "repeated_calls" => 5,
         "market_data" => 3,
         _ => 1,
     }

@@ -1,6 +1,8 @@
 //! Reports against the truth of what was generated: seeded callers, keys, routes and pauses go
 //! through a real house, and the report says of them what the test knows, no more and no less.
 
+mod repeats;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -539,6 +541,40 @@ async fn the_report_on_usage_adds_up_to_the_calls_of_a_period_beside_the_one_bef
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_report_on_usage_tells_the_models_that_answered_with_tokens_and_cost() {
+    let settings = String::from(
+        "[providers.acme.price]\nroutes = [\"POST /says\"]\nmodel = [\"/model\"]\n\
+         tokens.input = { at = [\"/usage/input\"] }\ntokens.output = { at = [\"/usage/output\"] }\n\
+         models.large = { input = 2.5, output = 10 }\n",
+    );
+    let house = House::planned(Plan { settings, ..Plan::default() }).await;
+    let client = house.client().await;
+    for (model, calls) in [("large", 3), ("unheard-of", 1)] {
+        for _ in 0..calls {
+            let answer = json!({"model": model, "usage": {"input": 1_000, "output": 100}});
+            let call = client.call(Method::POST, "/acme/says?size=999");
+            let call = call.header("x-says-content-type", "application/json");
+            assert_eq!(call.body(answer.to_string()).send().await.status, 200);
+        }
+    }
+    assert_eq!(client.get("/acme/v1/x").send().await.status, 200);
+    let report = ok(&house, USAGE).await;
+    let row = |row: &Value| {
+        let number = |name: &str| row[name].as_u64().unwrap();
+        let model = format!("{} of {}", row["model"].as_str().unwrap(), row["provider"]);
+        let tokens = [number("tokens_in"), number("tokens_out")];
+        (model, number("requests"), tokens, number("cost_micros"), number("unpriced"))
+    };
+    let models: Vec<_> = report["models"].as_array().unwrap().iter().map(row).collect();
+    let wanted = [
+        (String::from("large of \"acme\""), 3, [3_000, 300], 10_500, 0),
+        (String::from("unheard-of of \"acme\""), 1, [1_000, 100], 0, 1),
+    ];
+    assert_eq!(models, wanted, "{report}");
+    house.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_report_of_several_sections_is_one_table_and_takes_no_limits_of_another_kind() {
     let house = House::open().await;
     assert_eq!(house.client().await.get("/acme/v1/x").send().await.status, 200);
@@ -553,6 +589,28 @@ async fn a_report_of_several_sections_is_one_table_and_takes_no_limits_of_anothe
     let page = house.admin.get(&format!("{USAGE}?format=html")).send().await;
     assert!(text_of_page(&page.text()).contains("By provider&#39;s key"));
     house.leave().await;
+}
+
+/// One that was made by hand, three hours ago.
+async fn backups_are_told(house: &House) {
+    let none = ok(house, SECURITY).await;
+    assert_eq!(none["backups"][0]["result"], "none", "{none}");
+    let asked = json!({"passphrase": "a quiet horse eats blue thistles"});
+    let kept = house.admin.post("/api/v1/admin/backups").json(&asked).send().await;
+    assert_eq!(kept.status, 201, "{}", kept.text());
+    house.clock.advance(Duration::from_secs(3 * 3_600));
+    let report = ok(house, SECURITY).await;
+    let backup = &report["backups"][0];
+    assert_eq!((&backup["what"], &backup["result"]), (&json!("last_backup"), &json!("good")));
+    let told = (&backup["name"], &backup["bytes"], &backup["age_hours"], &backup["at"]);
+    let (name, bytes) = (&kept.json()["name"], &kept.json()["bytes"]);
+    assert_eq!(told, (name, bytes, &json!(3), &json!("2026-01-15T12:00:00Z")), "{report}");
+    let others: Vec<&Value> = report["backups"].as_array().unwrap()[1..].iter().collect();
+    let others: Vec<_> = others.iter().map(|row| (&row["what"], &row["result"])).collect();
+    let wanted = [("schedule", "off"), ("last_restore", "none_known")];
+    let wanted = wanted.map(|(what, result)| (json!(what), json!(result)));
+    assert!(others.iter().zip(&wanted).all(|(row, (what, result))| *row == (what, result)));
+    assert_eq!(others.len(), 2, "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -572,6 +630,7 @@ async fn the_report_on_security_counts_what_was_refused_and_changed_and_is_for_r
     );
     assert_eq!(house.admin.put(&key).json(&json!({"active": false})).send().await.status, 200);
     assert_eq!(house.admin.delete(&key).send().await.status, 204);
+    backups_are_told(&house).await;
     let report = ok(&house, SECURITY).await;
     let summary = &report["summary"];
     assert_eq!(summary["failed_authentications"], 8, "{report}");

@@ -67,6 +67,12 @@ pub(in crate::config) const OF_A_PROVIDER: &[Setting] = &[
         "calls to it at once; beyond it they wait, at most max_wait_seconds; 0: no bound",
     ),
     setting(
+        "fresh_seconds",
+        number(0, 2_592_000),
+        "0",
+        "how long an answer holds that says nothing of it, for reports; 0: nobody knows",
+    ),
+    setting(
         "http2",
         Kind::Choice(&["auto", "never", "always"]),
         "\"auto\"",

@@ -45,7 +45,7 @@ fn frames(number: u64) -> Vec<u8> {
         bytes_out: 5,
     };
     let mut bytes = frame::open(&begin("/v2/aggs", &request_id), &birth).bytes().to_vec();
-    bytes.extend_from_slice(frame::answered(200, None, None, None).bytes());
+    bytes.extend_from_slice(frame::answered((200, None), None, None, None).bytes());
     bytes.extend_from_slice(frame::closed(&closing).bytes());
     bytes
 }

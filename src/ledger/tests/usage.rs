@@ -94,6 +94,9 @@ async fn what_a_call_cost_finds_room_behind_the_longest_record() {
     let tokens_out = 2 * u64::from(u32::MAX);
     assert_eq!((sum.tokens_in, sum.tokens_out), (20, tokens_out));
     assert_eq!((sum.cost, sum.unpriced), (34, 1));
+    let models = sums(&house, Bucket::Day, Dimension::Model).await;
+    let models: Vec<_> = models.iter().map(|(_, name, sum)| (name.as_str(), sum.cost)).collect();
+    assert_eq!(models, [(format!("{provider}/short").as_str(), 17), ("polygon/m-1", 0)]);
 }
 
 #[tokio::test]
@@ -155,4 +158,41 @@ async fn edited_sums_stop_no_trail() {
     assert_eq!(all[0].2.requests, 1);
     ledger.stop();
     writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn calls_that_asked_again_are_counted_by_day_way_and_secret_and_say_so() {
+    let house = House::new().await;
+    let (ledger, lanes) = house.open().await.unwrap();
+    let call = |path: &str, again: Option<u32>, status: u16| {
+        let mut record = lanes[0].seat().unwrap().open(&begin(path, "r"));
+        record.secret(SECRET, 1);
+        record.forwarded("r");
+        again.into_iter().for_each(|seconds| record.again(seconds));
+        record.answered(status, "another", None);
+        record.bytes_out(7);
+        record.metered(&Metered { model: "", tokens: None, cost: Some(5) });
+        record.complete();
+    };
+    call("/v2/aggs/AAPL", None, 200);
+    call("/v2/aggs/AAPL", Some(90), 200);
+    call("/v2/aggs/MSFT", Some(3_600), 200);
+    // It was answered, and then nobody got the answer.
+    let mut record = lanes[1].seat().unwrap().open(&begin("/v2/aggs/AAPL", "r"));
+    record.again(60);
+    record.answered(200, "r", None);
+    record.answered(503, "r", Some(Reason::AuditUnavailable));
+    drop(record);
+    drain(&ledger).await;
+    let held = house.store.repeated_calls((0, i64::MAX), 10).await.unwrap().unwrap();
+    let [(calls, sum)] = held.as_slice() else { panic!("{held:?}") };
+    assert_eq!((calls.client_id, calls.secret_id), (KEY, Some(SECRET)));
+    assert_eq!((calls.provider.as_str(), calls.path.as_str()), ("polygon", "/v2/aggs/*"));
+    // Ninety seconds are a minute and more.
+    assert_eq!((sum.calls, sum.bytes, sum.cost, sum.fresh_seconds), (2, 14, 10, 60));
+    let page = ledger.query(&Filter::default(), 10, None).await.unwrap();
+    let mut details: Vec<_> = page.items.into_iter().filter_map(|item| item.detail).collect();
+    details.sort_by_key(|detail| detail["fresh_seconds"].as_u64());
+    let detail = |seconds| serde_json::json!({"asked_again": true, "fresh_seconds": seconds});
+    assert_eq!(details, [detail(60), detail(3_600)]);
 }

@@ -66,6 +66,7 @@ async fn both_dialects_give_the_same_schema() {
         "record_checkpoints",
         "record_marks",
         "renewals",
+        "repeated_calls",
         "rotations",
         "secret_checks",
         "secret_health",

@@ -226,6 +226,7 @@ async fn reply(stage: Arc<Stage>, request: Request<Incoming>) -> Result<Reply, I
     Ok(match first {
         "echo" => json(echo(&seen)),
         "says" => says(&head, seen.body),
+        "holds" => holds(&head),
         "status" => status(&path),
         "slow" => {
             tokio::time::sleep(Duration::from_millis(number(&head, "ms"))).await;
@@ -249,6 +250,22 @@ fn says(head: &Parts, body: Bytes) -> Reply {
     let size = usize::try_from(number(head, "size")).unwrap();
     let piece = |piece: &[u8]| Ok(Frame::data(Bytes::copy_from_slice(piece)));
     let mut reply = pieces(body.chunks(size).map(piece).collect(), false);
+    as_told(head, &mut reply);
+    reply
+}
+
+/// A document of its own for each path, to hold as long as `x-says-` headers have it say; `?cut=1`
+/// breaks off.
+fn holds(head: &Parts) -> Reply {
+    let mut reply = match text(head, "cut") {
+        Some(_) => pieces(vec![Ok(Frame::data(Bytes::from_static(b"{\"half\":")))], true),
+        None => json(serde_json::json!({"quote": head.uri.path(), "price": [1, 2, 3]})),
+    };
+    as_told(head, &mut reply);
+    reply
+}
+
+fn as_told(head: &Parts, reply: &mut Reply) {
     for (name, value) in &head.headers {
         if let Some(name) = name.as_str().strip_prefix("x-says-") {
             let name: http::HeaderName = name.parse().unwrap();
@@ -258,7 +275,6 @@ fn says(head: &Parts, body: Bytes) -> Reply {
     if let Some(code) = text(head, "status") {
         *reply.status_mut() = code.parse().unwrap();
     }
-    reply
 }
 
 impl Stage {
