@@ -153,9 +153,15 @@ impl Desk<'_> {
                 .map_err(|_| String::from("what it answered is no list of service accounts"))?;
             let last = page.last_id.or_else(|| page.data.last().map(|last| last.id.clone()));
             found.extend(page.data);
-            match last.filter(|last| page.has_more && is_id(last)) {
-                Some(last) => after = format!("&after={last}"),
-                None => return Ok(found),
+            match last {
+                _ if !page.has_more => return Ok(found),
+                Some(last) if is_id(&last) => after = format!("&after={last}"),
+                // What is on the next page is not gone.
+                Some(_) | None => {
+                    return Err(String::from(
+                        "it says that there are more accounts, and not where",
+                    ));
+                }
             }
         }
         Err(String::from("it has more service accounts than anybody looks through"))

@@ -40,6 +40,11 @@ impl Rotor {
             Err(fault) => return self.failed(row, &fault).await,
         };
         failpoint::pass(place::RENEWAL_MADE);
+        if made.tells_its_key() {
+            let fault = "the handle of the new key is, or holds, the key itself, and handles are \
+                         told: let the rotator name its keys otherwise";
+            return self.failed(row, fault).await;
+        }
         let Made { fields, handle, expires_at } = made;
         let row = RenewalRow { state: RenewalState::Storing, handle, expires_at, ..row };
         let row = self.put(row).await?;
@@ -166,12 +171,19 @@ impl Rotor {
         let mut result = RenewalResult::FormerLeft;
         if let Some(own) = row.own.clone().filter(|own| is_destroyed(view.as_ref(), own.version)) {
             let given = self.give_back(policy, &row, (own.run, own.handle.as_deref())).await;
-            if let Err(fault) = given {
-                return self.failed(row, &format!("the former key is not deleted: {fault}")).await;
-            }
+            let is_deleted = match given {
+                Ok(is_deleted) => is_deleted,
+                Err(fault) => {
+                    let fault = format!("the former key is not deleted: {fault}");
+                    return self.failed(row, &fault).await;
+                }
+            };
             failpoint::pass(place::RENEWAL_RETIRED);
-            self.tell(&row, json!({"renewal": "retired", "handle": own.handle}));
-            result = RenewalResult::Done;
+            let word = if is_deleted { "retired" } else { "left" };
+            self.tell(&row, json!({"renewal": word, "handle": own.handle}));
+            if is_deleted {
+                result = RenewalResult::Done;
+            }
         }
         let (run, handle, version) = (row.run, row.handle.clone(), row.to_version.unwrap_or(0));
         let own = Some(OwnKey { run, handle, version });
@@ -186,11 +198,16 @@ impl Rotor {
         row: RenewalRow,
     ) -> Result<Went, RotationError> {
         let given = self.give_back(policy, &row, (row.run, row.handle.as_deref())).await;
-        if let Err(fault) = given {
-            return self.failed(row, &format!("the new key is not deleted: {fault}")).await;
-        }
+        let word = match given {
+            Ok(true) => "undone",
+            // Nobody gives it back: it is for somebody to delete at its provider.
+            Ok(false) => "left",
+            Err(fault) => {
+                return self.failed(row, &format!("the new key is not deleted: {fault}")).await;
+            }
+        };
         failpoint::pass(place::RENEWAL_UNDONE);
-        self.tell(&row, json!({"renewal": "undone", "handle": row.handle}));
+        self.tell(&row, json!({"renewal": word, "handle": row.handle}));
         match row.to_version {
             Some(_) => {
                 self.end(RenewalRow { fault: None, ..row }, RenewalResult::RolledBack).await?;
@@ -200,22 +217,25 @@ impl Rotor {
         Ok(Went::Waits)
     }
 
+    /// False where nobody gives keys back.
     async fn give_back(
         &self,
         policy: &Policy,
         row: &RenewalRow,
         (run, handle): (Uuid, Option<&str>),
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         let retires = match &policy.way {
-            Way::OpenAi(openai) => return self.delete_account((policy, openai), run).await,
+            Way::OpenAi(openai) => {
+                return self.delete_account((policy, openai), run).await.map(|()| true);
+            }
             Way::Webhook(webhook) => webhook.retires,
             Way::Command(command) => command.retires,
             Way::Manual => false,
         };
-        match retires {
-            true => self.ask_rotator(policy, (Action::Retire(run, handle), row)).await.map(drop),
-            false => Ok(()),
+        if retires {
+            self.ask_rotator(policy, (Action::Retire(run, handle), row)).await?;
         }
+        Ok(retires)
     }
 
     pub(super) async fn end(

@@ -29,6 +29,7 @@ const LONGEST_STEP: Duration = Duration::from_secs(4 * 60);
 const HELD_MS: i64 = 15 * 60_000;
 pub(super) const PENDING: &str = "pending";
 const ACTIVE: &str = "active";
+const RETIRING: &str = "retiring";
 const DESTROYED: &str = "destroyed";
 
 /// What this node remembers from one look to the next.
@@ -279,6 +280,13 @@ impl Rotor {
                 self.end(row, RenewalResult::PolicyGone).await?;
                 return Ok(());
             };
+            // Stored after all, though nobody was told: no key to give back, or to ask for again.
+            let is_lost = matches!(row.state, RenewalState::Making | RenewalState::Undoing);
+            if let Some(version) = own_version(&row, view.as_ref()).filter(|_| is_lost) {
+                let (state, to_version) = (RenewalState::Moving, Some(version));
+                self.put(RenewalRow { state, to_version, ..row }).await?;
+                continue;
+            }
             let went = match row.state {
                 RenewalState::Idle => Went::Waits,
                 RenewalState::Making => self.make(policy, row, view).await?,
@@ -330,7 +338,7 @@ impl Rotor {
         let to = row.to_version.unwrap_or(0);
         match state_of(to) {
             PENDING => return Ok(Went::Waits),
-            ACTIVE | "retiring" => {}
+            ACTIVE | RETIRING => {}
             // Rolled back, or destroyed with the secret: nobody is served with it any more.
             _ => {
                 self.put(RenewalRow { state: RenewalState::Undoing, ..row }).await?;
@@ -373,6 +381,13 @@ impl Rotor {
 /// Who stored its version, as that says.
 pub(super) fn by(row: &RenewalRow) -> String {
     format!("renewal {}", row.run)
+}
+
+/// The version that this renewal made, while anybody may be served with it.
+fn own_version(row: &RenewalRow, view: Option<&SecretView>) -> Option<u32> {
+    let (by, serves) = (by(row), |state| matches!(state, PENDING | ACTIVE | RETIRING));
+    let mut versions = view?.versions.iter();
+    versions.find(|own| own.created_by == by && serves(own.state)).map(|own| own.version)
 }
 
 pub(super) fn is_destroyed(view: Option<&SecretView>, version: u32) -> bool {

@@ -69,6 +69,8 @@ struct RawMade {
     expires_at: Option<String>,
 }
 
+/// Shorter parts of a key tell nothing, and may stand in any name.
+const SHORTEST_PART: usize = 8;
 const LONGEST_HANDLE: usize = 200;
 
 impl Action<'_> {
@@ -142,6 +144,20 @@ pub(super) fn read(answer: &SecretBytes, now_ms: i64) -> Result<Made, String> {
     }
 }
 
+impl Made {
+    /// Handles stand in the trail: one that gives a value away is none.
+    pub(super) fn tells_its_key(&self) -> bool {
+        let Some(handle) = self.handle.as_deref().map(str::as_bytes) else { return false };
+        self.fields.iter().any(|(_, value)| {
+            let value = value.expose();
+            let holds = |text: &[u8], part: &[u8]| {
+                part.len() >= SHORTEST_PART && memchr::memmem::find(text, part).is_some()
+            };
+            holds(handle, value) || holds(value, handle)
+        })
+    }
+}
+
 fn is_handle(text: &str) -> bool {
     !text.is_empty() && text.len() <= LONGEST_HANDLE && text.bytes().all(|b| b.is_ascii_graphic())
 }
@@ -176,6 +192,21 @@ mod tests {
         ] {
             let fault = said(text).err().unwrap();
             assert!(!fault.contains("sk-very-secret"), "{text}: {fault}");
+        }
+    }
+
+    #[test]
+    fn a_handle_that_gives_the_key_away_is_known() {
+        for (handle, tells) in [
+            ("acc_1", false),
+            ("sk-1", false),
+            ("sk-very-secret-0001", true),
+            ("key:sk-very-secret-0001", true),
+            ("very-secret", true),
+        ] {
+            let fields = vec![(String::from("k"), SecretBytes::copy_of(b"sk-very-secret-0001"))];
+            let made = Made { fields, handle: Some(handle.to_owned()), expires_at: None };
+            assert_eq!(made.tells_its_key(), tells, "{handle}");
         }
     }
 

@@ -54,6 +54,7 @@ pub(crate) struct VersionView {
     pub(crate) version: u32,
     pub(crate) state: &'static str,
     pub(crate) created_at_ms: i64,
+    pub(crate) created_by: String,
     pub(crate) last_used_at_ms: Option<i64>,
 }
 
@@ -117,6 +118,7 @@ impl SecretView {
             version: row.version,
             state: row.state.as_str(),
             created_at_ms: row.created_at,
+            created_by: row.created_by.clone(),
             last_used_at_ms: row.last_used_at,
         };
         Self {
