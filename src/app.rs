@@ -21,6 +21,7 @@ mod rotators;
 mod sandbox;
 mod setup;
 mod space;
+mod spent;
 mod told;
 mod watch;
 mod ways;
@@ -159,8 +160,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     vault.master_lies_in(config.master_place());
     tokio::spawn(Arc::clone(&vault).tend());
     let workers = workers(&config, mode);
-    let known = ledger::owner_of(&config.ledger, &store, installation).await?;
-    let renamed = lock.settle(known)?;
+    let renamed = lock.settle(ledger::owner_of(&config.ledger, &store, installation).await?)?;
     let (meter, echoes) = told::meter(&metrics);
     let opening = Opening {
         settings: config.ledger.clone(),
@@ -181,6 +181,7 @@ pub async fn start(config: Config, clock: Clock, mode: Mode) -> Result<Running, 
     let writer = tokio::spawn(ledger.writer().instrument(telemetry::job("ledger")));
     let (kept, seen) = ((&clock, &store), (&ledger, &metrics));
     let limiter = limits::limiter(&config, mode, kept, seen, (installation, lock.node())).await?;
+    spent::recall(&ledger, (&vault, &catalogue), &clock).await?;
     let drain = Drain::default();
     let hooks = watch::hooks((&vault, &roster), (&limiter, &drain), (&ledger, &metrics));
     let warden = Arc::new(Warden::new(Arc::clone(&vault), config.kms.clone(), base, hooks));

@@ -4,6 +4,7 @@
 //! Must never hold a key that a real provider accepts: it remembers what it was sent.
 
 mod body;
+mod candles;
 mod identity;
 mod key;
 mod reply;

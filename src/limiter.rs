@@ -273,7 +273,7 @@ impl Limiter {
         loop {
             tokio::time::sleep(SWEEP_EVERY).await;
             self.slots.sweep(self.settings.window(0, false), self.clock.monotonic_ns());
-            self.turns.sweep();
+            self.turns.sweep(&self.clock);
             if let Some(shared) = &self.shared {
                 shared.sweep();
             }

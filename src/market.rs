@@ -8,8 +8,10 @@ mod candle;
 mod decimal;
 mod desk;
 mod json;
+mod known;
 mod page;
 mod part;
+mod plan;
 mod quality;
 mod run;
 mod schedule;
@@ -21,11 +23,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+pub(crate) use self::calendar::times as candle_times;
 use self::call::Caller;
 pub(crate) use self::decimal::is_number;
 pub(crate) use self::desk::{AskFault, Desk, Wanted};
+pub(crate) use self::known::tracked;
 pub(crate) use self::span::Span;
-pub(crate) use self::symbol::{parse as parse_symbol, ticker};
+pub(crate) use self::symbol::parse as parse_symbol;
 use crate::catalogue::InForce;
 use crate::clock::Clock;
 use crate::ledger::Ledger;

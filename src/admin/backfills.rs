@@ -13,7 +13,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::act::Act;
-use super::answer::{Answer, Page};
+use super::answer::Answer;
 use super::call::{Call, identified};
 use super::house::House;
 use super::members::Members;
@@ -31,7 +31,7 @@ pub(super) fn reading() -> OpenApiRouter<Arc<House>> {
 }
 
 pub(super) fn changing() -> OpenApiRouter<Arc<House>> {
-    OpenApiRouter::new().routes(routes!(ask))
+    OpenApiRouter::new().routes(routes!(ask)).routes(routes!(cancel))
 }
 
 /// What is to be fetched; everything has a default.
@@ -57,6 +57,8 @@ struct Backfill {
     state: &'static str,
     /// Why it failed, or that there was nothing to do.
     error: Option<String>,
+    /// Who wanted it to end before its time.
+    cancelled_by: Option<String>,
     #[schema(value_type = BackfillCause)]
     cause: &'static str,
     asked_by: String,
@@ -83,11 +85,13 @@ struct Backfill {
 }
 
 /// A page of runs, the newest first.
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "stands in the description alone; `Page` is answered")]
+#[derive(Serialize, ToSchema)]
 struct Backfills {
     items: Vec<Backfill>,
     next_cursor: Option<String>,
+    /// When the next run is due by schedule; null where there is none.
+    #[schema(format = DateTime)]
+    next_due: Option<String>,
 }
 
 /// A run with what each symbol came to.
@@ -121,7 +125,8 @@ struct BackfillPart {
     /// How many were rejected for which reason.
     #[schema(value_type = Object)]
     reasons: Value,
-    /// Of the days on which there is trade, those of which there are candles.
+    /// Of the days on which there is trade, or its hours for lengths below a day, those of which
+    /// there are candles.
     coverage: Option<f64>,
     #[schema(value_type = Vec<Gap>)]
     gaps: Vec<Value>,
@@ -157,6 +162,32 @@ async fn ask(call: Call, sent: Sent) -> Result<Answer, Refused> {
     }
 }
 
+/// End a run before its time.
+///
+/// What it has stored stays, and the next run goes on from there. One that waits ends at once, one
+/// that is under way within seconds.
+#[utoipa::path(post, path = "/api/v1/admin/backfill/{id}/cancel", tag = "Symbols",
+    params(("id" = String, Path)),
+    responses((status = 202, description = "It ends.", body = Backfill)))]
+async fn cancel(call: Call, Path(id): Path<String>, sent: Sent) -> Result<Answer, Refused> {
+    sent.members()?.finish()?;
+    let (id, store) = (identified(&id, WHAT)?, &call.house.store);
+    let before = store.run(id).await.map_err(Refused::internal)?;
+    let before = before.ok_or_else(|| Refused::not_found(WHAT))?;
+    let intent = json!({"cancel": id.to_string()});
+    let act = Act::begin(&call, "", Some(json!({"state": before.state.as_str()})), &intent)?;
+    match store.cancel_run(id, &call.caller.actor()).await {
+        Ok(true) => {
+            let run = store.run(id).await.map_err(Refused::internal)?.unwrap_or(before);
+            let sums = store.run_sums(id).await.map_err(Refused::internal)?;
+            act.done(StatusCode::ACCEPTED.as_u16(), Some(&intent));
+            Answer::accepted(&Backfill::of(&run, sums))
+        }
+        Ok(false) => Err(act.refused(Refused::conflict("The run has ended already."))),
+        Err(fault) => Err(act.refused(Refused::internal(fault))),
+    }
+}
+
 /// List runs, the newest first.
 #[utoipa::path(get, path = "/api/v1/admin/backfill", tag = "Symbols",
     params(("limit" = Option<u64>, Query, minimum = 1, maximum = 1000),
@@ -175,7 +206,8 @@ async fn history(call: Call, uri: Uri) -> Result<Answer, Refused> {
         let sums = store.run_sums(run.id).await.map_err(Refused::internal)?;
         items.push(Backfill::of(run, sums));
     }
-    Answer::ok(&Page { items, next_cursor })
+    let next_due = call.house.desk.next_due_ms().map(rfc3339);
+    Answer::ok(&Backfills { items, next_cursor, next_due })
 }
 
 /// Show a run and what each of its symbols came to.
@@ -231,6 +263,7 @@ impl Backfill {
             id: run.id.to_string(),
             state: run.state.as_str(),
             error: run.error.clone(),
+            cancelled_by: run.cancelled_by.clone(),
             cause: run.cause.as_str(),
             asked_by: run.asked_by.clone(),
             symbols: run.wanted.clone(),

@@ -83,6 +83,8 @@ struct ProviderView {
     max_waiting: usize,
     /// Calls at once; 0: no bound.
     max_concurrent: usize,
+    /// How long an answer holds that says nothing of it; 0: nobody knows.
+    fresh_seconds: u32,
     /// `auto`, `never`, `always`.
     #[schema(value_type = String, example = "auto")]
     http2: &'static str,
@@ -287,6 +289,7 @@ impl ProviderView {
             limits: WindowView::of(provider.window()),
             max_waiting: provider.max_waiting,
             max_concurrent: provider.max_concurrent.unwrap_or(0),
+            fresh_seconds: provider.fresh_seconds,
             http2: provider.http2.as_str(),
             timeouts: TimeoutsView {
                 connect_seconds: timeouts.connect.as_secs(),

@@ -79,7 +79,7 @@ struct WrittenReport {
     /// Of `hygiene`.
     findings: Option<Vec<ReportFinding>>,
     /// Of `usage`: this period and the one before it, then by day, and, where nothing was narrowed,
-    /// by `providers`, `clients`, `secrets` and `statuses`.
+    /// by `providers`, `clients`, `secrets`, `statuses` and `models`.
     #[schema(value_type = Option<Vec<Object>>)]
     totals: Option<serde_json::Value>,
     #[schema(value_type = Option<Vec<Object>>)]
@@ -92,8 +92,11 @@ struct WrittenReport {
     secrets: Option<serde_json::Value>,
     #[schema(value_type = Option<Vec<Object>>)]
     statuses: Option<serde_json::Value>,
+    #[schema(value_type = Option<Vec<Object>>)]
+    models: Option<serde_json::Value>,
     /// Of `security`: what was refused, `addresses` that failed to prove themselves, `alerts`,
-    /// `changes`, what the house `found`, who is signed in, and how far the `trail` is signed.
+    /// `changes`, what the house `found`, the last `backups`, who is signed in, and how far the
+    /// `trail` is signed.
     #[schema(value_type = Option<Vec<Object>>)]
     refusals: Option<serde_json::Value>,
     #[schema(value_type = Option<Vec<Object>>)]
@@ -104,6 +107,8 @@ struct WrittenReport {
     changes: Option<serde_json::Value>,
     #[schema(value_type = Option<Vec<Object>>)]
     found: Option<serde_json::Value>,
+    #[schema(value_type = Option<Vec<Object>>)]
+    backups: Option<serde_json::Value>,
     #[schema(value_type = Option<Vec<Object>>)]
     sessions: Option<serde_json::Value>,
     #[schema(value_type = Option<Vec<Object>>)]
@@ -117,19 +122,20 @@ struct ReportFinding {
     /// `info`, `warning` or `critical`.
     #[schema(example = "warning")]
     severity: String,
-    /// `unused_paid`, `shared`, `over_broad`, `expired`, `never_used`, `idle`, `old`, `left_over`
-    /// or `no_expiry`.
+    /// `unused_paid`, `shared`, `over_broad`, `expired`, `never_used`, `idle`, `old`, `left_over`,
+    /// `no_expiry` or `repeated_calls`.
     #[schema(example = "over_broad")]
     kind: String,
     subject: ReportSubject,
-    /// Of a secret.
+    /// Of a secret, and of repeated calls.
     provider: Option<String>,
     /// Since when it is so.
     #[schema(format = DateTime)]
     since: Option<String>,
     detail: String,
     /// What it was found by: `used`, `unused`, `allowed` and `narrower` of `over_broad`,
-    /// `addresses` or `secrets` of `shared`.
+    /// `addresses` or `secrets` of `shared`; `path`, `calls`, `of_calls`, `bytes`, `fresh_seconds`,
+    /// `cost_of_calls_micros` and `cost_of_plan_micros` of `repeated_calls`.
     #[schema(value_type = Option<Object>)]
     evidence: Option<serde_json::Value>,
     /// In dollars, over the period.
@@ -166,10 +172,11 @@ struct ReportRemedy {
 /// Read a report.
 ///
 /// `hygiene`: keys that somebody should look at, client keys and secrets: never used, idle, without
-/// an end, old, shared, allowed more than they use, paid for and not used, over and still there;
-/// each with what to do, ready to be done. `usage`: what calls came to, beside the period before.
-/// `security`: refusals, alerts, changes, findings, sessions and checkpoints; for those who may
-/// read the whole trail. Without `from` the last 30 days.
+/// an end, old, shared, allowed more than they use, paid for and not used, over and still there,
+/// and calls that asked again for what was still fresh; each with what to do, ready to be done.
+/// `usage`: what calls came to, beside the period before. `security`: refusals, alerts, changes,
+/// findings, backups, sessions and checkpoints; for those who may read the whole trail. Without
+/// `from` the last 30 days.
 #[utoipa::path(get, path = "/api/v1/admin/reports/{kind}", tag = "Usage",
     params(("kind" = String, Path, description = "`hygiene`, `usage` or `security`."),
         ("format" = Option<String>, Query,
@@ -187,7 +194,9 @@ struct ReportRemedy {
         ("watch_days" = Option<u64>, Query, maximum = 36500,
             description = "Watched so long before its scopes are judged; 7."),
         ("addresses" = Option<u64>, Query, maximum = 1000000,
-            description = "A client key used from more than so many is shared; 5.")),
+            description = "A client key used from more than so many is shared; 5."),
+        ("repeats" = Option<u64>, Query, minimum = 1, maximum = 1_000_000_000,
+            description = "Calls that asked again for what was fresh, from so many on; 100.")),
     responses((status = 200, description = "The report.", body = WrittenReport)))]
 async fn report(call: Call, Path(kind): Path<String>, uri: Uri) -> Result<Response, Refused> {
     let kind = ReportKind::parse(&kind).ok_or_else(|| {
@@ -210,7 +219,8 @@ async fn report(call: Call, Path(kind): Path<String>, uri: Uri) -> Result<Respon
         return Err(Refused::forbidden(detail));
     }
     records::settled(&call).await;
-    let sources = Sources { store: &call.house.store, vault: &call.house.vault, now_ms };
+    let House { store, vault, backups, .. } = &*call.house;
+    let sources = Sources { store, vault, backups, now_ms };
     let made = match kind {
         ReportKind::Hygiene => sources.hygiene(&asked, &limits).await,
         ReportKind::Usage => sources.usage(&asked).await,
@@ -248,6 +258,7 @@ fn limits(query: &mut Members, kind: ReportKind) -> Limits {
         new_days: days("new_days", usual.new_days),
         watch_days: days("watch_days", usual.watch_days),
         addresses: query.whole("addresses", 0, 1_000_000).value().unwrap_or(usual.addresses),
+        repeats: query.whole("repeats", 1, 1_000_000_000).value().unwrap_or(usual.repeats),
     }
 }
 

@@ -174,22 +174,7 @@ async fn known(
     class: Option<AssetClass>,
 ) -> Result<Option<SymbolRow>, Refused> {
     let name = symbol.trim().to_ascii_uppercase();
-    let store = &call.house.store;
-    if let Some(row) = store.symbol(&name).await.map_err(Refused::internal)? {
-        return Ok(Some(row));
-    }
-    if class.is_some_and(|class| class != AssetClass::Crypto)
-        || market::parse_symbol(&name, Some(AssetClass::Crypto)).is_err()
-    {
-        return Ok(None);
-    }
-    let ticker = market::ticker(&name, AssetClass::Crypto);
-    let is_same = |row: &SymbolRow| {
-        row.asset_class == AssetClass::Crypto
-            && market::ticker(&row.symbol, AssetClass::Crypto) == ticker
-    };
-    let all = store.symbols().await.map_err(Refused::internal)?;
-    Ok(all.into_iter().find(is_same))
+    market::tracked(&call.house.store, &name, class).await.map_err(Refused::internal)
 }
 
 async fn series(call: &Call, row: &SymbolRow) -> Result<Vec<SeriesRow>, Refused> {

@@ -113,6 +113,7 @@ impl Rooms {
             ledger: self.ledger.clone(),
             alerts: Arc::clone(alerts),
             clock: self.clock.clone(),
+            backups: config.backup.clone(),
             node: node.to_owned(),
         };
         sender.keep().instrument(telemetry::job("reports"))

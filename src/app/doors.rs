@@ -40,6 +40,7 @@ impl Rooms {
                 "proxy.max_unauthenticated_sockets",
             )),
             fanout: corridor::Fanout::default(),
+            repeats: Arc::default(),
             // What cannot be compiled was refused with the settings.
             pages: corridor::Pages::compile(&config.pages).unwrap_or_default(),
             metrics: self.metrics.clone(),

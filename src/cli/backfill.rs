@@ -11,9 +11,12 @@ use super::failure::Failure;
 use super::link::{self, Link, encoded};
 use super::output::Column;
 use super::progress::Bar;
+use super::symbols::as_time;
 use super::{Ground, Reach};
 
 const BACKFILL: &str = "/api/v1/admin/backfill";
+/// Gaps that a cell names.
+const MOST_GAPS: usize = 3;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(300);
 
 const RUNS: &[Column] = &[
@@ -38,7 +41,9 @@ const PARTS: &[Column] = &[
     ("CHECKPOINT", "checkpoint"),
     ("CANDLES", "candles"),
     ("REJECTED", "rejected"),
+    ("REASONS", "reasons"),
     ("COVERAGE", "coverage"),
+    ("MISSING", "missing"),
     ("ERROR", "error"),
 ];
 
@@ -53,17 +58,24 @@ pub(super) enum Command {
         #[command(flatten)]
         reach: Reach,
     },
+    /// End a run before its time; what it has stored stays
+    Cancel {
+        /// The id of a run
+        run: String,
+        #[command(flatten)]
+        reach: Reach,
+    },
 }
 
 #[derive(Args)]
 pub(super) struct Run {
     /// These symbols alone; every active one by default
     symbols: Vec<String>,
-    /// From this time on, e.g. 2026-01-15T00:00:00Z; by default from the last backfill, or as far
-    /// back as backfill.days says
+    /// From this time or day on, e.g. 2026-01-15 or 2026-01-15T09:30:00Z; by default from the last
+    /// backfill, or as far back as backfill.days says
     #[arg(long, value_name = "TIME")]
     from: Option<String>,
-    /// Before this time; now by default
+    /// Before this time or day; now by default
     #[arg(long, value_name = "TIME")]
     to: Option<String>,
     /// 1m, 5m, 15m, 1h or 1d; by default as each symbol or backfill.interval says
@@ -81,13 +93,32 @@ impl Command {
         match self {
             Self::Run(run) => run.run(ground),
             Self::Status { run: None, reach } => {
-                let list = link::with(ground, &reach, async |link| link.list(BACKFILL).await)?;
-                ground.output(reach.print).list(&list, RUNS)
+                let (list, next) = link::with(ground, &reach, async |link| {
+                    let next = link.get(&format!("{BACKFILL}?limit=1")).await?;
+                    Ok((link.list(BACKFILL).await?, text(&next, "next_due").to_owned()))
+                })?;
+                let output = ground.output(reach.print);
+                output.list(&list, RUNS)?;
+                match next.as_str() {
+                    "" => Ok(()),
+                    next => output.remark(&format!("\nthe next run by schedule is due at {next}")),
+                }
             }
             Self::Status { run: Some(run), reach } => {
                 let path = format!("{BACKFILL}/{}", encoded(&run));
                 let shown = link::with(ground, &reach, async |link| link.get(&path).await)?;
                 tell(ground, &reach, &shown)
+            }
+            Self::Cancel { run, reach } => {
+                let path = format!("{BACKFILL}/{}/cancel", encoded(&run));
+                let ended = link::with(ground, &reach, async |link| link.post(&path, None).await)?;
+                let output = ground.output(reach.print);
+                if output.json {
+                    return output.value(&ended);
+                }
+                output.remark(
+                    "it ends; what it has stored stays, and the next run goes on from there",
+                )
             }
         }
     }
@@ -95,7 +126,8 @@ impl Command {
 
 impl Run {
     fn run(self, ground: &Ground) -> Result<(), Failure> {
-        let said = [("from", self.from), ("to", self.to), ("interval", self.interval)];
+        let (from, to) = (self.from.as_deref().map(as_time), self.to.as_deref().map(as_time));
+        let said = [("from", from), ("to", to), ("interval", self.interval)];
         let mut body: Map<String, Value> = said
             .into_iter()
             .filter_map(|(name, value)| Some((name.to_owned(), Value::String(value?))))
@@ -142,11 +174,30 @@ fn tell(ground: &Ground, reach: &Reach, run: &Value) -> Result<(), Failure> {
     output.list(&json!({"items": [run]}), RUNS)?;
     match run.get("parts").and_then(Value::as_array) {
         Some(parts) if !parts.is_empty() => {
+            let parts: Vec<Value> = parts.iter().cloned().map(with_missing).collect();
             output.line("")?;
             output.list(&json!({"items": parts}), PARTS)
         }
         Some(_) | None => Ok(()),
     }
+}
+
+/// The first gaps in a cell; all of them are in `--json`.
+fn with_missing(mut part: Value) -> Value {
+    let gaps = part.get("gaps").and_then(Value::as_array).cloned().unwrap_or_default();
+    let told = gaps.iter().take(MOST_GAPS).map(|gap| match gap.get("begins") {
+        Some(_) => format!("{}..{}", text(gap, "begins"), text(gap, "ends")),
+        None if text(gap, "from") == text(gap, "to") => text(gap, "from").to_owned(),
+        None => format!("{}..{}", text(gap, "from"), text(gap, "to")),
+    });
+    let mut told: Vec<String> = told.collect();
+    if gaps.len() > MOST_GAPS {
+        told.push(format!("and {} more", gaps.len() - MOST_GAPS));
+    }
+    if let Some(members) = part.as_object_mut() {
+        members.insert(String::from("missing"), json!(told.join(" ")));
+    }
+    part
 }
 
 fn text<'a>(run: &'a Value, member: &str) -> &'a str {

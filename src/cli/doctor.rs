@@ -4,6 +4,7 @@
 
 mod check;
 mod checks;
+mod history;
 mod master;
 mod pages;
 mod rows;

@@ -36,6 +36,7 @@ const MEMBERS: &[Column] = &[
     ("max wait seconds", "max_wait_seconds"),
     ("requests per minute", "requests_per_minute"),
     ("max concurrent", "max_concurrent"),
+    ("fresh seconds", "fresh_seconds"),
     ("http2", "http2"),
     ("pool", "pool"),
     ("timeouts", "timeouts"),

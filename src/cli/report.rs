@@ -49,6 +49,15 @@ const FINDINGS: &[Column] = &[
 const TOTALS: &[Column] = of_usage!("PERIOD", "period");
 const PROVIDERS: &[Column] = of_usage!("PROVIDER", "provider");
 const NAMED: &[Column] = of_usage!("NAME", "name");
+const MODELS: &[Column] = &[
+    ("MODEL", "model"),
+    ("PROVIDER", "provider"),
+    ("REQUESTS", "requests"),
+    ("TOKENS IN", "tokens_in"),
+    ("TOKENS OUT", "tokens_out"),
+    ("COST", "cost"),
+    ("UNPRICED", "unpriced"),
+];
 const REFUSALS: &[Column] =
     &[("STATUS", "status"), ("CODE", "code"), ("FACE", "face"), ("REFUSALS", "refusals")];
 const ADDRESSES: &[Column] = &[
@@ -72,6 +81,8 @@ const CHANGES: &[Column] = &[
     ("CALL", "endpoint"),
     ("STATUS", "status"),
 ];
+const BACKUPS: &[Column] =
+    &[("BACKUPS", "what"), ("RESULT", "result"), ("WHEN", "at"), ("DETAIL", "detail")];
 const TRAIL: &[Column] =
     &[("NODE", "node"), ("SIGNED UP TO", "last_sequence"), ("AT", "signed_at")];
 
@@ -81,7 +92,7 @@ enum Kind {
     Hygiene,
     /// What calls came to, beside the period before, by day and by whom
     Usage,
-    /// Refusals, alerts, changes, findings, sessions, checkpoints
+    /// Refusals, alerts, changes, findings, backups, sessions, checkpoints
     Security,
 }
 
@@ -137,6 +148,9 @@ struct Limits {
     /// Of hygiene: shared is a client key used from more addresses than so many [default: 5]
     #[arg(long, value_name = "COUNT")]
     addresses: Option<u64>,
+    /// Of hygiene: calls that asked again for what was fresh, from so many on [default: 100]
+    #[arg(long, value_name = "COUNT")]
+    repeats: Option<u64>,
 }
 
 impl Kind {
@@ -201,7 +215,7 @@ impl Report {
     }
 
     fn path(&self, format: Format) -> String {
-        let Limits { idle_days, old_days, new_days, watch_days, addresses } = self.limits;
+        let Limits { idle_days, old_days, new_days, watch_days, addresses, repeats } = self.limits;
         let texts = [
             ("from", &self.from),
             ("to", &self.to),
@@ -216,6 +230,7 @@ impl Report {
             ("new_days", new_days),
             ("watch_days", watch_days),
             ("addresses", addresses),
+            ("repeats", repeats),
         ];
         let numbers =
             numbers.iter().filter_map(|(name, value)| Some((*name, value.as_ref()?.to_string())));
@@ -230,7 +245,12 @@ impl Report {
             Kind::Hygiene => list(output, found, "findings", FINDINGS),
             Kind::Usage => {
                 list(output, found, "totals", TOTALS)?;
-                let more = [("providers", PROVIDERS), ("clients", NAMED), ("secrets", NAMED)];
+                let more = [
+                    ("providers", PROVIDERS),
+                    ("clients", NAMED),
+                    ("secrets", NAMED),
+                    ("models", MODELS),
+                ];
                 let there = more.iter().filter(|(name, _)| found.get(name).is_some());
                 for (name, columns) in there {
                     output.line("")?;
@@ -244,6 +264,7 @@ impl Report {
                     ("addresses", ADDRESSES),
                     ("alerts", ALERTS),
                     ("changes", CHANGES),
+                    ("backups", BACKUPS),
                 ] {
                     list(output, found, name, columns)?;
                     output.line("")?;

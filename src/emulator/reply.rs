@@ -14,9 +14,11 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 
 use super::body::Reel;
+use super::candles::{self, Asked};
 use super::key;
 use super::seen::{Seen, SeenRequest};
 use super::socket::Taken;
+use crate::market::Span;
 use crate::provider::{Canned, EmulatedRoute, Emulation, Provider};
 use crate::secret::SecretBytes;
 
@@ -24,6 +26,9 @@ use crate::secret::SecretBytes;
 const KEPT_BODY: usize = 64 * 1024;
 const DEMAND: &str = "x-emulate";
 const SLOW: Duration = Duration::from_secs(2);
+/// Few, so that there are pages to follow; whoever asks for more gets them.
+const USUAL_CANDLES: usize = 2;
+const MOST_CANDLES: usize = 50_000;
 
 /// What every connection of one stand-in shares.
 pub(super) struct Stage {
@@ -159,6 +164,9 @@ fn play(
         let reel = Reel::events(&route.events, route.event_gap_ms);
         return typed(route.answer.status, "text/event-stream", reel);
     }
+    if route.candles {
+        return made_up(route, names, head);
+    }
     let page = page(route, head).min(route.pages.max(1));
     let follows = page < route.pages;
     let mut text = filled(&route.answer.body, names, (page, follows));
@@ -172,6 +180,48 @@ fn play(
         }
     }
     typed(route.answer.status, &route.answer.content_type, Reel::whole(text))
+}
+
+/// A page of candles, or the route's own answer where it cannot be read what is asked for.
+fn made_up(route: &EmulatedRoute, names: &[(&str, String)], head: &Parts) -> Response<Reel> {
+    let query = head.uri.query().unwrap_or_default();
+    let said = |name: &str| {
+        let value = key::values_of(query, name).next()?;
+        String::from_utf8(value).ok()
+    };
+    let named = |name: &str| {
+        let found = names.iter().find(|(known, _)| *known == name);
+        found.map_or("", |(_, value)| value.as_str())
+    };
+    let length = format!("{}/{}", named("multiplier"), named("timespan"));
+    let span = Span::ALL.into_iter().find(|span| span.asked() == length);
+    let bound = |name: &str, is_end: bool| candles::bound(named(name), (named("ticker"), is_end));
+    let bounds = bound("from", false).zip(bound("to", true));
+    let (Some(span), Some(range)) = (span, bounds) else { return canned(&route.answer) };
+    let limit = said("limit");
+    let count = limit.as_ref().and_then(|text| text.parse().ok()).unwrap_or(USUAL_CANDLES);
+    let asked = Asked {
+        ticker: named("ticker"),
+        span,
+        range,
+        newest_first: said("sort").as_deref() == Some("desc"),
+        limit: count.clamp(1, MOST_CANDLES),
+        page: page(route, head),
+    };
+    let made = candles::page(&asked);
+    let (ticker, count, number) = (serde_json::Value::from(asked.ticker), made.count, asked.page);
+    let mut text = format!(
+        r#"{{"ticker":{ticker},"queryCount":{count},"resultsCount":{count},"adjusted":true,"results":[{}],"status":"OK","request_id":"emulated-{number}","count":{count}}}"#,
+        made.list
+    );
+    if made.follows {
+        let mut next = next_url(route, head, number.saturating_add(1));
+        if let (serde_json::Value::String(next), Some(limit)) = (&mut next, limit) {
+            next.push_str(&format!("&limit={}", limit.parse::<usize>().unwrap_or(USUAL_CANDLES)));
+        }
+        insert(&mut text, "next_url", &next);
+    }
+    typed(200, "application/json", Reel::whole(text))
 }
 
 /// The names of a pattern with the segments in their places; None if the path does not fit.

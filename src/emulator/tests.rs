@@ -9,7 +9,7 @@ use super::*;
 use crate::provider::{Placement, Spot, Template, built_in};
 
 const KEY: &str = "emulated-real-key-0123456789";
-const AGGS: &str = "v2/aggs/ticker/X:BTCUSD/range/1/day/2024-01-01/2024-01-31";
+const AGGS: &str = "v2/aggs/ticker/X:BTCUSD/range/1/day/2024-01-01/2024-01-06";
 
 struct Scene {
     emulator: Emulator,

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use self::queue::{Counts, Queue, Wants, as_f64};
 use super::Limiter;
+use crate::clock::Clock;
 use crate::policy::Permit;
 use crate::provider::Provider;
 use crate::quota::{Sources, Supply, Ticket, Wait};
@@ -78,10 +79,13 @@ impl Turns {
         }
     }
 
-    /// Queues in which nobody waits.
-    pub(super) fn sweep(&self) {
+    /// Queues in which nobody waits, and no client is expected.
+    pub(super) fn sweep(&self, clock: &Clock) {
         let mut queues = self.queues.lock().unwrap_or_else(PoisonError::into_inner);
-        queues.retain(|_, queue| Arc::strong_count(queue) > 1 || !queue.is_empty());
+        let is_used = |queue: &Arc<Queue>| {
+            Arc::strong_count(queue) > 1 || !queue.is_empty() || queue.expects_clients(clock)
+        };
+        queues.retain(|_, queue| is_used(queue));
     }
 }
 

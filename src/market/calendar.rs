@@ -8,10 +8,12 @@ use jiff::tz::TimeZone;
 use super::span::Span;
 use crate::store::AssetClass;
 
+const NEW_YORK: &str = "America/New_York";
 const DAY_NS: i64 = 86_400_000_000_000;
 /// An intraday candle of a share is of the day that it is four hours earlier in UTC, from the
 /// first trade before the opening to the last behind the close, in summer and in winter.
-const SHIFT_NS: i64 = 4 * 3_600_000_000_000;
+const SHIFT_NS: i64 = 4 * HOUR_NS;
+const HOUR_NS: i64 = 3_600_000_000_000;
 
 /// Closed for another reason than the calendar's.
 const CLOSED: [(i16, i8, i8); 10] = [
@@ -46,7 +48,7 @@ pub(super) fn days(
     // One that had begun already was asked for in part.
     let first = from.saturating_sub(offset).saturating_add(DAY_NS - 1).div_euclid(DAY_NS);
     // A day counts once the next one has begun everywhere.
-    let end = to.saturating_sub(SHIFT_NS + 3_600_000_000_000).div_euclid(DAY_NS);
+    let end = to.saturating_sub(SHIFT_NS + HOUR_NS).div_euclid(DAY_NS);
     (first..end).filter(move |day| match asset_class {
         AssetClass::Crypto => true,
         AssetClass::Stock | AssetClass::Etf => day_of(*day).is_some_and(is_trading_day),
@@ -60,6 +62,74 @@ pub(super) fn day_begin((asset_class, span): (AssetClass, Span), time: i64) -> i
     begin.saturating_add(offset)
 }
 
+/// The hours since 1970 of this day in which there is trade: around the clock for crypto; for
+/// shares from the hour of the opening to that of the close in New York, or of an early close.
+pub(super) fn hours(asset_class: AssetClass, day: i64) -> Vec<i64> {
+    let first = day.saturating_mul(24);
+    match asset_class {
+        AssetClass::Crypto => (first..first.saturating_add(24)).collect(),
+        AssetClass::Stock | AssetClass::Etf => day_of(day).map_or_else(Vec::new, session),
+    }
+}
+
+/// When candles of this length begin, in nanoseconds, from one time on and before another, if
+/// there is one in each that can be.
+pub(crate) fn times(
+    (asset_class, span): (AssetClass, Span),
+    (from, to): (i64, i64),
+) -> impl Iterator<Item = i64> {
+    let around = from.div_euclid(DAY_NS).saturating_sub(1)..=to.div_euclid(DAY_NS);
+    let traded = around.filter(move |day| match asset_class {
+        AssetClass::Crypto => true,
+        AssetClass::Stock | AssetClass::Etf => day_of(*day).is_some_and(is_trading_day),
+    });
+    let of_day = move |day: i64| {
+        let hours = hours(asset_class, day);
+        let (first, count) = (hours.first().copied().unwrap_or_default(), hours.len());
+        let (begin, end) = (first * HOUR_NS, (first + counted(count)) * HOUR_NS);
+        let is_share = asset_class != AssetClass::Crypto;
+        let (begin, step) = match span {
+            // Nine hours before the first of trade it was midnight in New York.
+            Span::Day if is_share => (begin - 9 * HOUR_NS, end),
+            Span::Day => (begin, end),
+            Span::Hour => (begin, span.ns()),
+            Span::Minute | Span::FiveMinutes | Span::Quarter if is_share => {
+                (begin + HOUR_NS / 2, span.ns())
+            }
+            Span::Minute | Span::FiveMinutes | Span::Quarter => (begin, span.ns()),
+        };
+        let one = usize::from(span == Span::Day && count > 0);
+        let many = if span == Span::Day { one } else { usize::MAX };
+        std::iter::successors(Some(begin), move |time| time.checked_add(step))
+            .take_while(move |time| *time < end)
+            .take(many)
+    };
+    traded.flat_map(of_day).filter(move |time| (from..to).contains(time))
+}
+
+fn counted(count: usize) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
+}
+
+fn session(day: Date) -> Vec<i64> {
+    let Ok(midnight) = TimeZone::get(NEW_YORK).and_then(|zone| day.to_zoned(zone)) else {
+        return Vec::new();
+    };
+    // No clock in New York is put forward or back but on a Sunday night.
+    let first = midnight.timestamp().as_second().div_euclid(3600);
+    let end = if is_short(day) { 13 } else { 16 };
+    (9..end).map(|hour| first + hour).collect()
+}
+
+/// Does a candle of this length begin at this time? One of a day at midnight, New York's or UTC's.
+pub(super) fn begins_one(span: Span, time: i64) -> bool {
+    match span {
+        Span::Minute | Span::FiveMinutes | Span::Quarter | Span::Hour => time % span.ns() == 0,
+        // Four or five hours behind UTC, and no other time has been kept there.
+        Span::Day => [0, 4, 5].iter().any(|hours| time.rem_euclid(DAY_NS) == hours * HOUR_NS),
+    }
+}
+
 pub(super) fn day_of(days: i64) -> Option<Date> {
     let at = jiff::Timestamp::from_second(days.checked_mul(86_400)?).ok()?;
     Some(at.to_zoned(TimeZone::UTC).date())
@@ -71,6 +141,16 @@ fn is_trading_day(day: Date) -> bool {
     !is_weekend
         && !holidays(day.year()).any(|holiday| holiday == Some(day))
         && !CLOSED.contains(&(day.year(), day.month(), day.day()))
+}
+
+/// Days on which the exchanges close at one: before the Fourth of July and Christmas, and behind
+/// Thanksgiving.
+fn is_short(day: Date) -> bool {
+    match (day.month(), day.day()) {
+        (7, 3) | (12, 24) => true,
+        (11, 23..=29) => day.weekday() == Weekday::Friday,
+        _ => false,
+    }
 }
 
 fn holidays(year: i16) -> impl Iterator<Item = Option<Date>> {
@@ -189,6 +269,74 @@ mod tests {
         }
         for text in ["2026-01-15T05:00:00Z", "2026-01-15T00:00:00Z"] {
             assert_eq!(day(AssetClass::Etf, Span::Day, text), of("2026-01-15T00:00:00Z"));
+        }
+    }
+
+    #[test]
+    fn an_hour_of_trade_is_one_in_summer_in_winter_and_before_a_holiday() {
+        let of = |class, text: &str| {
+            let at: jiff::Timestamp = format!("{text}T00:00:00Z").parse().unwrap();
+            let day = at.as_second() / 86_400;
+            let hours = hours(class, day);
+            (hours[0] - day * 24, hours.len())
+        };
+        for (text, first, count) in [
+            ("2026-01-15", 14, 7),
+            ("2026-07-15", 13, 7),
+            ("2025-07-03", 13, 4),
+            ("2025-12-24", 14, 4),
+            ("2025-11-28", 14, 4),
+            ("2025-11-21", 14, 7),
+        ] {
+            assert_eq!(of(AssetClass::Etf, text), (first, count), "{text}");
+        }
+        assert_eq!(of(AssetClass::Crypto, "2026-01-17"), (0, 24));
+    }
+
+    #[test]
+    fn every_time_at_which_a_candle_can_begin_is_on_its_grid_and_of_a_day_of_trade() {
+        let ns = |text: &str| {
+            let at: jiff::Timestamp = text.parse().unwrap();
+            i64::try_from(at.as_nanosecond()).unwrap()
+        };
+        let year = (ns("2025-01-01T00:00:00Z"), ns("2026-01-01T00:00:00Z"));
+        let count = |class, span| {
+            let all: Vec<i64> = times((class, span), year).collect();
+            assert!(all.is_sorted() && all.iter().all(|time| begins_one(span, *time)));
+            all.len()
+        };
+        assert_eq!(count(AssetClass::Stock, Span::Day), 250);
+        assert_eq!(count(AssetClass::Crypto, Span::Day), 365);
+        assert_eq!(count(AssetClass::Crypto, Span::Hour), 365 * 24);
+        // Three days are short.
+        assert_eq!(count(AssetClass::Etf, Span::Hour), 250 * 7 - 3 * 3);
+        assert_eq!(count(AssetClass::Stock, Span::Minute), 250 * 390 - 3 * 180);
+        let day = (ns("2025-07-03T00:00:00Z"), ns("2025-07-04T00:00:00Z"));
+        let minutes: Vec<i64> = times((AssetClass::Stock, Span::Minute), day).collect();
+        assert_eq!(minutes.first(), Some(&ns("2025-07-03T13:30:00Z")));
+        assert_eq!(minutes.last(), Some(&ns("2025-07-03T16:59:00Z")));
+        let days: Vec<i64> = times((AssetClass::Stock, Span::Day), day).collect();
+        assert_eq!(days, [ns("2025-07-03T04:00:00Z")]);
+    }
+
+    #[test]
+    fn a_candle_begins_where_its_length_says() {
+        let ns = |text: &str| {
+            let at: jiff::Timestamp = text.parse().unwrap();
+            i64::try_from(at.as_nanosecond()).unwrap()
+        };
+        for (span, text, begins) in [
+            (Span::Minute, "2026-01-15T14:31:00Z", true),
+            (Span::Minute, "2026-01-15T14:31:17Z", false),
+            (Span::FiveMinutes, "2026-01-15T14:31:00Z", false),
+            (Span::Hour, "2026-01-15T14:30:00Z", false),
+            (Span::Day, "2026-01-15T05:00:00Z", true),
+            (Span::Day, "2026-07-15T04:00:00Z", true),
+            (Span::Day, "2026-07-15T00:00:00Z", true),
+            (Span::Day, "2026-07-15T14:30:00Z", false),
+            (Span::Day, "1969-12-31T05:00:00Z", true),
+        ] {
+            assert_eq!(begins_one(span, ns(text)), begins, "{span:?} {text}");
         }
     }
 

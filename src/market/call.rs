@@ -5,25 +5,28 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, RETRY_AFTER, USER_AGENT};
+use http::header::{ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, USER_AGENT};
 use http::{HeaderName, HeaderValue, Method, Request};
 use http_body_util::BodyExt;
 use uuid::Uuid;
 
-use crate::clock::Clock;
+use crate::clock::{Clock, rfc3339};
 use crate::inject::{Carried, Head, OutboundBody, inject};
 use crate::ledger::{ActorRef, Begin, Kind, Ledger, Record};
 use crate::limiter::{Asking, Granted, Limiter};
 use crate::policy::{self, Permit, Purpose};
 use crate::provider::Provider;
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::{Exceeded, LimitKind, Reason, Refusal};
 use crate::upstream::{Reply, Upstream};
 use crate::vault::{Vault, Wanted};
 
 /// One call has no more, once it has left.
 const WITHIN: Duration = Duration::from_secs(120);
-/// Fifty thousand candles have seven mebibytes.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// Fifty thousand candles have seven mebibytes; several calls are under way at once.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+/// Whoever is closed for longer holds no run.
+pub(super) const MOST_CLOSED_MS: u64 = 900_000;
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 const SEALED_WITHIN: Duration = Duration::from_millis(50);
 const AGENT: &str = concat!("sealgate/", env!("CARGO_PKG_VERSION"));
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -31,8 +34,8 @@ const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What was answered, without any key.
 pub(super) struct Answer {
     pub(super) status: u16,
-    /// Seconds to wait, where the provider says how many.
-    pub(super) retry_after: Option<u64>,
+    /// How long to wait, where the provider says so.
+    pub(super) retry_in_ms: Option<u64>,
     pub(super) body: Vec<u8>,
 }
 
@@ -85,7 +88,34 @@ impl Caller {
         let (secret, supply) = selected.supply();
         let sources = self.vault.sources(permit.provider(), (secret, supply));
         let asking = Asking { secret, supply: Arc::clone(supply), sources };
-        Ok(self.limiter.ticket_of_the_house(permit, &asking).await)
+        let turn = self.limiter.ticket_of_the_house(permit, &asking);
+        tokio::select! {
+            turn = turn => Ok(turn),
+            refusal = self.until_left_alone(permit.provider(), &asking) => Err(refusal),
+        }
+    }
+
+    /// Ends when every secret that may serve is closed for longer than anybody waits.
+    async fn until_left_alone(&self, provider: &Provider, asking: &Asking) -> Refusal {
+        loop {
+            let now = self.clock.now();
+            let sources = (asking.sources)();
+            let closed_ns = sources.iter().map(|source| {
+                let standing = source.supply.standing(now.monotonic_ns);
+                standing.closed_until_ns.map_or(0, |ns| ns.saturating_sub(now.monotonic_ns))
+            });
+            let closed_ms = closed_ns.min().unwrap_or(0) / 1_000_000;
+            if closed_ms > MOST_CLOSED_MS {
+                let free_at_ms = now.unix_ms.saturating_add_unsigned(closed_ms);
+                let exceeded = Exceeded::at(LimitKind::Provider, (0, 0), (free_at_ms, now.unix_ms));
+                let (title, until) = (&provider.title, rfc3339(free_at_ms));
+                let detail = format!(
+                    "{title} wants to be left alone until {until}. The next run goes on from there."
+                );
+                return Refusal::rate_limited(exceeded, detail);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
     }
 
     /// In the journal before it leaves.
@@ -147,8 +177,13 @@ impl Caller {
                 }
             };
             leave.answered(permit.provider(), &reply.head, &self.clock);
-            selected.answered(reply.head.status.as_u16(), self.clock.now());
-            read(reply, &carried, record).await
+            let status = reply.head.status.as_u16();
+            selected.answered(status, self.clock.now());
+            let (headers, now_ms) = (&reply.head.headers, || self.clock.unix_ms());
+            let notice = permit.provider().limits.notice(status, headers, now_ms);
+            let retry_in_ns = notice.and_then(|notice| notice.retry_in_ns);
+            let body = read(reply, &carried, record).await?;
+            Ok(Answer { status, retry_in_ms: retry_in_ns.map(|ns| ns / 1_000_000), body })
         };
         let answered = tokio::time::timeout(WITHIN, sending).await;
         answered.unwrap_or_else(|_| {
@@ -171,7 +206,7 @@ impl Caller {
 }
 
 /// All of it, or nothing.
-async fn read(reply: Reply, carried: &Carried, record: &mut Record) -> Result<Answer, Refusal> {
+async fn read(reply: Reply, carried: &Carried, record: &mut Record) -> Result<Vec<u8>, Refusal> {
     let Reply { head, mut body } = reply;
     let broken = |detail: &'static str| Refusal::new(Reason::UpstreamInvalid, detail);
     let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"identity");
@@ -190,7 +225,5 @@ async fn read(reply: Reply, carried: &Carried, record: &mut Record) -> Result<An
     record.upstream_ended();
     let (_, blanked) = carried.needles.blank(&mut text, false);
     record.scrub_hits(blanked);
-    let retry_after = head.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    let retry_after = retry_after.and_then(|text| text.trim().parse().ok());
-    Ok(Answer { status: head.status.as_u16(), retry_after, body: text })
+    Ok(text)
 }

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use super::calendar;
 use super::decimal::{Decimal, Flaw};
+use super::span::Span;
 use crate::store::NewCandle;
 
 /// A candle as the provider wrote it, each member as its text.
@@ -25,6 +27,9 @@ pub(super) struct Written<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Fault {
     BadTime,
+    OffGrid,
+    /// It begins before the range, which begins in it.
+    Before,
     OutsideRange,
     Duplicate,
     OutOfOrder,
@@ -42,7 +47,8 @@ impl Fault {
     pub(super) fn as_str(self) -> &'static str {
         match self {
             Self::BadTime => "bad_time",
-            Self::OutsideRange => "outside_range",
+            Self::OffGrid => "off_grid",
+            Self::OutsideRange | Self::Before => "outside_range",
             Self::Duplicate => "duplicate",
             Self::OutOfOrder => "out_of_order",
             Self::Missing => "missing_member",
@@ -61,8 +67,9 @@ impl Fault {
     /// It may be good, and is not where it belongs.
     pub(super) fn is_of_place(self) -> bool {
         match self {
-            Self::OutsideRange | Self::Duplicate | Self::OutOfOrder => true,
+            Self::Before | Self::OutsideRange | Self::Duplicate | Self::OutOfOrder => true,
             Self::BadTime
+            | Self::OffGrid
             | Self::Missing
             | Self::NotANumber
             | Self::TooLong
@@ -77,6 +84,7 @@ impl Fault {
 
 /// Judges the candles of one symbol, page after page.
 pub(super) struct Judge {
+    span: Span,
     range: (i64, i64),
     last: Option<i64>,
 }
@@ -86,15 +94,19 @@ pub(super) struct Judge {
 pub(super) struct Reasons(BTreeMap<String, i64>);
 
 impl Judge {
-    /// Of candles from one time on and before another.
-    pub(super) fn of(range: (i64, i64)) -> Self {
-        Self { range, last: None }
+    /// Of candles of this length, from one time on and before another.
+    pub(super) fn of(span: Span, range: (i64, i64)) -> Self {
+        Self { span, range, last: None }
     }
 
     pub(super) fn judge<'a>(&mut self, written: &Written<'a>) -> Result<NewCandle<'a>, Fault> {
         let time = written.time.and_then(nanoseconds).ok_or(Fault::BadTime)?;
         if !(self.range.0..self.range.1).contains(&time) {
-            return Err(Fault::OutsideRange);
+            let reaches = time < self.range.0 && time.saturating_add(self.span.ns()) > self.range.0;
+            return Err(if reaches { Fault::Before } else { Fault::OutsideRange });
+        }
+        if !calendar::begins_one(self.span, time) {
+            return Err(Fault::OffGrid);
         }
         match self.last {
             Some(last) if last == time => return Err(Fault::Duplicate),
@@ -163,6 +175,10 @@ impl Reasons {
         *self.0.entry(fault.as_str().to_owned()).or_insert(0) += 1;
     }
 
+    pub(super) fn count(&self) -> i64 {
+        self.0.values().fold(0, |sum, count| sum.saturating_add(*count))
+    }
+
     pub(super) fn json(&self) -> String {
         serde_json::json!(self.0).to_string()
     }
@@ -175,7 +191,7 @@ mod tests {
     use super::*;
 
     const GOOD: Written<'static> = Written {
-        time: Some("1000"),
+        time: Some("60000"),
         open: Some("10.10"),
         high: Some("10.9"),
         low: Some("9.9"),
@@ -186,13 +202,13 @@ mod tests {
     };
 
     fn judge(written: &Written<'_>) -> Result<(), Fault> {
-        Judge::of((0, i64::MAX)).judge(written).map(drop)
+        Judge::of(Span::Minute, (0, i64::MAX)).judge(written).map(drop)
     }
 
     #[test]
     fn a_good_candle_keeps_its_digits() {
-        let candle = Judge::of((0, i64::MAX)).judge(&GOOD).unwrap();
-        assert_eq!((candle.time, candle.open, candle.volume), (1_000_000_000, "10.10", "1.5e6"));
+        let candle = Judge::of(Span::Minute, (0, i64::MAX)).judge(&GOOD).unwrap();
+        assert_eq!((candle.time, candle.open, candle.volume), (60_000_000_000, "10.10", "1.5e6"));
         assert_eq!((candle.vwap, candle.trades), (Some("10.000001"), Some(7)));
         let bare = Written { vwap: None, trades: Some("null"), volume: Some("0"), ..GOOD };
         assert_eq!(judge(&bare), Ok(()));
@@ -202,7 +218,8 @@ mod tests {
     fn each_fault_has_its_name() {
         for (written, fault) in [
             (Written { time: Some("x"), ..GOOD }, Fault::BadTime),
-            (Written { time: Some("-1"), ..GOOD }, Fault::OutsideRange),
+            (Written { time: Some("-60000"), ..GOOD }, Fault::OutsideRange),
+            (Written { time: Some("60001"), ..GOOD }, Fault::OffGrid),
             (Written { open: None, ..GOOD }, Fault::Missing),
             (Written { high: Some("NaN"), ..GOOD }, Fault::NotANumber),
             (Written { high: Some("\"10.9\""), ..GOOD }, Fault::NotANumber),
@@ -221,13 +238,13 @@ mod tests {
 
     #[test]
     fn order_is_judged_across_pages_and_a_bad_candle_is_no_mark() {
-        let mut judge = Judge::of((0, i64::MAX));
+        let mut judge = Judge::of(Span::Minute, (0, i64::MAX));
         let at = |time| Written { time: Some(time), ..GOOD };
-        assert!(judge.judge(&at("1000")).is_ok());
-        assert_eq!(judge.judge(&at("1000")), Err(Fault::Duplicate));
-        assert!(judge.judge(&Written { open: None, ..at("3000") }).is_err());
-        assert!(judge.judge(&at("2000")).is_ok());
-        assert_eq!(judge.judge(&at("1500")), Err(Fault::OutOfOrder));
+        assert!(judge.judge(&at("60000")).is_ok());
+        assert_eq!(judge.judge(&at("60000")), Err(Fault::Duplicate));
+        assert!(judge.judge(&Written { open: None, ..at("180000") }).is_err());
+        assert!(judge.judge(&at("120000")).is_ok());
+        assert_eq!(judge.judge(&at("60000")), Err(Fault::OutOfOrder));
     }
 
     proptest! {

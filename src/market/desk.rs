@@ -61,6 +61,7 @@ impl Desk {
             span: wanted.span.map(Span::seconds),
             state: BackfillStatus::Pending,
             error: None,
+            cancelled_by: None,
             created_at: now_ms,
             started_at: None,
             finished_at: None,
@@ -70,6 +71,11 @@ impl Desk {
         }
         self.bell.notify_one();
         Ok(run)
+    }
+
+    /// When the next run is due by itself.
+    pub(crate) fn next_due_ms(&self) -> Option<i64> {
+        self.settings.schedule.as_ref()?.next_fixed_after(self.clock.unix_ms())
     }
 
     pub(super) fn of(

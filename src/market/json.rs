@@ -122,7 +122,8 @@ impl<'a> Reader<'a> {
                 _ => {}
             }
         }
-        Err(self.broken())
+        // Only the end of the text ends it so.
+        Err(Broken { at: self.text.len() })
     }
 
     fn expect(&mut self, sign: u8) -> Read<()> {

@@ -29,6 +29,8 @@ pub(super) enum Fault {
     StrangeNext,
     /// More candles than it was asked for.
     TooMany,
+    /// Candles that are no list, or fewer than it says itself.
+    Incomplete,
 }
 
 const PATH: &str = "/v2/aggs/ticker/";
@@ -43,13 +45,17 @@ struct Members<'a> {
     error: Option<&'a str>,
     message: Option<&'a str>,
     next: Option<&'a str>,
+    /// How many it says there are.
+    count: Option<&'a str>,
     candles: Vec<Written<'a>>,
     /// More than are kept.
     has_more: bool,
+    /// Something stands in the place of the list.
+    is_odd: bool,
 }
 
 pub(super) fn read(body: &[u8]) -> Result<Page<'_>, Fault> {
-    let text = std::str::from_utf8(body).map_err(|_| Fault::NoText)?;
+    let text = text(body)?;
     let members = members(text).map_err(|Broken { at }| Fault::NoJson { at })?;
     if members.has_more {
         return Err(Fault::TooMany);
@@ -63,17 +69,30 @@ pub(super) fn read(body: &[u8]) -> Result<Page<'_>, Fault> {
         let status = status.chars().filter(char::is_ascii_graphic).take(40).collect();
         return Err(Fault::Error { status, message });
     }
-    let next = members.next.filter(|next| *next != "null").map(string);
-    let next = next.filter(|next| !next.is_empty()).map(|next| path_of(&next)).transpose()?;
+    let said = members.count.and_then(|count| count.parse::<usize>().ok()).unwrap_or(0);
+    if members.is_odd || said > members.candles.len() {
+        return Err(Fault::Incomplete);
+    }
+    let next = members.next.filter(|next| *next != "null").map(|next| {
+        let next: String = serde_json::from_str(next).map_err(|_| Fault::StrangeNext)?;
+        Ok((!next.is_empty()).then_some(next))
+    });
+    let next = next.transpose()?.flatten().map(|next| path_of(&next)).transpose()?;
     Ok(Page { candles: members.candles, next })
 }
 
 /// Did it break off before its end?
 pub(super) fn is_cut(body: &[u8]) -> bool {
-    match body.iter().rev().find(|byte| !byte.is_ascii_whitespace()) {
-        Some(b'}') => false,
-        Some(_) | None => true,
+    match std::str::from_utf8(body) {
+        Ok(text) => members(text).is_err_and(|Broken { at }| at >= text.trim_end().len()),
+        Err(fault) => fault.error_len().is_none(),
     }
+}
+
+/// Some begin with a mark of its coding.
+fn text(body: &[u8]) -> Result<&str, Fault> {
+    let text = std::str::from_utf8(body).map_err(|_| Fault::NoText)?;
+    Ok(text.trim_start_matches('\u{feff}'))
 }
 
 /// What an answer with another status says of itself, if it is text for people.
@@ -103,6 +122,8 @@ fn members(text: &str) -> Result<Members<'_>, Broken> {
                     Ok(())
                 })?;
             }
+            "results" => found.is_odd = reader.value()? != "null",
+            "resultsCount" => found.count = Some(reader.value()?),
             _ => drop(reader.value()?),
         }
         Ok(())
@@ -190,6 +211,10 @@ mod tests {
         assert!(matches!(told("<html>"), Fault::NoJson { .. }));
         assert!(matches!(told(r#"{"status":"OK","results":[{"t":1"#), Fault::NoJson { .. }));
         assert_eq!(read(b"\xff").unwrap_err(), Fault::NoText);
+        for next in ["5", "{}", "[]", "true"] {
+            let body = format!(r#"{{"status":"OK","next_url":{next}}}"#);
+            assert_eq!(told(&body), Fault::StrangeNext, "{next}");
+        }
         for next in ["https://evil.example/x", "/v2/aggs/ticker/../../v1/x", "/v2/aggs/ticker/A b"]
         {
             let body = format!(r#"{{"status":"OK","next_url":"{next}"}}"#);
@@ -205,6 +230,32 @@ mod tests {
         };
         assert_eq!(read(body(MOST_CANDLES).as_bytes()).unwrap().candles.len(), MOST_CANDLES);
         assert_eq!(read(body(MOST_CANDLES + 1).as_bytes()), Err(Fault::TooMany));
+    }
+
+    #[test]
+    fn what_says_that_there_is_more_than_there_is_is_no_page() {
+        for body in [
+            r#"{"status":"OK","results":{}}"#,
+            r#"{"status":"OK","results":"none"}"#,
+            r#"{"status":"OK","resultsCount":2,"results":[{"t":1}]}"#,
+            r#"{"status":"OK","resultsCount":1}"#,
+        ] {
+            assert_eq!(read(body.as_bytes()), Err(Fault::Incomplete), "{body}");
+        }
+        let fine = br#"{"status":"OK","resultsCount":1,"results":[{"t":1}],"queryCount":9}"#;
+        assert_eq!(read(fine).unwrap().candles.len(), 1);
+        assert_eq!(read("\u{feff}{\"status\":\"OK\"}".as_bytes()), Ok(Page::default()));
+    }
+
+    #[test]
+    fn what_broke_off_is_told_from_what_is_no_json() {
+        let whole = r#"{"status":"OK","results":[{"t":1,"o":"é"}]}"#.as_bytes();
+        for end in 0..whole.len() {
+            assert!(is_cut(&whole[..end]), "{end}");
+        }
+        for other in [whole, b"<html></html>", b"{\"a\":1}}", b"\xff{}"] {
+            assert!(!is_cut(other), "{other:?}");
+        }
     }
 
     #[test]

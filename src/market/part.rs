@@ -5,8 +5,8 @@
 use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
-use super::call::Answer;
-use super::candle::{Judge, Reasons};
+use super::call::{Answer, MOST_CLOSED_MS};
+use super::candle::{Fault, Judge, Reasons};
 use super::page::{self, Page};
 use super::span::Span;
 use super::{Market, calendar, quality, symbol};
@@ -31,15 +31,19 @@ pub(super) struct Job<'a> {
 }
 
 const MS_NS: i64 = 1_000_000;
+const HOUR_NS: i64 = 3_600_000_000_000;
+const DAY_NS: i64 = 24 * HOUR_NS;
 const PAGE_LIMIT: u32 = 50_000;
 /// Pauses before the next tries of one page; the last is the last.
 const PAUSES_MS: [u64; 4] = [1_000, 5_000, 20_000, 60_000];
 /// How long a provider that says no more is left alone after a 429.
 const LEFT_ALONE_MS: u64 = 61_000;
-const LONGEST_PAUSE_MS: u64 = 3_600_000;
-/// Refusals by count of one page.
-const MOST_TOO_MANY: usize = 20;
 const MOST_EMPTY: usize = 50;
+/// From so many pages on there must be some candles in each, as a rule.
+const FEW_PAGES: i64 = 50;
+const LEAST_A_PAGE: i64 = 10;
+/// Of fewer candles, none of which is good, a part still goes well: the newest may be unfinished.
+const MOST_REFUSED: i64 = 10;
 
 /// Where a part is.
 struct Place {
@@ -50,22 +54,44 @@ struct Place {
     judge: Judge,
     asked: HashSet<String>,
     empty: usize,
+    pages: i64,
+    candles: i64,
+    /// Of them, with those of before a break.
+    good: i64,
     is_over: bool,
+}
+
+impl Place {
+    fn is_crawling(&self) -> bool {
+        self.pages > FEW_PAGES && self.candles < self.pages * LEAST_A_PAGE
+    }
 }
 
 impl Market {
     pub(super) async fn fetch(&self, job: &Job<'_>) -> Result<Quality, Stop> {
         let part = job.part;
+        // Somebody may have edited it, and it stands in a path.
+        if symbol::parse(&job.symbol.symbol, Some(job.symbol.asset_class)).is_err() {
+            let line = "its name in the database is none that a symbol has";
+            return Err(Stop::Failed(String::from(line)));
+        }
         let mut place = Place {
             next: part.tally.next,
             path: job.first_path(),
             reasons: Reasons::read(&part.tally.reasons),
-            judge: Judge::of((part.tally.next, part.to)),
+            judge: Judge::of(job.span, (part.tally.next, part.to)),
             asked: HashSet::new(),
             empty: 0,
+            pages: 0,
+            candles: 0,
+            good: part.tally.candles,
             is_over: part.tally.next >= part.to,
         };
         while !place.is_over {
+            if place.is_crawling() {
+                let line = "the provider sends page after page with hardly a candle in it";
+                return Err(Stop::Failed(String::from(line)));
+            }
             if !place.asked.insert(place.path.clone()) {
                 let line = "the provider's next page is one that was read already";
                 return Err(Stop::Failed(String::from(line)));
@@ -77,12 +103,17 @@ impl Market {
             }
             self.keep(job, &mut place, page).await?;
         }
+        if place.good == 0 && place.reasons.count() >= MOST_REFUSED {
+            let (count, why) = (place.reasons.count(), place.reasons.json());
+            let line = format!("none of the {count} candles that came is a good one: {why}");
+            return Err(Stop::Failed(line));
+        }
         self.judge_whole(job).await
     }
 
     /// One page, tried again where that may help.
     async fn patiently(&self, job: &Job<'_>, path: &str) -> Result<Answer, Stop> {
-        let (mut failed, mut too_many) = (0, 0);
+        let (mut failed, mut waited_ms) = (0_usize, 0_u64);
         loop {
             let (line, pause_ms) = match self.caller.ask(&job.provider, path).await {
                 Ok(answer) if answer.status == 200 && page::is_cut(&answer.body) => {
@@ -91,11 +122,11 @@ impl Market {
                 }
                 Ok(answer) if answer.status == 200 => return Ok(answer),
                 Ok(answer) if answer.status == 429 => {
-                    too_many += 1;
-                    let said = answer.retry_after.map(|seconds| seconds.saturating_mul(1000));
-                    let pause = said.unwrap_or(LEFT_ALONE_MS).clamp(1000, LONGEST_PAUSE_MS);
-                    let line = format!("the provider answered 429 {too_many} times in a row");
-                    (line, Some(pause).filter(|_| too_many < MOST_TOO_MANY))
+                    // Being early is no failure.
+                    failed = failed.saturating_sub(1);
+                    let pause_ms = answer.retry_in_ms.unwrap_or(LEFT_ALONE_MS).max(1000);
+                    waited_ms = pause_ms.saturating_add(waited_ms);
+                    (too_many(pause_ms), Some(pause_ms).filter(|_| waited_ms <= MOST_CLOSED_MS))
                 }
                 Ok(answer) if answer.status >= 500 || answer.status == 408 => {
                     (status_line(&answer), PAUSES_MS.get(failed).copied())
@@ -114,17 +145,25 @@ impl Market {
     }
 
     async fn keep(&self, job: &Job<'_>, place: &mut Place, page: Page<'_>) -> Result<(), Stop> {
-        let came = page.candles.len();
+        let mut came = page.candles.len();
         let mut good: Vec<NewCandle<'_>> = Vec::with_capacity(came);
-        let mut is_new = false;
+        let (mut is_new, mut disordered) = (false, 0);
         for written in &page.candles {
             match place.judge.judge(written) {
                 Ok(candle) => good.push(candle),
+                // Some begin with the candle that the range begins in.
+                Err(Fault::Before) => came -= 1,
                 Err(fault) => {
+                    disordered += usize::from(fault == Fault::OutOfOrder);
                     is_new |= !fault.is_of_place();
                     place.reasons.add(fault);
                 }
             }
+        }
+        if !good.is_empty() && disordered > good.len() {
+            let line =
+                "the provider sends the newest candles first, though the oldest are asked for";
+            return Err(Stop::Failed(String::from(line)));
         }
         if good.is_empty() && page.next.is_some() {
             place.empty += 1;
@@ -157,6 +196,9 @@ impl Market {
         };
         self.store.store_page(&good, &end).await.map_err(|fault| lost(&fault))?;
         place.next = next;
+        place.pages += 1;
+        place.candles += counted(came);
+        place.good += counted(good.len());
         place.is_over = page.next.is_none();
         place.path = page.next.unwrap_or_default();
         Ok(())
@@ -174,18 +216,18 @@ impl Market {
                 let line = format!("the provider knows no candles of {ticker}");
                 return Err(Stop::Failed(line));
             }
-            return self.quality(job, (part.from, part.to)).await;
+            return self.quality(job, (part.from, part.to), i64::MIN).await;
         };
-        self.quality(job, (job.begin(part.from, earliest), part.to)).await
+        self.quality(job, (job.begin(part.from, earliest), part.to), earliest).await
     }
 
     /// The same of all that there is.
     pub(super) async fn whole(&self, job: &Job<'_>) -> Result<Quality, Stop> {
         let series = self.series_of(job.part).await?;
-        let from = series.as_ref().and_then(|series| series.earliest);
-        let from = from.map_or(job.part.to, |earliest| job.begin(i64::MIN, earliest));
+        let earliest = series.as_ref().and_then(|series| series.earliest);
+        let from = earliest.map_or(job.part.to, |earliest| job.begin(i64::MIN, earliest));
         let covered = series.and_then(|series| series.covered_to).unwrap_or(job.part.to);
-        self.quality(job, (from, covered.max(job.part.to))).await
+        self.quality(job, (from, covered.max(job.part.to)), earliest.unwrap_or(from)).await
     }
 
     async fn series_of(&self, part: &PartRow) -> Result<Option<store::SeriesRow>, Stop> {
@@ -193,13 +235,28 @@ impl Market {
         Ok(all.into_iter().find(|series| series.span == part.span))
     }
 
-    async fn quality(&self, job: &Job<'_>, (from, to): (i64, i64)) -> Result<Quality, Stop> {
+    /// Of what is there from `earliest` on.
+    async fn quality(
+        &self,
+        job: &Job<'_>,
+        (from, to): (i64, i64),
+        earliest: i64,
+    ) -> Result<Quality, Stop> {
         let kind = (job.symbol.asset_class, job.span);
-        let offset = calendar::offset_ns(kind.0, kind.1);
         let series = (job.part.symbol_id, job.part.span);
-        let days = self.store.candle_days(series, (from, to), offset).await;
-        let days: BTreeSet<i64> = days.map_err(|fault| lost(&fault))?.into_iter().collect();
-        Ok(quality::of(calendar::days(kind, (from, to)), &days))
+        let units = match job.span {
+            Span::Day => (calendar::offset_ns(kind.0, kind.1), DAY_NS),
+            Span::Minute | Span::FiveMinutes | Span::Quarter | Span::Hour => (0, HOUR_NS),
+        };
+        let there = self.store.candle_times(series, (from, to), units).await;
+        let there: BTreeSet<i64> = there.map_err(|fault| lost(&fault))?.into_iter().collect();
+        let days = calendar::days(kind, (from, to));
+        Ok(match job.span {
+            Span::Day => quality::of_days(days, &there),
+            Span::Minute | Span::FiveMinutes | Span::Quarter | Span::Hour => {
+                quality::of_hours(kind.0, days, (&there, earliest.div_euclid(HOUR_NS)))
+            }
+        })
     }
 
     /// By the house's clock.
@@ -266,7 +323,7 @@ fn may_pass(reason: Reason) -> bool {
 }
 
 fn sentence(refusal: &Refusal) -> String {
-    format!("{}: {}", refusal.reason.code(), refusal.detail)
+    refusal.detail.to_string()
 }
 
 fn status_line(answer: &Answer) -> String {
@@ -282,6 +339,14 @@ fn status_line(answer: &Answer) -> String {
     }
 }
 
+fn too_many(pause_ms: u64) -> String {
+    let seconds = pause_ms / 1000;
+    format!(
+        "the provider answers 429, and wants to be left alone for {seconds} seconds; the next run \
+         goes on from there (`requests_per_minute` in its entry keeps within the plan)"
+    )
+}
+
 fn told(fault: &page::Fault) -> String {
     match fault {
         page::Fault::NoText | page::Fault::NoJson { .. } => {
@@ -295,6 +360,9 @@ fn told(fault: &page::Fault) -> String {
         }
         page::Fault::TooMany => {
             String::from("the provider sends more candles at once than it was asked for")
+        }
+        page::Fault::Incomplete => {
+            String::from("the provider's list of candles is none, or shorter than it says itself")
         }
     }
 }

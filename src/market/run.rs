@@ -7,22 +7,23 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
+use tokio::time::MissedTickBehavior;
 use tracing::Instrument as _;
 
 use super::part::{Job, Stop};
 use super::{Market, Span};
-use crate::store::{
-    self, BackfillStatus, PartRow, Quality, RunRow, SeriesRow, SymbolRow, Tally, Turn,
-};
+use crate::store::{self, BackfillStatus, PartRow, Quality, RunRow, SymbolRow, Turn};
 
 /// How soon a run that another node was asked for is seen.
 const ASKED_EVERY: Duration = Duration::from_secs(2);
 /// How long a node may be silent before another one goes on.
 const HELD_MS: i64 = 60_000;
 const RENEW_EVERY: Duration = Duration::from_secs(10);
+/// How soon a run that somebody cancels ends, and a part whose symbol is tracked no longer.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
 const MS_NS: i64 = 1_000_000;
-const DAY_NS: i64 = 86_400_000_000_000;
+const UNTRACKED: &str = "it is tracked no longer";
 /// Symbols that an alert names.
 const NAMED: usize = 20;
 
@@ -85,10 +86,16 @@ impl Market {
 
     /// True where it has ended; else it is gone on with later.
     async fn run(self: &Arc<Self>, run: &RunRow) -> Result<bool, store::Error> {
+        if let Some(by) = &run.cancelled_by {
+            return self.cancel(run, by).await;
+        }
         let symbols = self.store.symbols().await?;
         if run.state == BackfillStatus::Pending {
             let parts = self.plan(run, &symbols).await?;
-            self.store.begin_run(run.id, &parts).await?;
+            // Cancelled in this moment, or begun by another node: it is looked at anew.
+            if !self.store.begin_run(run.id, &parts).await? {
+                return Ok(true);
+            }
         }
         let symbols: HashMap<i64, SymbolRow> =
             symbols.into_iter().map(|symbol| (symbol.id, symbol)).collect();
@@ -96,93 +103,93 @@ impl Market {
         open.retain(|part| is_open(part.state));
         let mut open = open.into_iter();
         let mut working: JoinSet<bool> = JoinSet::new();
+        let mut handles: HashMap<i64, AbortHandle> = HashMap::new();
+        let mut watch = tokio::time::interval(WATCH_EVERY);
+        watch.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut goes_on = true;
         loop {
             while goes_on && working.len() < self.settings.at_once {
                 let Some(part) = open.next() else { break };
-                let symbol = symbols.get(&part.symbol_id).cloned();
-                let market = Arc::clone(self);
+                let (id, symbol) = (part.symbol_id, symbols.get(&part.symbol_id).cloned());
+                let own = Arc::clone(self);
                 let is_default = run.from_ms.is_none();
-                working.spawn(async move {
-                    let (own, kept) = (Arc::clone(&market), part.clone());
-                    let worked =
-                        alone(async move { own.work((part, symbol), is_default).await }).await;
-                    match worked {
-                        Some(goes_on) => goes_on,
-                        None => market.broke(kept).await,
-                    }
-                });
+                let work = async move { own.work_alone((part, symbol), is_default).await };
+                handles.insert(id, working.spawn(work));
             }
-            match working.join_next().await {
-                Some(ended) => goes_on &= ended.unwrap_or(false),
-                None => break,
+            tokio::select! {
+                ended = working.join_next() => match ended {
+                    Some(Ok(may_go_on)) => goes_on &= may_go_on,
+                    Some(Err(fault)) => goes_on &= fault.is_cancelled(),
+                    None => break,
+                },
+                _ = watch.tick() => {
+                    if let Some(by) = self.store.run_cancelled_by(run.id).await? {
+                        working.shutdown().await;
+                        return self.cancel(run, &by).await;
+                    }
+                    self.let_go(run, &handles).await?;
+                }
             }
         }
         self.conclude(run).await
     }
 
-    /// A part for each symbol that is meant and active at this moment.
-    async fn plan(
-        &self,
-        run: &RunRow,
-        symbols: &[SymbolRow],
-    ) -> Result<Vec<PartRow>, store::Error> {
-        let series = self.store.series(None).await?;
-        let is_meant = |symbol: &&SymbolRow| {
-            let named = run.wanted.as_ref().is_none_or(|wanted| wanted.contains(&symbol.symbol));
-            symbol.active && named
-        };
-        let part = |symbol: &SymbolRow| {
-            let own = symbol.span.unwrap_or_else(|| self.settings.span.seconds());
-            let span = Span::of_seconds(run.span.unwrap_or(own)).unwrap_or(self.settings.span);
-            let to = run.to_ms.saturating_mul(MS_NS);
-            let of_symbol: Vec<&SeriesRow> =
-                series.iter().filter(|series| series.symbol_id == symbol.id).collect();
-            let from = match run.from_ms {
-                Some(from_ms) => from_ms.saturating_mul(MS_NS),
-                None => self.begin(symbol, span, (&of_symbol, to)),
-            };
-            let from = from.min(to);
-            PartRow {
-                run: run.id,
-                symbol_id: symbol.id,
-                symbol: symbol.symbol.clone(),
-                provider: symbol.provider.as_ref().unwrap_or(&self.settings.provider).clone(),
-                span: span.seconds(),
-                state: BackfillStatus::Pending,
-                error: None,
-                from,
-                to,
-                tally: Tally {
-                    next: from,
-                    pages: 0,
-                    candles: 0,
-                    rejected: 0,
-                    reasons: String::from("{}"),
-                },
-                quality: nothing(),
-                started_at: None,
-                finished_at: None,
+    /// Ends what is open of a run that somebody wants no more. What is stored stays, and the next
+    /// run goes on from there.
+    async fn cancel(&self, run: &RunRow, by: &str) -> Result<bool, store::Error> {
+        let line = format!("cancelled by {by}");
+        for part in self.store.parts(run.id).await? {
+            if is_open(part.state) {
+                self.end_early(part, &line, run.from_ms.is_none()).await?;
             }
-        };
-        Ok(symbols.iter().filter(is_meant).map(part).collect())
+        }
+        self.store.end_run(run.id, BackfillStatus::Failed, Some(&line)).await?;
+        Ok(true)
     }
 
-    /// From the last candle that may have been unfinished then; else as far back as is kept.
-    fn begin(&self, symbol: &SymbolRow, span: Span, (series, to): (&[&SeriesRow], i64)) -> i64 {
-        let own = series.iter().find(|series| series.span == span.seconds());
-        let covered = own.and_then(|series| series.covered_to);
-        // Where an older warehouse has it, that is where it goes on here.
-        let imported = symbol.last_backfill.filter(|_| series.is_empty());
-        let covered = covered.or_else(|| imported.map(|ms| ms.saturating_mul(MS_NS)));
-        match covered {
-            Some(covered) => {
-                covered.div_euclid(span.ns()).saturating_sub(1).saturating_mul(span.ns())
+    /// Ends the parts of symbols that are tracked no longer.
+    async fn let_go(
+        &self,
+        run: &RunRow,
+        handles: &HashMap<i64, AbortHandle>,
+    ) -> Result<(), store::Error> {
+        let untracked = self.store.untracked_parts(run.id).await?;
+        if untracked.is_empty() {
+            return Ok(());
+        }
+        for part in self.store.parts(run.id).await? {
+            if untracked.contains(&part.symbol_id) && is_open(part.state) {
+                if let Some(working) = handles.get(&part.symbol_id) {
+                    working.abort();
+                }
+                self.end_early(part, UNTRACKED, run.from_ms.is_none()).await?;
             }
-            None => {
-                let back = self.settings.days.saturating_mul(DAY_NS);
-                to.saturating_sub(back).div_euclid(DAY_NS) * DAY_NS
-            }
+        }
+        Ok(())
+    }
+
+    async fn end_early(
+        &self,
+        mut part: PartRow,
+        line: &str,
+        is_default: bool,
+    ) -> Result<(), store::Error> {
+        (part.state, part.error) = (BackfillStatus::Failed, Some(line.to_owned()));
+        self.store.end_part(&part, &nothing(), is_default).await?;
+        self.store.note_backfill(part.symbol_id, (BackfillStatus::Pending, None), None).await
+    }
+
+    /// A bug in one ends no other.
+    async fn work_alone(
+        self: Arc<Self>,
+        (part, symbol): (PartRow, Option<SymbolRow>),
+        is_default: bool,
+    ) -> bool {
+        let (own, kept) = (Arc::clone(&self), part.clone());
+        let worked = alone(async move { own.work((part, symbol), is_default).await }).await;
+        match worked {
+            Some(goes_on) => goes_on,
+            None => self.broke(kept).await,
         }
     }
 
@@ -259,7 +266,8 @@ impl Market {
             Ok(quality) => part.quality = quality,
             Err(line) => part.error = Some(line),
         }
-        self.store.end_part(part, &whole, is_default).await?;
+        let is_from_the_beginning = is_default || part.from <= self.far_back(part.to);
+        self.store.end_part(part, &whole, is_from_the_beginning).await?;
         let done_at = (part.state == BackfillStatus::Completed).then_some(part.to / MS_NS);
         let stands = (part.state, part.error.as_deref());
         self.store.note_backfill(id, stands, done_at).await?;
@@ -272,8 +280,10 @@ impl Market {
         if parts.iter().any(|part| is_open(part.state)) {
             return Ok(false);
         }
-        let failed: Vec<&PartRow> =
-            parts.iter().filter(|part| part.state == BackfillStatus::Failed).collect();
+        let has_failed = |part: &&PartRow| {
+            part.state == BackfillStatus::Failed && part.error.as_deref() != Some(UNTRACKED)
+        };
+        let failed: Vec<&PartRow> = parts.iter().filter(has_failed).collect();
         let was_failed = self.former_failed(run).await?;
         let all = parts.len();
         if failed.is_empty() {
@@ -283,25 +293,33 @@ impl Market {
             let line = format!("{} of {all} symbols failed", failed.len());
             self.store.end_run(run.id, BackfillStatus::Failed, Some(&line)).await?;
         }
-        self.tell(run, &failed, was_failed);
+        self.tell(run, &failed, was_failed).await;
         Ok(true)
     }
 
     /// Did the last run that ended before this one fail?
     async fn former_failed(&self, run: &RunRow) -> Result<bool, store::Error> {
         let former = self.store.runs(Some(run.id), 10).await?;
-        let ended = former.iter().find(|former| !is_open(former.state));
+        let is_over = |former: &&RunRow| !is_open(former.state) && former.cancelled_by.is_none();
+        let ended = former.iter().find(is_over);
         Ok(ended.is_some_and(|former| former.state == BackfillStatus::Failed))
     }
 
+    /// Does the history of any symbol still wait for a run that succeeds?
+    async fn is_any_failed(&self) -> bool {
+        let symbols = self.store.symbols().await.unwrap_or_default();
+        let has_failed = |row: &SymbolRow| row.backfill_status == BackfillStatus::Failed;
+        symbols.iter().any(|row| row.active && has_failed(row))
+    }
+
     /// An alert, and its end.
-    fn tell(&self, run: &RunRow, failed: &[&PartRow], was_failed: bool) {
+    async fn tell(&self, run: &RunRow, failed: &[&PartRow], was_failed: bool) {
         const ALERT: &str = "backfill_failed";
         let id = run.id.to_string();
         if failed.is_empty() {
-            if was_failed {
+            if was_failed && !self.is_any_failed().await {
                 self.ledger
-                    .noted(json!({"alert": ALERT, "run": id, "resolved": "a run succeeded"}));
+                    .noted(json!({"alert": ALERT, "run": id, "resolved": "all was fetched"}));
             }
             return;
         }
@@ -332,6 +350,6 @@ fn failed(line: &str) -> Result<Quality, Stop> {
     Err(Stop::Failed(line.to_owned()))
 }
 
-fn nothing() -> Quality {
+pub(super) fn nothing() -> Quality {
     Quality { days_expected: 0, days_present: 0, gaps: String::from("[]") }
 }

@@ -26,7 +26,7 @@ impl Market {
     async fn ask_when_due(&self, schedule: &Schedule, begun_ms: i64) -> Result<(), store::Error> {
         let now_ms = self.clock.unix_ms();
         let last = self.store.last_turn(Turn::BackfillSchedule).await?;
-        let Some(next) = schedule.next_after(last.unwrap_or(begun_ms)) else { return Ok(()) };
+        let Some(next) = schedule.next_fixed_after(last.unwrap_or(begun_ms)) else { return Ok(()) };
         if now_ms < next {
             return Ok(());
         }
@@ -35,8 +35,7 @@ impl Market {
         if !self.store.take_turn(Turn::BackfillSchedule, &self.node, span).await? {
             return Ok(());
         }
-        let open = self.store.next_run().await?;
-        if open.is_none_or(|run| run.cause != RunCause::Schedule) {
+        if !self.store.has_open_run(RunCause::Schedule).await? {
             let asked = self.desk().ask(Wanted::default(), (RunCause::Schedule, HOUSE)).await;
             if asked.is_err() {
                 tracing::warn!(

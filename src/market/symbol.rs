@@ -31,7 +31,7 @@ pub(crate) fn parse(text: &str, class: Option<AssetClass>) -> Result<Name, &'sta
 }
 
 /// What the provider calls it.
-pub(crate) fn ticker(symbol: &str, asset_class: AssetClass) -> String {
+pub(super) fn ticker(symbol: &str, asset_class: AssetClass) -> String {
     match asset_class {
         AssetClass::Stock | AssetClass::Etf => symbol.to_owned(),
         AssetClass::Crypto => match pair(symbol) {
@@ -39,6 +39,17 @@ pub(crate) fn ticker(symbol: &str, asset_class: AssetClass) -> String {
             None => symbol.to_owned(),
         },
     }
+}
+
+/// Every way to write the pair that this one is; none for what is no pair.
+pub(super) fn spellings(symbol: &str) -> Vec<String> {
+    let Some((base, quote)) = pair(symbol) else { return Vec::new() };
+    let mut bare = vec![format!("{base}{quote}"), format!("{base}-{quote}")];
+    if quote == "USD" {
+        bare.push(base.to_owned());
+    }
+    let marked: Vec<String> = bare.iter().map(|name| format!("X:{name}")).collect();
+    bare.into_iter().chain(marked).collect()
 }
 
 /// Only what can be nothing else is taken for a crypto pair.
@@ -102,6 +113,27 @@ mod tests {
         {
             let name = parse(text, Some(AssetClass::Crypto)).unwrap();
             assert_eq!(ticker(&name.symbol, name.asset_class), expected, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_means_a_pair_is_among_its_spellings(
+            bare in "[A-Z0-9]{1,8}(-?(USD|USDT|EUR))?", other in "[A-Z0-9]{2,8}(-?(USD|USDT))?",
+            marked: bool,
+        ) {
+            let text = if marked { format!("X:{bare}") } else { bare };
+            let of = |text: &str| ticker(text, AssetClass::Crypto);
+            if parse(&text, Some(AssetClass::Crypto)).is_ok() {
+                prop_assert!(spellings(&text).contains(&text), "{text}");
+                for spelling in spellings(&text).iter().filter(|spelling| pair(spelling).is_some()) {
+                    // A short base that ends like a currency is another pair alone.
+                    let is_same = of(spelling) == of(&text);
+                    prop_assert!(is_same || !spelling.contains('-'), "{text} {spelling}");
+                }
+                let is_same = pair(&other).is_some() && of(&other) == of(&text);
+                prop_assert!(!is_same || spellings(&text).contains(&other), "{text} {other}");
+            }
         }
     }
 

@@ -135,9 +135,14 @@ impl Supply {
 
     /// None where no call may leave now.
     pub(crate) fn take(self: &Arc<Self>, clock: &Clock) -> Option<Ticket> {
+        self.take_if(false, clock)
+    }
+
+    /// Whoever can wait spares a fifth of the limit, so that somebody who cannot finds a place.
+    pub(crate) fn take_if(self: &Arc<Self>, spares: bool, clock: &Clock) -> Option<Ticket> {
         let now_ns = clock.monotonic_ns();
         let mut state = self.state();
-        if state.wait(now_ns).is_some() {
+        if state.wait(spares, now_ns).is_some() {
             return None;
         }
         state.give(now_ns);
@@ -153,7 +158,11 @@ impl Supply {
 
     /// None where a call may leave now.
     pub(crate) fn wait(&self, now_ns: u64) -> Option<Wait> {
-        self.state().wait(now_ns)
+        self.wait_if(false, now_ns)
+    }
+
+    pub(crate) fn wait_if(&self, spares: bool, now_ns: u64) -> Option<Wait> {
+        self.state().wait(spares, now_ns)
     }
 
     pub(crate) fn standing(&self, now_ns: u64) -> Standing {
@@ -175,6 +184,14 @@ impl Supply {
         let state = self.state();
         let closed_in_ns = state.door.closed_until(now_ns).map(|until_ns| until_ns - now_ns);
         Lesson { closed_in_ns, rate: state.learnt.as_ref().and_then(Learnt::lesson) }
+    }
+
+    /// Calls of before this start that the provider has counted: how old they are, oldest first.
+    pub(crate) fn recall_calls(&self, window: (u64, u64), ages_ns: &[u64], now_ns: u64) {
+        self.allow(Some(window));
+        if let Some(span) = &mut self.state().span {
+            ages_ns.iter().for_each(|age_ns| span.count_back(now_ns, *age_ns));
+        }
     }
 
     /// Of before this start; what was learnt since holds.
@@ -229,15 +246,24 @@ impl Supply {
 }
 
 impl State {
-    fn wait(&mut self, now_ns: u64) -> Option<Wait> {
+    /// As if a fifth of the limit were under way besides, for one that spares it.
+    fn wait(&mut self, spares: bool, now_ns: u64) -> Option<Wait> {
         if let Some(wait) = self.door.wait(now_ns) {
             return Some(wait);
         }
-        let under_way = self.under_way;
+        let spared = if spares { self.fifth() } else { 0 };
+        let under_way = self.under_way.saturating_add(spared);
         let span = self.span.as_mut().and_then(|span| span.wait(under_way, now_ns));
         let told = self.told.as_mut().and_then(|told| told.wait(under_way, now_ns));
         let learnt = self.learnt.as_mut().and_then(|learnt| learnt.wait(now_ns));
         [span, told, learnt].into_iter().flatten().max_by_key(|wait| wait.until_ns)
+    }
+
+    /// Of the calls of the window, and one at least where there are two.
+    fn fifth(&self) -> u64 {
+        let told = self.told.as_ref().and_then(Told::limit).map(|(calls, _)| calls);
+        let calls = told.or_else(|| self.span.as_ref().map(|span| span.is_of().0)).unwrap_or(0);
+        if calls < 2 { 0 } else { (calls / 5).max(1) }
     }
 
     fn give(&mut self, now_ns: u64) {

@@ -89,10 +89,13 @@ const ADVANCE: &str = "UPDATE backfill_parts SET next_ns = $4, pages = pages + 1
 const BEGIN: &str = "UPDATE backfill_parts SET state = 'in_progress',
         started_at = COALESCE(started_at, $3)
     WHERE run_id = $1 AND symbol_id = $2 AND state IN ('pending', 'in_progress')";
+const UNTRACKED: &str = "SELECT symbol_id FROM backfill_parts
+    WHERE run_id = $1 AND state IN ('pending', 'in_progress')
+        AND symbol_id IN (SELECT id FROM symbols WHERE active = 0)";
 const NEXT: &str = "SELECT next_ns FROM backfill_parts WHERE run_id = $1 AND symbol_id = $2";
 const END: &str = "UPDATE backfill_parts SET state = $3, error = $4, finished_at = $5,
         days_expected = $6, days_present = $7, gaps = $8
-    WHERE run_id = $1 AND symbol_id = $2";
+    WHERE run_id = $1 AND symbol_id = $2 AND state IN ('pending', 'in_progress')";
 
 impl Store {
     /// Those that are not there yet; the run begins with them.
@@ -120,6 +123,12 @@ impl Store {
         Ok(found.into_iter().filter_map(read).collect())
     }
 
+    /// Open parts of this run whose symbols are tracked no longer.
+    pub(crate) async fn untracked_parts(&self, run: Uuid) -> Result<Vec<i64>, Error> {
+        let found = rows!(self, "backfill_parts", sqlx::query(UNTRACKED).bind(run.to_string()));
+        found.into_iter().map(|row: Result<(i64,), Unread>| Ok(row?.0)).collect()
+    }
+
     /// False where it has ended.
     pub(crate) async fn begin_part(&self, part: &PartRow) -> Result<bool, Error> {
         let mut tx = self.begin().await?;
@@ -135,7 +144,8 @@ impl Store {
     }
 
     /// As `state` and `error` of the row say, with what is missing of its range; where it went
-    /// well, the series is covered to its end and `whole` is what is missing of all of it; else to
+    /// well, the series is covered to its end, if it joins on to what is, and `whole` is what is
+    /// missing of all of it; else to
     /// its checkpoint, which is read anew.
     pub(crate) async fn end_part(
         &self,
@@ -158,14 +168,17 @@ impl Store {
         )?;
         if part.state == BackfillStatus::Completed {
             let series = (part.symbol_id, part.span);
-            market_series::cover(&mut tx, series, part.to, whole).await?;
+            let way = (part.from, part.to);
+            market_series::cover(&mut tx, series, (way, is_from_the_beginning), whole).await?;
         } else {
             let next = row_within!(
                 &mut tx,
                 "backfill_parts",
                 sqlx::query(NEXT).bind(part.run.to_string()).bind(part.symbol_id)
             );
-            if let Some((next,)) = next?.filter(|(next,): &(i64,)| *next > part.from) {
+            // What failed at its end has been found to be no history.
+            let is_on_its_way = |(next,): &(i64,)| (part.from + 1..part.to).contains(next);
+            if let Some((next,)) = next?.filter(is_on_its_way) {
                 let (series, way) = ((part.symbol_id, part.span), (part.from, next));
                 market_series::reach(&mut tx, series, way, is_from_the_beginning).await?;
             }

@@ -31,6 +31,8 @@ pub(crate) struct RunRow {
     pub(crate) span: Option<i64>,
     pub(crate) state: BackfillStatus,
     pub(crate) error: Option<String>,
+    /// Who wants it to end before its time.
+    pub(crate) cancelled_by: Option<String>,
     pub(crate) created_at: i64,
     pub(crate) started_at: Option<i64>,
     pub(crate) finished_at: Option<i64>,
@@ -58,6 +60,7 @@ struct RawRun {
     span: Option<i64>,
     state: String,
     error: Option<String>,
+    cancelled_by: Option<String>,
     created_at: i64,
     started_at: Option<i64>,
     finished_at: Option<i64>,
@@ -66,8 +69,8 @@ struct RawRun {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, cause, asked_by, wanted, from_ms, to_ms, span, state, error, created_at,
-            started_at, finished_at FROM backfill_history ",
+            "SELECT id, cause, asked_by, wanted, from_ms, to_ms, span, state, error,
+            cancelled_by, created_at, started_at, finished_at FROM backfill_history ",
             $rest
         )
     };
@@ -80,8 +83,14 @@ const OPEN: &str =
     "SELECT COUNT(*) FROM backfill_history WHERE state IN ('pending', 'in_progress')";
 const BEGIN: &str = "UPDATE backfill_history SET state = 'in_progress', started_at = $2
     WHERE id = $1 AND state = 'pending'";
+const CANCEL: &str = "UPDATE backfill_history SET cancelled_by = COALESCE(cancelled_by, $2)
+    WHERE id = $1 AND state IN ('pending', 'in_progress')";
+/// One that waits has nobody who would end it before its turn comes.
+const DROP: &str = "UPDATE backfill_history SET state = 'failed', error = $2, finished_at = $3
+    WHERE id = $1 AND state = 'pending'";
+const CANCELLED: &str = "SELECT cancelled_by FROM backfill_history WHERE id = $1";
 const END: &str = "UPDATE backfill_history SET state = $2, error = $3, finished_at = $4
-    WHERE id = $1";
+    WHERE id = $1 AND state IN ('pending', 'in_progress')";
 const SUMS: &str = "SELECT COUNT(*) AS symbols,
     COUNT(CASE WHEN state = 'completed' THEN 1 END) AS completed,
     COUNT(CASE WHEN state = 'failed' THEN 1 END) AS failed,
@@ -113,6 +122,30 @@ impl Store {
         )?;
         tx.commit().await?;
         Ok(true)
+    }
+
+    /// False where it has ended. One that is under way is ended by whoever makes it.
+    pub(crate) async fn cancel_run(&self, id: Uuid, by: &str) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        let marked = changing!(&mut tx, sqlx::query(CANCEL).bind(id.to_string()).bind(by))?;
+        let (line, now_ms) = (format!("cancelled by {by}"), self.clock.unix_ms());
+        changing!(&mut tx, sqlx::query(DROP).bind(id.to_string()).bind(line).bind(now_ms))?;
+        tx.commit().await?;
+        Ok(marked > 0)
+    }
+
+    /// Who wants this run to end.
+    pub(crate) async fn run_cancelled_by(&self, id: Uuid) -> Result<Option<String>, Error> {
+        let found = row!(self, "backfill_history", sqlx::query(CANCELLED).bind(id.to_string()))?;
+        Ok(found.and_then(|(by,): (Option<String>,)| by))
+    }
+
+    /// Is one of this cause under way, or waiting?
+    pub(crate) async fn has_open_run(&self, cause: RunCause) -> Result<bool, Error> {
+        const SOME: &str =
+            select!("WHERE cause = $1 AND state IN ('pending', 'in_progress') ORDER BY id LIMIT 1");
+        let found = rows!(self, "backfill_history", sqlx::query(SOME).bind(cause.as_str()));
+        Ok(found.into_iter().any(|row: Result<RawRun, Unread>| row.is_ok()))
     }
 
     /// The one that is under way, else the oldest that waits.
@@ -205,6 +238,7 @@ fn from_raw(raw: RawRun) -> Result<RunRow, Error> {
         to_ms: raw.to_ms,
         span: raw.span,
         error: raw.error,
+        cancelled_by: raw.cancelled_by,
         created_at: raw.created_at,
         started_at: raw.started_at,
         finished_at: raw.finished_at,

@@ -45,6 +45,7 @@ const MEND: &str = "UPDATE leases SET held_until = 0, done_at = 0
     WHERE held_until > $1 OR done_at > $1";
 /// How far clocks of nodes may be apart.
 pub(super) const SKEW_MS: i64 = 10 * 60_000;
+const STRAY: &str = "DELETE FROM leases WHERE name NOT IN ($1, $2, $3, $4, $5, $6)";
 const LAST: &str = "SELECT done_at FROM leases WHERE name = $1";
 /// A transaction whose client is gone ends as soon as the database has noticed.
 const RESTORE_ENDS_WITHIN: Duration = Duration::from_secs(20);
@@ -55,6 +56,9 @@ const RESTORED: &str =
     ON CONFLICT (name) DO UPDATE SET holder = $2, held_until = 0, done_at = $3";
 
 impl Turn {
+    const ALL: [Self; 5] =
+        [Self::Backup, Self::Backfill, Self::BackfillSchedule, Self::Alerts, Self::Reports];
+
     fn as_str(self) -> &'static str {
         match self {
             Self::Backup => "backup",
@@ -155,8 +159,32 @@ impl Store {
         Ok(done.filter(|done| (1..=latest).contains(done)))
     }
 
-    /// Turns that are held, or were done, at a time that is still to come.
+    /// Turns that are held, or were done, at a time that is still to come; and rows that are no
+    /// turn of this house.
     pub(crate) async fn turn_faults(&self) -> Result<Vec<String>, Error> {
+        let mut faults = self.turns_to_come().await?;
+        let stray = |name: String| {
+            format!(
+                "the row {name:?} of the table leases is no turn that is known here: somebody \
+                 renamed it, and what it stood for may be done once more; `sealgate secret accept` \
+                 removes it"
+            )
+        };
+        faults.extend(self.stray_turns().await?.into_iter().map(stray));
+        Ok(faults)
+    }
+
+    async fn stray_turns(&self) -> Result<Vec<String>, Error> {
+        const NAMES: &str = "SELECT name FROM leases ORDER BY name";
+        let names = rows!(self, "leases", sqlx::query(NAMES));
+        let known =
+            |name: &str| name == RESTORE || Turn::ALL.iter().any(|turn| turn.as_str() == name);
+        let read = |row: Result<(String,), Unread>| row.ok().map(|(name,)| name);
+        let names = names.into_iter().filter_map(read).filter(|name| !known(name));
+        Ok(names.map(|name| name.chars().take(100).collect()).collect())
+    }
+
+    async fn turns_to_come(&self) -> Result<Vec<String>, Error> {
         let latest = self.latest_turn();
         let names = rows!(self, "leases", sqlx::query(TO_COME).bind(latest));
         let sentence = |row: Result<(String,), Unread>| {
@@ -175,6 +203,17 @@ impl Store {
         let latest = self.latest_turn();
         let mut tx = self.begin().await?;
         changing!(&mut tx, sqlx::query(MEND).bind(latest))?;
+        let [first, second, third, fourth, fifth] = Turn::ALL.map(Turn::as_str);
+        changing!(
+            &mut tx,
+            sqlx::query(STRAY)
+                .bind(RESTORE)
+                .bind(first)
+                .bind(second)
+                .bind(third)
+                .bind(fourth)
+                .bind(fifth)
+        )?;
         Ok(tx.commit().await?)
     }
 

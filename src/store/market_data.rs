@@ -60,7 +60,7 @@ const COUNT: &str = "SELECT COUNT(*) FROM market_data
 const PAGE: &str = "SELECT symbol_id, span, time, open, high, low, close, volume, vwap, trades
     FROM market_data WHERE symbol_id = $1 AND span = $2 AND time >= $3 AND time < $4
     ORDER BY time LIMIT $5";
-const DAYS: &str = "SELECT (time - $5) / 86400000000000 AS day FROM market_data
+const TIMES: &str = "SELECT (time - $5) / $6 AS part FROM market_data
     WHERE symbol_id = $1 AND span = $2 AND time >= $3 AND time < $4 GROUP BY 1 ORDER BY 1";
 
 static UPSERTS: LazyLock<[(usize, String); 3]> =
@@ -148,18 +148,24 @@ impl Store {
         found.into_iter().map(|row: Result<CandleRow, Unread>| Ok(row?)).collect()
     }
 
-    /// The days since 1970 of which there is any candle, as days begin `offset` nanoseconds into
-    /// those of UTC.
-    pub(crate) async fn candle_days(
+    /// The parts of time since 1970, days or hours, of which there is any candle, as they begin
+    /// `offset` nanoseconds into those of UTC and last `length`.
+    pub(crate) async fn candle_times(
         &self,
         (symbol_id, span): (i64, i64),
         (from, to): (i64, i64),
-        offset: i64,
+        (offset, length): (i64, i64),
     ) -> Result<Vec<i64>, Error> {
         let found = rows!(
             self,
             "market_data",
-            sqlx::query(DAYS).bind(symbol_id).bind(span).bind(from).bind(to).bind(offset)
+            sqlx::query(TIMES)
+                .bind(symbol_id)
+                .bind(span)
+                .bind(from)
+                .bind(to)
+                .bind(offset)
+                .bind(length)
         );
         found.into_iter().map(|row: Result<(i64,), Unread>| Ok(row?.0)).collect()
     }

@@ -50,10 +50,8 @@ const GROW: &str = "INSERT INTO market_series (symbol_id, span, records, earlies
             ELSE excluded.latest END,
         seen = market_series.seen + excluded.seen,
         rejected = market_series.rejected + excluded.rejected";
-const COVER: &str = "UPDATE market_series SET days_expected = $4, days_present = $5, gaps = $6,
-        covered_to = CASE WHEN covered_to > $3 THEN covered_to ELSE $3 END
+const JUDGE: &str = "UPDATE market_series SET days_expected = $3, days_present = $4, gaps = $5
     WHERE symbol_id = $1 AND span = $2";
-
 const REACH: &str = "UPDATE market_series SET covered_to = $3
     WHERE symbol_id = $1 AND span = $2
         AND ((covered_to IS NULL AND $4 = 1) OR (covered_to >= $5 AND covered_to < $3))";
@@ -93,15 +91,15 @@ pub(super) async fn grow(
 pub(super) async fn cover(
     tx: &mut Tx,
     (symbol_id, span): (i64, i64),
-    to: i64,
+    (way, is_from_the_beginning): ((i64, i64), bool),
     quality: &Quality,
 ) -> Result<(), Error> {
+    reach(tx, (symbol_id, span), way, is_from_the_beginning).await?;
     changing!(
         tx,
-        sqlx::query(COVER)
+        sqlx::query(JUDGE)
             .bind(symbol_id)
             .bind(span)
-            .bind(to)
             .bind(quality.days_expected)
             .bind(quality.days_present)
             .bind(quality.gaps.as_str())
@@ -109,8 +107,8 @@ pub(super) async fn cover(
     Ok(())
 }
 
-/// Part of the transaction that ends a part which failed on its way: what it stored is not asked
-/// for again, where nothing is missing before it.
+/// Part of the transaction that ends a part: what it stored is not asked for again, where nothing
+/// is missing before it.
 pub(super) async fn reach(
     tx: &mut Tx,
     (symbol_id, span): (i64, i64),

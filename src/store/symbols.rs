@@ -83,8 +83,12 @@ const ADD: &str = "INSERT INTO symbols
     (symbol, asset_class, active, date_added, backfill_status, last_backfill, provider, span)
     VALUES ($1, $2, $3, $4, 'pending', $5, $6, $7) ON CONFLICT (symbol) DO NOTHING";
 const CHANGE: &str = "UPDATE symbols SET active = $2, provider = $3, span = $4 WHERE id = $1";
+const ADOPT: &str = "UPDATE symbols SET last_backfill = $2, active = $3, provider = $4, span = $5
+    WHERE id = $1 AND last_backfill IS NULL
+        AND id NOT IN (SELECT symbol_id FROM market_series WHERE records > 0)";
 const STANDS: &str = "UPDATE symbols SET backfill_status = $2, backfill_error = $3,
-    last_backfill = COALESCE($4, last_backfill) WHERE id = $1";
+    last_backfill = CASE WHEN $4 IS NULL OR last_backfill > $4 THEN last_backfill ELSE $4 END
+    WHERE id = $1";
 
 impl Store {
     /// False where it is tracked already.
@@ -120,7 +124,25 @@ impl Store {
         Ok(changed > 0)
     }
 
-    /// How far its history is; the time of the last backfill stays where none is given.
+    /// What an older warehouse says of a symbol that is tracked already, and of which nothing was
+    /// fetched. False where something was.
+    pub(crate) async fn adopt_symbol(&self, id: i64, new: &NewSymbol) -> Result<bool, Error> {
+        let mut tx = self.begin().await?;
+        let adopted = changing!(
+            &mut tx,
+            sqlx::query(ADOPT)
+                .bind(id)
+                .bind(new.last_backfill)
+                .bind(i64::from(new.active))
+                .bind(new.provider.as_deref())
+                .bind(new.span)
+        )?;
+        tx.commit().await?;
+        Ok(adopted > 0)
+    }
+
+    /// How far its history is; the time of the last backfill stays where none is given, or an
+    /// earlier one.
     pub(crate) async fn note_backfill(
         &self,
         id: i64,

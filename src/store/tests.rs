@@ -13,6 +13,7 @@ mod nodes;
 mod opening;
 mod record_blocks;
 mod renewals;
+mod repeated_calls;
 mod schema;
 mod secrets;
 mod small_tables;

@@ -17,6 +17,8 @@ pub(crate) enum Dimension {
     Secret,
     Client,
     Status,
+    /// Of the calls whose answer named one: `provider/model`.
+    Model,
 }
 
 /// How long a bucket is.
@@ -114,8 +116,8 @@ const FORGET: &str =
 const MOST: i64 = 1_000_000_000_000_000_000;
 
 impl Dimension {
-    pub(crate) const ALL: [Self; 5] =
-        [Self::All, Self::Provider, Self::Secret, Self::Client, Self::Status];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::All, Self::Provider, Self::Secret, Self::Client, Self::Status, Self::Model];
 
     pub(crate) fn as_str(self) -> &'static str {
         match self {
@@ -124,6 +126,7 @@ impl Dimension {
             Self::Secret => "secret",
             Self::Client => "client",
             Self::Status => "status",
+            Self::Model => "model",
         }
     }
 }

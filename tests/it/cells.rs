@@ -59,6 +59,7 @@ const HARMLESS: &[(&str, &[&str], &str)] = &[
     ("alert_places", &[], "how far the trail was read for alerts; a day of it is read again"),
     ("client_addresses", &[], "what calls leave behind; a new address is told to people alone"),
     ("client_routes", &[], "what calls leave behind; a report tells it to people alone"),
+    ("repeated_calls", &[], "what calls leave behind; a report tells it to people alone"),
     ("leases", &["done_at", "held_until"], "a time that cannot be is taken over at the next turn"),
     ("client_tokens", &[], "sealed: an edited one is refused when it is used"),
     ("counted_records", &[], "counts of calls; nobody promises them against the database's owner"),
@@ -161,6 +162,11 @@ async fn lived_in(house: &House) -> (Client, Client) {
     let victim = house.client_with(members).await;
     assert_eq!(caller.get("/acme/x").send().await.status, 200);
     assert_eq!(victim.get("/acme/x").send().await.status, 200);
+    // The second one asks again for what is fresh.
+    for _ in 0..2 {
+        let call = victim.get("/acme/holds/x").header("x-says-cache-control", "max-age=60");
+        assert_eq!(call.send().await.status, 200);
+    }
     let tokens = format!("/api/v1/admin/api-keys/{}/tokens", victim.id);
     let post = async |path: &str, body: serde_json::Value| {
         let call = house.admin.post(path).json(&body).header("idempotency-key", path);

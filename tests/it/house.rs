@@ -257,6 +257,16 @@ impl House {
         answer
     }
 
+    /// Neither in its files, nor in its database or its log.
+    pub(crate) async fn keeps_nowhere(&self, word: &str) {
+        let word = Canary::of(word.to_owned());
+        for (path, bytes) in files_below(self.path()) {
+            word.is_nowhere_in(&path.display().to_string(), &bytes);
+        }
+        word.is_nowhere_in("the database", &self.database.dump().await);
+        word.is_nowhere_in("the log", &logs::heard());
+    }
+
     /// Ends the house and searches everything it leaves.
     pub(crate) async fn leave(mut self) {
         // While it runs, SQLite's write-ahead log still holds what was written last.

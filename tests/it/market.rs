@@ -3,6 +3,7 @@
 //! provider's limit is kept without one refusal.
 
 mod kills;
+mod runs;
 
 use std::time::Duration;
 
@@ -301,6 +302,8 @@ async fn what_a_provider_does_wrong_is_told_of_its_symbol_and_the_others_go_on()
         ("STUM", Some(Plant::Stumbles)),
         ("NONE", Some(Plant::Unknown)),
         ("ECHO", Some(Plant::EchoesKey)),
+        ("FEWR", Some(Plant::Fewer)),
+        ("GRID", Some(Plant::OffGrid(7))),
     ] {
         track(&house, symbol, "stock", "1d").await;
         let bars = daily(&mut dice, false, &[]);
@@ -318,9 +321,10 @@ async fn what_a_provider_does_wrong_is_told_of_its_symbol_and_the_others_go_on()
     let done = run(&house, json!({})).await;
     passing.abort();
     assert_eq!(done["state"], "failed", "{done:#}");
-    assert_eq!(done["error"], "5 of 8 symbols failed");
+    assert_eq!(done["error"], "6 of 10 symbols failed");
     each_is_told(&house, &done).await;
     assert_eq!(part(&done, "BADC")["reasons"], json!({"not_a_number": 1, "negative": 1}));
+    assert_eq!(part(&done, "GRID")["reasons"], json!({"off_grid": 1}));
     let reader = house.client().await;
     assert_eq!(kept(&reader, "FINE", "1d").await, lines(&ledger[0]));
     assert_eq!(kept(&reader, "STUM", "1d").await, lines(&ledger[5]));
@@ -355,6 +359,8 @@ async fn each_is_told(house: &House, done: &Value) {
         ("NONE", "failed", "knows no candles"),
         // The house is searched for the key when it is left.
         ("ECHO", "failed", "is no good"),
+        ("FEWR", "failed", "shorter than it says itself"),
+        ("GRID", "completed", ""),
     ] {
         let part = part(done, symbol);
         assert_eq!(part["state"], state, "{part:#}");

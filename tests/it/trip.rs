@@ -8,7 +8,7 @@ use serde_json::json;
 
 use crate::house::{House, Kind, Plan, on_both};
 
-const AGGS: &str = "v2/aggs/ticker/AAPL/range/1/day/2024-01-01/2024-01-31";
+const AGGS: &str = "v2/aggs/ticker/AAPL/range/1/day/2024-01-02/2024-01-09";
 
 on_both! {
     async fn a_sealed_key_takes_the_place_of_the_client_key(house: House) {

@@ -67,6 +67,8 @@ pub(super) struct NewProvider {
     limits: Option<Value>,
     max_waiting: Option<u32>,
     max_concurrent: Option<u32>,
+    /// How long an answer holds that says nothing of it, for reports.
+    fresh_seconds: Option<u32>,
     #[schema(example = "auto")]
     http2: Option<String>,
     pool: Option<bool>,

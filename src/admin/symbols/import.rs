@@ -1,6 +1,6 @@
 //! `POST …/symbols/import`: the symbols of an older warehouse, each with the time to which it has
 //! their history. A result for each line; a broken one refuses only itself.
-//! Must never alter a symbol that is tracked already.
+//! Must never alter a symbol of which anything was fetched here.
 
 use axum::http::StatusCode;
 use serde::Serialize;
@@ -14,8 +14,8 @@ use super::super::members::Members;
 use super::super::refused::Refused;
 use super::super::sent::Sent;
 use super::super::words;
-use super::track;
 use super::wanted::Wanted;
+use super::{known, track};
 use crate::store::{NewSymbol, SymbolRow};
 
 /// The body of an import.
@@ -63,7 +63,8 @@ pub(in super::super) struct ImportedSymbolLine {
 
 /// Track the symbols of an older warehouse, or many at once.
 ///
-/// A line that cannot be taken refuses only itself; what is tracked already is left alone.
+/// A line that cannot be taken refuses only itself. A symbol that is tracked already is left alone,
+/// unless nothing of it was fetched yet: then it goes on from `last_backfill`.
 #[utoipa::path(post, path = "/api/v1/admin/symbols/import", tag = "Symbols",
     request_body = SymbolImport,
     responses((status = 200, description = "A result for each line.", body = ImportedSymbols)))]
@@ -77,7 +78,7 @@ pub(in super::super) async fn import(call: Call, sent: Sent) -> Result<Answer, R
     let mut items = Vec::with_capacity(lines.len());
     for (index, line) in lines.into_iter().enumerate() {
         let item = match read(line, &call) {
-            Ok(new) => (Some(new.symbol.clone()), track(&call, &new).await),
+            Ok(new) => (Some(new.symbol.clone()), take(&call, &new).await),
             Err(refused) => (None, Err(refused)),
         };
         match ImportedSymbolLine::of(index, item) {
@@ -91,6 +92,18 @@ pub(in super::super) async fn import(call: Call, sent: Sent) -> Result<Answer, R
     let after = json!({"imported": done.imported, "refused": done.refused});
     act.done(StatusCode::OK.as_u16(), Some(&after));
     Answer::ok(&done)
+}
+
+async fn take(call: &Call, new: &NewSymbol) -> Result<SymbolRow, Refused> {
+    if new.last_backfill.is_some()
+        && let Some(row) = known(call, &new.symbol, Some(new.asset_class)).await?
+        && row.asset_class == new.asset_class
+        && call.house.store.adopt_symbol(row.id, new).await.map_err(Refused::internal)?
+    {
+        let adopted = call.house.store.symbol(&row.symbol).await.map_err(Refused::internal)?;
+        return Ok(adopted.unwrap_or(row));
+    }
+    track(call, new).await
 }
 
 fn read(mut members: Members, call: &Call) -> Result<NewSymbol, Refused> {

@@ -58,7 +58,7 @@ pub(super) struct Symbols {
 pub(super) struct SymbolShown {
     #[serde(flatten)]
     symbol: Symbol,
-    /// Ranges of days of which no candle is there, of all series.
+    /// Ranges of days, or hours of trade, of which no candle is there, of all series.
     #[schema(value_type = Vec<Gap>)]
     gaps: Vec<Value>,
     series: Vec<Series>,
@@ -78,13 +78,14 @@ pub(super) struct Series {
     /// Everything before this was asked for.
     #[schema(format = DateTime)]
     covered_to: Option<String>,
-    /// Of the days on which there is trade, those of which there are candles.
+    /// Of the days on which there is trade, or its hours for lengths below a day, those of which
+    /// there are candles.
     coverage: Option<f64>,
     #[schema(value_type = Vec<Gap>)]
     gaps: Vec<Value>,
 }
 
-/// Days in a row, but for those without trade.
+/// Days in a row, but for those without trade; or hours of a day of which there are others.
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "stands in the description alone")]
 pub(in super::super) struct Gap {
@@ -92,7 +93,13 @@ pub(in super::super) struct Gap {
     from: String,
     #[schema(format = Date)]
     to: String,
+    /// Nought where only hours are missing.
     days: i64,
+    hours: Option<i64>,
+    #[schema(format = DateTime)]
+    begins: Option<String>,
+    #[schema(format = DateTime)]
+    ends: Option<String>,
 }
 
 impl Symbol {

@@ -146,7 +146,7 @@ async fn a_key_calls_as_often_as_the_settings_say_and_is_told_so() {
 }
 
 /// Every route of the description, in the order of the alphabet.
-const ROUTES: [&str; 92] = [
+const ROUTES: [&str; 93] = [
     "DELETE /api/v1/admin/alert-destinations/{id}",
     "DELETE /api/v1/admin/api-keys/{id}",
     "DELETE /api/v1/admin/operators/{id}",
@@ -203,6 +203,7 @@ const ROUTES: [&str; 92] = [
     "POST /api/v1/admin/api-keys/{id}/rotate",
     "POST /api/v1/admin/api-keys/{id}/tokens",
     "POST /api/v1/admin/backfill",
+    "POST /api/v1/admin/backfill/{id}/cancel",
     "POST /api/v1/admin/backups",
     "POST /api/v1/admin/integrity/accept",
     "POST /api/v1/admin/keks/cancel",

@@ -9,7 +9,7 @@ use super::*;
 const NOBODY: &str = "0198c0de-7a11-7c0d-8e5a-5ea19a7e0001";
 
 /// Route by route: may admin, operator, auditor, user, guest?
-const TABLE: [(&str, &str, [bool; 5]); 82] = [
+const TABLE: [(&str, &str, [bool; 5]); 83] = [
     ("GET", "/api/v1/admin/alerts", [true, true, true, false, false]),
     ("GET", "/api/v1/admin/alerts/{id}", [true, true, true, false, false]),
     ("POST", "/api/v1/admin/alerts/{id}/ack", [true, true, false, false, false]),
@@ -79,6 +79,7 @@ const TABLE: [(&str, &str, [bool; 5]); 82] = [
     ("GET", "/api/v1/admin/backfill", [true, true, true, false, false]),
     ("POST", "/api/v1/admin/backfill", [true, true, false, false, false]),
     ("GET", "/api/v1/admin/backfill/{id}", [true, true, true, false, false]),
+    ("POST", "/api/v1/admin/backfill/{id}/cancel", [true, true, false, false, false]),
     ("POST", "/api/v1/admin/seal", [true, false, false, false, false]),
     ("POST", "/api/v1/admin/unseal", [true, false, false, false, false]),
     ("GET", "/api/v1/admin/operators", [true, false, false, false, false]),

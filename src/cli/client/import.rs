@@ -4,6 +4,7 @@
 
 mod csv;
 
+use std::collections::BTreeSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ use super::KEYS;
 
 /// Lines of one call: an answer within seconds, whatever the database.
 const AT_ONCE: usize = 5_000;
+const MOST_NAMED: usize = 50;
 
 const COLUMNS: &[Column] =
     &[("LINE", "line"), ("RESULT", "result"), ("ID", "id"), ("NAME", "name"), ("WHY", "detail")];
@@ -38,9 +40,20 @@ pub(in super::super) struct Form {
     pub(in super::super) column: &'static str,
     /// For people, in the plural.
     pub(in super::super) what: &'static str,
+    /// The members that are sent, where an older system has others that nobody needs here.
+    pub(in super::super) members: Option<&'static [&'static str]>,
+    /// What others write otherwise, as it is written here.
+    pub(in super::super) tidy: fn(&str, &mut Value),
 }
 
-const OF_KEYS: Form = Form { path: KEYS, list: "keys", column: "key_hash", what: "client keys" };
+const OF_KEYS: Form = Form {
+    path: KEYS,
+    list: "keys",
+    column: "key_hash",
+    what: "client keys",
+    members: None,
+    tidy: |_, _| (),
+};
 
 /// A line of the file: where it stands, and what it asks for or why that cannot be read.
 struct Line {
@@ -61,7 +74,8 @@ pub(in super::super) fn run(
     (form, columns): (&Form, &[Column]),
 ) -> Result<(), Failure> {
     let text = read(file)?;
-    let lines = lines(file, &text, form)?;
+    let mut lines = lines(file, &text, form)?;
+    let left_out = tidied(&mut lines, form);
     let output = ground.output(reach.print);
     if lines.is_empty() {
         let nothing = json!({"imported": 0, "refused": 0, "items": []});
@@ -77,6 +91,11 @@ pub(in super::super) fn run(
     let refused = results.len() - imported;
     output.list(&json!({"imported": imported, "refused": refused, "items": results}), columns)?;
     output.remark(&format!("\n{imported} imported, {refused} refused"))?;
+    if !left_out.is_empty() {
+        let names: Vec<String> = left_out.into_iter().collect();
+        let (names, what) = (names.join(", "), form.what);
+        output.remark(&format!("left out, as {what} have no such member here: {names}"))?;
+    }
     if refused > 0 {
         let all = imported + refused;
         return Err(Failure::new(format!(
@@ -85,6 +104,23 @@ pub(in super::super) fn run(
         )));
     }
     Ok(())
+}
+
+/// Each line as it is written here. Tells which members were left out.
+fn tidied(lines: &mut [Line], form: &Form) -> BTreeSet<String> {
+    let mut left_out = BTreeSet::new();
+    for line in lines {
+        let Ok(Value::Object(asked)) = &mut line.asked else { continue };
+        asked.retain(|name, value| {
+            (form.tidy)(name, value);
+            let is_known = form.members.is_none_or(|members| members.contains(&name.as_str()));
+            if !is_known && left_out.len() < MOST_NAMED {
+                left_out.insert(name.chars().filter(|sign| !sign.is_control()).take(40).collect());
+            }
+            is_known
+        });
+    }
+    left_out
 }
 
 fn read(file: &Path) -> Result<String, Failure> {

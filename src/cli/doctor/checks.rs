@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::super::{healthcheck, link};
 use super::check::{Check, database_stands};
-use super::{master, pages, rows};
+use super::{history, master, pages, rows};
 use crate::app;
 use crate::clock::{self, Clock};
 use crate::config::Config;
@@ -58,6 +58,7 @@ async fn providers(config: &Config, clock: &Clock, running: bool) -> Vec<Check> 
     }
     let Ok(store) = Store::open(&config.store, clock.clone()).await else { return Vec::new() };
     let stored = store.secrets().await.map(|loaded| loaded.rows).unwrap_or_default();
+    let symbols = store.symbols().await.unwrap_or_default();
     store.close().await;
     let mut named: Vec<String> = stored.into_iter().map(|stored| stored.secret.provider).collect();
     named.sort_unstable();
@@ -75,6 +76,7 @@ async fn providers(config: &Config, clock: &Clock, running: bool) -> Vec<Check> 
         ),
     };
     let mut checks: Vec<Check> = reached.into_iter().filter(is_not_sandbox).map(check).collect();
+    checks.extend(history::check(&config.backfill, &symbols, &named));
     if running && let Ok((_, said)) = healthcheck::readiness(config).await {
         let remedy = "it is tried again by itself; /metrics and the log say which address and why";
         checks.extend(left_alone(&said).map(|detail| Check::note(NAME, detail, remedy)));

@@ -18,6 +18,8 @@ use crate::quota::{Source, Sources, Supply, Ticket, Wait};
 /// How soon a clock that was set is noticed, and what an answer has changed.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 const SHORTEST_SLEEP: Duration = Duration::from_millis(1);
+/// So long behind a client's last call the house leaves room for the next one.
+const EXPECTED_NS: u64 = 300_000_000_000;
 
 #[derive(Default)]
 pub(super) struct Counts {
@@ -38,6 +40,8 @@ struct Lines {
     house: Line<Place>,
     /// Somebody hands out turns.
     is_served: bool,
+    /// When a client called last.
+    client_ns: Option<u64>,
 }
 
 /// One that waits.
@@ -80,6 +84,15 @@ impl Wants {
 }
 
 impl Lines {
+    /// What one of the house may take leaves room for clients, where any is to be expected.
+    fn take(&self, supply: &Arc<Supply>, is_house: bool, clock: &Clock) -> Option<Ticket> {
+        supply.take_if(is_house && self.expects_clients(clock.monotonic_ns()), clock)
+    }
+
+    fn expects_clients(&self, now_ns: u64) -> bool {
+        self.client_ns.is_some_and(|last_ns| now_ns.saturating_sub(last_ns) < EXPECTED_NS)
+    }
+
     fn length(&self) -> usize {
         self.clients.len() + self.house.len()
     }
@@ -88,6 +101,14 @@ impl Lines {
     fn wants(&self, source: &Source, with_house: bool) -> bool {
         let takes = |place: &Place| place.wants.takes(source);
         self.clients.has_any(takes) || with_house && self.house.has_any(takes)
+    }
+
+    /// When it is free for the first of those who wait for it.
+    fn until_ns(&self, source: &Source, now_ns: u64) -> u64 {
+        let is_house = !self.wants(source, false);
+        let spares = is_house && self.expects_clients(now_ns);
+        let wait = source.supply.wait_if(spares, now_ns);
+        wait.map_or(0, |wait| wait.until_ns)
     }
 
     /// Clients first. Whoever left in this moment hands his turn on.
@@ -117,7 +138,7 @@ impl Lines {
 impl Queue {
     pub(super) fn new(sources: &Sources, longest: usize) -> Arc<Self> {
         let (clients, house) = (Line::new(longest), Line::new(usize::MAX));
-        let lines = Mutex::new(Lines { clients, house, is_served: false });
+        let lines = Mutex::new(Lines { clients, house, is_served: false, client_ns: None });
         Arc::new(Self { sources: Arc::clone(sources), lines })
     }
 
@@ -129,6 +150,11 @@ impl Queue {
     /// Clients that wait.
     pub(super) fn clients(&self) -> usize {
         self.lines().clients.len()
+    }
+
+    /// Has one called of late?
+    pub(super) fn expects_clients(&self, clock: &Clock) -> bool {
+        self.lines().expects_clients(clock.monotonic_ns())
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -146,9 +172,12 @@ impl Queue {
         asking: &Asking,
         clock: &Clock,
     ) -> Option<Granted> {
-        let lines = self.lines();
+        let mut lines = self.lines();
+        if !is_house {
+            lines.client_ns = Some(clock.monotonic_ns());
+        }
         if lines.length() == 0
-            && let Some(ticket) = asking.supply.take(clock)
+            && let Some(ticket) = lines.take(&asking.supply, is_house, clock)
         {
             return Some((asking.secret, ticket));
         }
@@ -157,7 +186,8 @@ impl Queue {
         }
         let mut free = (self.sources)();
         free.retain(|source| wants.takes(source) && !lines.wants(source, is_house));
-        free.iter().find_map(|source| Some((source.secret, source.supply.take(clock)?)))
+        free.iter()
+            .find_map(|source| Some((source.secret, lines.take(&source.supply, is_house, clock)?)))
     }
 
     /// None where the queue is full.
@@ -192,7 +222,7 @@ impl Queue {
         lines.dismiss(&sources);
         for source in &sources {
             while lines.wants(source, true)
-                && let Some(ticket) = source.supply.take(clock)
+                && let Some(ticket) = lines.take(&source.supply, !lines.wants(source, false), clock)
             {
                 lines.give(source, ticket);
             }
@@ -203,7 +233,7 @@ impl Queue {
         }
         let now_ns = clock.monotonic_ns();
         let wanted = sources.iter().filter(|source| lines.wants(source, true));
-        let until_ns = wanted.map(|source| until_ns(&source.supply, now_ns)).min();
+        let until_ns = wanted.map(|source| lines.until_ns(source, now_ns)).min();
         let sleep = Duration::from_nanos(until_ns.unwrap_or(0).saturating_sub(now_ns));
         Some(sleep.clamp(SHORTEST_SLEEP, LOOK_EVERY))
     }
@@ -221,10 +251,6 @@ impl Queue {
         let rate = limits.map(|(calls, seconds)| as_f64(calls) / as_f64(seconds.max(1))).sum();
         (until_ns.map(|until_ns| Wait { until_ns, is_certain }), rate)
     }
-}
-
-fn until_ns(supply: &Supply, now_ns: u64) -> u64 {
-    supply.wait(now_ns).map_or(0, |wait| wait.until_ns)
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of calls, and times that nobody waits for")]
@@ -339,6 +365,24 @@ mod tests {
         }
         assert_eq!(*served.lock().unwrap(), [1, 2, 1, 2, 1, 9]);
         assert_eq!(counts.waiting.load(Ordering::Relaxed), 0);
+    }
+
+    #[test]
+    fn the_house_leaves_room_where_clients_have_called_of_late() {
+        let (clock, supply) = (Clock::settable(0), Arc::new(Supply::default()));
+        supply.allow(Some((5, 60 * SECOND_NS)));
+        let queue = Queue::new(&sources(&[(&supply, true)]), 10);
+        let take = |is_house| pass(&queue, is_house, &clock).map(|ticket| ticket.answered(None));
+        let taken = |is_house| (0..10).filter(|_| take(is_house).is_some()).count();
+        assert_eq!(taken(true), 5, "nobody else has called");
+        clock.advance(Duration::from_secs(61));
+        assert!(take(false).is_some());
+        assert_eq!(taken(true), 3, "a fifth is left for the next one");
+        assert!(queue.expects_clients(&clock));
+        assert!(take(false).is_some() && take(false).is_none());
+        clock.advance(Duration::from_nanos(EXPECTED_NS));
+        assert!(!queue.expects_clients(&clock));
+        assert_eq!(taken(true), 5);
     }
 
     #[tokio::test]

@@ -13,7 +13,7 @@ use crate::corridor::{Answer, OwnCall};
 use crate::market::{self, Span};
 use crate::policy;
 use crate::refusal::{FieldFault, Reason, Refusal};
-use crate::store::{AssetClass, CandleRow, SymbolRow};
+use crate::store::{CandleRow, SymbolRow};
 
 /// As scopes name it.
 const NAME: &str = "market";
@@ -79,18 +79,8 @@ fn symbol(call: &OwnCall<'_>) -> Result<String, Refusal> {
 
 /// By its name, or, for a pair, by any that means the same.
 async fn tracked(call: &OwnCall<'_>, name: &str) -> Result<SymbolRow, Refusal> {
-    let store = &call.rooms().store;
-    if let Some(row) = store.symbol(name).await.map_err(|fault| failed(&fault))? {
-        return Ok(row);
-    }
-    let pair = market::parse_symbol(name, Some(AssetClass::Crypto)).map_err(|_| nothing())?;
-    let ticker = market::ticker(&pair.symbol, AssetClass::Crypto);
-    let all = store.symbols().await.map_err(|fault| failed(&fault))?;
-    let is_same = |row: &SymbolRow| {
-        row.asset_class == AssetClass::Crypto
-            && market::ticker(&row.symbol, AssetClass::Crypto) == ticker
-    };
-    all.into_iter().find(is_same).ok_or_else(nothing)
+    let found = market::tracked(&call.rooms().store, name, None).await;
+    found.map_err(|fault| failed(&fault))?.ok_or_else(nothing)
 }
 
 /// One more than is shown is asked for: whether there is one says whether there is a next page.

@@ -51,8 +51,14 @@ impl Span {
 
     /// A call came back: by now the provider has counted it.
     pub(super) fn count(&mut self, now_ns: u64) {
+        self.count_back(now_ns, 0);
+    }
+
+    /// One came back so long ago.
+    pub(super) fn count_back(&mut self, now_ns: u64, age_ns: u64) {
         let margin_ns = (self.window_ns / MARGIN).max(LEAST_MARGIN_NS);
-        let mut end_ns = now_ns.saturating_add(self.window_ns).saturating_add(margin_ns);
+        let lasts_ns = self.window_ns.saturating_add(margin_ns).saturating_sub(age_ns);
+        let mut end_ns = now_ns.saturating_add(lasts_ns);
         if self.calls > FEW {
             end_ns = end_ns.next_multiple_of((self.window_ns / PARTS).max(1));
         }
@@ -82,6 +88,19 @@ mod tests {
         assert_eq!(full.until_ns, 150 * SECOND + SECOND / 4);
         assert!(span.wait(1, full.until_ns - 1).is_some());
         assert_eq!(span.wait(1, full.until_ns), None);
+    }
+
+    #[test]
+    fn calls_of_a_former_process_leave_the_window_when_their_time_comes() {
+        let mut span = Span::new(2, 60 * SECOND);
+        for age in [50, 10] {
+            span.count_back(SECOND, age * SECOND);
+        }
+        let full = span.wait(0, SECOND).unwrap();
+        assert_eq!(full.until_ns, 11 * SECOND + SECOND / 4);
+        assert_eq!(span.wait(0, full.until_ns), None);
+        assert!(span.wait(1, full.until_ns).is_some());
+        assert_eq!(span.wait(1, 51 * SECOND + SECOND / 4), None);
     }
 
     #[test]

@@ -48,5 +48,20 @@ async fn a_time_that_is_still_to_come_holds_nobody_off(bed: Bed) {
     }
 }
 
+async fn a_row_that_is_no_turn_is_told_and_removed(bed: Bed) {
+    let store = &bed.store;
+    for turn in [Turn::Backup, Turn::Reports] {
+        assert!(store.take_turn(turn, "a", span(NOW_MS, 1000)).await.unwrap());
+    }
+    assert_eq!(store.turn_faults().await.unwrap(), [""; 0]);
+    bed.tamper("UPDATE leases SET name = 'nobodys' WHERE name = 'reports'").await;
+    let faults = store.turn_faults().await.unwrap();
+    assert!(faults.len() == 1 && faults[0].contains("nobodys"), "{faults:?}");
+    store.mend_turns().await.unwrap();
+    assert_eq!(store.turn_faults().await.unwrap(), [""; 0]);
+    assert!(!store.take_turn(Turn::Backup, "b", span(NOW_MS, 1000)).await.unwrap(), "it stays");
+}
+
+on_both!(a_row_that_is_no_turn_is_told_and_removed);
 on_both!(a_time_that_is_still_to_come_holds_nobody_off);
 on_both!(a_turn_is_one_nodes_until_it_is_done_given_up_or_not_renewed);

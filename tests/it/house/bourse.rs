@@ -43,7 +43,19 @@ pub(crate) enum Plant {
     /// The first answer is a 500, the second breaks off.
     Stumbles,
     Unknown,
+    /// It says that there is one candle more than it sends.
+    Fewer,
+    /// The candle of this index begins at no full minute.
+    OffGrid(usize),
+    /// 429, and to come back in two hours.
+    Later,
+    /// Whatever order is asked for.
+    NewestFirst,
+    /// No candle has a price.
+    AllBad,
 }
+
+const LATER: &str = r#"{"status":"ERROR","error":"not now"}"#;
 
 pub(crate) struct Bourse {
     pub address: SocketAddr,
@@ -180,11 +192,12 @@ impl Floor {
         if !pause.is_zero() {
             tokio::time::sleep(pause).await;
         }
-        Response::builder()
-            .status(status)
-            .header("content-type", "application/json")
-            .body(Full::new(Bytes::from(body)))
-            .unwrap()
+        let mut answer =
+            Response::builder().status(status).header("content-type", "application/json");
+        if body == LATER {
+            answer = answer.header("retry-after", "7200");
+        }
+        answer.body(Full::new(Bytes::from(body))).unwrap()
     }
 }
 
@@ -238,8 +251,11 @@ impl Book {
         let (from, to): (i64, i64) = (from.parse().unwrap(), to.parse().unwrap());
         let key = ((*ticker).to_owned(), format!("{multiplier}/{span}"));
         let all = self.ledger.get(&key).cloned().unwrap_or_default();
-        let fitting: Vec<(usize, Bar)> =
+        let mut fitting: Vec<(usize, Bar)> =
             all.into_iter().enumerate().filter(|(_, bar)| (from..=to).contains(&bar.ms)).collect();
+        if plant == Some(Plant::NewestFirst) {
+            fitting.reverse();
+        }
         let first = if plant == Some(Plant::Repeats) { 0 } else { at };
         let page: Vec<_> = fitting.iter().skip(first).take(self.page).collect();
         self.sent += page.len();
@@ -253,8 +269,9 @@ impl Book {
             let path = uri.path();
             format!(r#","next_url":"http://{address}{path}?cursor={next}""#)
         });
+        let count = page.len() + usize::from(plant == Some(Plant::Fewer));
         let body = format!(
-            r#"{{"ticker":"{ticker}","adjusted":true,"results":[{}],"status":"OK"{next}}}"#,
+            r#"{{"ticker":"{ticker}","adjusted":true,"resultsCount":{count},"results":[{}],"status":"OK"{next}}}"#,
             written.join(",")
         );
         (200, body)
@@ -296,7 +313,17 @@ impl Book {
                     format!(r#"{{"ticker":"{ticker}","status":"OK","resultsCount":0}}"#),
                 ));
             }
-            Some(Plant::BadCandles(_) | Plant::Repeats | Plant::Loops) | None => {}
+            Some(Plant::Later) => return Some((429, LATER.to_owned())),
+            Some(
+                Plant::BadCandles(_)
+                | Plant::Repeats
+                | Plant::Loops
+                | Plant::Fewer
+                | Plant::OffGrid(_)
+                | Plant::NewestFirst
+                | Plant::AllBad,
+            )
+            | None => {}
         }
         None
     }
@@ -306,12 +333,14 @@ fn written(index: usize, bar: &Bar, plant: Option<Plant>) -> String {
     let [open, high, low, close, volume, vwap] = &bar.texts;
     let (open, low) = match plant {
         Some(Plant::BadCandles(at)) if at == index => ("NaN", low.as_str()),
+        Some(Plant::AllBad) => ("NaN", low.as_str()),
         Some(Plant::BadCandles(at)) if at + 1 == index => (open.as_str(), "-1.5"),
         _ => (open.as_str(), low.as_str()),
     };
+    let ms = if plant == Some(Plant::OffGrid(index)) { bar.ms + 17_000 } else { bar.ms };
     format!(
-        r#"{{"v":{volume},"vw":{vwap},"o":{open},"c":{close},"h":{high},"l":{low},"t":{},"n":{}}}"#,
-        bar.ms, bar.trades
+        r#"{{"v":{volume},"vw":{vwap},"o":{open},"c":{close},"h":{high},"l":{low},"t":{ms},"n":{}}}"#,
+        bar.trades
     )
 }
 

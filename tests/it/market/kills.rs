@@ -155,6 +155,8 @@ async fn of_two_nodes_one_fetches_at_a_time_and_the_other_goes_on_where_it_is_ki
     // The other one comes when the first is at it.
     let [first, second] = <[Server; 2]>::try_from(servers).ok().unwrap();
     second.stop();
+    // Slowly, so that it is there in time.
+    scene.bourse.pause(Duration::from_millis(500));
     let id = scene.ask(0, 8..12);
     while scene.bourse.sent() < early + 5 * PAGE {
         tokio::time::sleep(Duration::from_millis(20)).await;
@@ -163,6 +165,7 @@ async fn of_two_nodes_one_fetches_at_a_time_and_the_other_goes_on_where_it_is_ki
     let shown = scene.grounds[1].json(&["backfill", "status", &id, "--json"]);
     assert_eq!(shown["state"], "in_progress", "the other node sees it");
     first.kill();
+    scene.bourse.pause(Duration::from_millis(15));
     let sent = scene.bourse.sent();
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert!(scene.bourse.sent() <= sent + AT_ONCE * PAGE, "its turn has not ended yet");

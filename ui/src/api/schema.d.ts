@@ -305,6 +305,22 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/admin/backfill/{id}/cancel": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post: operations["backfill_cancel"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/admin/backups": {
         parameters: {
             query?: never;
@@ -1094,6 +1110,7 @@ export interface components {
             id: string;
             state: components["schemas"]["BackfillStatus"];
             error?: string | null;
+            cancelled_by?: string | null;
             cause: components["schemas"]["BackfillCause"];
             asked_by: string;
             symbols?: string[] | null;
@@ -1166,6 +1183,8 @@ export interface components {
         Backfills: {
             items: components["schemas"]["Backfill"][];
             next_cursor?: string | null;
+            /** Format: date-time */
+            next_due?: string | null;
         };
         Backup: {
             name: string;
@@ -1378,6 +1397,12 @@ export interface components {
             to: string;
             /** Format: int64 */
             days: number;
+            /** Format: int64 */
+            hours?: number | null;
+            /** Format: date-time */
+            begins?: string | null;
+            /** Format: date-time */
+            ends?: string | null;
         };
         Generation: {
             id: string;
@@ -1521,6 +1546,8 @@ export interface components {
             max_waiting?: number | null;
             /** Format: int32 */
             max_concurrent?: number | null;
+            /** Format: int32 */
+            fresh_seconds?: number | null;
             http2?: string | null;
             pool?: boolean | null;
         };
@@ -1738,6 +1765,8 @@ export interface components {
             limits?: components["schemas"]["OwnLimit"] | null;
             max_waiting: number;
             max_concurrent: number;
+            /** Format: int32 */
+            fresh_seconds: number;
             http2: string;
             timeouts: components["schemas"]["Timeouts"];
             price?: components["schemas"]["Price"] | null;
@@ -2751,6 +2780,29 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BackfillShown"];
+                };
+            };
+        };
+    };
+    backfill_cancel: {
+        parameters: {
+            query?: never;
+            header?: {
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Backfill"];
                 };
             };
         };

@@ -70,7 +70,7 @@ function Runs() {
     { id: "rejected", head: "Refused", align: "right", hide: "medium", cell: (row) => (row.rejected ? <span className="text-warn">{number(row.rejected)}</span> : <span className="faint">0</span>) },
   ];
   return (
-    <Panel title="Runs" about="Those of late; one at a time, and each goes on by itself after a restart." flush>
+    <Panel title="Runs" about={<>Those of late; one at a time, and each goes on by itself after a restart.{asked.data?.next_due && <> The next by schedule: <Time at={asked.data.next_due} />.</>}</>} flush>
       <Loaded of={asked} what="Runs" rows={3}>
         {({ items }) => items.length === 0 ? <Empty icon="clock" title="No run yet">A run fetches the history of all tracked symbols, or of those that are named.</Empty>
           : <DataTable label="Runs" rows={items} columns={columns} keyOf={(row) => row.id} first={{ id: "begun", desc: true }} onRow={(row) => void go({ to: "/market/runs/$id", params: { id: row.id } })} />}

@@ -54,6 +54,7 @@ export function Provider() {
                   { name: "Time-outs", value: `connect ${provider.timeouts.connect_seconds} s, first byte ${provider.timeouts.first_byte_seconds} s, idle ${provider.timeouts.idle_seconds} s` },
                   { name: "Limit", value: provider.requests_per_minute ? `${provider.requests_per_minute} calls a minute` : "as its answers say" },
                   { name: "Waits for it up to", value: plural(provider.max_wait_seconds, "second") },
+                  provider.fresh_seconds > 0 ? { name: "An answer holds for", value: `${plural(provider.fresh_seconds, "second")}, where it says nothing` } : null,
                   { name: "Several keys", value: provider.pool ? "share the load" : "by name" },
                   provider.price && provider.price.per_call > 0 ? { name: "Price of a call", value: money(provider.price.per_call) } : null,
                 ]} />

@@ -1,15 +1,18 @@
 // One run that fetches history: how far it is, and what each symbol of it came to.
 
+import { Button } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link } from "@tanstack/react-router";
-import type { Schemas } from "../api/client";
-import { run as runQuery } from "../api/queries";
+import { useState } from "react";
+import { type Schemas, api, ask } from "../api/client";
+import { queries, run as runQuery } from "../api/queries";
 import { exact, number, percent, sentence } from "../format";
 import { Icon } from "../icons";
-import { Empty, Facts, Loaded, Mono, Page, Panel, Time } from "../parts/basic";
+import { Empty, Facts, Loaded, Mono, Page, Panel, Time, told } from "../parts/basic";
 import { DataTable, type Column } from "../parts/DataTable";
 import { useNames } from "../parts/who";
 import { runRoute } from "../router";
+import { may, useWho } from "../session";
 import { Day, HistoryState, causes } from "../parts/history";
 
 type Part = Schemas["BackfillPart"];
@@ -21,10 +24,27 @@ const doneOf = (part: Part) => {
   return part.state === "completed" ? 1 : to > from ? Math.min(Math.max((at - from) / (to - from), 0), 1) : 0;
 };
 
+/** What it has stored stays, so that nobody is asked twice. */
+function CancelRun({ id, wanted }: { id: string; wanted: boolean }) {
+  const [busy, setBusy] = useState(wanted);
+  const end = async () => {
+    setBusy(true);
+    try {
+      await ask(() => api.POST("/api/v1/admin/backfill/{id}/cancel", { params: { path: { id } } }));
+      await queries.invalidateQueries({ queryKey: ["runs"] });
+    } catch (fault) {
+      told.refused(fault);
+      setBusy(false);
+    }
+  };
+  return <Button variant="default" leftSection={<Icon name="cross" size={16} />} loading={busy} onClick={() => void end()} title="What it has stored stays; the next run goes on from there">End this run</Button>;
+}
+
 export function Run() {
   const { id } = runRoute.useParams() as { id: string };
   const asked = useQuery(runQuery(id));
   const named = useNames();
+  const who = useWho();
   return (
     <Loaded of={asked} what="This run">
       {(run) => {
@@ -40,7 +60,8 @@ export function Run() {
           { id: "gaps", head: "Gaps", align: "right", hide: "medium", sort: (row) => row.gaps.length, cell: (row) => exact(row.gaps.length) },
         ];
         return (
-          <Page title="Run" name="Run" above={<Link to="/market">Market</Link>} about={<span className="row-wrap"><HistoryState state={run.state} /><span>asked for <Time at={run.created_at} /> by {named(run.asked_by)}</span></span>}>
+          <Page title="Run" name="Run" above={<Link to="/market">Market</Link>} about={<span className="row-wrap"><HistoryState state={run.state} /><span>asked for <Time at={run.created_at} /> by {named(run.asked_by)}</span></span>}
+            actions={isOpen && may.operate(who.role) ? <CancelRun id={run.id} wanted={run.cancelled_by !== null && run.cancelled_by !== undefined} /> : undefined}>
             {run.error && <div className={`banner ${run.state === "failed" ? "banner-bad" : "banner-warn"}`} role="status"><Icon name="warn" /><span>{run.error}</span></div>}
             <div className="figures">
               <div className="figure"><span className="figure-name">Symbols</span><span className="figure-value">{exact(run.completed)}<span className="figure-unit"> of {exact(run.symbol_count)}</span></span>{run.failed > 0 && <span className="moved text-bad">{exact(run.failed)} failed</span>}</div>

@@ -16,7 +16,7 @@ pub(super) fn lines(text: &str, column: &str) -> Result<Vec<Line>, Failure> {
     let Some((_, Ok(head))) = records.next() else {
         return Err(Failure::new("the file's first line names no columns"));
     };
-    let head: Vec<String> = head.iter().map(|name| name.trim().to_owned()).collect();
+    let head: Vec<String> = head.iter().map(|name| name.trim().to_ascii_lowercase()).collect();
     if !head.iter().any(|name| name == column) {
         return Err(Failure::new(format!(
             "the file is neither JSON nor a CSV whose first line names its columns, {column} among \

@@ -32,7 +32,7 @@ function Row({ finding, onApply }: { finding: Finding; onApply: (finding: Findin
     <li className="alert">
       <SeverityOf of={finding.severity} />
       <div className="grow stack-tight">
-        <p><strong>{nameOf(finding.kind)}</strong> <span className="alert-subject"><Subject of={finding.subject} /></span>{finding.provider && finding.subject.type === "secret" && <> <Tag>{finding.provider}</Tag></>}</p>
+        <p><strong>{nameOf(finding.kind)}</strong> <span className="alert-subject"><Subject of={finding.subject} /></span>{finding.provider && <> <Tag>{finding.provider}</Tag></>}</p>
         <p className="muted">{finding.detail.charAt(0).toUpperCase() + finding.detail.slice(1)}{finding.since && <span className="faint small"> since <Time at={finding.since} as="day" /></span>}{finding.cost ? <span className="text-warn"> {money(finding.cost)} in this time</span> : null}</p>
         {remedy && (
           <>
@@ -69,7 +69,7 @@ export default function Hygiene({ report }: { report: MadeReport }) {
         </div>
       )}
       <Panel title="Findings" about="The worst first. Nothing is changed before somebody says so.">
-        {shown.length === 0 ? <Empty icon="check" title="Nothing was found amiss" /> : <ul className="alerts">{shown.map((finding) => <Row key={`${finding.kind} ${finding.subject.id}`} finding={finding} onApply={setWanted} />)}</ul>}
+        {shown.length === 0 ? <Empty icon="check" title="Nothing was found amiss" /> : <ul className="alerts">{shown.map((finding) => <Row key={`${finding.kind} ${finding.subject.id} ${finding.detail}`} finding={finding} onApply={setWanted} />)}</ul>}
       </Panel>
       {wanted?.remedy?.path && (
         <Confirm title={`${nameOf(wanted.kind)}: ${wanted.subject.name}`} action="Do it" danger={wanted.remedy.method === "DELETE"} onClose={() => setWanted(null)}
