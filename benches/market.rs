@@ -26,17 +26,19 @@ mod house {
     pub(crate) mod store;
 
     pub(crate) mod market {
+        mod calendar;
         mod candle;
         mod decimal;
         mod json;
         mod page;
+        mod span;
 
         use crate::store::{NewCandle, PageEnd, PartProgress, Store};
 
         /// What the market's room does with each page.
         pub(crate) async fn take(store: &Store, body: &[u8], mut end: PageEnd<'_>) -> usize {
             let page = page::read(body).unwrap();
-            let mut judge = candle::Judge::of((0, i64::MAX));
+            let mut judge = candle::Judge::of(span::Span::Minute, (0, i64::MAX));
             let good: Vec<NewCandle<'_>> =
                 page.candles.iter().map(|written| judge.judge(written).unwrap()).collect();
             end.progress = PartProgress {
@@ -138,6 +140,7 @@ async fn begun(store: &Store) -> Uuid {
         span: None,
         state: BackfillStatus::Pending,
         error: None,
+        cancelled_by: None,
         created_at: 0,
         started_at: None,
         finished_at: None,

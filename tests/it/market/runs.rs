@@ -20,11 +20,13 @@ async fn asked(house: &House, body: Value) -> String {
 }
 
 async fn until(what: &str, is_so: impl AsyncFn() -> bool) {
-    let begun = std::time::Instant::now();
-    while !is_so().await {
-        assert!(begun.elapsed() < LONG, "{what} never came");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    let waiting = async {
+        while !is_so().await {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let came = tokio::time::timeout(LONG, waiting).await;
+    assert!(came.is_ok(), "{what} never came");
 }
 
 async fn a_run_is_cancelled_by_hand(database: Kind) {
