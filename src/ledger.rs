@@ -38,6 +38,7 @@ mod rollup;
 mod room;
 mod routes;
 mod seat;
+mod served;
 mod sink;
 mod slot;
 mod sums;

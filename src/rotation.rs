@@ -5,6 +5,7 @@
 //! never leave calls with a version that is refused where the other one is not.
 
 mod accounts;
+mod begin;
 mod dry;
 mod due;
 mod judge;

@@ -121,7 +121,7 @@ pub(crate) use self::repeated_calls::{Repeated, RepeatedCalls};
 pub(crate) use self::rotations::{Counts, RotationRow, RotationState};
 pub(crate) use self::secret_checks::{Cause, CheckRow, Health, HealthRow, Outcome};
 pub(crate) use self::secret_places::{LearntRow, PlaceRow};
-pub(crate) use self::secret_versions::{Former, Shift, VersionRow, VersionState};
+pub(crate) use self::secret_versions::{Former, Shift, VersionRow, VersionState, VersionUse};
 pub(crate) use self::secrets::{Loaded, SecretRow, StoredSecret, Unreadable};
 pub(crate) use self::signing_keys::SigningKeyRow;
 pub(crate) use self::symbols::{AssetClass, BackfillStatus, NewSymbol, SymbolRow};

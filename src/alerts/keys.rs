@@ -26,7 +26,7 @@ impl Alerts {
         let mut found = Vec::new();
         for stored in store.secrets().await?.rows {
             let renewal = renewals.iter().find(|row| row.secret_id == stored.secret.id);
-            found.extend(renewal.and_then(|row| not_renewed(&stored.secret, row, now_ms)));
+            found.extend(renewal.and_then(|row| not_renewed(&stored, row, now_ms)));
             let age = self.age(&stored, now_ms);
             let secret = stored.secret;
             let health = healths.iter().find(|health| health.secret_id == secret.id);
@@ -148,12 +148,20 @@ fn refused(
     (!detail.is_empty()).then(|| seen(what, of_secret(secret), &detail, now_ms))
 }
 
-fn not_renewed(secret: &SecretRow, row: &RenewalRow, now_ms: i64) -> Option<Seen> {
+fn not_renewed(stored: &StoredSecret, row: &RenewalRow, now_ms: i64) -> Option<Seen> {
     let fault = row.fault.as_deref()?;
+    // Somebody has entered a key meanwhile.
+    let mut versions = stored.versions.iter();
+    let is_newer = |version: &VersionRow| {
+        version.state == VersionState::Active && Some(version.created_at) > row.started_at
+    };
+    if !row.is_open() && versions.any(is_newer) {
+        return None;
+    }
     let (kind, tries) = (&row.kind, row.tries);
     let detail = format!("the key is not renewed by {kind}, after {tries} tries: {fault}");
     let what = (AlertKind::RotationFailed, Severity::Warning);
-    Some(seen(what, of_secret(secret), &detail, now_ms))
+    Some(seen(what, of_secret(&stored.secret), &detail, now_ms))
 }
 
 /// Of two ends one is told: the nearer.

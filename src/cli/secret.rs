@@ -59,6 +59,14 @@ const MEMBERS: &[Column] = &[
     ("created at", "created_at"),
     ("expires at", "expires_at"),
     ("rotation", "rotation.state"),
+    ("share of the new version", "rotation.share"),
+    ("calls with it", "rotation.calls.new.calls"),
+    ("refused", "rotation.calls.new.refused"),
+    ("served by the old one", "rotation.calls.repeated"),
+    ("refused for good", "rotation.calls.not_repeated"),
+    ("failed", "rotation.calls.new.failed"),
+    ("calls with the old one", "rotation.calls.old.calls"),
+    ("failed with the old one", "rotation.calls.old.failed"),
     ("renewed by", "rotation_policy.kind"),
     ("renewed next", "rotation_policy.next_at"),
     ("renewed last", "rotation_policy.last_at"),
@@ -178,6 +186,9 @@ pub(super) struct Changes {
     /// true or false: whether it is used
     #[arg(long)]
     active: Option<bool>,
+    /// Put it back into service without asking the provider whether it is good
+    #[arg(long, requires = "active")]
+    no_validate: bool,
     /// When the provider's key ends
     #[arg(long, value_name = "TIME")]
     expires_at: Option<String>,
@@ -323,6 +334,9 @@ impl Changes {
         let mut body = Map::new();
         body.extend(self.rename.map(|name| (String::from("name"), Value::String(name))));
         body.extend(self.active.map(|active| (String::from("active"), Value::Bool(active))));
+        if self.no_validate {
+            body.insert(String::from("validate"), Value::Bool(false));
+        }
         describe(&mut body, self.expires_at, self.owner, self.labels)?;
         for member in self.clear {
             if body.insert(member.clone(), Value::Null).is_some() {

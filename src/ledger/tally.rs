@@ -1,7 +1,7 @@
 //! What is counted from a batch of records while it is packed: calls by provider and status for the
-//! metrics, last use for the client keys. Counted here, it costs a request nothing. Must never
-//! count a batch before it is stored, nor twice: a batch that has to be packed again is forgotten
-//! first.
+//! metrics, last use for the client keys and for the versions of providers' keys. Counted here, it
+//! costs a request nothing. Must never count a batch before it is stored, nor twice: a batch that
+//! has to be packed again is forgotten first.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};
@@ -13,6 +13,7 @@ use super::record::{ActorKind, Kind};
 use super::repeats::Repeats;
 use super::rollup::Rollup;
 use super::routes::Routes;
+use super::served::Served;
 use super::sums;
 use super::view::View;
 use crate::quota::Period;
@@ -63,6 +64,7 @@ pub(super) struct Uses {
     rollup: Rollup,
     routes: Routes,
     repeats: Repeats,
+    served: Served,
 }
 
 #[derive(Clone)]
@@ -107,6 +109,7 @@ impl Batch {
             tally.echoes += u64::from(closing.scrub_hits > 0);
         }
         self.uses.rollup.add(view);
+        self.uses.served.add(view);
         match view.actor_kind {
             ActorKind::Key | ActorKind::Token => self.uses.add(view, self.span_ms),
             ActorKind::Operator | ActorKind::Guest | ActorKind::Local | ActorKind::House => {}
@@ -187,6 +190,7 @@ impl Uses {
         self.rollup.merge(&others.rollup);
         self.routes.merge(&others.routes);
         self.repeats.merge(&others.repeats);
+        self.served.merge(&others.served);
         for (id, other) in &others.keys {
             let held = self.keys.entry(*id).or_insert_with(|| Use {
                 calls: 0,
@@ -217,7 +221,7 @@ impl Uses {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.keys.is_empty() && self.rollup.is_empty()
+        self.keys.is_empty() && self.rollup.is_empty() && self.served.is_empty()
     }
 
     pub(super) fn clear(&mut self) {
@@ -225,6 +229,7 @@ impl Uses {
         self.rollup.clear();
         self.routes.clear();
         self.repeats.clear();
+        self.served.clear();
     }
 
     /// As it is stored, with the records up to `next_sequence`.
@@ -239,6 +244,7 @@ impl Uses {
             usage: self.rollup.to_rows(),
             routes: self.routes.to_rows(),
             repeated: self.repeats.to_rows(),
+            served: self.served.to_rows(),
             ..Counted::default()
         };
         for (id, held) in &self.keys {

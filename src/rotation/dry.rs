@@ -79,6 +79,7 @@ impl Rotor {
                     url: SecretBytes::copy_of(webhook.url.expose()),
                     headers: Vec::new(),
                     body: None,
+                    may_be_gone: false,
                     within: policy.within,
                 };
                 let found = (self.parts.ways.post)(letter).await;
@@ -141,7 +142,9 @@ fn would(policy: &Policy, row: &RenewalRow) -> Vec<String> {
     let steps = policy.strategy.steps.iter().map(|step| format!("{step} %"));
     let steps = steps.collect::<Vec<_>>().join(", ");
     let hold = policy.strategy.hold_ms / 1000;
-    let last = match (&policy.way, &row.own) {
+    let own = row.own.as_ref();
+    let own = own.filter(|own| policy.looks_after(&own.kind, own.place.as_deref()));
+    let last = match (&policy.way, own) {
         (Way::Webhook(webhook), _) if !webhook.retires => LEFT,
         (Way::Command(command), _) if !command.retires => LEFT,
         (_, Some(_)) => "give the former key back, once nobody has used it for long enough",

@@ -32,7 +32,10 @@ pub(super) fn next(policy: &Policy, row: &RenewalRow, made_at_ms: i64) -> Option
         None => at,
     });
     let due = |at: Option<i64>, cause| at.map(|at_ms| Due { at_ms, cause });
-    let all = [due(row.next_at, "retry"), due(scheduled, "schedule"), due(aged, "age")];
+    // The same after what went wrong: nobody waits for another one then.
+    let is_theirs = row.started_at.is_some_and(|started| made_at_ms > started);
+    let again = row.next_at.filter(|_| !is_theirs);
+    let all = [due(again, "retry"), due(scheduled, "schedule"), due(aged, "age")];
     all.into_iter().flatten().min_by_key(|due| due.at_ms)
 }
 
@@ -99,6 +102,8 @@ mod tests {
         assert_eq!(due(&aged, &row, A_DAY_MS), Some((51, "age")));
         let retry = RenewalRow { next_at: Some(50 * A_DAY_MS + 1), ..row.clone() };
         assert_eq!(due(&aged, &retry, A_DAY_MS), Some((50, "retry")));
+        // Somebody has entered a key since.
+        assert_eq!(due(&aged, &retry, 51 * A_DAY_MS), Some((56, "age")));
         let open = RenewalRow { state: RenewalState::Moving, ..row };
         assert_eq!(due(&aged, &open, A_DAY_MS), None);
     }

@@ -1,12 +1,16 @@
 //! Is the new version worse than the old one? Two ways to say so: calls that the provider refused
 //! with the new one and took with the old, which prove it one by one; and Fisher's exact test, one
-//! side, on refusals and on failures, which holds for few calls as for many. Pure arithmetic; must
+//! side, on refusals and on failures, which holds for few calls as for many. It is made again and
+//! again while calls come, so each time less is taken for proof: all of a rotation's tests together
+//! take a version that is as good for worse once in a thousand rotations. Pure arithmetic; must
 //! never take a provider's outage for a bad key.
 
 use crate::vault::{PROOFS, Score};
 
-/// How seldom a version that is as good may be taken for worse, each time that it is judged.
+/// How seldom a version that is as good may be taken for worse, in all of a rotation.
 const ALPHA: f64 = 0.001;
+/// Tests of one judgement: refusals and failures, in the whole step and in its last moments.
+const TESTS: f64 = 4.0;
 /// With no call of the old version to compare with, so many failures in a row of calls are worth a
 /// question.
 const FAILURES: u64 = 5;
@@ -23,8 +27,9 @@ pub(super) enum Verdict {
 }
 
 /// What the new version's calls of a stretch say, against the old one's: those of the same stretch,
-/// and all since the rotation began.
-pub(super) fn verdict(stretch: Score, since_begin: Score) -> Verdict {
+/// and all since the rotation began. `judged`: how often it was judged before, by other calls.
+pub(super) fn verdict(stretch: Score, since_begin: Score, judged: u32) -> Verdict {
+    let enough = alpha(judged);
     let Score { new, old: beside, .. } = stretch;
     let Score { old: before, saved, lost, .. } = since_begin;
     if saved >= PROOFS {
@@ -45,13 +50,13 @@ pub(super) fn verdict(stretch: Score, since_begin: Score) -> Verdict {
     };
     // What is refused is so whenever it is asked, so everything that the old one did counts.
     let p = fisher((new.refused, new.calls), (before.refused, before.calls));
-    if p < ALPHA {
+    if p < enough {
         let theirs = (before.refused, before.calls);
         return Verdict::Worse(told(new.refused, "refused", theirs, p));
     }
     // A provider fails for a time: what counts is what the other one did meanwhile.
     let p = fisher((new.failed, new.calls), (beside.failed, beside.calls));
-    if p < ALPHA {
+    if p < enough {
         let theirs = (beside.failed, beside.calls);
         return Verdict::Worse(told(new.failed, "failed", theirs, p));
     }
@@ -60,13 +65,20 @@ pub(super) fn verdict(stretch: Score, since_begin: Score) -> Verdict {
     }
     let p = fisher((new.failed, new.calls), (before.failed, before.calls));
     let is_most = new.failed >= FAILURES && new.failed * 2 > new.calls;
-    match p < ALPHA || before.calls == 0 && is_most {
+    match p < enough || before.calls == 0 && is_most {
         true => {
             let theirs = (before.failed, before.calls);
             Verdict::Fails(told(new.failed, "failed", theirs, p))
         }
         false => Verdict::Nothing,
     }
+}
+
+/// What the next test may take for proof: of one in two, one in six, one in twelve and so on, whose
+/// sum is one.
+fn alpha(judged: u32) -> f64 {
+    let number = f64::from(judged) + 1.0;
+    ALPHA / TESTS / (number * (number + 1.0))
 }
 
 /// How likely it is that the first side has so many hits or more, if both sides are alike: the
@@ -138,7 +150,7 @@ mod tests {
     }
 
     fn is_worse(score: Score) -> bool {
-        matches!(verdict(score, score), Verdict::Worse(_))
+        matches!(verdict(score, score, 0), Verdict::Worse(_))
     }
 
     #[test]
@@ -149,11 +161,50 @@ mod tests {
         assert!(!is_worse(stretch(tally(50, 5, 0), tally(50, 5, 0))), "as bad as before");
         assert!(!is_worse(stretch(tally(100, 0, 10), tally(900, 0, 90))));
         let proven = Score { saved: 3, ..stretch(tally(5, 3, 0), tally(3, 0, 0)) };
-        let Verdict::Worse(why) = verdict(proven, proven) else { panic!("{proven:?}") };
+        let Verdict::Worse(why) = verdict(proven, proven, 0) else { panic!("{proven:?}") };
         assert!(why.contains("took them with the old one"), "{why}");
         // One in each of three steps proves as much as three in one.
         let step = Score { saved: 1, ..stretch(tally(5, 1, 0), tally(3, 0, 0)) };
-        assert!(matches!(verdict(step, proven), Verdict::Worse(_)));
+        assert!(matches!(verdict(step, proven, 9), Verdict::Worse(_)));
+    }
+
+    /// A provider that fails now and then, whichever key asks it.
+    #[test]
+    fn a_version_that_is_as_good_is_hardly_ever_taken_for_worse_however_often_it_is_judged() {
+        let mut seed = 7_u64;
+        let mut chance = |percent: u64| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963);
+            (seed >> 33) % 100 < percent
+        };
+        let mut taken_for_worse = 0;
+        for _ in 0..200 {
+            let (mut score, mut looks) = (Score::default(), vec![Score::default()]);
+            for judged in 0..400 {
+                for _ in 0..4 {
+                    let failed = u64::from(chance(10));
+                    let side = if chance(50) { &mut score.new } else { &mut score.old };
+                    (side.calls, side.failed) = (side.calls + 1, side.failed + failed);
+                }
+                looks.push(score);
+                let recent = score.since(looks[looks.len().saturating_sub(40)]);
+                let found = [score, recent].map(|stretch| verdict(stretch, score, judged));
+                if found.iter().any(|verdict| matches!(verdict, Verdict::Worse(_))) {
+                    taken_for_worse += 1;
+                    break;
+                }
+            }
+        }
+        assert_eq!(taken_for_worse, 0, "of 200");
+    }
+
+    #[test]
+    fn one_that_turns_bad_late_is_still_told_from_fifty_calls() {
+        let before =
+            Score { new: tally(10_000, 0, 200), ..stretch(tally(0, 0, 0), tally(0, 0, 0)) };
+        let before = Score { old: tally(10_000, 0, 200), ..before };
+        let recent = stretch(tally(30, 0, 30), tally(30, 0, 1));
+        let all = before.and(recent);
+        assert!(matches!(verdict(recent, all, 5_000), Verdict::Worse(_)));
     }
 
     #[test]
@@ -161,13 +212,13 @@ mod tests {
     {
         let last = stretch(tally(40, 0, 30), tally(0, 0, 0));
         let since = stretch(tally(80, 0, 30), tally(400, 0, 2));
-        assert!(matches!(verdict(last, since), Verdict::Fails(_)));
+        assert!(matches!(verdict(last, since, 9), Verdict::Fails(_)));
         let never = stretch(tally(40, 0, 30), tally(0, 0, 0));
-        assert!(matches!(verdict(last, never), Verdict::Fails(_)), "nothing was there before");
+        assert!(matches!(verdict(last, never, 9), Verdict::Fails(_)), "nothing was there before");
         let few = stretch(tally(4, 0, 4), tally(0, 0, 0));
-        assert_eq!(verdict(few, few), Verdict::Nothing);
+        assert_eq!(verdict(few, few, 0), Verdict::Nothing);
         // The provider fails for both.
         let beside = stretch(tally(40, 0, 30), tally(40, 0, 31));
-        assert_eq!(verdict(beside, since), Verdict::Nothing);
+        assert_eq!(verdict(beside, since, 0), Verdict::Nothing);
     }
 }

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::json;
+use tokio::time::MissedTickBehavior;
 use uuid::Uuid;
 
 use super::judge::{Verdict, verdict};
@@ -18,6 +19,8 @@ use crate::store::{Cause, RotationRow, RotationState};
 use crate::vault::{Score, Tally};
 
 const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// A call that goes wrong is looked at sooner, with those that follow at once.
+const LOOK_AFTER: Duration = Duration::from_millis(20);
 /// What is judged beside the whole step: the last so many looks.
 const RECENT_LOOKS: usize = 40;
 /// What came of calls is written down every so many looks, and at once where one went wrong.
@@ -26,6 +29,8 @@ const WRITTEN_EVERY: u32 = 4;
 pub(super) const NOTED_EVERY_MS: i64 = 1_000;
 /// A provider that says nothing of the key is asked again after so long.
 const ASKED_EVERY_MS: i64 = 10_000;
+/// The same, where another call was refused since.
+const DOUBTED_EVERY_MS: i64 = 1_000;
 
 /// What this node knows of a rotation's step.
 #[derive(Default)]
@@ -38,14 +43,32 @@ struct Known {
     looks_unwritten: u32,
     /// The last looks, oldest first, of all nodes.
     looks: Vec<Score>,
+    /// Calls of the step that were refused with the new version.
+    doubts: u64,
+    /// How often it was judged in the whole of the rotation, and by how many calls.
+    judged: (u32, u64),
     new: Question,
     old: Question,
+}
+
+impl Known {
+    /// How often it was judged before, by other calls than these.
+    fn judge(&mut self, total: Score) -> u32 {
+        let (judged, calls) = self.judged;
+        let now = total.new.calls + total.old.calls;
+        if now > calls {
+            self.judged = (judged.saturating_add(1), now);
+        }
+        self.judged.0.saturating_sub(1)
+    }
 }
 
 /// What the provider says of one of the two, asked from this node in this step.
 #[derive(Default)]
 struct Question {
     asked_at_ms: Option<i64>,
+    /// Calls that were refused with the new one by then.
+    doubts: u64,
     is_good: bool,
 }
 
@@ -62,12 +85,24 @@ impl Rotor {
         let mut known: HashMap<(Uuid, u32), Known> = HashMap::new();
         let mut left_over = LeftOver::default();
         let mut told = false;
+        let mut turns = tokio::time::interval(LOOK_EVERY);
+        turns.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
-            tokio::time::sleep(LOOK_EVERY).await;
+            let is_turn = tokio::select! {
+                biased;
+                _ = turns.tick() => true,
+                () = self.parts.vault.trouble() => false,
+            };
             if self.parts.vault.is_sealed() {
                 continue;
             }
-            let looked = self.look(&mut known).await;
+            if !is_turn {
+                tokio::time::sleep(LOOK_AFTER).await;
+            }
+            let looked = self.look((&mut known, is_turn)).await;
+            if !is_turn {
+                continue;
+            }
             match looked.and(self.retire_left_over(&mut left_over).await) {
                 Ok(()) => told = false,
                 Err(fault) => {
@@ -79,7 +114,10 @@ impl Rotor {
         }
     }
 
-    async fn look(&self, known: &mut HashMap<(Uuid, u32), Known>) -> Result<(), RotationError> {
+    async fn look(
+        &self,
+        (known, is_turn): (&mut HashMap<(Uuid, u32), Known>, bool),
+    ) -> Result<(), RotationError> {
         let open = self.parts.store.open_rotations().await?;
         known.retain(|key, _| open.iter().any(|row| (row.secret_id, row.to_version) == *key));
         // One that cannot be moved keeps no other from it.
@@ -88,7 +126,9 @@ impl Rotor {
             let key = (rotation.secret_id, rotation.to_version);
             let known = known.entry(key).or_default();
             let looked_after = match rotation.state {
-                RotationState::Running | RotationState::Paused => self.tend(rotation, known).await,
+                RotationState::Running | RotationState::Paused => {
+                    self.tend(rotation, (known, is_turn)).await
+                }
                 RotationState::Promoted => self.retire(rotation).await,
                 RotationState::RolledBack => Ok(()),
             };
@@ -97,7 +137,11 @@ impl Rotor {
         moved.and(self.give_up_orphans(&open).await)
     }
 
-    async fn tend(&self, rotation: &RotationRow, known: &mut Known) -> Result<(), RotationError> {
+    async fn tend(
+        &self,
+        rotation: &RotationRow,
+        (known, is_turn): (&mut Known, bool),
+    ) -> Result<(), RotationError> {
         let Parts { vault, clock, .. } = &self.parts;
         let (id, to) = (rotation.secret_id, rotation.to_version);
         let trial = vault.trial(id, to);
@@ -106,18 +150,21 @@ impl Rotor {
         let total = Score::of_counts(rotation.counts).and(here.since(known.written));
         let step = (rotation.step, rotation.step_since);
         if known.step != Some(step) {
-            let written = known.written;
-            *known = Known { step: Some(step), at_step: here, written, ..Known::default() };
+            let (written, judged) = (known.written, known.judged);
+            *known = Known { step: Some(step), at_step: here, written, judged, ..Known::default() };
         }
-        known.looks.push(total);
+        if is_turn {
+            known.looks.push(total);
+        }
         if known.looks.len() > RECENT_LOOKS {
             known.looks.remove(0);
         }
         self.write_down(rotation, (known, here), trial.old_used_ms()).await?;
         let in_step = total.since(Score::of_counts(rotation.at_step));
         let recent = known.looks.first().map(|first| total.since(*first)).unwrap_or_default();
+        let judged = known.judge(total);
         for stretch in [in_step, recent] {
-            match verdict(stretch, total) {
+            match verdict(stretch, total, judged) {
                 Verdict::Nothing => {}
                 Verdict::Worse(why) => return self.roll_back(rotation, &why).await,
                 Verdict::Fails(why) => {
@@ -127,6 +174,11 @@ impl Rotor {
                     }
                 }
             }
+        }
+        // A refused call makes the provider be asked at once: its no ends the rotation.
+        known.doubts = in_step.saved + in_step.lost;
+        if known.doubts > known.new.doubts {
+            self.is_good(rotation, known, About::New).await?;
         }
         self.weigh(rotation, known, (in_step, total), now_ms).await
     }
@@ -200,13 +252,15 @@ impl Rotor {
             About::Old => (&mut known.old, rotation.from_version),
         };
         let now_ms = self.parts.clock.unix_ms();
-        let is_soon = question.asked_at_ms.is_some_and(|at| (now_ms - at).abs() < ASKED_EVERY_MS);
+        let is_doubted = known.doubts > question.doubts;
+        let pause_ms = if is_doubted { DOUBTED_EVERY_MS } else { ASKED_EVERY_MS };
+        let is_soon = question.asked_at_ms.is_some_and(|at| (now_ms - at).abs() < pause_ms);
         // A provider that was well a while ago may be out of order by now.
-        let is_known = question.is_good && matches!(about, About::New);
+        let is_known = question.is_good && !is_doubted && matches!(about, About::New);
         if is_soon || is_known {
             return Ok(question.is_good);
         }
-        question.asked_at_ms = Some(now_ms);
+        (question.asked_at_ms, question.doubts) = (Some(now_ms), known.doubts);
         let asked = Asked { cause: Cause::Rotation, actor: "house" };
         let of = (rotation.secret_id, Some(version));
         let found = self.parts.prober.stored(of, asked, &mut |_| {}).await?;

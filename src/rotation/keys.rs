@@ -5,11 +5,10 @@
 use std::time::Duration;
 
 use serde_json::json;
-use uuid::Uuid;
 
 use super::due::{self, BY_HAND};
 use super::policy::{Policy, Way};
-use super::renew::{Went, by, is_destroyed};
+use super::renew::{ITS_SECRET_IS_GONE, Went, by, is_destroyed};
 use super::ways::{Action, Errand, Made, letter, read};
 use super::{Parts, RotationError, Rotor};
 use crate::failpoint::{self, place};
@@ -121,6 +120,11 @@ impl Rotor {
                 break report;
             }
             if times >= TIMES_ASKED {
+                // Where the provider says nothing of it, the steps will show; not so at once.
+                let is_by_steps = policy.strategy.steps.first().is_some_and(|share| *share < 100);
+                if is_by_steps && !matches!(report.live, Live::Refused) {
+                    break report;
+                }
                 return Err(Unmoved::Because(report.why()));
             }
             tokio::time::sleep(ASKED_AGAIN).await;
@@ -146,7 +150,7 @@ impl Rotor {
     }
 
     /// Nothing came of it; the same is tried again.
-    async fn failed(&self, row: RenewalRow, fault: &str) -> Result<Went, RotationError> {
+    pub(super) async fn failed(&self, row: RenewalRow, fault: &str) -> Result<Went, RotationError> {
         if self.parts.vault.is_sealed() {
             return Err(VaultError::Sealed.into());
         }
@@ -170,7 +174,7 @@ impl Rotor {
     ) -> Result<Went, RotationError> {
         let mut result = RenewalResult::FormerLeft;
         if let Some(own) = row.own.clone().filter(|own| is_destroyed(view.as_ref(), own.version)) {
-            let given = self.give_back(policy, &row, (own.run, own.handle.as_deref())).await;
+            let given = self.give_back(policy, &row, &own).await;
             let is_deleted = match given {
                 Ok(is_deleted) => is_deleted,
                 Err(fault) => {
@@ -181,12 +185,15 @@ impl Rotor {
             failpoint::pass(place::RENEWAL_RETIRED);
             let word = if is_deleted { "retired" } else { "left" };
             self.tell(&row, json!({"renewal": word, "handle": own.handle}));
-            if is_deleted {
+            // One that somebody entered in between is nobody's of ours to delete.
+            if is_deleted && own.version == row.from_version {
                 result = RenewalResult::Done;
             }
+        } else if let Some(own) = &row.own {
+            // Its version could still be given to a call; nobody comes back to it.
+            self.tell(&row, json!({"renewal": "left", "handle": own.handle}));
         }
-        let (run, handle, version) = (row.run, row.handle.clone(), row.to_version.unwrap_or(0));
-        let own = Some(OwnKey { run, handle, version });
+        let own = Some(row.made());
         self.end(RenewalRow { own, tries: 0, fault: None, ..row }, result).await?;
         Ok(Went::Waits)
     }
@@ -197,7 +204,7 @@ impl Rotor {
         policy: &Policy,
         row: RenewalRow,
     ) -> Result<Went, RotationError> {
-        let given = self.give_back(policy, &row, (row.run, row.handle.as_deref())).await;
+        let given = self.give_back(policy, &row, &row.made()).await;
         let word = match given {
             Ok(true) => "undone",
             // Nobody gives it back: it is for somebody to delete at its provider.
@@ -208,12 +215,12 @@ impl Rotor {
         };
         failpoint::pass(place::RENEWAL_UNDONE);
         self.tell(&row, json!({"renewal": word, "handle": row.handle}));
-        match row.to_version {
-            Some(_) => {
-                self.end(RenewalRow { fault: None, ..row }, RenewalResult::RolledBack).await?;
-            }
-            None => drop(self.end(row, RenewalResult::Failed).await?),
-        }
+        let result = match row.to_version {
+            _ if row.cause == ITS_SECRET_IS_GONE => RenewalResult::Done,
+            Some(_) => RenewalResult::RolledBack,
+            None => RenewalResult::Failed,
+        };
+        self.end(row, result).await?;
         Ok(Went::Waits)
     }
 
@@ -222,8 +229,12 @@ impl Rotor {
         &self,
         policy: &Policy,
         row: &RenewalRow,
-        (run, handle): (Uuid, Option<&str>),
+        key: &OwnKey,
     ) -> Result<bool, String> {
+        if !policy.looks_after(&key.kind, key.place.as_deref()) {
+            return Ok(false);
+        }
+        let (run, handle) = (key.run, key.handle.as_deref());
         let retires = match &policy.way {
             Way::OpenAi(openai) => {
                 return self.delete_account((policy, openai), run).await.map(|()| true);
@@ -244,8 +255,11 @@ impl Rotor {
         result: RenewalResult,
     ) -> Result<RenewalRow, RotationError> {
         let now_ms = self.parts.clock.unix_ms();
+        let policy = self.parts.settings.policies.of(&row.provider, &row.name);
+        let is_by_itself = policy.is_some_and(Policy::is_by_itself);
         let next_at = match result {
-            _ if row.cause == BY_HAND => None,
+            // Nobody said that it should be tried again without being asked.
+            _ if row.cause == BY_HAND && !is_by_itself => None,
             RenewalResult::RolledBack => Some(due::a_day_later(now_ms)),
             RenewalResult::Failed => Some(due::again_at(now_ms, row.tries)),
             RenewalResult::Done | RenewalResult::FormerLeft | RenewalResult::PolicyGone => None,

@@ -105,6 +105,25 @@ impl Policy {
         }
     }
 
+    /// Where its keys are made, of several such places.
+    pub(crate) fn place(&self) -> Option<&str> {
+        match &self.way {
+            Way::OpenAi(openai) => Some(&openai.project),
+            Way::Manual | Way::Webhook(_) | Way::Command(_) => None,
+        }
+    }
+
+    /// Can it give back what was made so, and there?
+    pub(crate) fn looks_after(&self, kind: &str, place: Option<&str>) -> bool {
+        let is_there = place.is_none() || place == self.place();
+        kind.is_empty() || kind == self.kind() && is_there
+    }
+
+    /// Is a key renewed that nobody asks for?
+    pub(crate) fn is_by_itself(&self) -> bool {
+        self.is_automatic() && (self.schedule.is_some() || self.max_age_days.is_some())
+    }
+
     /// Does anybody make new keys?
     pub(crate) fn is_automatic(&self) -> bool {
         !matches!(self.way, Way::Manual)
@@ -154,5 +173,15 @@ mod tests {
         let policy = policy(None, Way::Manual);
         assert_eq!(policy.too_old_at(5), Some(90 * 86_400_000 + 5));
         assert!(!policy.is_automatic());
+    }
+
+    #[test]
+    fn keys_that_were_made_elsewhere_are_nothing_that_it_could_give_back() {
+        let (project, admin_secret) = (String::from("proj_1"), String::from("admin"));
+        let policy = policy(None, Way::OpenAi(OpenAi { project, admin_secret }));
+        assert!(policy.looks_after("openai", Some("proj_1")));
+        assert!(policy.looks_after("", None), "an older row says nothing");
+        assert!(!policy.looks_after("openai", Some("proj_2")));
+        assert!(!policy.looks_after("webhook", None));
     }
 }

@@ -11,24 +11,22 @@ use serde_json::json;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
-use super::due::{self, BY_HAND};
 use super::policy::Policy;
 use super::{Parts, RotationError, Rotor};
-use crate::failpoint::{self, place};
-use crate::store::{RenewalResult, RenewalRow, RenewalState, RotationState};
-use crate::vault::{SecretView, VaultError};
+use crate::store::{OwnKey, RenewalResult, RenewalRow, RenewalState, RotationState};
+use crate::vault::SecretView;
 
-const LOOK_EVERY: Duration = Duration::from_millis(500);
+pub(super) const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// So many looks from one at the schedules to the next.
 const LOOKS_BETWEEN: u32 = 4;
-/// Of whoever waits for what another one does.
-const LOOKS_FOR_ANOTHER: u32 = 1_000;
 /// One step takes no longer.
 const LONGEST_STEP: Duration = Duration::from_secs(4 * 60);
 /// A node that was silent for so long is followed; clocks may be ten minutes apart.
 const HELD_MS: i64 = 15 * 60_000;
+/// Why its key is given back.
+pub(super) const ITS_SECRET_IS_GONE: &str = "secret_gone";
 pub(super) const PENDING: &str = "pending";
-const ACTIVE: &str = "active";
+pub(super) const ACTIVE: &str = "active";
 const RETIRING: &str = "retiring";
 const DESTROYED: &str = "destroyed";
 
@@ -135,121 +133,8 @@ impl Rotor {
         Ok(())
     }
 
-    async fn begin_due(&self, rows: &[RenewalRow]) -> Result<(), RotationError> {
-        let Parts { store, clock, settings, .. } = &self.parts;
-        for stored in store.secrets().await?.rows {
-            let secret = &stored.secret;
-            let policy = settings.policies.of(&secret.provider, &secret.name);
-            let Some(policy) = policy.filter(|policy| policy.is_automatic() && secret.active)
-            else {
-                continue;
-            };
-            let active = stored.versions.iter().rfind(|row| row.state.as_str() == ACTIVE);
-            let Some(active) = active else { continue };
-            let Some(row) = rows.iter().find(|row| row.secret_id == secret.id) else {
-                let row = self.fresh(secret.id);
-                store.put_renewal(&row).await?;
-                continue;
-            };
-            let due = due::next(policy, row, active.created_at);
-            let Some(due) = due.filter(|due| due.at_ms <= clock.unix_ms()) else { continue };
-            match self.begin(secret.id, (due.cause, "house")).await {
-                // Another node was faster, or somebody moves a version in by hand.
-                Ok(_) | Err(RotationError::Not(_) | RotationError::Vault(VaultError::Rotates)) => {}
-                Err(fault) => {
-                    tracing::warn!(%fault, secret = %secret.id, "a key is not renewed yet");
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn fresh(&self, secret_id: Uuid) -> RenewalRow {
-        RenewalRow { secret_id, noted_at: self.parts.clock.unix_ms(), ..RenewalRow::default() }
-    }
-
-    /// Written down first: from here on somebody sees it through.
-    pub(super) async fn begin(
-        &self,
-        id: Uuid,
-        (cause, actor): (&str, &str),
-    ) -> Result<RenewalRow, RotationError> {
-        let Parts { vault, store, clock, .. } = &self.parts;
-        let view = vault.show(id).await?.ok_or(RotationError::Not("there is no such secret"))?;
-        let policy = self.automatic(&view)?;
-        if view.versions.iter().any(|version| version.state == PENDING) {
-            return Err(VaultError::Rotates.into());
-        }
-        let active = view.versions.iter().rfind(|version| version.state == ACTIVE);
-        let active = active.ok_or(VaultError::NothingToReplace)?;
-        let row = store.renewal(id).await?.unwrap_or_else(|| self.fresh(id));
-        if row.is_open() {
-            return Err(RotationError::Not(
-                "the key is being renewed already; `secret show` says how far it is",
-            ));
-        }
-        let row = RenewalRow {
-            state: RenewalState::Making,
-            run: Uuid::now_v7(),
-            provider: view.provider.clone(),
-            name: view.name.clone(),
-            kind: policy.kind().to_owned(),
-            cause: cause.to_owned(),
-            actor: actor.to_owned(),
-            started_at: Some(clock.unix_ms()),
-            from_version: active.version,
-            to_version: None,
-            handle: None,
-            expires_at: None,
-            next_at: None,
-            tries: if cause == BY_HAND { 0 } else { row.tries },
-            ..row
-        };
-        let row = self.put(row).await?;
-        let from = row.from_version;
-        self.tell(&row, json!({"renewal": "begun", "cause": cause, "from_version": from}));
-        failpoint::pass(place::RENEWAL_BEGUN);
-        Ok(row)
-    }
-
-    pub(super) fn automatic(&self, view: &SecretView) -> Result<&Policy, RotationError> {
-        let policy = self.parts.settings.policies.of(&view.provider, &view.name);
-        policy.filter(|policy| policy.is_automatic()).ok_or(RotationError::Not(
-            "the settings name nothing that makes new keys of this secret; see rotation.policies",
-        ))
-    }
-
-    /// At once, because somebody wants it; how far that came. What fails is tried again.
-    pub(crate) async fn renew_now(
-        self: &Arc<Self>,
-        id: Uuid,
-        by: &str,
-    ) -> Result<RenewalRow, RotationError> {
-        let begun = self.begin(id, (BY_HAND, by)).await?;
-        let rotor = Arc::clone(self);
-        // Whoever wanted it may leave.
-        let stepping = tokio::spawn(async move { rotor.step(id).await });
-        if let Ok(stepped) = stepping.await {
-            stepped?;
-        }
-        // Whoever looks after all of them may have been faster.
-        for _ in 0..LOOKS_FOR_ANOTHER {
-            let row = self.parts.store.renewal(id).await?.filter(|row| row.run == begun.run);
-            let Some(row) = row else { break };
-            let is_under_way = match row.state {
-                RenewalState::Making | RenewalState::Storing | RenewalState::Undoing => true,
-                RenewalState::Idle | RenewalState::Moving | RenewalState::Retiring => false,
-            };
-            if !is_under_way || row.next_at.is_some() {
-                return Ok(row);
-            }
-            tokio::time::sleep(LOOK_EVERY / 4).await;
-        }
-        Err(RotationError::Not("it takes long, and goes on by itself"))
-    }
-
     /// As far as it goes, on one node at a time.
-    async fn step(&self, id: Uuid) -> Result<(), RotationError> {
+    pub(super) async fn step(&self, id: Uuid) -> Result<(), RotationError> {
         let Parts { store, clock, node, .. } = &self.parts;
         let now_ms = clock.unix_ms();
         let span = (now_ms, now_ms.saturating_add(HELD_MS));
@@ -258,9 +143,20 @@ impl Rotor {
         if !store.claim_renewal(id, node, span).await? {
             return Ok(());
         }
-        let stepped = tokio::time::timeout(LONGEST_STEP, self.go_far(id)).await;
+        let stepped = match tokio::time::timeout(LONGEST_STEP, self.go_far(id)).await {
+            Ok(stepped) => stepped,
+            Err(_) => self.took_too_long(id).await,
+        };
         store.release_renewal(id, node).await?;
-        stepped.unwrap_or(Err(RotationError::Not("a step takes too long, and is begun again")))
+        stepped
+    }
+
+    async fn took_too_long(&self, id: Uuid) -> Result<(), RotationError> {
+        let Some(row) = self.parts.store.renewal(id).await?.filter(RenewalRow::is_open) else {
+            return Ok(());
+        };
+        let fault = format!("it took longer than {} seconds", LONGEST_STEP.as_secs());
+        self.failed(row, &fault).await.map(drop)
     }
 
     async fn go_far(&self, id: Uuid) -> Result<(), RotationError> {
@@ -276,8 +172,13 @@ impl Rotor {
             let names = view.as_ref().map(|view| (view.provider.as_str(), view.name.as_str()));
             let (provider, name) = names.unwrap_or((&row.provider, &row.name));
             let policy = self.parts.settings.policies.of(provider, name);
-            let Some(policy) = policy.filter(|policy| policy.kind() == row.kind) else {
-                self.end(row, RenewalResult::PolicyGone).await?;
+            let is_its = |policy: &&Policy| policy.looks_after(&row.kind, row.place.as_deref());
+            let Some(policy) = policy.filter(is_its) else {
+                // A key that serves calls is known as ours all the same.
+                let served = own_version(&row, view.as_ref());
+                let served = served.map(|version| OwnKey { version, ..row.made() });
+                let own = served.or_else(|| row.own.clone());
+                self.end(RenewalRow { own, ..row }, RenewalResult::PolicyGone).await?;
                 return Ok(());
             };
             // Stored after all, though nobody was told: no key to give back, or to ask for again.

@@ -38,6 +38,8 @@ pub(crate) struct Letter {
     pub(crate) headers: Vec<(&'static str, String)>,
     /// None: it is only asked whether somebody is there, whatever is answered.
     pub(crate) body: Option<String>,
+    /// It is about a key: where there is none any more, what is wanted is done.
+    pub(crate) may_be_gone: bool,
     pub(crate) within: Duration,
 }
 
@@ -117,7 +119,9 @@ pub(super) fn letter(
         ("webhook-timestamp", time),
         ("webhook-signature", signature),
     ];
-    Letter { url: SecretBytes::copy_of(webhook.url.expose()), headers, body: Some(body), within }
+    let may_be_gone = matches!(action, Action::Retire(..));
+    let url = SecretBytes::copy_of(webhook.url.expose());
+    Letter { url, headers, body: Some(body), may_be_gone, within }
 }
 
 /// `{fields: {…}, expires_at?, handle?}`.

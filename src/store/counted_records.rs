@@ -11,6 +11,7 @@ use super::lenient::Unread;
 use super::monthly_calls::{self, MonthlyCalls};
 use super::recent_calls::{self, RecentCalls};
 use super::repeated_calls::{self, Repeated, RepeatedCalls};
+use super::secret_versions::{self, VersionUse};
 use super::usage_rollups::{self, UsageKey, UsageSum};
 use super::{Error, Store};
 
@@ -27,6 +28,8 @@ pub(crate) struct Counted {
     pub(crate) routes: Vec<ClientRoute>,
     /// In one order everywhere.
     pub(crate) repeated: Vec<(RepeatedCalls, Repeated)>,
+    /// In one order everywhere.
+    pub(crate) served: Vec<VersionUse>,
     /// The node's next record that is not among them.
     pub(crate) next_sequence: u64,
     /// What ended before this is in no window any more.
@@ -78,6 +81,7 @@ pub(super) async fn count(tx: &mut Tx, node: &str, counted: &Counted) -> Result<
     usage_rollups::add(tx, node, &counted.usage).await?;
     client_routes::add(tx, node, &counted.routes).await?;
     repeated_calls::add(tx, node, &counted.repeated).await?;
+    secret_versions::touch(tx, &counted.served).await?;
     if let Some(now_ms) = counted.forget_usage_at {
         usage_rollups::forget(tx, node, now_ms).await?;
         client_routes::forget(tx, node, now_ms).await?;

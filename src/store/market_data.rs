@@ -63,20 +63,41 @@ const PAGE: &str = "SELECT symbol_id, span, time, open, high, low, close, volume
 const TIMES: &str = "SELECT (time - $5) / $6 AS part FROM market_data
     WHERE symbol_id = $1 AND span = $2 AND time >= $3 AND time < $4 GROUP BY 1 ORDER BY 1";
 
-static UPSERTS: LazyLock<[(usize, String); 3]> =
-    LazyLock::new(|| [MANY, FEW, 1].map(|rows| (rows, upsert(rows))));
+type Upserts = LazyLock<[(usize, String); 3]>;
 
-/// Each row has ten values, the first two the same in all.
-fn upsert(rows: usize) -> String {
+static ON_SQLITE: Upserts = LazyLock::new(|| upserts(Parameters::InOrder));
+static ON_POSTGRES: Upserts = LazyLock::new(|| upserts(Parameters::Numbered));
+
+/// How the values of a statement are named. To SQLite a number is a name, and each one is looked
+/// for among all of them: with thousands that takes longer than to store the rows.
+#[derive(Clone, Copy)]
+enum Parameters {
+    InOrder,
+    Numbered,
+}
+
+const VALUES: usize = 10;
+
+fn upserts(parameters: Parameters) -> [(usize, String); 3] {
+    [MANY, FEW, 1].map(|rows| (rows, upsert(rows, parameters)))
+}
+
+fn upsert(rows: usize, parameters: Parameters) -> String {
     let mut sql = String::from(
         "INSERT INTO market_data (symbol_id, span, time, open, high, low, close, volume, vwap,
         trades) VALUES ",
     );
     for row in 0..rows {
-        let comma = if row == 0 { "" } else { ", " };
-        let _infallible = write!(sql, "{comma}($1, $2");
-        for column in 0..8 {
-            let _infallible = write!(sql, ", ${}", 3 + row * 8 + column);
+        for column in 0..VALUES {
+            let before = match (row, column) {
+                (0, 0) => "(",
+                (_, 0) => ", (",
+                _ => ", ",
+            };
+            let _infallible = match parameters {
+                Parameters::InOrder => write!(sql, "{before}?"),
+                Parameters::Numbered => write!(sql, "{before}${}", 1 + row * VALUES + column),
+            };
         }
         sql.push(')');
     }
@@ -88,12 +109,14 @@ fn upsert(rows: usize) -> String {
     sql
 }
 
-/// Binds the values of some candles behind those of their series.
+/// Binds the values of some candles of a series.
 macro_rules! bound {
     ($sql:expr, $series:expr, $candles:expr) => {{
-        let mut query = sqlx::query($sql).bind($series.0).bind($series.1);
+        let mut query = sqlx::query($sql);
         for candle in $candles {
             query = query
+                .bind($series.0)
+                .bind($series.1)
                 .bind(candle.time)
                 .bind(candle.open)
                 .bind(candle.high)
@@ -188,7 +211,11 @@ async fn write(
     series: (i64, i64),
     mut candles: &[NewCandle<'_>],
 ) -> Result<(), Error> {
-    for (rows, sql) in &*UPSERTS {
+    let upserts = match tx {
+        Tx::Sqlite(_) => &*ON_SQLITE,
+        Tx::Postgres(_) => &*ON_POSTGRES,
+    };
+    for (rows, sql) in upserts {
         while let Some((some, rest)) = candles.split_at_checked(*rows) {
             changing!(tx, bound!(AssertSqlSafe(sql.as_str()), series, some))?;
             candles = rest;
@@ -244,7 +271,10 @@ mod tests {
 
     #[test]
     fn a_statement_of_many_rows_numbers_its_values_through() {
-        assert!(upsert(2).contains("($1, $2, $3, $4, $5, $6, $7, $8, $9, $10), ($1, $2, $11"));
-        assert_eq!(UPSERTS.iter().map(|(rows, _)| *rows).collect::<Vec<_>>(), [MANY, FEW, 1]);
+        let numbered = upsert(2, Parameters::Numbered);
+        assert!(numbered.contains("($1, $2, $3, $4, $5, $6, $7, $8, $9, $10), ($11, $12, $13"));
+        let in_order = upsert(2, Parameters::InOrder);
+        assert!(in_order.contains("(?, ?, ?, ?, ?, ?, ?, ?, ?, ?), (?, ?, ?"), "{in_order}");
+        assert_eq!(ON_SQLITE.each_ref().map(|(rows, _)| *rows), [MANY, FEW, 1]);
     }
 }

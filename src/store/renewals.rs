@@ -56,6 +56,11 @@ pub(crate) struct OwnKey {
     pub(crate) handle: Option<String>,
     /// The version that it is stored as.
     pub(crate) version: u32,
+    /// By whom it was made, and where; empty and none where an older row does not say.
+    #[serde(default)]
+    pub(crate) kind: String,
+    #[serde(default)]
+    pub(crate) place: Option<String>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -75,6 +80,9 @@ pub(crate) struct RenewalRow {
     pub(crate) provider: String,
     pub(crate) name: String,
     pub(crate) kind: String,
+    /// Where keys of this kind are made, if there are several such places.
+    #[serde(default)]
+    pub(crate) place: Option<String>,
     pub(crate) cause: String,
     pub(crate) actor: String,
     pub(crate) started_at: Option<i64>,
@@ -136,6 +144,17 @@ impl RenewalResult {
 impl RenewalRow {
     pub(crate) fn is_open(&self) -> bool {
         self.state != RenewalState::Idle
+    }
+
+    /// The key that this renewal has made.
+    pub(crate) fn made(&self) -> OwnKey {
+        OwnKey {
+            run: self.run,
+            handle: self.handle.clone(),
+            version: self.to_version.unwrap_or(0),
+            kind: self.kind.clone(),
+            place: self.place.clone(),
+        }
     }
 }
 

@@ -36,6 +36,14 @@ pub(crate) struct VersionRow {
     pub(crate) last_used_at: Option<i64>,
 }
 
+/// When a version was last sent to its provider.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct VersionUse {
+    pub(crate) secret_id: Uuid,
+    pub(crate) version: u32,
+    pub(crate) at: i64,
+}
+
 /// What becomes of the versions that a new active one replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Former {
@@ -81,6 +89,8 @@ pub(super) struct RawVersion {
 const INSERT: &str = "INSERT INTO secret_versions
     (secret_id, version, state, envelope, destinations, created_at, created_by, last_used_at)
     VALUES ($1, $2, $3, $4, $5, $6, $7, $8)";
+const TOUCH: &str = "UPDATE secret_versions SET last_used_at = $1
+    WHERE secret_id = $2 AND version = $3 AND (last_used_at IS NULL OR last_used_at < $1)";
 const RETIRE_FORMER: &str = "UPDATE secret_versions SET state = 'retired'
     WHERE secret_id = $1 AND state IN ('active', 'retiring')";
 const DESTROY_FORMER: &str = "UPDATE secret_versions SET state = 'destroyed', envelope = NULL
@@ -228,6 +238,20 @@ impl Store {
         tx.commit().await?;
         Ok(replaced > 0)
     }
+}
+
+/// Moves "last used" forward only. Versions that are gone are skipped.
+pub(super) async fn touch(tx: &mut Tx, served: &[VersionUse]) -> Result<(), Error> {
+    for used in served {
+        changing!(
+            tx,
+            sqlx::query(TOUCH)
+                .bind(used.at)
+                .bind(used.secret_id.to_string())
+                .bind(i64::from(used.version))
+        )?;
+    }
+    Ok(())
 }
 
 pub(super) async fn insert(tx: &mut Tx, version: &VersionRow) -> Result<(), Error> {

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::place::SecretPlace;
@@ -43,6 +44,8 @@ impl Living {
 #[derive(Default)]
 pub(super) struct Registry {
     trials: Mutex<HashMap<(Uuid, u32), Arc<Trial>>>,
+    /// A call went wrong in any of them.
+    trouble: Arc<Notify>,
     offs: Mutex<HashMap<(Uuid, u32), Arc<Off>>>,
     supplies: Mutex<HashMap<Uuid, Arc<Supply>>>,
     places: Mutex<HashMap<Uuid, Arc<SecretPlace>>>,
@@ -69,7 +72,12 @@ impl Registry {
 
     pub(super) fn trial(&self, id: Uuid, version: u32) -> Arc<Trial> {
         let mut trials = self.trials.lock().unwrap_or_else(PoisonError::into_inner);
-        Arc::clone(trials.entry((id, version)).or_default())
+        let new = || Arc::new(Trial::new(&self.trouble));
+        Arc::clone(trials.entry((id, version)).or_insert_with(new))
+    }
+
+    pub(super) fn trouble(&self) -> &Notify {
+        &self.trouble
     }
 
     pub(super) fn forget_trial(&self, id: Uuid, version: u32) {

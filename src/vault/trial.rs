@@ -2,8 +2,10 @@
 //! what came of it on either side. Counts alone; what follows from them is decided elsewhere. Must
 //! never give a call that cannot be repeated to a version that has not stood the trial.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 /// So many calls that the provider refused with the new version and took with the old one prove
@@ -30,6 +32,8 @@ pub(crate) struct Trial {
     lost: AtomicU64,
     /// When the old version was sent last, as the wall clock says.
     old_used_ms: AtomicI64,
+    /// A call went wrong with the new version: whoever judges is called.
+    trouble: Arc<Notify>,
 }
 
 /// What came of the calls of one version.
@@ -135,6 +139,10 @@ impl Score {
 }
 
 impl Trial {
+    pub(super) fn new(trouble: &Arc<Notify>) -> Self {
+        Self { trouble: Arc::clone(trouble), ..Self::default() }
+    }
+
     pub(crate) fn set_share(&self, percent: u32) {
         if self.share.swap(percent.min(ALL), Ordering::Relaxed) != percent {
             // Whoever was there in the step before may be gone.
@@ -222,7 +230,13 @@ impl Trial {
 
     fn came(&self, which: Which, now_ms: i64, outcome: Outcome) {
         match which {
-            Which::New => self.new.note(outcome),
+            Which::New => {
+                self.new.note(outcome);
+                match outcome {
+                    Outcome::Refused | Outcome::Failed => self.trouble.notify_one(),
+                    Outcome::Well => {}
+                }
+            }
             Which::Old => {
                 self.old.note(outcome);
                 self.old_used_ms.fetch_max(now_ms, Ordering::Relaxed);

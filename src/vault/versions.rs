@@ -121,6 +121,11 @@ impl Vault {
         self.registry.trial(id, version)
     }
 
+    /// A call went wrong with a version that is on trial, here.
+    pub(crate) async fn trouble(&self) {
+        self.registry.trouble().notified().await;
+    }
+
     pub(crate) fn forget_trial(&self, id: Uuid, version: u32) {
         self.registry.forget_trial(id, version);
     }

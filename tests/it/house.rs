@@ -56,7 +56,7 @@ pub(crate) use self::postgres::{Postgres, is_root};
 #[cfg(feature = "aws-kms")]
 pub(crate) use self::relay::Relay;
 pub(crate) use self::sailor::{KEY, Sailor};
-pub(crate) use self::tollgate::{Bucket, Rule, Tollgate};
+pub(crate) use self::tollgate::{Bucket, LAST_PIECE, Rule, Tollgate};
 pub(crate) use self::transit::{TOKEN, Transit};
 pub(crate) use self::weir::{Flow, Weir};
 pub(crate) use self::wreck::{Act, Greeting, Wreck};

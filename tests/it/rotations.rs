@@ -2,10 +2,12 @@
 //! and no call fails that the old key would have served. The provider decides by the key alone,
 //! and changes its mind. Must never depend on which version happens to serve a call.
 
+mod crowds;
+mod nodes;
 mod verdicts;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -180,7 +182,8 @@ async fn a_bad_key_costs_no_caller_anything_and_is_rolled_back_by_itself() {
     let back = |shown: &Value| shown["rotation"]["state"] == "rolled_back";
     let shown = scene.until("rolled back", back).await;
     let why = shown["rotation"]["why"].as_str().unwrap();
-    assert!(why.contains("with the new version"), "{why}");
+    // Three calls prove it, or the provider says it when it is asked after the first.
+    assert!(why.contains("with the new version") || why.contains("with 401"), "{why}");
     let retired = |shown: &Value| shown["versions"][1]["state"] == "retired";
     scene.until("retired", retired).await;
     ended(tasks, &stop).await;
@@ -207,9 +210,8 @@ async fn a_key_that_turns_bad_half_way_is_rolled_back_within_fifty_calls() {
     tokio::time::timeout(turned, scene.until("rolled back", back)).await.unwrap();
     ended(tasks, &stop).await;
     assert_eq!(got.failed.load(Ordering::Relaxed), 0, "of {:?}", got.served);
-    // Fifty, and those of the fifty callers that were under way.
     let late = scene.gate.calls(NEW) - before;
-    assert!(late <= 100, "{late} calls with the new version after it turned");
+    assert!(late <= 50, "{late} calls with the new version after it turned");
     scene.house.leave().await;
 }
 
@@ -275,6 +277,51 @@ async fn a_leaked_key_is_off_at_once_and_its_open_streams_are_cut() {
     house.leave().await;
 }
 
+/// Two hundred who call wherever the server is now, until it has gone on for the last time.
+struct Followers {
+    at: Arc<Mutex<String>>,
+    is_over: Arc<AtomicBool>,
+    got: Arc<Got>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Followers {
+    fn of(http: &reqwest::Client, key: &str, server: &Server) -> Self {
+        let at = Arc::new(Mutex::new(server.proxy.clone()));
+        let (is_over, got) = (Arc::<AtomicBool>::default(), Arc::<Got>::default());
+        let tasks = (0..200).map(|caller| {
+            let (at, is_over, got) = (Arc::clone(&at), Arc::clone(&is_over), Arc::clone(&got));
+            let (http, key) = (http.clone(), key.to_owned());
+            tokio::spawn(async move {
+                let path = if caller % 4 == 0 { "stream" } else { "x" };
+                while !is_over.load(Ordering::Relaxed) {
+                    let url = format!("{}/toll/{path}", at.lock().unwrap());
+                    // What a kill cuts short has no answer.
+                    if let Ok(answer) = http.get(url).header("x-api-key", &key).send().await {
+                        let is_served = answer.status().as_u16() == 200;
+                        let counter = if is_served { &got.served } else { &got.failed };
+                        counter.fetch_add(1, Ordering::Relaxed);
+                        let _cut = answer.bytes().await;
+                    }
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            })
+        });
+        let tasks = tasks.collect();
+        Self { at, is_over, got, tasks }
+    }
+
+    fn follow(&self, server: &Server) {
+        self.at.lock().unwrap().clone_from(&server.proxy);
+    }
+
+    async fn end(self) {
+        ended(self.tasks, &self.is_over).await;
+        assert_eq!(self.got.failed.load(Ordering::Relaxed), 0);
+        assert!(self.got.served.load(Ordering::Relaxed) > 1_000, "{:?}", self.got.served);
+    }
+}
+
 /// Killed at every step, it goes on behind the same step, and no call fails for it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_rotation_survives_a_kill_in_each_step() {
@@ -296,6 +343,7 @@ async fn a_rotation_survives_a_kill_in_each_step() {
         call.send().await.unwrap().status().as_u16()
     };
     let mut server = serve();
+    let followers = Followers::of(&http, &key, &server);
     let rotate = ["secret", "rotate", "toll", "--steps", "1,10,50,100", "--hold", "3", "--json"];
     let begun = input(&rotate, &format!("{NEW}\n"));
     assert_eq!(begun["rotation"]["state"], "running");
@@ -314,10 +362,13 @@ async fn a_rotation_survives_a_kill_in_each_step() {
             steps.push(step);
             server.kill();
             server = serve();
+            followers.follow(&server);
+            tokio::time::sleep(Duration::from_secs(2)).await;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(steps, [0, 1, 2, 3]);
+    followers.end().await;
     // The house asks about the new one, too, so the old one tells who did not serve.
     let (old, new) = (gate.calls(OLD), gate.calls(NEW));
     assert_eq!(call(&server).await, 200);

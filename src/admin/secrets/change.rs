@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use axum::extract::Path;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::super::act::Act;
 use super::super::answer::Answer;
@@ -18,6 +19,9 @@ use super::add::{LONGEST_OWNER, future, name};
 use super::view::{Secret, alterable};
 use super::{WHAT, refusal_of, resource, shown};
 use crate::clock::rfc3339;
+use crate::probe::{self, Live};
+use crate::refusal::{Reason, Refusal};
+use crate::store::Cause;
 use crate::vault::{SecretPatch, SecretView};
 
 /// Client keys in one look.
@@ -33,8 +37,10 @@ pub(super) struct SecretChange {
     expires_at: Option<String>,
     owner: Option<String>,
     labels: Option<BTreeMap<String, String>>,
-    /// `false` disables at once, `true` puts back into service.
+    /// `false` disables at once, `true` puts back into service what its provider still takes.
     active: Option<bool>,
+    /// `false`: it is put back into service without asking the provider.
+    validate: Option<bool>,
 }
 
 /// Change a secret's metadata, disable it, or put it back into service.
@@ -48,7 +54,7 @@ pub(in super::super) async fn change(
 ) -> Result<Answer, Refused> {
     let id = identified(&id, WHAT)?;
     let before = shown(&call, id).await?;
-    let patch = read(&call, &sent)?;
+    let (patch, validate) = read(&call, &sent)?;
     let wanted = serde_json::json!({
         "name": patch.name,
         "active": patch.active,
@@ -56,6 +62,13 @@ pub(in super::super) async fn change(
         "expires_at": patch.expires_at_ms.map(|time| time.map(rfc3339)),
     });
     let act = Act::begin(&call, &before.provider, Some(alterable(&before)), &wanted)?;
+    if validate
+        && patch.active == Some(true)
+        && !before.active
+        && let Err(refused) = still_taken(&call, id).await
+    {
+        return Err(act.refused(refused));
+    }
     // Nobody is bound to the old name while it is looked at and changed.
     let _bindings_stand = call.house.key_changes.lock().await;
     if let Some(name) = &patch.name
@@ -75,11 +88,34 @@ pub(in super::super) async fn change(
     }
 }
 
-fn read(call: &Call, sent: &Sent) -> Result<SecretPatch, Refused> {
+/// What came out of service may be revoked by now.
+async fn still_taken(call: &Call, id: Uuid) -> Result<(), Refused> {
+    let actor = call.caller.actor();
+    let asked = probe::Asked { cause: Cause::Asked, actor: &actor };
+    let checked = call.house.prober.stored((id, None), asked, &mut |_| {}).await;
+    let Some((_, report)) = checked.map_err(refusal_of)? else {
+        return Err(Refused::not_found(WHAT));
+    };
+    let reason = match report.live {
+        Live::Good | Live::AnyString | Live::NotAsked => return Ok(()),
+        Live::Refused => {
+            let detail = format!("{} It stays disabled.", report.why());
+            return Err(Refusal::new(Reason::Invalid, detail).with_report(report.json()).into());
+        }
+        Live::Unreached => Reason::UpstreamUnreachable,
+        Live::Untold => Reason::UpstreamInvalid,
+    };
+    Err(Refusal::new(reason, format!("{} {UNTOLD}", report.why())).into())
+}
+
+const UNTOLD: &str = "It stays disabled; try again, or send `validate: false` (`--no-validate`) to enable it unasked.";
+
+fn read(call: &Call, sent: &Sent) -> Result<(SecretPatch, bool), Refused> {
     let mut members = sent.members()?;
     let name = name(&mut members);
     members.fixed("fields", "a new value is not taken here");
     let active = members.flag("active");
+    let validate = members.flag("validate");
     let patch = SecretPatch {
         name: members.unclearable("name", name),
         active: members.unclearable("active", active),
@@ -88,7 +124,7 @@ fn read(call: &Call, sent: &Sent) -> Result<SecretPatch, Refused> {
         expires_at_ms: patched(future(&mut members, call)),
     };
     members.finish()?;
-    Ok(patch)
+    Ok((patch, validate.value().unwrap_or(true)))
 }
 
 /// The first client key that is bound to this secret, which happens by name.

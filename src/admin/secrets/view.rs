@@ -13,7 +13,7 @@ use super::automatic::Policy;
 use super::pool::{LimitView, PoolView, Share};
 use crate::clock::rfc3339;
 use crate::rotation::PolicyView;
-use crate::store::{Health, HealthRow, RotationRow};
+use crate::store::{Counts, Health, HealthRow, RotationRow};
 use crate::vault::{SecretView, VersionView};
 
 #[derive(Serialize, ToSchema)]
@@ -102,6 +102,8 @@ pub(crate) struct Rotation {
     /// Percent of the calls that are the new version's now.
     share: u32,
     hold_seconds: i64,
+    /// What came of calls, on all nodes.
+    calls: RotationCalls,
     #[schema(format = DateTime)]
     step_since: String,
     #[schema(format = DateTime)]
@@ -114,6 +116,27 @@ pub(crate) struct Rotation {
     /// Since when the former version is destroyed.
     #[schema(format = DateTime)]
     retired_at: Option<String>,
+}
+
+/// By which a new version is judged.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RotationCalls {
+    new: CallsOfVersion,
+    old: CallsOfVersion,
+    /// The provider refused them with the new version and took them with the old one.
+    repeated: u64,
+    /// They were refused with the new version and could not be sent again: a body of more than 64
+    /// KiB, or one of unknown length.
+    not_repeated: u64,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CallsOfVersion {
+    calls: u64,
+    /// For what the key is, as far as anybody knows.
+    refused: u64,
+    /// 5xx, or no answer at all.
+    failed: u64,
 }
 
 const ACTIVE: &str = "active";
@@ -181,11 +204,24 @@ impl Rotation {
             step: row.step,
             share: row.share(),
             hold_seconds: row.hold_ms / 1000,
+            calls: RotationCalls::of(row.counts),
             step_since: rfc3339(row.step_since),
             started_at: rfc3339(row.started_at),
             why: row.why.clone(),
             old_used_at: row.old_used_at.map(rfc3339),
             retired_at: row.retired_at.map(rfc3339),
+        }
+    }
+}
+
+impl RotationCalls {
+    fn of(counts: Counts) -> Self {
+        let [new, new_refused, new_failed, old, old_refused, old_failed, repeated, lost] = counts;
+        Self {
+            new: CallsOfVersion { calls: new, refused: new_refused, failed: new_failed },
+            old: CallsOfVersion { calls: old, refused: old_refused, failed: old_failed },
+            repeated,
+            not_repeated: lost,
         }
     }
 }

@@ -5,18 +5,22 @@
 use std::collections::HashMap;
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use hyper::body::{Body, Frame, Incoming};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use sealgate::clock::Clock;
 use tokio::net::TcpListener;
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 pub(crate) struct Tollgate {
@@ -146,10 +150,51 @@ async fn accept(listener: TcpListener, stage: Arc<Stage>) {
     }
 }
 
+/// So many pieces, and how they end.
+pub(crate) const PIECES: usize = 5;
+const PIECE: &[u8] = b"data: {\"more\":true}\n\n";
+pub(crate) const LAST_PIECE: &[u8] = b"data: [DONE]\n\n";
+
+/// An answer that goes on for a while: `/stream` for a tenth of a second, `/endless` as long as
+/// somebody listens.
+fn flowing(path: &str) -> Option<BoxBody<Bytes, Infallible>> {
+    let is_endless = match path {
+        "/stream" => false,
+        "/endless" => true,
+        _ => return None,
+    };
+    let (sender, receiver) = mpsc::channel(1);
+    tokio::spawn(async move {
+        for number in 1.. {
+            let is_last = !is_endless && number == PIECES;
+            let piece = if is_last { LAST_PIECE } else { PIECE };
+            if sender.send(Bytes::from_static(piece)).await.is_err() || is_last {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    Some(Flow(receiver).boxed())
+}
+
+struct Flow(mpsc::Receiver<Bytes>);
+
+impl Body for Flow {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.0.poll_recv(context).map(|piece| piece.map(|piece| Ok(Frame::data(piece))))
+    }
+}
+
 async fn reply(
     stage: Arc<Stage>,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
+) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
     let (head, body) = request.into_parts();
     let sent = body.collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     let key = head.headers.get("x-toll").and_then(|value| value.to_str().ok());
@@ -196,11 +241,13 @@ async fn reply(
     if let Some(Some(seconds)) = retry_after {
         response = response.header("retry-after", seconds);
     }
+    let flowing = (status == 200).then(|| flowing(head.uri.path())).flatten();
+    let content = if flowing.is_some() { "text/event-stream" } else { "application/json" };
     let response = response
         .status(StatusCode::from_u16(status).unwrap())
-        .header("content-type", "application/json")
+        .header("content-type", content)
         .header("x-ratelimit-limit", "500")
         .header("location", "/landed")
-        .body(Full::new(body));
+        .body(flowing.unwrap_or_else(|| Full::new(body).boxed()));
     Ok(response.unwrap())
 }

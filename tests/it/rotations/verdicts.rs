@@ -158,6 +158,28 @@ async fn a_socket_of_a_leaked_key_is_closed_within_a_second_and_may_come_again()
     house.leave().await;
 }
 
+/// Who came before a staged rotation stays with the old version, until it is destroyed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_of_the_former_key_has_a_deadline() {
+    let more = format!("{PROBE}\n[rotation]\nretire_after_minutes = 1");
+    let scene = Scene::of((Rule::Good, Rule::Good), &more).await;
+    let client = scene.house.client().await;
+    let mut stream = client.get("/toll/endless").open().await;
+    assert!(stream.next().await.is_some());
+    assert_eq!(scene.rotate(json!({})).await.status, 201);
+    assert_eq!(scene.ask("promote").await.json()["version"], 2);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(stream.next().await.is_some(), "it goes on");
+    let mut newer = client.get("/toll/endless").open().await;
+    assert!(newer.next().await.is_some());
+    scene.house.clock.advance(Duration::from_secs(61));
+    let cut = async { while let Ok(Some(_)) = stream.try_next().await {} };
+    tokio::time::timeout(Duration::from_secs(10), cut).await.expect("it is cut");
+    assert!(newer.next().await.is_some(), "one of the new key is not");
+    drop(newer);
+    scene.house.leave().await;
+}
+
 /// A version that is retiring while another rotation begins is destroyed all the same.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_version_is_retiring_for_ever() {

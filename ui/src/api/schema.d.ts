@@ -1216,6 +1216,14 @@ export interface components {
             /** Format: date-time */
             reset_at: string;
         };
+        CallsOfVersion: {
+            /** Format: int64 */
+            calls: number;
+            /** Format: int64 */
+            refused: number;
+            /** Format: int64 */
+            failed: number;
+        };
         Cancelled: {
             cancelled: boolean;
         };
@@ -1878,6 +1886,7 @@ export interface components {
             share: number;
             /** Format: int64 */
             hold_seconds: number;
+            calls: components["schemas"]["RotationCalls"];
             /** Format: date-time */
             step_since: string;
             /** Format: date-time */
@@ -1887,6 +1896,14 @@ export interface components {
             old_used_at?: string | null;
             /** Format: date-time */
             retired_at?: string | null;
+        };
+        RotationCalls: {
+            new: components["schemas"]["CallsOfVersion"];
+            old: components["schemas"]["CallsOfVersion"];
+            /** Format: int64 */
+            repeated: number;
+            /** Format: int64 */
+            not_repeated: number;
         };
         RotationPolicy: {
             kind: string;

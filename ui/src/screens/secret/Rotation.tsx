@@ -4,13 +4,15 @@ import { Button } from "@mantine/core";
 import { useEffect, useState } from "react";
 import { type Schemas, send } from "../../api/client";
 import { queries } from "../../api/queries";
-import { relative, sentence } from "../../format";
+import { number, percent, relative, sentence } from "../../format";
 import { Panel, Status, Time, told, toneOf } from "../../parts/basic";
 import { Confirm } from "../../parts/confirm";
 
 type Secret = Schemas["Secret"];
 type Moving = NonNullable<Secret["rotation"]>;
 type Wish = "promote" | "rollback" | "pause" | "resume";
+
+const part = (some: number, of: number) => (some === 0 ? "0" : `${number(some)} (${percent(some / of)})`);
 
 const refresh = () => queries.invalidateQueries({ queryKey: ["secrets"] });
 
@@ -60,6 +62,26 @@ export default function RotationPanel({ secret, moving, mayAct }: { secret: Secr
             <li key={`${share}-${at}`} className={moving.state === "promoted" || at < moving.step ? "past" : at === moving.step && isOpen ? "now" : ""} aria-current={at === moving.step && isOpen ? "step" : undefined}>{share} %</li>
           ))}
         </ol>
+        <table className="table">
+          <thead>
+            <tr><th scope="col">Version</th><th scope="col" className="right">Calls</th><th scope="col" className="right">Refused</th><th scope="col" className="right">Failed</th></tr>
+          </thead>
+          <tbody>
+            {([["new", moving.to_version], ["old", moving.from_version]] as const).map(([side, version]) => {
+              const { calls, refused, failed } = moving.calls[side];
+              return (
+                <tr key={side}>
+                  <td>v{version}, the {side === "new" ? "new" : "former"} one</td>
+                  <td className="right">{number(calls)}</td>
+                  <td className={refused > 0 ? "right text-bad" : "right"}>{part(refused, calls)}</td>
+                  <td className={failed > 0 ? "right text-bad" : "right"}>{part(failed, calls)}</td>
+                </tr>
+              );
+            })}
+          </tbody>
+        </table>
+        {moving.calls.repeated > 0 && <p className="muted small">{number(moving.calls.repeated)} that the provider refused with the new key were served with the former one: nobody noticed.</p>}
+        {moving.calls.not_repeated > 0 && <p className="text-bad small">{number(moving.calls.not_repeated)} were refused and could not be sent again: their bodies were longer than 64 KiB, or of unknown length.</p>}
         {moving.why && <p className={moving.state === "rolled_back" ? "text-bad" : "muted"}>{moving.why}</p>}
         {moving.state === "promoted" && <p className="muted small">{moving.retired_at ? <>The former value was destroyed <Time at={moving.retired_at} as="relative" />.</> : <>The former key was used last <Time at={moving.old_used_at} as="relative" />; it is destroyed once no node uses it any more.</>}</p>}
       </div>
