@@ -60,6 +60,7 @@ pub(super) fn shown(layers: &Layers, base: &Path, config: &Config) -> Vec<Shown>
         let Some(value) = layers.value(setting.key) else { continue };
         let value = match setting.key {
             "database.url" => database(layers, value, config),
+            "rotation.policies" => policies(value),
             _ => displayed(setting.kind, value, base, layers.origin(setting.key).is_some()),
         };
         lines.push(Shown {
@@ -99,6 +100,24 @@ fn database(layers: &Layers, value: &Value, config: &Config) -> Value {
     }
 }
 
+/// Where a webhook lives may be told, and what comes behind it may be a token.
+fn policies(value: &Value) -> Value {
+    let mut value = value.clone();
+    let tables = value.as_array_mut().into_iter().flatten().filter_map(Value::as_table_mut);
+    for url in tables.filter_map(|table| table.get_mut("url")) {
+        let shown = url.as_str().and_then(host_alone);
+        *url = Value::String(shown.unwrap_or_else(|| MASK.to_owned()));
+    }
+    value
+}
+
+fn host_alone(url: &str) -> Option<String> {
+    let (scheme, rest) = url.split_once("://")?;
+    let (authority, _) = rest.split_once(['/', '?', '#']).unwrap_or((rest, ""));
+    let (_, host) = authority.rsplit_once('@').unwrap_or(("", authority));
+    Some(format!("{scheme}://{host}/{MASK}"))
+}
+
 fn origin(origin: Option<&layers::Origin>) -> Origin {
     match origin {
         None => Origin::Default,
@@ -126,6 +145,27 @@ fn json(value: &Value) -> serde_json::Value {
         Value::Table(table) => {
             let member = |(name, inner): (&String, &Value)| (name.clone(), json(inner));
             serde_json::Value::Object(table.iter().map(member).collect())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_webhook_the_host_is_shown_and_nothing_that_may_be_a_token() {
+        for (url, shown) in [
+            ("https://keys.example/rotate/t0ken?a=b", "https://keys.example/********"),
+            ("https://user:pass@keys.example:8443#x", "https://keys.example:8443/********"),
+            ("https://keys.example", "https://keys.example/********"),
+            ("nonsense", "********"),
+        ] {
+            let list: toml::Table =
+                format!("policies = [{{ provider = 'a', url = '{url}' }}]").parse().unwrap();
+            let text = policies(&list["policies"]).to_string();
+            assert!(text.contains(&format!("\"{shown}\"")), "{url}: {text}");
+            assert!(!text.contains("t0ken") && !text.contains("pass"), "{text}");
         }
     }
 }

@@ -6,6 +6,7 @@
 mod commands;
 #[cfg(feature = "failpoints")]
 mod kills;
+mod remains;
 mod schedules;
 
 use std::sync::Arc;

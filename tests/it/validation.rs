@@ -83,6 +83,33 @@ async fn a_key_is_asked_about_before_it_is_stored_and_what_is_told_is_shown() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disabled_key_is_asked_about_before_it_serves_again() {
+    let gate = Tollgate::open(&[("a-good-key", Rule::Good)]).await;
+    gate.says(good());
+    let house = scene(&gate).await;
+    let id = add(&house, "default", "a-good-key").await.json()["id"].as_str().unwrap().to_owned();
+    let put =
+        async |body: Value| house.admin.put(&format!("{SECRETS}/{id}")).json(&body).send().await;
+    assert_eq!(put(json!({"active": false})).await.status, 200);
+    gate.rule("a-good-key", Rule::Status(401));
+    let body = put(json!({"active": true})).await.is_refusal(422, "invalid");
+    assert!(body["detail"].as_str().unwrap().contains("It stays disabled."), "{body}");
+    assert_eq!(step(&body["report"], "live")["ok"], false, "{body}");
+    gate.rule("a-good-key", Rule::Status(503));
+    let untold = put(json!({"active": true})).await;
+    assert_eq!(untold.status, 502, "{}", untold.text());
+    let shown = shown(&house, &id).await;
+    assert_eq!((&shown["active"], &shown["health"]), (&json!(false), &json!("refused")));
+    // What is in service already is asked about by nobody when its name changes.
+    assert_eq!(put(json!({"active": true, "validate": false})).await.json()["active"], true);
+    assert_eq!(put(json!({"active": true, "owner": "ops"})).await.status, 200);
+    assert_eq!(put(json!({"active": false})).await.status, 200);
+    gate.rule("a-good-key", Rule::Good);
+    assert_eq!(put(json!({"active": true})).await.json()["health"], "healthy");
+    house.leave().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn refused_and_untold_are_told_apart_and_each_says_what_to_do() {
     let gate = Tollgate::open(&[("a-good-key", Rule::Good)]).await;
     gate.says(good());

@@ -36,6 +36,8 @@ pub(crate) enum Mood {
     Huge,
     /// It makes keys that the API does not take.
     Bad,
+    /// It is well, and the API is out of order.
+    Closed,
 }
 
 /// A key, and by what it was made.
@@ -148,6 +150,9 @@ impl Stage {
     }
 
     fn api(&mut self, key: &str) -> (u16, Value) {
+        if self.mood == Mood::Closed {
+            return (503, json!({}));
+        }
         let Some(coin) = self.coins.iter_mut().find(|coin| coin.value == key && coin.lives) else {
             return (401, json!({"error": {"code": "invalid_api_key"}}));
         };
@@ -233,7 +238,7 @@ impl Stage {
             Mood::Status(status) => return (status, String::from("{}")),
             Mood::Says(text) => return (200, text.to_owned()),
             Mood::Huge => return (200, "x".repeat(1_000_000)),
-            Mood::Well | Mood::Slow | Mood::Bad => {}
+            Mood::Well | Mood::Slow | Mood::Bad | Mood::Closed => {}
         }
         let id = body["id"].as_str().unwrap().to_owned();
         let known = self.coins.iter().position(|coin| coin.of == id);
