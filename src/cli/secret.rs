@@ -5,6 +5,7 @@
 mod find;
 mod pool;
 mod rotate;
+mod set;
 mod validate;
 
 use clap::{Args, Subcommand};
@@ -98,7 +99,7 @@ pub(super) enum Command {
         #[command(flatten)]
         one: One,
         #[command(flatten)]
-        changes: Changes,
+        changes: set::Changes,
     },
     /// Allow the provider's present destinations, where the catalogue or the settings changed them
     Reseal(One),
@@ -176,31 +177,6 @@ pub(super) struct Add {
     /// Whatever else stands there is taken for a value and refused with the reason.
     #[arg(hide = true, allow_hyphen_values = true, trailing_var_arg = true)]
     extra: Vec<String>,
-}
-
-#[derive(Args)]
-pub(super) struct Changes {
-    /// A new name
-    #[arg(long, value_name = "NAME")]
-    rename: Option<String>,
-    /// true or false: whether it is used
-    #[arg(long)]
-    active: Option<bool>,
-    /// Put it back into service without asking the provider whether it is good
-    #[arg(long, requires = "active")]
-    no_validate: bool,
-    /// When the provider's key ends
-    #[arg(long, value_name = "TIME")]
-    expires_at: Option<String>,
-    /// Who answers for it
-    #[arg(long)]
-    owner: Option<String>,
-    /// A label; may be repeated; replaces the labels
-    #[arg(long = "label", value_name = "NAME=VALUE")]
-    labels: Vec<String>,
-    /// Take a member back to nothing, e.g. --clear expires_at; may be repeated
-    #[arg(long, value_name = "MEMBER")]
-    clear: Vec<String>,
 }
 
 #[derive(Args)]
@@ -327,27 +303,6 @@ fn unknown_provider() -> Failure {
         "no provider of that name is known; the first argument is the provider, as in `sealgate \
          secret add polygon`, and `sealgate provider list` names them",
     )
-}
-
-impl Changes {
-    fn body(self) -> Result<Value, Failure> {
-        let mut body = Map::new();
-        body.extend(self.rename.map(|name| (String::from("name"), Value::String(name))));
-        body.extend(self.active.map(|active| (String::from("active"), Value::Bool(active))));
-        if self.no_validate {
-            body.insert(String::from("validate"), Value::Bool(false));
-        }
-        describe(&mut body, self.expires_at, self.owner, self.labels)?;
-        for member in self.clear {
-            if body.insert(member.clone(), Value::Null).is_some() {
-                return Err(Failure::usage(format!("{member} is both given and cleared")));
-            }
-        }
-        if body.is_empty() {
-            return Err(Failure::usage("nothing to change; `sealgate secret set --help` lists it"));
-        }
-        Ok(Value::Object(body))
-    }
 }
 
 /// The members that adding and changing share.

@@ -1,5 +1,6 @@
 //! Which version of a provider's key was last sent with a call, and when, as a batch of records
-//! says. Must never take a call that was not sent on for a use.
+//! says: for whoever wants to know whether a former one still serves.
+//! Must never take a call that was not sent on for a use.
 
 use std::collections::HashMap;
 

@@ -99,7 +99,7 @@ async fn a_disabled_key_is_asked_about_before_it_serves_again() {
     let untold = put(json!({"active": true})).await;
     assert_eq!(untold.status, 502, "{}", untold.text());
     let shown = shown(&house, &id).await;
-    assert_eq!((&shown["active"], &shown["health"]), (&json!(false), &json!("refused")));
+    assert_eq!((&shown["active"], &shown["health"]), (&json!(false), &json!("unknown")));
     // What is in service already is asked about by nobody when its name changes.
     assert_eq!(put(json!({"active": true, "validate": false})).await.json()["active"], true);
     assert_eq!(put(json!({"active": true, "owner": "ops"})).await.status, 200);

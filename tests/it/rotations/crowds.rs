@@ -116,7 +116,7 @@ impl Callers {
                 while !crowd.is_over.load(Ordering::Relaxed) {
                     crowd.call(&client, number).await;
                     number += 7;
-                    tokio::time::sleep(Duration::from_millis(20)).await;
+                    tokio::time::sleep(Duration::from_millis(300)).await;
                 }
             })
         });
