@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex};
 
-use http::header::ACCEPT;
+use http::header::{ACCEPT, CACHE_CONTROL};
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, response};
 use uuid::Uuid;
@@ -132,7 +132,13 @@ impl Trace {
 
     /// What it asks for, if that is a plain look at something.
     pub(super) fn asks(&mut self, repeats: &Repeats, permit: &Permit, head: &Head<'_>, at: Moment) {
-        if head.method() != Method::GET.as_str() {
+        let wants_anew = |value: &HeaderValue| {
+            let value = value.as_bytes();
+            value.eq_ignore_ascii_case(b"no-cache") || value.eq_ignore_ascii_case(b"no-store")
+        };
+        // A cache would have asked for it, too.
+        let is_anew = head.header(&CACHE_CONTROL).is_some_and(wants_anew);
+        if is_anew || head.method() != Method::GET.as_str() {
             return;
         }
         let wanted = Wanted {

@@ -68,7 +68,14 @@ pub(super) fn verdict(stretch: Score, since_begin: Score, judged: u32) -> Verdic
     match p < enough || before.calls == 0 && is_most {
         true => {
             let theirs = (before.failed, before.calls);
-            Verdict::Fails(told(new.failed, "failed", theirs, p))
+            match before.calls {
+                0 => Verdict::Fails(format!(
+                    "{} of {} calls with the new version failed, and the provider takes the old \
+                     one",
+                    new.failed, new.calls
+                )),
+                _ => Verdict::Fails(told(new.failed, "failed", theirs, p)),
+            }
         }
         false => Verdict::Nothing,
     }

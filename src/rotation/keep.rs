@@ -36,8 +36,8 @@ const DOUBTED_EVERY_MS: i64 = 1_000;
 #[derive(Default)]
 struct Known {
     step: Option<(u32, i64)>,
-    /// What came of calls here when the step began.
-    at_step: Score,
+    /// What the provider had done with the new version for calls here when the step began.
+    done_at_step: u64,
     /// How much of what came of calls here is written down.
     written: Score,
     looks_unwritten: u32,
@@ -151,7 +151,13 @@ impl Rotor {
         let step = (rotation.step, rotation.step_since);
         if known.step != Some(step) {
             let (written, judged) = (known.written, known.judged);
-            *known = Known { step: Some(step), at_step: here, written, judged, ..Known::default() };
+            *known = Known {
+                step: Some(step),
+                done_at_step: trial.done(),
+                written,
+                judged,
+                ..Known::default()
+            };
         }
         if is_turn {
             known.looks.push(total);
@@ -196,15 +202,16 @@ impl Rotor {
         if rotation.state != RotationState::Running || held_ms < rotation.hold_ms / 2 {
             return Ok(());
         }
-        // Where no call went well here, nothing is shown here: the provider is asked instead. Each
+        // Where no call was done here, nothing is shown here: the provider is asked instead. Each
         // node asks, before any moves on: a provider may take a key from one of them alone.
-        let Tally { calls, refused, failed } =
-            self.parts.vault.trial(id, to).score().since(known.at_step).new;
+        let done = self.parts.vault.trial(id, to).done().saturating_sub(known.done_at_step);
         let is_doubted = in_step.saved + in_step.lost > 0;
-        let is_shown = calls > refused.saturating_add(failed) && !is_doubted
-            || self.is_good(rotation, known, About::New).await?;
-        if !is_shown || held_ms < rotation.hold_ms {
+        let is_shown = done > 0 && !is_doubted || self.is_good(rotation, known, About::New).await?;
+        if held_ms < rotation.hold_ms {
             return Ok(());
+        }
+        if !is_shown {
+            return self.nothing_done(rotation, known, in_step.new).await;
         }
         if is_doubted {
             // The provider takes the key, and yet refused a call with it: the step is held again.
@@ -218,6 +225,24 @@ impl Rotor {
             return Ok(());
         }
         self.go_on(rotation, (now_ms, total)).await
+    }
+
+    /// The provider answers, does nothing with the new version, and takes the old one.
+    async fn nothing_done(
+        &self,
+        rotation: &RotationRow,
+        known: &mut Known,
+        Tally { calls, refused, failed }: Tally,
+    ) -> Result<(), RotationError> {
+        let answered = calls.saturating_sub(refused.saturating_add(failed));
+        if answered == 0 || !self.is_good(rotation, known, About::Old).await? {
+            return Ok(());
+        }
+        let why = format!(
+            "the provider did nothing with the new version ({answered} of {calls} calls were \
+             answered with 4xx), and takes the old one"
+        );
+        self.roll_back(rotation, &why).await
     }
 
     async fn write_down(

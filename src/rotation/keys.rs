@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::due::{self, BY_HAND};
 use super::policy::{Policy, Way};
-use super::renew::{ITS_SECRET_IS_GONE, Went, by, is_destroyed};
+use super::renew::{ENTERED, ITS_SECRET_IS_GONE, Went, by, is_destroyed};
 use super::ways::{Action, Errand, Made, letter, read};
 use super::{Parts, RotationError, Rotor};
 use crate::failpoint::{self, place};
@@ -43,6 +43,10 @@ impl Rotor {
             let fault = "the handle of the new key is, or holds, the key itself, and handles are \
                          told: let the rotator name its keys otherwise";
             return self.failed(row, fault).await;
+        }
+        if self.parts.vault.is_in_use(row.secret_id, &made.fields).await? {
+            // Given back, it would be taken from all who call.
+            return self.failed(row, "the rotator answered the key that is in use").await;
         }
         let Made { fields, handle, expires_at } = made;
         let row = RenewalRow { state: RenewalState::Storing, handle, expires_at, ..row };
@@ -258,6 +262,7 @@ impl Rotor {
         let policy = self.parts.settings.policies.of(&row.provider, &row.name);
         let is_by_itself = policy.is_some_and(Policy::is_by_itself);
         let next_at = match result {
+            _ if row.cause == ENTERED => None,
             // Nobody said that it should be tried again without being asked.
             _ if row.cause == BY_HAND && !is_by_itself => None,
             RenewalResult::RolledBack => Some(due::a_day_later(now_ms)),

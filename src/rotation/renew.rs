@@ -24,6 +24,7 @@ const LONGEST_STEP: Duration = Duration::from_secs(4 * 60);
 /// A node that was silent for so long is followed; clocks may be ten minutes apart.
 const HELD_MS: i64 = 15 * 60_000;
 /// Why its key is given back.
+pub(super) const ENTERED: &str = "key_entered";
 pub(super) const ITS_SECRET_IS_GONE: &str = "secret_gone";
 pub(super) const PENDING: &str = "pending";
 pub(super) const ACTIVE: &str = "active";
@@ -188,6 +189,13 @@ impl Rotor {
                 self.put(RenewalRow { state, to_version, ..row }).await?;
                 continue;
             }
+            if row.state == RenewalState::Making && row.tries > 0 && is_entered(&row, view.as_ref())
+            {
+                // Nobody waits for another key any more; what a try may have made is given back.
+                let (state, cause) = (RenewalState::Undoing, ENTERED.to_owned());
+                self.put(RenewalRow { state, cause, tries: 0, fault: None, ..row }).await?;
+                continue;
+            }
             let went = match row.state {
                 RenewalState::Idle => Went::Waits,
                 RenewalState::Making => self.make(policy, row, view).await?,
@@ -289,6 +297,16 @@ fn own_version(row: &RenewalRow, view: Option<&SecretView>) -> Option<u32> {
     let (by, serves) = (by(row), |state| matches!(state, PENDING | ACTIVE | RETIRING));
     let mut versions = view?.versions.iter();
     versions.find(|own| own.created_by == by && serves(own.state)).map(|own| own.version)
+}
+
+/// Has somebody entered a key since it began?
+fn is_entered(row: &RenewalRow, view: Option<&SecretView>) -> bool {
+    let mut versions = view.into_iter().flat_map(|view| &view.versions);
+    versions.any(|version| {
+        version.state == ACTIVE
+            && version.version > row.from_version
+            && Some(version.created_at_ms) >= row.started_at
+    })
 }
 
 pub(super) fn is_destroyed(view: Option<&SecretView>, version: u32) -> bool {

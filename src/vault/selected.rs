@@ -59,7 +59,13 @@ struct OnTrial {
 }
 
 /// A call that is on its way; what is answered teaches how many more there may be.
-pub(crate) enum Leave<'a> {
+pub(crate) struct Leave<'a> {
+    by: LeftBy<'a>,
+    /// A version that is on trial teaches nothing: what it is given may be another's.
+    teaches: bool,
+}
+
+enum LeftBy<'a> {
     Held(&'a Ticket),
     Counted(Ticket),
     /// No limit is known.
@@ -69,36 +75,37 @@ pub(crate) enum Leave<'a> {
 impl Leave<'_> {
     /// It opened a socket, or was told that there are too many: that is another limit.
     pub(crate) fn came_back(self) {
-        match self {
-            Self::Held(ticket) => ticket.failed(None),
-            Self::Counted(ticket) => ticket.failed(None),
-            Self::Free(_) => {}
+        match self.by {
+            LeftBy::Held(ticket) => ticket.failed(None),
+            LeftBy::Counted(ticket) => ticket.failed(None),
+            LeftBy::Free(_) => {}
         }
     }
 
     /// No answer came. Where nothing of the call has left, it is counted nowhere; else it may have
     /// been.
     pub(crate) fn got_lost(self, refusal: &Refusal) {
-        match self {
-            Self::Held(ticket) if refusal.is_unsent() => ticket.stays(),
-            Self::Counted(ticket) if refusal.is_unsent() => ticket.stays(),
-            Self::Held(_) | Self::Counted(_) | Self::Free(_) => {}
+        match self.by {
+            LeftBy::Held(ticket) if refusal.is_unsent() => ticket.stays(),
+            LeftBy::Counted(ticket) if refusal.is_unsent() => ticket.stays(),
+            LeftBy::Held(_) | LeftBy::Counted(_) | LeftBy::Free(_) => {}
         }
     }
 
     pub(crate) fn answered(self, provider: &Provider, head: &Parts, clock: &Clock) {
         let limits = &provider.limits;
-        let notice = limits.notice(head.status.as_u16(), &head.headers, || clock.unix_ms());
-        let is_failure = head.status.is_server_error();
+        let notice = || limits.notice(head.status.as_u16(), &head.headers, || clock.unix_ms());
+        let notice = if self.teaches { notice() } else { None };
+        let is_failure = head.status.is_server_error() || !self.teaches;
         let came = |ticket: &Ticket| match is_failure {
             true => ticket.failed(notice),
             false => ticket.answered(notice),
         };
-        match (self, notice) {
-            (Self::Held(ticket), _) => came(ticket),
-            (Self::Counted(ticket), _) => came(&ticket),
-            (Self::Free(supply), Some(notice)) => supply.heard(notice, clock.monotonic_ns()),
-            (Self::Free(_), None) => {}
+        match (self.by, notice) {
+            (LeftBy::Held(ticket), _) => came(ticket),
+            (LeftBy::Counted(ticket), _) => came(&ticket),
+            (LeftBy::Free(supply), Some(notice)) => supply.heard(notice, clock.monotonic_ns()),
+            (LeftBy::Free(_), None) => {}
         }
     }
 }
@@ -181,18 +188,20 @@ impl Selected {
 
     /// The call leaves. One without a ticket, where others need one, is counted all the same.
     pub(crate) fn leaves(&self, clock: &Clock) -> Leave<'_> {
-        match (&self.ticket, self.is_bound()) {
+        let teaches = self.trial.as_ref().is_none_or(|on| on.which == Which::Old);
+        let by = match (&self.ticket, self.is_bound()) {
             (Some(ticket), _) => {
                 ticket.leaves();
-                Leave::Held(ticket)
+                LeftBy::Held(ticket)
             }
             (None, true) => {
                 let ticket = self.entry.supply.take_anyhow(clock);
                 ticket.leaves();
-                Leave::Counted(ticket)
+                LeftBy::Counted(ticket)
             }
-            (None, false) => Leave::Free(&self.entry.supply),
-        }
+            (None, false) => LeftBy::Free(&self.entry.supply),
+        };
+        Leave { by, teaches }
     }
 
     /// Its value was taken away: it serves nobody any more.

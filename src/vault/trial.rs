@@ -24,6 +24,8 @@ pub(crate) struct Trial {
     dealt: AtomicU64,
     /// Which callers were there: a bit for each, by a hash.
     callers: [AtomicU64; WORDS],
+    /// The same of the step before, whose callers keep their versions in this one.
+    callers_before: [AtomicU64; WORDS],
     new: Side,
     old: Side,
     /// The new version was refused, and the old one served the same call.
@@ -32,6 +34,8 @@ pub(crate) struct Trial {
     lost: AtomicU64,
     /// When the old version was sent last, as the wall clock says.
     old_used_ms: AtomicI64,
+    /// Calls that the provider did with the new version: 2xx, 3xx, or a socket that was opened.
+    done: AtomicU64,
     /// A call went wrong with the new version: whoever judges is called.
     trouble: Arc<Notify>,
 }
@@ -145,8 +149,10 @@ impl Trial {
 
     pub(crate) fn set_share(&self, percent: u32) {
         if self.share.swap(percent.min(ALL), Ordering::Relaxed) != percent {
-            // Whoever was there in the step before may be gone.
-            self.callers.iter().for_each(|word| word.store(0, Ordering::Relaxed));
+            // Whoever was there two steps before may be gone.
+            for (word, before) in self.callers.iter().zip(&self.callers_before) {
+                before.store(word.swap(0, Ordering::Relaxed), Ordering::Relaxed);
+            }
         }
     }
 
@@ -196,7 +202,7 @@ impl Trial {
         self.dealt.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// About how many callers there were in this step, this one with them.
+    /// About how many callers there were in this step, this one with them, or in the one before.
     fn seen(&self, hash: u64) -> u32 {
         let bit = hash >> 32;
         let at = usize::try_from(bit / 64).unwrap_or(0) % WORDS;
@@ -206,14 +212,28 @@ impl Trial {
                 word.fetch_or(mask, Ordering::Relaxed);
             }
         }
-        let set: u32 =
-            self.callers.iter().map(|word| word.load(Ordering::Relaxed).count_ones()).sum();
-        // Two may share a bit: a hundred callers set about ninety-five of a thousand.
-        set + set / 19
+        let many = |words: &[AtomicU64]| {
+            let ones = |word: &AtomicU64| word.load(Ordering::Relaxed).count_ones();
+            let set: u32 = words.iter().map(ones).sum();
+            // Two may share a bit: a hundred callers set about ninety-five of a thousand.
+            set + set / 19
+        };
+        match many(&self.callers) {
+            few if few < CLIENTS_FOR_STICKING => few.max(many(&self.callers_before)),
+            enough => enough,
+        }
+    }
+
+    /// How many calls it has done with the new version.
+    pub(crate) fn done(&self) -> u64 {
+        self.done.load(Ordering::Relaxed)
     }
 
     /// What the provider said, where that is no refusal of the key; None: it said nothing.
     pub(super) fn note(&self, which: Which, status: Option<u16>, now_ms: i64) {
+        if let (Which::New, Some(..400)) = (which, status) {
+            self.done.fetch_add(1, Ordering::Relaxed);
+        }
         self.came(
             which,
             now_ms,
@@ -304,6 +324,9 @@ mod tests {
             assert!(before.iter().all(|client| new.contains(client)));
             before = new;
         }
+        // Nobody of them has called in the next step yet, and each keeps its version all the same.
+        trial.set_share(60);
+        assert!(before.iter().all(|client| trial.choose(*client, true, None) == Which::New));
     }
 
     #[test]

@@ -116,6 +116,19 @@ impl Vault {
         .await
     }
 
+    /// Is it the very value that calls use? By its fingerprint: nothing is opened.
+    pub(crate) async fn is_in_use(
+        &self,
+        id: Uuid,
+        fields: &[(String, SecretBytes)],
+    ) -> Result<bool, VaultError> {
+        let Some((_, inventory, stored)) = self.read_for_change(id).await? else {
+            return Ok(false);
+        };
+        let fingerprint = fields::fingerprint(&inventory.fingerprint_key, id, fields);
+        Ok(stored.secret.fingerprint == fingerprint)
+    }
+
     /// What callers' threads count of a version that is on trial; the same for all who ask.
     pub(crate) fn trial(&self, id: Uuid, version: u32) -> Arc<Trial> {
         self.registry.trial(id, version)

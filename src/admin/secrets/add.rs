@@ -180,7 +180,10 @@ pub(super) async fn entered(
         Live::Unreached => untold(Reason::UpstreamUnreachable),
         Live::Untold => untold(Reason::UpstreamInvalid),
         Live::Refused => {
-            let detail = format!("{} Nothing was stored.", report.why());
+            let lookalike = call.house.catalogue.now().lookalike(provider, asked_about.0);
+            let hint = lookalike.map(|title| format!(" This looks like a key of {title}."));
+            let hint = hint.unwrap_or_default();
+            let detail = format!("{}{hint} Nothing was stored.", report.why());
             Err(Refusal::new(Reason::Invalid, detail).with_report(report.json()).into())
         }
     }

@@ -243,7 +243,9 @@ impl Stage {
         let id = body["id"].as_str().unwrap().to_owned();
         let known = self.coins.iter().position(|coin| coin.of == id);
         if body["action"] == "retire" {
-            self.coins[known.unwrap()].lives = false;
+            if let Some(known) = known {
+                self.coins[known].lives = false;
+            }
             return (200, String::from("{}"));
         }
         let coin = match known {

@@ -83,6 +83,30 @@ async fn a_refused_call_here_and_there_is_enough() {
     scene.house.leave().await;
 }
 
+/// It says 400 to everything, which may be the caller's fault or the key's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_with_which_nothing_is_done_goes_back_and_one_that_is_told_to_wait_slows_nobody() {
+    for status in [400, 429] {
+        let scene = Scene::new(Rule::Status(status)).await;
+        let client = scene.house.client().await;
+        let strategy = json!({"steps": STEPS, "hold_seconds": 3});
+        let begun = scene.rotate(json!({"validate": false, "strategy": strategy})).await;
+        assert_eq!(begun.status, 201, "{}", begun.text());
+        for _ in 0..20 {
+            client.get("/toll/x").send().await;
+        }
+        scene.hold();
+        let shown = scene.until("rolled back", |shown| state(shown) == "rolled_back").await;
+        let why = shown["rotation"]["why"].as_str().unwrap();
+        assert!(why.contains("did nothing with the new version"), "{why}");
+        // The clock stands still: whoever had to wait would be refused.
+        for _ in 0..20 {
+            assert_eq!(client.get("/toll/x").send().await.status, 200, "{status}");
+        }
+        scene.house.leave().await;
+    }
+}
+
 /// No call of the old version is there to compare with at the last step.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_that_fails_at_the_last_step_is_rolled_back_and_an_outage_is_none() {

@@ -1972,6 +1972,7 @@ export interface components {
                 [key: string]: string;
             } | null;
             active?: boolean | null;
+            validate?: boolean | null;
         };
         SecretLimit: {
             /** Format: int64 */

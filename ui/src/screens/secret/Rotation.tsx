@@ -62,7 +62,7 @@ export default function RotationPanel({ secret, moving, mayAct }: { secret: Secr
             <li key={`${share}-${at}`} className={moving.state === "promoted" || at < moving.step ? "past" : at === moving.step && isOpen ? "now" : ""} aria-current={at === moving.step && isOpen ? "step" : undefined}>{share} %</li>
           ))}
         </ol>
-        <table className="table">
+        <table className="table flush">
           <thead>
             <tr><th scope="col">Version</th><th scope="col" className="right">Calls</th><th scope="col" className="right">Refused</th><th scope="col" className="right">Failed</th></tr>
           </thead>
