@@ -203,10 +203,10 @@ export async function operatorsComeAndGo(ada) {
   await page.getByRole("dialog").getByRole("combobox", { name: "Role" }).click();
   await page.getByRole("option", { name: /^auditor:/ }).click();
   await judge(page, "operator-change");
-  await page.getByRole("dialog").getByRole("button", { name: "Save" }).click();
-  await page.getByRole("row", { name: /olga.*auditor/ }).waitFor();
   // Another role ends every session: the page says so, at the address where one was.
   await meeting([401], async () => {
+    await page.getByRole("dialog").getByRole("button", { name: "Save" }).click();
+    await page.getByRole("row", { name: /olga.*auditor/ }).waitFor();
     await go(second.page, "/keys");
     await second.page.getByText("Your session was ended").waitFor();
     await judge(second.page, "ended");
@@ -222,9 +222,9 @@ export async function operatorsComeAndGo(ada) {
   await page.locator("label").filter({ hasText: "Everybody's" }).click();
   await page.getByRole("row", { name: /olga/ }).waitFor();
   await judge(page, "sessions");
-  await page.getByRole("row", { name: /olga/ }).getByRole("button").click();
-  await page.getByRole("row", { name: /olga/ }).waitFor({ state: "hidden" });
   await meeting([401], async () => {
+    await page.getByRole("row", { name: /olga/ }).getByRole("button").click();
+    await page.getByRole("row", { name: /olga/ }).waitFor({ state: "hidden" });
     await go(second.page, "/audit");
     await second.page.getByText("Your session was ended").waitFor();
   });
