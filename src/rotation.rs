@@ -32,7 +32,7 @@ use crate::probe::{Asked, Prober};
 use crate::secret::SecretBytes;
 use crate::store::{self, Cause, Counts, RotationRow, RotationState, Store};
 use crate::telemetry::Metrics;
-use crate::vault::{SecretView, Vault, VaultError};
+use crate::vault::{SecretView, Vault, VaultError, VersionView};
 
 /// What the room is built from.
 pub(crate) struct Parts {
@@ -179,7 +179,14 @@ impl Rotor {
 
     pub(crate) async fn wish(&self, id: Uuid, wish: Wish) -> Result<RotationRow, RotationError> {
         let Parts { store, clock, .. } = &self.parts;
-        let rotation = store.rotation(id).await?.filter(RotationRow::is_open);
+        let rotation = store.rotation(id).await?;
+        if let (Wish::RollBack, Some(promoted)) = (wish, &rotation)
+            && promoted.state == RotationState::Promoted
+            && promoted.retired_at.is_none()
+        {
+            return self.take_back(promoted).await;
+        }
+        let rotation = rotation.filter(RotationRow::is_open);
         let rotation =
             rotation.ok_or(RotationError::Not("no rotation of this secret is under way"))?;
         let now_ms = clock.unix_ms();
@@ -249,7 +256,7 @@ impl Rotor {
 
     /// The share first: nobody is served with it any more, whatever comes of the rest.
     async fn roll_back(&self, rotation: &RotationRow, why: &str) -> Result<(), RotationError> {
-        let Parts { vault, store, clock, metrics, ledger, .. } = &self.parts;
+        let Parts { vault, store, clock, .. } = &self.parts;
         let (id, to) = (rotation.secret_id, rotation.to_version);
         vault.trial(id, to).set_share(0);
         let back = RotationRow {
@@ -263,13 +270,49 @@ impl Rotor {
             return Ok(());
         }
         vault.give_version_up(id, to).await?;
+        self.tell_of_the_way_back(rotation, why);
+        Ok(())
+    }
+
+    /// It has taken over, and the former one is still there. The versions first: whoever dies before
+    /// the row says so has his wish all the same.
+    async fn take_back(&self, rotation: &RotationRow) -> Result<RotationRow, RotationError> {
+        const GONE: RotationError =
+            RotationError::Not("the former version is not there any more; rotate to another key");
+        let Parts { vault, store, clock, .. } = &self.parts;
+        let (id, former) = (rotation.secret_id, rotation.from_version);
+        vault.take_back_version(id, (former, rotation.to_version)).await?;
+        let view = vault.show(id).await?.ok_or(VaultError::Vanished)?;
+        let serves = |row: &VersionView| {
+            row.version == former && row.state == store::VersionState::Active.as_str()
+        };
+        if !view.versions.iter().any(serves) {
+            return Err(GONE);
+        }
+        let why = "rolled back by hand after it had taken over";
+        let back = RotationRow {
+            state: RotationState::RolledBack,
+            updated_at: clock.unix_ms(),
+            why: Some(why.to_owned()),
+            ..rotation.clone()
+        };
+        if store.move_rotation(rotation, &back).await? {
+            vault.forget_trial(id, rotation.to_version);
+            self.tell_of_the_way_back(rotation, why);
+            self.look_at_promoted(id, former);
+        }
+        store.rotation(id).await?.ok_or(GONE)
+    }
+
+    fn tell_of_the_way_back(&self, rotation: &RotationRow, why: &str) {
         const ALERT: &str = "rotation_rolled_back";
+        let Parts { metrics, ledger, .. } = &self.parts;
+        let (id, to) = (rotation.secret_id.to_string(), rotation.to_version);
         metrics.alert_raised(ALERT);
         ledger.noted(json!({
-            "alert": ALERT, "secret": {"id": id.to_string()}, "version": to, "finding": why,
+            "alert": ALERT, "secret": {"id": id}, "version": to, "finding": why,
         }));
         self.note(rotation, json!({"rotation": "rolled_back", "why": why}));
-        Ok(())
     }
 
     /// A change that the house makes: one record, after it was made.

@@ -123,7 +123,7 @@ pub(super) enum Command {
     Rotate(rotate::Rotate),
     /// Let the new value of a rotation take over now
     Promote(One),
-    /// Give the new value of a rotation up
+    /// Give the new value of a rotation up, also after it took over, while the former one is there
     Rollback(One),
     /// Hold a rotation at its step
     Pause(One),

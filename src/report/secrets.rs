@@ -31,7 +31,7 @@ pub(super) fn findings(facts: &Facts<'_>, limits: &Limits) -> Vec<Finding> {
         let mut found: Vec<Finding> =
             about_value.into_iter().flatten().chain([about_use]).flatten().collect();
         found.extend(shared(facts, secret));
-        found.extend(unused_paid(facts, secret));
+        found.extend(unused_paid(facts, secret, limits));
         found
     };
     facts.wanted_secrets().flat_map(of_secret).collect()
@@ -149,8 +149,11 @@ fn shared(facts: &Facts<'_>, secret: &SecretView) -> Option<Finding> {
     Some(Finding { evidence: Some((told, names)), ..found })
 }
 
-fn unused_paid(facts: &Facts<'_>, secret: &SecretView) -> Option<Finding> {
+fn unused_paid(facts: &Facts<'_>, secret: &SecretView, limits: &Limits) -> Option<Finding> {
     let cost = plan_cost(facts, secret)?;
+    if !is_past(facts.now_ms, secret.created_at_ms, limits.new_days) {
+        return None;
+    }
     if facts.uses.get(&secret.id).is_some_and(|calls| *calls > 0) {
         return None;
     }

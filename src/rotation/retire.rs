@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::keep::NOTED_EVERY_MS;
 use super::{Parts, RotationError, Rotor};
-use crate::store::{RotationRow, RotationState};
+use crate::store::{RotationRow, RotationState, VersionState};
 
 /// Former versions that no rotation knows of any more.
 #[derive(Default)]
@@ -42,7 +42,13 @@ impl Rotor {
         vault.destroy_version(id, rotation.from_version).await?;
         let Some(secret) = vault.show(id).await? else { return Ok(()) };
         let mut left = secret.versions.iter().filter(|row| row.state != "destroyed");
-        if left.any(|row| row.version == rotation.from_version) {
+        let former = left.find(|row| row.version == rotation.from_version);
+        if former.is_some_and(|row| row.state == VersionState::Active.as_str()) {
+            // Somebody took the promotion back, and died before he had said so.
+            self.take_back(rotation).await?;
+            return Ok(());
+        }
+        if former.is_some() {
             return Err(RotationError::Not("the former version is in use, and is not destroyed"));
         }
         if store.note_retired(rotation, now_ms).await? {

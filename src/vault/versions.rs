@@ -90,6 +90,28 @@ impl Vault {
         .await
     }
 
+    /// The former version is the one that calls use again, while it is still there. False where
+    /// that has happened already, or cannot any more.
+    pub(crate) async fn take_back_version(
+        &self,
+        id: Uuid,
+        (former, new): (u32, u32),
+    ) -> Result<bool, VaultError> {
+        self.shift(id, |stored| {
+            let is = |number: u32, state: VersionState| {
+                stored.versions.iter().any(|row| row.version == number && row.state == state)
+            };
+            let can = is(former, VersionState::Retiring) && is(new, VersionState::Active);
+            can.then(|| {
+                vec![
+                    Shift::of(new, VersionState::Active, VersionState::Retired),
+                    Shift::of(former, VersionState::Retiring, VersionState::Active),
+                ]
+            })
+        })
+        .await
+    }
+
     /// The new version is given up; it serves nobody.
     pub(crate) async fn give_version_up(&self, id: Uuid, version: u32) -> Result<bool, VaultError> {
         self.shift(id, |stored| {

@@ -251,6 +251,20 @@ async fn a_rotation_is_paused_resumed_promoted_and_rolled_back_by_hand() {
     // The house asks about it, too.
     assert!(scene.gate.calls(NEW) > new);
     assert_eq!(scene.gate.calls(OLD), old + 1);
+    // Also after it has taken over, as long as the former one is there.
+    let back = scene.ask("rollback").await;
+    assert_eq!(back.status, 200, "{}", back.text());
+    let back = back.json();
+    assert_eq!((&back["version"], &back["rotation"]["state"]), (&json!(1), &json!("rolled_back")));
+    let states: Vec<&Value> =
+        back["versions"].as_array().unwrap().iter().map(|row| &row["state"]).collect();
+    assert_eq!(states, ["active", "retired", "retired"]);
+    let old = scene.gate.calls(OLD);
+    assert_eq!(client.get("/toll/x").send().await.status, 200);
+    // The house asks about it, too.
+    assert!(scene.gate.calls(OLD) > old);
+    scene.ask("rollback").await.is_refusal(409, "conflict");
+    assert_eq!(scene.rotate(json!({})).await.status, 201, "and once more");
     scene.house.leave().await;
 }
 

@@ -88,7 +88,7 @@ pub(in super::super) async fn change(
     }
 }
 
-/// What came out of service may be revoked by now.
+/// What came out of service may be revoked by now. An outage keeps nobody from anything.
 async fn still_taken(call: &Call, id: Uuid) -> Result<(), Refused> {
     let actor = call.caller.actor();
     let asked = probe::Asked { cause: Cause::Asked, actor: &actor };
@@ -96,19 +96,18 @@ async fn still_taken(call: &Call, id: Uuid) -> Result<(), Refused> {
     let Some((_, report)) = checked.map_err(refusal_of)? else {
         return Err(Refused::not_found(WHAT));
     };
-    let reason = match report.live {
-        Live::Good | Live::AnyString | Live::NotAsked => return Ok(()),
+    match report.live {
+        Live::Good | Live::AnyString | Live::NotAsked | Live::Unreached | Live::Untold => Ok(()),
         Live::Refused => {
-            let detail = format!("{} It stays disabled.", report.why());
-            return Err(Refusal::new(Reason::Invalid, detail).with_report(report.json()).into());
+            let detail = format!(
+                "{} It stays disabled; send `validate: false` (`--no-validate`) to enable it all \
+                 the same.",
+                report.why()
+            );
+            Err(Refusal::new(Reason::Invalid, detail).with_report(report.json()).into())
         }
-        Live::Unreached => Reason::UpstreamUnreachable,
-        Live::Untold => Reason::UpstreamInvalid,
-    };
-    Err(Refusal::new(reason, format!("{} {UNTOLD}", report.why())).into())
+    }
 }
-
-const UNTOLD: &str = "It stays disabled; try again, or send `validate: false` (`--no-validate`) to enable it unasked.";
 
 fn read(call: &Call, sent: &Sent) -> Result<(SecretPatch, bool), Refused> {
     let mut members = sent.members()?;

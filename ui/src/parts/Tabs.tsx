@@ -16,8 +16,16 @@ interface Props<Tab extends string> {
 export function Tabs<Tab extends string>({ label, to, name = "tab", tabs, here, nameOf }: Props<Tab>) {
   const row = useRef<HTMLElement>(null);
   useEffect(() => {
-    const shown = row.current?.querySelector<HTMLElement>("[aria-current]");
-    if (row.current && shown) row.current.scrollLeft = shown.offsetLeft - (row.current.clientWidth - shown.offsetWidth) / 2;
+    const all = row.current;
+    if (!all) return;
+    const bring = () => {
+      const shown = all.querySelector<HTMLElement>("[aria-current]");
+      if (shown) all.scrollLeft = shown.offsetLeft - (all.clientWidth - shown.offsetWidth) / 2;
+    };
+    // At once, and whenever there is more room or less.
+    const watch = new ResizeObserver(bring);
+    watch.observe(all);
+    return () => watch.disconnect();
   }, [here]);
   return (
     <nav className="tabs" aria-label={label} ref={row}>

@@ -39,13 +39,13 @@ export default function RotationPanel({ secret, moving, mayAct }: { secret: Secr
     <Panel
       title={moving.state === "rolled_back" ? "The new key was rolled back" : moving.state === "promoted" ? "The new key has taken over" : "A new key is taking over"}
       about={<>v{moving.from_version} to v{moving.to_version}, begun <Time at={moving.started_at} as="relative" /></>}
-      actions={mayAct && isOpen && (
+      actions={mayAct && (isOpen ? (
         <>
           {moving.state === "running" ? <Button size="xs" variant="default" onClick={() => void wish("pause").catch(told.refused)}>Pause</Button> : <Button size="xs" variant="default" onClick={() => void wish("resume").catch(told.refused)}>Go on</Button>}
           <Button size="xs" variant="default" onClick={() => setAsking("rollback")}>Roll back</Button>
           <Button size="xs" onClick={() => setAsking("promote")}>Promote</Button>
         </>
-      )}
+      ) : moving.state === "promoted" && !moving.retired_at && <Button size="xs" variant="default" onClick={() => setAsking("rollback")}>Roll back</Button>)}
     >
       <div className="stack-tight">
         <div className="moving-head">

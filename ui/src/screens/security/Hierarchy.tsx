@@ -10,6 +10,7 @@ import { Icon } from "../../icons";
 import { Loaded, Panel, Status, Time, told, toneOf } from "../../parts/basic";
 import { Confirm } from "../../parts/confirm";
 import { may, useWho } from "../../session";
+import { Renewals } from "./Renewals";
 
 function Job({ job }: { job: Schemas["Job"] }) {
   const share = job.total > 0 ? job.done / job.total : job.state === "done" ? 1 : 0;
@@ -78,6 +79,7 @@ export function Hierarchy() {
                 </ul>
               </div>
             </Panel>
+            <Renewals />
             <Panel title="Are all rows as they were left?">
               <Loaded of={sound} what="This" rows={1}>
                 {(told) => told.ok ? <Status tone="good">Every row is as Sealgate left it</Status> : <ul className="findings">{told.findings.map((finding) => <li key={finding}>{finding}</li>)}</ul>}
