@@ -72,6 +72,7 @@ struct Wanted {
 const UNPROVEN: &str = "`now` destroys the former value, and with `validate: false` nobody knows \
      whether the new one is any good: that is for an admin. Leave `validate` out, or `now`.";
 const LONGEST_HOLD: u64 = 7 * 86_400;
+const PENDING: &str = "pending";
 
 /// Move a new value in, step by step or at once.
 #[utoipa::path(post, path = "/api/v1/admin/secrets/{id}/versions", tag = "Secrets",
@@ -124,6 +125,10 @@ async fn moved_in(
     if !wrong.is_empty() {
         let hint = house.catalogue.now().lookalike(&provider, &wanted.fields);
         return Err(refusal_of(VaultError::BadFields(hinted(wrong, hint))));
+    }
+    // Before anybody is asked about a key that could not be moved in.
+    if !wanted.now && before.versions.iter().any(|version| version.state == PENDING) {
+        return Err(refusal_of(VaultError::Rotates));
     }
     let report = match wanted.validate {
         true => Some(entered(call, &provider, (&wanted.fields, None), &mut |_| {}).await?),
