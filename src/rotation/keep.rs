@@ -213,6 +213,7 @@ impl Rotor {
         if !is_shown {
             return self.nothing_done(rotation, known, in_step.new).await;
         }
+        self.write_all(rotation, known).await?;
         if is_doubted {
             // The provider takes the key, and yet refused a call with it: the step is held again.
             let again = RotationRow {
@@ -243,6 +244,21 @@ impl Rotor {
              answered with 4xx), and takes the old one"
         );
         self.roll_back(rotation, &why).await
+    }
+
+    /// What came of calls here, to the last one: nobody looks at the step again.
+    async fn write_all(
+        &self,
+        rotation: &RotationRow,
+        known: &mut Known,
+    ) -> Result<(), RotationError> {
+        let here = self.parts.vault.trial(rotation.secret_id, rotation.to_version).score();
+        let more = here.since(known.written);
+        if more != Score::default() {
+            self.parts.store.count_rotation(rotation, more.counts()).await?;
+            (known.written, known.looks_unwritten) = (here, 0);
+        }
+        Ok(())
     }
 
     async fn write_down(
