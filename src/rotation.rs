@@ -274,8 +274,8 @@ impl Rotor {
         Ok(())
     }
 
-    /// It has taken over, and the former one is still there. The versions first: whoever dies before
-    /// the row says so has his wish all the same.
+    /// It has taken over, and the former one is still there. The versions first: whoever dies
+    /// before the row says so has his wish all the same.
     async fn take_back(&self, rotation: &RotationRow) -> Result<RotationRow, RotationError> {
         const GONE: RotationError =
             RotationError::Not("the former version is not there any more; rotate to another key");
