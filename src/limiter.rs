@@ -10,6 +10,7 @@ mod line;
 mod places;
 mod presence;
 mod refusing;
+mod rows;
 mod shared;
 mod sharing;
 mod slots;

@@ -3,6 +3,7 @@
 //! Must never let a call wait for a Redis that does not answer longer than once, refuse one without
 //! asking while Redis answers, nor let the nodes together pass a quota.
 
+mod accord;
 mod alone;
 mod asking;
 mod bucket;
@@ -17,6 +18,7 @@ mod look;
 mod mirror;
 mod owner;
 mod pace;
+mod parting;
 mod span;
 mod standing;
 mod tally;
@@ -40,15 +42,19 @@ use std::time::Duration;
 use arc_swap::ArcSwapOption;
 use tokio::sync::{Notify, watch};
 
+pub(super) use self::accord::{Plea, Word, found, knows};
 pub(super) use self::bucket::Bucket;
 use self::bucket::Span;
 use self::diary::Diary;
 pub(crate) use self::fault::Why;
+pub(super) use self::link::Link;
+use self::link::Scripts;
 pub(crate) use self::link::is_url;
-use self::link::{Link, Scripts};
 pub(crate) use self::look::look_at;
 use self::mirror::{Held, Mirror, Mirrors};
 pub(super) use self::mirror::{Seen, Verdict};
+pub(super) use self::parting::Kept;
+use self::parting::Parting;
 pub(super) use self::standing::Standing;
 pub(super) use self::tally::Tally;
 use self::time::Time;
@@ -149,9 +155,8 @@ pub(super) struct Shared {
     nodes: AtomicU64,
     names: Mutex<Vec<String>>,
     /// Nodes whose share is kept though they are not here.
-    kept: Mutex<Vec<String>>,
-    /// How many there were when Redis was last there.
-    absent: AtomicU64,
+    kept: Mutex<Vec<Kept>>,
+    parting: Parting,
     /// Of what Redis remembers; another one where it has lost its memory.
     era: Mutex<String>,
     /// Redis was told what this node let in by itself.
@@ -223,7 +228,7 @@ impl Shared {
             leased: Mutex::default(),
             names: Mutex::default(),
             kept: Mutex::default(),
-            absent: AtomicU64::new(0),
+            parting: Parting::default(),
             era: Mutex::default(),
             is_settled: AtomicBool::new(false),
             is_held: watch::Sender::new(false),

@@ -33,6 +33,8 @@ mod crash;
 #[cfg(test)]
 mod credentials;
 #[cfg(test)]
+mod cut_off;
+#[cfg(test)]
 mod destinations;
 #[cfg(test)]
 mod dialects;

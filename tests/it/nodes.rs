@@ -8,32 +8,34 @@ use crate::shared::Redis;
 
 const QUOTA: usize = 99;
 
-struct Cluster {
-    grounds: Vec<Ground>,
-    provider: Outpost,
+pub(crate) struct Cluster {
+    pub(crate) grounds: Vec<Ground>,
+    pub(crate) provider: Outpost,
     database: Database,
     key: String,
 }
 
 impl Cluster {
     async fn new(redis: &Redis) -> Self {
+        Self::reaching([redis.settings(), redis.settings(), redis.settings()]).await
+    }
+
+    /// Each node with a way of its own to Redis.
+    pub(crate) async fn reaching(ways: [String; 3]) -> Self {
         let provider = Outpost::open(Speaks::Both).await;
         let bearer =
             "[{ at = \"header\", name = \"Authorization\", value = \"Bearer {api_key}\" }]";
         let ca = std::path::Path::new("outpost.pem");
         let database = Database::fresh(Kind::Postgres, std::path::Path::new("")).await;
-        let settings = format!(
-            "proxy.workers = 1\n{}{}{}",
-            database.settings(),
-            redis.settings(),
-            provider.settings("acme", ca, bearer)
-        );
-        let first = Ground::new(&settings);
+        let rest = provider.settings("acme", ca, bearer);
+        let ways = ways.map(|way| format!("proxy.workers = 1\n{}{way}{rest}", database.settings()));
+        let [first, others @ ..] = ways;
+        let first = Ground::new(&first);
         let master = first.path().join("keys/master.key");
         let master =
             format!("master_key = {{ kind = \"file\", path = \"{}\" }}\n", master.display());
         let mut grounds = vec![first];
-        grounds.extend((0..2).map(|_| Ground::new(&format!("{master}{settings}"))));
+        grounds.extend(others.iter().map(|other| Ground::new(&format!("{master}{other}"))));
         for ground in &grounds {
             std::fs::write(ground.path().join(ca), &provider.ca_pem).unwrap();
         }
@@ -46,7 +48,7 @@ impl Cluster {
         Self { grounds, provider, database, key }
     }
 
-    fn serve(&self, place: usize) -> Server {
+    pub(crate) fn serve(&self, place: usize) -> Server {
         self.grounds[place].serve(&[])
     }
 
@@ -79,13 +81,13 @@ impl Cluster {
         self.provider.seen().len()
     }
 
-    async fn close(self, servers: Vec<Server>) {
+    pub(crate) async fn close(self, servers: Vec<Server>) {
         servers.into_iter().for_each(Server::kill);
         self.database.drop_it().await;
     }
 }
 
-async fn a_moment(ms: u64) {
+pub(crate) async fn a_moment(ms: u64) {
     tokio::time::sleep(Duration::from_millis(ms)).await;
 }
 

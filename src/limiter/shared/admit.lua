@@ -20,8 +20,21 @@ for i = rest + heard + 1, #ARGV, 3 do take_back(ARGV[i], ARGV[i + 1], tonumber(A
 if number ~= '0' and redis.pcall('HGET', own, number) == '-' then return { 3, now, 0 } end
 local function is_here(node, time)
   local said = redis.pcall('HGET', prefix .. 'nodes', node)
-  local seen, settled = string.match(type(said) == 'string' and said or '', '^(%d+):([01])$')
+  local seen, settled = string.match(type(said) == 'string' and said or '', '^(%d+):([01])')
   return settled == '1' and time - tonumber(seen) < 1500000
+end
+-- What nodes that are away may be spending by themselves stays theirs: as much as each was promised, where it was.
+local function kept_of(quota, owner)
+  if here == all then return 0 end
+  local kept, others, is_small = 0, all - here, quota < all
+  for of in string.gmatch(state.kept, '%d+') do
+    kept, others = kept + math.floor(quota / math.max(tonumber(of), 1)), others - 1
+    -- Somebody came or left since: it may take another one for the owner.
+    if quota < tonumber(of) and tonumber(of) ~= all then return quota end
+    is_small = is_small or quota < tonumber(of)
+  end
+  if is_small and not is_here(owner, now) then return quota end
+  return kept + math.max(others, 0) * math.floor(quota / all)
 end
 local found, wants = {}, false
 for i = 2, #KEYS do
@@ -29,10 +42,7 @@ for i = 2, #KEYS do
   local b = look(KEYS[i], from, now, tonumber(ARGV[from + 5]), tonumber(ARGV[from + 6]))
   if tonumber(ARGV[from + 5]) > b.version then return { 4, now, i - 2 } end
   local quota, want = tonumber(ARGV[from + 3]), tonumber(ARGV[from + 4])
-  -- What nodes that are away may be spending by themselves stays theirs.
-  local kept = (all - here) * math.floor(quota / all)
-  if quota < all and here < all and not is_here(ARGV[from + 7], now) then kept = quota end
-  local room = quota - b.past - b.running - kept
+  local room = quota - b.past - b.running - kept_of(quota, ARGV[from + 7])
   b.granted = math.min(want, room)
   if want > 0 and b.granted < 1 then
     return { 5, now, i - 2, b.past + b.running, b.oldest, b.at, b.running, b.version, 0 }

@@ -5,6 +5,7 @@
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, MutexGuard};
 
+use super::accord::Share;
 use super::bucket::Bucket;
 use super::diary::{Began, Found, What};
 use super::learning::span_of;
@@ -15,7 +16,8 @@ use crate::quota::Period;
 const NOTED_AT_ONCE: usize = 64;
 
 impl Shared {
-    /// By this node's own knowledge. None where Redis is back meanwhile.
+    /// By this node's own knowledge. None where Redis is back meanwhile, or nothing is sure to be
+    /// this node's.
     pub(super) fn alone(
         &self,
         buckets: &[Bucket],
@@ -23,7 +25,10 @@ impl Shared {
         counts: bool,
     ) -> Option<Verdict> {
         let now_us = self.time.now_us();
-        let parts: Vec<Part> = buckets.iter().map(|bucket| self.part_of(bucket)).collect();
+        // Whoever only looks is told what would be its share.
+        let supposed = (!counts).then(|| self.supposed_share());
+        let share = self.share().or(supposed)?;
+        let parts: Vec<Part> = buckets.iter().map(|one| self.part_of(one, share)).collect();
         // Always in this order: no window stands both before and behind another.
         let mut all: Vec<MutexGuard<'_, Held>> = mirrors.iter().map(|one| one.held()).collect();
         // Under the locks: what is counted now is told by whoever takes them next.
@@ -57,15 +62,21 @@ impl Shared {
         Some(Verdict::Counted(seen))
     }
 
-    fn part_of(&self, bucket: &Bucket) -> Part {
-        let nodes = self.nodes.load(Ordering::Acquire).max(1);
+    fn supposed_share(&self) -> Share {
+        let of = self.nodes.load(Ordering::Acquire).max(1);
+        Share { of, absent: 0, least: of }
+    }
+
+    fn part_of(&self, bucket: &Bucket, share: Share) -> Part {
+        let nodes = share.of.max(1);
         if bucket.quota >= nodes {
-            // Those that were away before Redis was have spent their share, as far as is known.
-            let kept = self.absent.load(Ordering::Acquire).saturating_mul(bucket.quota / nodes);
-            return Part::Share { of: nodes, kept };
+            // Those that were away before have spent their share, as far as is known.
+            let kept = share.absent.saturating_mul(bucket.quota / share.least.max(1));
+            let of = nodes.saturating_sub(share.absent).max(1);
+            return Part::Share { of, kept, most: bucket.quota / nodes };
         }
         match self.owner_of(bucket).is_some_and(|owner| owner == self.node) {
-            true => Part::Share { of: 1, kept: 0 },
+            true => Part::Share { of: 1, kept: 0, most: bucket.quota },
             false => Part::Nothing,
         }
     }

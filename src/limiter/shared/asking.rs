@@ -113,7 +113,8 @@ impl Shared {
                     if !self.is_current(link) {
                         return Err(Snag::Again);
                     }
-                    held.see(Cell { part: window.at, calls: window.running }, window.version);
+                    let cell = Cell { part: window.at, calls: window.running };
+                    held.see(cell, window.version, self.time.now_us());
                 }
                 self.take_leases(buckets, &asking, (windows, *now_us));
                 asking.is_counted = true;

@@ -42,7 +42,7 @@ end
 
 -- What the nodes agreed on, or nil where nobody keeps it.
 local function agreed()
-  local read = fields(KEYS[1], 'shift', 'last', 'all', 'here')
+  local read = fields(KEYS[1], 'shift', 'last', 'all', 'here', 'kept')
   if not read[1] then return nil end
   local shift, last, all, here = tonumber(read[1]), whole(read[2]), whole(read[3]), whole(read[4])
   if not (shift and shift > -MOST and shift < MOST and last and all and here) then
@@ -50,7 +50,7 @@ local function agreed()
     return nil
   end
   all = math.max(all, 1)
-  return { shift = shift, last = last, all = all, here = math.min(here, all) }
+  return { shift = shift, last = last, all = all, here = math.min(here, all), kept = read[5] or '' }
 end
 
 -- The nodes' common time in microseconds: that of this server, put right where it was seen to jump.

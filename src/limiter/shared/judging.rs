@@ -36,14 +36,17 @@ impl Shared {
             return Verdict::Counted(Vec::new());
         }
         let patience = self.turns.patience(self.settings.timeout);
-        if !self.may_spend().await {
+        if !self.may_spend().await || !self.is_awake().await {
             return self.too_early(buckets, how);
         }
-        let (mut rounds, mut kept_rounds) = (0, 0);
+        let (mut rounds, mut kept_rounds, mut parted_ns) = (0, 0, None);
         let (mut sent, mut line) = (Sent::new(self), InLine::default());
         loop {
             let mirrors: Vec<_> = buckets.iter().map(|bucket| self.mirrors.of(bucket)).collect();
             let Some(link) = self.link(&patience).await else {
+                if how != How::Look && !self.may_judge(&mut parted_ns).await {
+                    return self.too_early(buckets, how);
+                }
                 match self.alone(buckets, &mirrors, how != How::Look) {
                     Some(verdict) => return verdict,
                     None => continue,

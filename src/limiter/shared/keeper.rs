@@ -10,7 +10,7 @@ use super::fault::Why;
 use super::link::Link;
 use super::mirror::Mirror;
 use super::pace::{self, Trip};
-use super::{Shared, Tidings, lock, wait as hand};
+use super::{Kept, Shared, Tidings, lock, wait as hand};
 
 const BEAT_EVERY: Duration = Duration::from_millis(250);
 /// A node that is silent for so long may be cut off, and spending its share by itself.
@@ -29,9 +29,12 @@ const IDLE_AFTER_US: u64 = 1_000_000;
 /// Answers in a row, each in time, before a Redis that was slow is trusted again.
 const PROBES: usize = 3;
 
+/// Of every link of this process another one.
+pub(super) static LINKS: AtomicU64 = AtomicU64::new(1);
+
 /// Of a beat: when, how many nodes, how many of them have told all, whether the state was lost, who
-/// they are, and which memory this is.
-type Beat = (u64, u64, u64, u8, String, String);
+/// they are, which memory this is, and who is shut out.
+type Beat = (u64, u64, u64, u8, String, String, String);
 
 impl Shared {
     /// The first attempt, before the doors open.
@@ -57,6 +60,7 @@ impl Shared {
                 self.diary.tick(self.time.clock.unix_ms());
                 if let Err(why) = self.connect(PATIENCE).await {
                     *lock(&self.last_fault) = Some(why);
+                    self.is_parted();
                     row += u32::from(why == Why::Slow);
                 }
                 continue;
@@ -128,6 +132,7 @@ impl Shared {
 
     async fn connect(self: &Arc<Self>, wait: Duration) -> Result<(), Why> {
         let link = self.reach(wait).await?;
+        self.come_back(&link).await?;
         self.settle(link).await
     }
 
@@ -136,13 +141,14 @@ impl Shared {
     async fn connect_at_once(self: &Arc<Self>) -> Result<(), Why> {
         let reaching = Box::pin(self.reach(self.between()));
         let reached = self.turns.within(self.between(), reaching).await;
-        self.settle(reached.unwrap_or(Err(Why::Slow))?).await
+        let link = reached.unwrap_or(Err(Why::Slow))?;
+        self.come_back(&link).await?;
+        self.settle(link).await
     }
 
     /// A link over which all is known that Redis has counted.
     async fn reach(self: &Arc<Self>, wait: Duration) -> Result<Arc<Link>, Why> {
-        static NEXT: AtomicU64 = AtomicU64::new(1);
-        let id = NEXT.fetch_add(1, Ordering::Relaxed);
+        let id = LINKS.fetch_add(1, Ordering::Relaxed);
         let link = Link::open(self, id, wait).await?;
         for _ in 0..PROBES {
             let wait = pace::slow(self.settings.timeout);
@@ -162,6 +168,7 @@ impl Shared {
             // Whoever judges alone looks at the link under this lock, or is in this list.
             let mut news = lock(&self.news);
             self.link.store(Some(Arc::clone(&link)));
+            self.is_linked();
             std::mem::take(&mut *news)
         };
         let told = match self.tell_news(&link, news).await {
@@ -175,7 +182,8 @@ impl Shared {
         self.diary.end(|| self.is_whole(&link));
         self.forget_heard();
         self.is_settled.store(true, Ordering::Release);
-        self.stirred.notify_one();
+        // From here on it asks as soon as the link ends.
+        self.has_told();
         self.metrics.limits().back();
         self.is_between.send_replace(false);
         if self.is_said_away.swap(false, Ordering::AcqRel) {
@@ -193,12 +201,18 @@ impl Shared {
     fn is_away(&self, why: Why) {
         *lock(&self.last_fault) = Some(why);
         self.is_between.send_replace(false);
+        self.is_parted();
         if !self.is_said_away.swap(true, Ordering::AcqRel) {
             (self.bell)(Tidings::Away(why));
         }
     }
 
-    async fn beat(&self, link: &Link, has_told_all: bool, wait: Duration) -> Result<(), Why> {
+    pub(super) async fn beat(
+        &self,
+        link: &Link,
+        has_told_all: bool,
+        wait: Duration,
+    ) -> Result<(), Why> {
         let time = self.time.known_us().map_or_else(String::new, |now_us| now_us.to_string());
         let mut call = self.scripts.beat.prepare_invoke();
         call.key(self.key("state")).key(self.key("nodes")).key(self.key("active"));
@@ -206,21 +220,29 @@ impl Shared {
         call.arg(SILENT_AFTER_US).arg(FORGOTTEN_AFTER_US);
         // No two beats of all nodes say the same.
         call.arg(format!("{}.{}", self.node, hand::now_ns() ^ self.time.now_us()));
+        call.arg(format!("{}.{}", self.process, link.id));
         let kept = lock(&self.kept).clone();
         call.arg(kept.len());
-        for name in &kept {
-            call.arg(name);
+        for Kept { node, plea } in &kept {
+            let of = plea.as_ref().map_or(0, |plea| plea.of);
+            let is_granted = plea.as_ref().is_some_and(|plea| plea.is_granted);
+            let plea = plea.as_ref().map_or("-", |plea| plea.name.as_str());
+            call.arg(node).arg(plea).arg(of).arg(u8::from(is_granted));
         }
         for name in lock(&self.names).iter() {
             call.arg(name);
         }
         let sent = self.turns.now();
-        let (now_us, all, _here, _is_new, names, era): Beat = link.run(&call, wait).await?;
+        let (now_us, all, _here, _is_new, names, era, shut): Beat = link.run(&call, wait).await?;
         self.took(link, Trip { sent, came: self.turns.now(), heard_us: now_us });
         *lock(&self.era) = era;
         self.time.synchronise(now_us, true);
         self.nodes.store(all.max(1), Ordering::Release);
         *lock(&self.names) = names.split(' ').map(str::to_owned).collect();
+        self.are_shut(&shut);
+        if self.is_current(link) {
+            self.has_heard(now_us);
+        }
         Ok(())
     }
 

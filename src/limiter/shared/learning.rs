@@ -69,6 +69,9 @@ impl Shared {
         if version < held.version {
             return;
         }
+        if version > held.version {
+            held.changed_us = self.time.now_us();
+        }
         held.version = version;
         held.known = Tally::default();
         let running = fields.get("at").zip(fields.get("running"));
@@ -103,7 +106,8 @@ impl Shared {
             let mirror = self.mirrors.named(told.name, span);
             let mut held = mirror.held();
             held.go_on_to(span);
-            held.see(Cell { part: told.part, calls: told.calls }, told.version);
+            let cell = Cell { part: told.part, calls: told.calls };
+            held.see(cell, told.version, self.time.now_us());
         }
     }
 

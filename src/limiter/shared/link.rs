@@ -25,7 +25,7 @@ pub(super) struct Scripts {
     unheard: Script,
 }
 
-pub(super) struct Link {
+pub(in super::super) struct Link {
     /// No two links of a process have the same.
     pub(super) id: u64,
     pub(super) connection: MultiplexedConnection,

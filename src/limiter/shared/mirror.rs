@@ -25,6 +25,8 @@ pub(super) struct Held {
     pub(super) known: Tally,
     /// Grows with every change of the window in Redis.
     pub(super) version: u64,
+    /// When something was last heard of it.
+    pub(super) changed_us: u64,
     /// Let in by this node alone, and not told yet.
     pub(super) alone: Tally,
     /// Let in by others alone, as they said when this node came; they tell it themselves.
@@ -59,8 +61,9 @@ static TURNS: AtomicU64 = AtomicU64::new(1);
 /// What of a window is this node's while Redis is away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Part {
-    /// As much as each of so many nodes has, after what is kept for those that were away before.
-    Share { of: u64, kept: u64 },
+    /// As much as each of so many nodes has, after what is kept for those that were away before;
+    /// at most what is kept for this one.
+    Share { of: u64, kept: u64, most: u64 },
     /// The quota is too small for shares, and another node serves it.
     Nothing,
 }
@@ -141,6 +144,7 @@ impl Mirror {
             span,
             known: Tally::default(),
             version: 0,
+            changed_us: 0,
             alone: Tally::default(),
             heard: Tally::default(),
             unused: Tally::default(),
@@ -180,7 +184,8 @@ impl Held {
     }
 
     /// Redis says what one part holds at this version of the window.
-    pub(super) fn see(&mut self, cell: Cell, version: u64) {
+    pub(super) fn see(&mut self, cell: Cell, version: u64, now_us: u64) {
+        self.changed_us = now_us;
         // One change may say several parts, or one part twice: the last word counts.
         if version >= self.version {
             self.version = version;
@@ -221,8 +226,9 @@ impl Held {
         self.span = bucket.span;
         self.forget(now_us);
         let left = match part {
-            Part::Share { of, kept } => {
-                bucket.quota.saturating_sub(self.weight(of)).saturating_sub(kept) / of.max(1)
+            Part::Share { of, kept, most } => {
+                let shared = bucket.quota.saturating_sub(self.weight(of)).saturating_sub(kept);
+                (shared / of.max(1)).min(most.saturating_sub(self.alone.used()))
             }
             Part::Nothing => 0,
         };
@@ -235,6 +241,7 @@ impl Held {
 
     pub(super) fn count_alone(&mut self, bucket: &Bucket, part: Part, now_us: u64) -> Seen {
         self.alone.add(bucket.span.part(now_us), 1);
+        self.changed_us = now_us;
         self.look_alone(bucket, part, now_us).1
     }
 
@@ -242,20 +249,20 @@ impl Held {
     /// until all that it may have let in has left: then it surely has room.
     pub(super) fn free_alone_in_ns(&self, bucket: &Bucket, part: Part, now_us: u64) -> u64 {
         let whole_ns = bucket.span.free_in_ns(bucket.span.part(now_us), now_us);
-        let (nodes, kept) = match part {
-            Part::Share { of, kept } => (of, kept),
+        let (nodes, kept, most) = match part {
+            Part::Share { of, kept, most } => (of, kept, most),
             Part::Nothing => return whole_ns,
         };
         let known = self.known.cells().iter().chain(self.heard.cells());
-        let known = known.map(|cell| (cell.part, cell.calls));
+        let known = known.map(|cell| (cell.part, cell.calls, 0));
         let alone = self.alone.cells().iter();
-        let alone = alone.map(|cell| (cell.part, cell.calls.saturating_mul(nodes)));
-        let mut parts: Vec<(u64, u64)> = known.chain(alone).collect();
+        let alone = alone.map(|cell| (cell.part, cell.calls.saturating_mul(nodes), cell.calls));
+        let mut parts: Vec<(u64, u64, u64)> = known.chain(alone).collect();
         parts.sort_unstable();
-        let mut weight = self.weight(nodes);
-        for (part, calls) in parts {
-            weight = weight.saturating_sub(calls);
-            if weight.saturating_add(nodes).saturating_add(kept) <= bucket.quota {
+        let (mut weight, mut own) = (self.weight(nodes), self.alone.used());
+        for (part, calls, alone) in parts {
+            (weight, own) = (weight.saturating_sub(calls), own.saturating_sub(alone));
+            if weight.saturating_add(nodes).saturating_add(kept) <= bucket.quota && own < most {
                 return bucket.span.free_in_ns(part, now_us);
             }
         }
@@ -316,6 +323,11 @@ impl Held {
     /// The newest part with a call in it that Redis has told of; 0 where there is none.
     pub(super) fn newest(&self) -> u64 {
         self.known.cells().last().map_or(0, |cell| cell.part)
+    }
+
+    /// By this node alone, and nobody was told.
+    pub(super) fn has_let_in(&self) -> bool {
+        !self.alone.is_empty()
     }
 
     pub(super) fn has_news(&self) -> bool {

@@ -14,7 +14,7 @@ use super::keeper::PATIENCE;
 use super::learning::span_of;
 use super::mirror::{Mirror, Seen, Verdict};
 use super::tally::Tally;
-use super::{How, Shared, lock};
+use super::{How, Kept, Shared, lock};
 
 const A_SECOND_NS: u64 = 1_000_000_000;
 const A_MOMENT: Duration = Duration::from_millis(20);
@@ -70,11 +70,7 @@ impl Shared {
     }
 
     /// These judge alone, or did when they were last seen: what they may be spending stays theirs.
-    /// So many of them have been alone for long, and have spent it.
-    pub(in super::super) fn keep_for(&self, nodes: Vec<String>, absent: usize) {
-        if self.link.load().is_some() {
-            self.absent.store(u64::try_from(absent).unwrap_or(0), Ordering::Release);
-        }
+    pub(in super::super) fn keep_for(&self, nodes: Vec<Kept>) {
         *lock(&self.kept) = nodes;
     }
 
@@ -120,20 +116,6 @@ impl Shared {
         }
     }
 
-    /// All that this node knows, for one that has just come.
-    pub(in super::super) fn spent(&self) -> String {
-        let mut found = Found { began: Some(self.began()), ..Found::default() };
-        for mirror in self.mirrors.all() {
-            let held = mirror.held();
-            for (what, tally) in [(What::Known, &held.known), (What::Alone, &held.alone)] {
-                for cell in tally.cells() {
-                    found.cells.insert((mirror.name.clone(), what, cell.part), cell.calls);
-                }
-            }
-        }
-        found.write()
-    }
-
     /// What the others said when this one came: they know the same of the time before, and each
     /// has let in something by itself.
     pub(in super::super) fn learn_spent<'a>(&self, texts: impl Iterator<Item = &'a str>) {
@@ -171,12 +153,13 @@ impl Shared {
         tally.cells().iter().for_each(|cell| self.know(&mirror, cell.part, cell.calls));
     }
 
-    fn know(&self, mirror: &Arc<Mirror>, part: u64, calls: u64) {
+    pub(super) fn know(&self, mirror: &Arc<Mirror>, part: u64, calls: u64) {
         let mut held = mirror.held();
         let before = held.known.used();
         held.known.at_least(part, calls);
         held.version = held.version.max(1);
         if held.known.used() != before {
+            held.changed_us = self.time.now_us();
             drop(held);
             lock(&self.behind).push(Arc::clone(mirror));
         }

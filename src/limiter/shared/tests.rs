@@ -2,6 +2,7 @@
 //! emptied under them. Counted is what was let in, by the test's own clock.
 
 mod answers;
+mod cut;
 mod faults;
 mod foreign;
 mod relay;
@@ -12,15 +13,56 @@ use std::sync::atomic::AtomicUsize;
 use uuid::Uuid;
 
 use self::server::Server;
+use super::super::{Limiter, Settings as Tiers};
 use super::*;
 use crate::quota::{Period, Quota};
+use crate::store::{self, Store};
 
 /// A node, as far as limits go.
 struct Node {
     shared: Arc<Shared>,
     keeping: tokio::task::JoinHandle<()>,
     tidings: Arc<Mutex<Vec<Tidings>>>,
+    ground: Ground,
+}
+
+/// What outlives a process.
+#[derive(Clone)]
+struct Ground {
+    url: String,
+    timeout_ms: u64,
+    nodes: u64,
     folder: Arc<tempfile::TempDir>,
+    /// Over which the nodes know of each other; None: they do not.
+    database: Option<Store>,
+}
+
+/// What all of a test's nodes share beside Redis.
+struct Database {
+    store: Store,
+    _folder: tempfile::TempDir,
+}
+
+impl Database {
+    async fn open() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let target = store::Target::Sqlite(folder.path().join("sealgate.db"));
+        let store = Store::open(&store::Settings { target }, Clock::system()).await.unwrap();
+        Self { store, _folder: folder }
+    }
+}
+
+fn tiers() -> Tiers {
+    Tiers {
+        enabled: true,
+        window_seconds: 3600,
+        unlimited: 999_999,
+        premium: 1000,
+        standard: 100,
+        limited: 10,
+        time_zone: jiff::tz::TimeZone::UTC,
+        shared: None,
+    }
 }
 
 impl Node {
@@ -28,43 +70,48 @@ impl Node {
         Self::planned(server.url(), name, (50, 0)).await
     }
 
-    async fn planned(url: String, name: &str, plan: (u64, u64)) -> Self {
-        Self::within(url, name, plan, Arc::new(tempfile::tempdir().unwrap())).await
+    async fn planned(url: String, name: &str, (timeout_ms, nodes): (u64, u64)) -> Self {
+        let folder = Arc::new(tempfile::tempdir().unwrap());
+        Self::within(name, Ground { url, timeout_ms, nodes, folder, database: None }).await
     }
 
     /// As a process that is killed, and started again in the same folder.
-    async fn kill_and_start(self, server: &Server) -> Self {
-        let (name, folder) = (self.shared.node.clone(), Arc::clone(&self.folder));
+    async fn kill_and_start(self) -> Self {
+        let (name, ground) = (self.shared.node.clone(), self.ground.clone());
         drop(self);
-        Self::within(server.url(), &name, (50, 0), folder).await
+        Self::within(&name, ground).await
     }
 
-    async fn within(
-        url: String,
-        name: &str,
-        (timeout_ms, nodes): (u64, u64),
-        folder: Arc<tempfile::TempDir>,
-    ) -> Self {
+    async fn within(name: &str, ground: Ground) -> Self {
         let tidings = Arc::new(Mutex::new(Vec::new()));
         let heard = Arc::clone(&tidings);
         let clock = Clock::system();
-        let shared = Shared::new(Parts {
+        let parts = Parts {
             settings: Settings {
-                url: Arc::new(SecretBytes::copy_of(url.as_bytes())),
+                url: Arc::new(SecretBytes::copy_of(ground.url.as_bytes())),
                 ca_file: None,
-                timeout: Duration::from_millis(timeout_ms),
-                nodes,
+                timeout: Duration::from_millis(ground.timeout_ms),
+                nodes: ground.nodes,
             },
             metrics: Metrics::new(clock.clone(), []),
-            clock,
+            clock: clock.clone(),
             installation: Uuid::nil(),
             node: name.to_owned(),
-            data_dir: folder.path().to_owned(),
+            data_dir: ground.folder.path().to_owned(),
             bell: Box::new(move |tiding| lock(&heard).push(tiding)),
-        });
-        shared.begin().await;
-        let keeping = tokio::spawn(Arc::clone(&shared).keep());
-        Self { shared, keeping, tidings, folder }
+        };
+        let Some(database) = ground.database.clone() else {
+            let shared = Shared::new(parts);
+            shared.begin().await;
+            let keeping = tokio::spawn(Arc::clone(&shared).keep());
+            return Self { shared, keeping, tidings, ground };
+        };
+        let limiter = Limiter::new(tiers(), (clock, database), 100).sharing(parts);
+        limiter.remember(name).await.unwrap();
+        limiter.begin().await;
+        let shared = limiter.shared.clone().unwrap();
+        let keeping = tokio::spawn(Arc::new(limiter).keep());
+        Self { shared, keeping, tidings, ground }
     }
 
     async fn three(server: &Server) -> Vec<Self> {

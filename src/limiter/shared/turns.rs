@@ -17,6 +17,8 @@ const LONGEST_SLICE: Duration = Duration::from_millis(25);
 const ON_TIME_SLICES: u64 = 2;
 /// Nobody waits more than so many times as long.
 pub(super) const MOST: u32 = 5;
+/// A process that stood still for so long may be taken for one that is not there, soon.
+const STALL: Duration = Duration::from_secs(5);
 /// While nobody keeps it, no turn is late.
 const NOT_KEPT: u64 = u64::MAX;
 
@@ -26,6 +28,7 @@ pub(super) struct Turns {
     last_ns: AtomicU64,
     /// By how much its turns came late, all together.
     late_ns: AtomicU64,
+    stalls: AtomicU64,
 }
 
 /// A moment, as the hand has it and in this process's own time.
@@ -53,7 +56,8 @@ impl Drop for Kept<'_> {
 impl Turns {
     pub(super) fn new(timeout: Duration) -> Self {
         let slice = (timeout / SLICES).clamp(SHORTEST_SLICE, LONGEST_SLICE);
-        Self { slice, last_ns: AtomicU64::new(NOT_KEPT), late_ns: AtomicU64::new(0) }
+        let (late_ns, stalls) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { slice, last_ns: AtomicU64::new(NOT_KEPT), late_ns, stalls }
     }
 
     /// Never ends. Stands in line for its turns as those do who read what Redis says.
@@ -63,6 +67,18 @@ impl Turns {
             self.came(hand::now_ns());
             tokio::time::sleep(self.slice).await;
         }
+    }
+
+    /// How often it has stood still for long, until this moment.
+    pub(super) fn stalls(&self) -> u64 {
+        // In this order: what ends meanwhile counts twice for a moment, and not never.
+        let running_ns = self.late_by(hand::now_ns(), self.last_ns.load(Ordering::Acquire));
+        self.former_stalls() + u64::from(running_ns >= nanoseconds(STALL))
+    }
+
+    /// Of these it has had a turn after.
+    pub(super) fn former_stalls(&self) -> u64 {
+        self.stalls.load(Ordering::Acquire)
     }
 
     pub(super) fn now(&self) -> Mark {
@@ -106,6 +122,9 @@ impl Turns {
 
     fn came(&self, now_ns: u64) {
         let late_ns = self.late_by(now_ns, self.last_ns.load(Ordering::Acquire));
+        if late_ns >= nanoseconds(STALL) {
+            self.stalls.fetch_add(1, Ordering::AcqRel);
+        }
         // Whoever sees the turn sees what it was late with.
         self.late_ns.fetch_add(late_ns, Ordering::Release);
         self.last_ns.store(now_ns, Ordering::Release);

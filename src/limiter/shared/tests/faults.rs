@@ -1,5 +1,6 @@
 //! Redis goes away in every way it can, and comes back.
 
+use super::cut::Trio;
 use super::*;
 
 const LABELS: [(&str, Why); 3] =
@@ -146,10 +147,10 @@ async fn a_node_that_is_killed_while_redis_is_away_spends_its_share_once_and_tel
         assert_eq!(burst(&nodes, &fresh, 300).await, [30, 30, 30], "{how}");
         assert_eq!(burst(&nodes[2..], &used, 5).await, [5], "{how}");
         // The third one notes what it knows of all the others, too, in the background.
-        let diary = nodes[2].folder.path().join("limits.alone");
+        let diary = nodes[2].ground.folder.path().join("limits.alone");
         is_noted(&nodes[2], &idle).await;
         for more in [3, 50] {
-            let third = nodes.pop().unwrap().kill_and_start(&server).await;
+            let third = nodes.pop().unwrap().kill_and_start().await;
             assert!(!third.is_up());
             nodes.push(third);
             assert_eq!(burst(&nodes[2..], &fresh, 50).await, [0], "{how}");
@@ -158,7 +159,7 @@ async fn a_node_that_is_killed_while_redis_is_away_spends_its_share_once_and_tel
         assert_eq!(burst(&nodes[2..], &idle, 50).await, [10], "{how}");
         // Stopped politely it cannot tell either.
         nodes[2].shared.leave().await;
-        let third = nodes.pop().unwrap().kill_and_start(&server).await;
+        let third = nodes.pop().unwrap().kill_and_start().await;
         nodes.push(third);
         assert_eq!(burst(&nodes[2..], &idle, 50).await, [0], "{how}");
         mend_it(&mut server, how);
@@ -170,7 +171,7 @@ async fn a_node_that_is_killed_while_redis_is_away_spends_its_share_once_and_tel
         assert_eq!(burst(&nodes, &used, 90).await.iter().sum::<usize>(), 40, "{how}");
         assert_eq!(burst(&nodes, &fresh, 30).await.iter().sum::<usize>(), 0, "{how}");
         // What was told once is not told again.
-        let third = nodes.pop().unwrap().kill_and_start(&server).await;
+        let third = nodes.pop().unwrap().kill_and_start().await;
         nodes.push(third);
         all_are_up(&nodes).await;
         assert_eq!(nodes[2].used(&idle).await, 70, "{how}");
@@ -189,14 +190,14 @@ async fn a_node_that_was_down_for_long_counts_what_the_database_says_of_the_othe
     let third = nodes.pop().unwrap();
     is_noted(&third, &bucket).await;
     third.keeping.abort();
-    let diary = third.folder.path().join("limits.alone");
+    let diary = third.ground.folder.path().join("limits.alone");
     let text = std::fs::read_to_string(&diary).unwrap();
     let former = Clock::system().unix_ms() - 60_000;
     let mut found = diary::Found::read(&text);
     found.began.as_mut().unwrap().unix_ms = former;
     found.last_ms = former;
     std::fs::write(&diary, found.write()).unwrap();
-    let third = third.kill_and_start(&server).await;
+    let third = third.kill_and_start().await;
     assert!(!third.shared.is_recalled(&bucket) && third.shared.alone_since_ms().is_none());
     // All that the database knows; fifteen is what its own five weigh.
     third.shared.remember(&bucket, 1_000_000, 60);
@@ -322,60 +323,112 @@ struct Model {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_order_of_calls_and_faults_passes_the_quota() {
     let mut draw = draws(0x9e37_79b9_7f4a_7c15);
-    let mut server = Server::start();
-    let mut nodes = Node::three(&server).await;
+    let mut trio = Trio::start(250).await;
     for round in 0..runs(60, 6) {
         let mut model = Model { calls: 20 + draw(60), ..Model::default() };
         // Of a call that must pass both, the month has less.
         let bucket = if round % 2 == 0 { hourly(model.calls) } else { monthly(model.calls) };
         for step in 0..12 {
-            match draw(6) {
+            match draw(7) {
                 0 if model.used_before.is_none() => {
-                    model.used_before = Some(model.admitted);
-                    model.alone = [0; 3];
-                    let how = ["paused", "killed", "full"][usize::try_from(draw(3)).unwrap()];
-                    model.had_heard = draw(3) > 0;
-                    if model.had_heard {
-                        hear(&nodes, &bucket, model.admitted).await;
-                    }
-                    break_it(&mut server, how);
-                    exercise(&nodes, &bucket, &mut model, 9).await;
-                    if draw(2) == 0 {
-                        let place = usize::try_from(draw(3)).unwrap();
-                        kill_one(&mut nodes, place, (&bucket, &mut model), &server).await;
-                        exercise(&nodes, &bucket, &mut model, 9).await;
-                    }
-                    mend_it(&mut server, how);
-                    all_are_up(&nodes).await;
-                    model.used_before = None;
-                    uses(&nodes[1], &bucket, model.admitted).await;
+                    without_redis(&mut trio, (&bucket, &mut model), &mut draw).await;
                 }
                 1 => {
-                    server.ask(&["FLUSHALL"]);
-                    exercise(&nodes, &bucket, &mut model, 3).await;
-                    all_are_up(&nodes).await;
+                    trio.server.ask(&["FLUSHALL"]);
+                    exercise(&trio.nodes, &bucket, &mut model, 3).await;
+                    trio.are_up().await;
                 }
                 2 => {
                     let jump_us = ["5400000000", "-7200000000"][usize::from(draw(2) == 0)];
-                    let state = format!("{}state", nodes[0].shared.prefix);
-                    server.ask(&["HINCRBY", &state, "shift", jump_us]);
-                    exercise(&nodes, &bucket, &mut model, 3).await;
-                    all_are_up(&nodes).await;
+                    let state = format!("{}state", trio.nodes[0].shared.prefix);
+                    trio.server.ask(&["HINCRBY", &state, "shift", jump_us]);
+                    exercise(&trio.nodes, &bucket, &mut model, 3).await;
+                    trio.are_up().await;
                 }
                 3 => {
                     let place = usize::try_from(draw(3)).unwrap();
-                    nodes[place].shared.leave().await;
-                    let node = nodes.swap_remove(place);
-                    nodes.push(node.kill_and_start(&server).await);
-                    all_are_up(&nodes).await;
+                    trio.nodes[place].shared.leave().await;
+                    let node = trio.nodes.swap_remove(place);
+                    trio.nodes.push(node.kill_and_start().await);
+                    trio.are_up().await;
                 }
-                _ => exercise(&nodes, &bucket, &mut model, 6).await,
+                4 => cut_off(&mut trio, (&bucket, &mut model), &mut draw).await,
+                _ => exercise(&trio.nodes, &bucket, &mut model, 6).await,
             }
             assert!(model.admitted <= model.calls, "round {round}, step {step}");
         }
-        let rest = burst(&nodes, &bucket, 200).await.iter().sum::<usize>();
+        let rest = burst(&trio.nodes, &bucket, 200).await.iter().sum::<usize>();
         assert_eq!(model.admitted + u64::try_from(rest).unwrap(), model.calls, "round {round}");
     }
+}
+
+async fn without_redis(
+    trio: &mut Trio,
+    (bucket, model): (&Bucket, &mut Model),
+    draw: &mut impl FnMut(u64) -> u64,
+) {
+    model.used_before = Some(model.admitted);
+    model.alone = [0; 3];
+    let how = ["paused", "killed", "full"][usize::try_from(draw(3)).unwrap()];
+    model.had_heard = draw(3) > 0;
+    if model.had_heard {
+        hear(&trio.nodes, bucket, model.admitted).await;
+    }
+    break_it(&mut trio.server, how);
+    exercise(&trio.nodes, bucket, model, 9).await;
+    if draw(2) == 0 {
+        let place = usize::try_from(draw(3)).unwrap();
+        kill_one(&mut trio.nodes, place, (bucket, model)).await;
+        exercise(&trio.nodes, bucket, model, 9).await;
+    }
+    mend_it(&mut trio.server, how);
+    trio.are_up().await;
+    model.used_before = None;
+    uses(&trio.nodes[1], bucket, model.admitted).await;
+}
+
+/// One alone, under calls on all of them from that moment on; it may be killed meanwhile.
+async fn cut_off(
+    trio: &mut Trio,
+    (bucket, model): (&Bucket, &mut Model),
+    draw: &mut impl FnMut(u64) -> u64,
+) {
+    let callers = usize::try_from(3 + draw(60)).unwrap();
+    let mut place = usize::try_from(draw(3)).unwrap();
+    let is_killed = draw(3) == 0;
+    let way = trio.way(place);
+    let cutting = async {
+        tokio::time::sleep(Duration::from_millis(draw(10))).await;
+        way.close();
+    };
+    let mut admitted = vec![0; 3];
+    match is_killed {
+        // What a killed node was asking at that moment stays counted: it asks nothing.
+        true => cutting.await,
+        false => (admitted, ()) = tokio::join!(burst(&trio.nodes, bucket, callers), cutting),
+    }
+    let before = model.admitted;
+    if is_killed {
+        until(|| !trio.nodes[place].is_up()).await;
+        let node = trio.nodes.swap_remove(place);
+        trio.nodes.push(node.kill_and_start().await);
+        place = 2;
+    }
+    for _ in 0..3 {
+        let more = burst(&trio.nodes, bucket, callers).await;
+        admitted.iter_mut().zip(more).for_each(|(sum, more)| *sum += more);
+        model.admitted = before + u64::try_from(admitted.iter().sum::<usize>()).unwrap();
+        assert!(model.admitted <= model.calls, "{before}, {admitted:?} of {}", model.calls);
+    }
+    until(|| !trio.nodes[place].is_up()).await;
+    let own = u64::try_from(admitted[place]).unwrap();
+    let counted = trio.nodes[(place + 1) % 3].used(bucket).await;
+    let least = model.calls.saturating_sub(counted) / 3;
+    let least = least.min(u64::try_from(callers / 3).unwrap());
+    assert!(own >= least, "{before}, {admitted:?} of {}: {counted}", model.calls);
+    trio.way(place).open();
+    trio.are_up().await;
+    uses(&trio.nodes[1], bucket, model.admitted).await;
 }
 
 async fn hear(nodes: &[Node], bucket: &Bucket, calls: u64) {
@@ -386,22 +439,18 @@ async fn hear(nodes: &[Node], bucket: &Bucket, calls: u64) {
 
 /// What was known of it when Redis went away is in the folder of this node.
 async fn is_noted(node: &Node, bucket: &Bucket) {
-    let (diary, line) = (node.folder.path().join("limits.alone"), format!("k {} ", bucket.name));
+    let (diary, line) =
+        (node.ground.folder.path().join("limits.alone"), format!("k {} ", bucket.name));
     let is_there = |text: String| text.contains(&line) && text.contains("\nn #");
     until(|| std::fs::read_to_string(&diary).is_ok_and(is_there)).await;
 }
 
-async fn kill_one(
-    nodes: &mut Vec<Node>,
-    place: usize,
-    (bucket, model): (&Bucket, &mut Model),
-    server: &Server,
-) {
+async fn kill_one(nodes: &mut Vec<Node>, place: usize, (bucket, model): (&Bucket, &mut Model)) {
     let node = nodes.swap_remove(place);
     if model.used_before > Some(0) {
         is_noted(&node, bucket).await;
     }
-    nodes.push(node.kill_and_start(server).await);
+    nodes.push(node.kill_and_start().await);
     model.alone.swap(place, 2);
 }
 

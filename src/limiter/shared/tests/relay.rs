@@ -2,7 +2,7 @@
 //! and nobody was told. Asking itself is never held up.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,6 +14,7 @@ pub(super) struct Relay {
     late_ms: Arc<AtomicU64>,
     /// Grows with every cut.
     cuts: watch::Sender<u64>,
+    is_open: Arc<AtomicBool>,
     accepting: tokio::task::JoinHandle<()>,
 }
 
@@ -23,9 +24,14 @@ impl Relay {
         let port = listener.local_addr().unwrap().port();
         let late_ms = Arc::new(AtomicU64::new(0));
         let cuts = watch::Sender::new(0);
+        let is_open = Arc::new(AtomicBool::new(true));
+        let may_pass = Arc::clone(&is_open);
         let (late, sender) = (Arc::clone(&late_ms), cuts.clone());
         let accepting = tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
+                if !may_pass.load(Ordering::SeqCst) {
+                    continue;
+                }
                 let (late, mut cut) = (Arc::clone(&late), sender.subscribe());
                 let Ok(far) = TcpStream::connect(("127.0.0.1", behind)).await else { continue };
                 tokio::spawn(async move {
@@ -36,7 +42,7 @@ impl Relay {
                 });
             }
         });
-        Self { port, late_ms, cuts, accepting }
+        Self { port, late_ms, cuts, is_open, accepting }
     }
 
     pub(super) fn url(&self) -> String {
@@ -46,6 +52,16 @@ impl Relay {
     /// From now on every answer comes so much later.
     pub(super) fn delay_answers(&self, by_ms: u64) {
         self.late_ms.store(by_ms, Ordering::SeqCst);
+    }
+
+    /// Every connection ends, and none is made until it is opened.
+    pub(super) fn close(&self) {
+        self.is_open.store(false, Ordering::SeqCst);
+        self.cut();
+    }
+
+    pub(super) fn open(&self) {
+        self.is_open.store(true, Ordering::SeqCst);
     }
 
     /// Every connection ends, and the answers that were on their way are lost.
