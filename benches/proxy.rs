@@ -72,6 +72,8 @@ fn run(options: &Options) -> Outcome<bool> {
     targets.extend(haproxy.as_ref().map(Haproxy::target));
     if options.more {
         targets.push(sealgate.target_unsearched("without search"));
+        targets.push(sealgate.target_bound("with a limit"));
+        targets.push(sealgate.target_pooled("in a pool of two"));
     }
     if options.h2 {
         targets.push(sealgate.target_over_h2("sealgate over h2"));

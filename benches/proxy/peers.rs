@@ -54,21 +54,26 @@ impl Sealgate {
         // A field this short is not looked for in answers.
         let (lead, short) = REAL_KEY.split_at(REAL_KEY.len() - 5);
         let ca_file = upstream.ca_file.display();
-        let provider = |name: &str, port: u16, value: &str| {
+        let provider = |name: &str, port: u16, (value, more): (&str, &str)| {
             format!(
-                "[providers.{name}]\nbase_url = \"https://localhost:{port}\"\n\
+                "[providers.{name}]\n{more}base_url = \"https://localhost:{port}\"\n\
                  category = \"market-data\"\nallow_private_network = true\n\
                  ca_file = \"{ca_file}\"\n\
                  inject = [{{ at = \"header\", name = \"Authorization\", \
                  value = \"Bearer {value}\" }}]\n"
             )
         };
+        let whole = ("{api_key}", "");
+        // More than anybody calls.
+        let bound = "limits = { calls = 1000000000, window_seconds = 60 }\n";
         let text = format!(
             "[proxy]\nlisten = \"127.0.0.1:{port}\"\nworkers = 1\n\
-             [admin]\nlisten = \"127.0.0.1:{admin_port}\"\n{}{}{}",
-            provider("bench", upstream.h1_port, "{api_key}"),
-            provider("bench-h2", upstream.h2_port, "{api_key}"),
-            provider("bench-bare", upstream.h1_port, &format!("{lead}{{api_key}}")),
+             [admin]\nlisten = \"127.0.0.1:{admin_port}\"\n{}{}{}{}{}",
+            provider("bench", upstream.h1_port, whole),
+            provider("bench-h2", upstream.h2_port, whole),
+            provider("bench-bare", upstream.h1_port, (&format!("{lead}{{api_key}}"), "")),
+            provider("bench-bound", upstream.h1_port, (whole.0, bound)),
+            provider("bench-pool", upstream.h1_port, (whole.0, &format!("{bound}pool = true\n"))),
         );
         fs::write(&settings, text).map_err(|cause| format!("{}: {cause}", settings.display()))?;
         let mut command = process::pinned(0, program);
@@ -78,11 +83,17 @@ impl Sealgate {
         running.wait_for(port, &log)?;
         running.wait_for(admin_port, &log)?;
         let cli = Cli { program: program.to_owned(), settings, home };
-        for (provider, value) in
-            [("bench", REAL_KEY), ("bench-h2", REAL_KEY), ("bench-bare", short)]
-        {
+        for (provider, value) in [
+            ("bench", REAL_KEY),
+            ("bench-h2", REAL_KEY),
+            ("bench-bare", short),
+            ("bench-bound", REAL_KEY),
+            ("bench-pool", REAL_KEY),
+        ] {
             cli.run(&["secret", "add", provider, "--no-validate"], value)?;
         }
+        let second = ["secret", "add", "bench-pool", "--name", "second", "--no-validate"];
+        cli.run(&second, REAL_KEY)?;
         let made = cli.run(&["client", "create", "bench", "--tier", "unlimited", "--json"], "")?;
         let made: serde_json::Value =
             serde_json::from_str(&made).map_err(|cause| format!("client create: {cause}"))?;
@@ -110,6 +121,16 @@ impl Sealgate {
     /// Its answers are not searched for a key.
     pub(crate) fn target_unsearched(&self, name: &'static str) -> Target {
         self.at_provider(name, "bench-bare")
+    }
+
+    /// Each call is counted for the provider as well.
+    pub(crate) fn target_bound(&self, name: &'static str) -> Target {
+        self.at_provider(name, "bench-bound")
+    }
+
+    /// Two keys take turns.
+    pub(crate) fn target_pooled(&self, name: &'static str) -> Target {
+        self.at_provider(name, "bench-pool")
     }
 
     fn at_provider(&self, name: &'static str, provider: &str) -> Target {
