@@ -20,7 +20,7 @@ use super::view::{Secret, alterable};
 use super::{WHAT, refusal_of, resource, shown};
 use crate::client::Right;
 use crate::probe::Asked;
-use crate::refusal::{Reason, Refusal};
+use crate::refusal::{FieldFault, Reason, Refusal};
 use crate::rotation::{RotationError, Strategy, Wish};
 use crate::secret::SecretBytes;
 use crate::store::Cause;
@@ -71,6 +71,8 @@ struct Wanted {
 
 const UNPROVEN: &str = "`now` destroys the former value, and with `validate: false` nobody knows \
      whether the new one is any good: that is for an admin. Leave `validate` out, or `now`.";
+const SAME: &str =
+    "what is in use already is no new version; make a new key at the provider and enter that";
 const LONGEST_HOLD: u64 = 7 * 86_400;
 const PENDING: &str = "pending";
 
@@ -125,6 +127,11 @@ async fn moved_in(
     if !wrong.is_empty() {
         let hint = house.catalogue.now().lookalike(&provider, &wanted.fields);
         return Err(refusal_of(VaultError::BadFields(hinted(wrong, hint))));
+    }
+    if house.vault.is_in_use(id, &wanted.fields).await.map_err(refusal_of)? {
+        // Whoever enters the leaked key once more must not think that it is off.
+        let (field, fault) = (String::from("fields"), String::from(SAME));
+        return Err(refusal_of(VaultError::BadFields(vec![FieldFault { field, fault }])));
     }
     // Before anybody is asked about a key that could not be moved in.
     if !wanted.now && before.versions.iter().any(|version| version.state == PENDING) {

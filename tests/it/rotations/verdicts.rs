@@ -253,5 +253,12 @@ async fn an_operator_replaces_at_once_only_with_what_the_provider_takes() {
     assert_eq!(scene.shown().await["version"], 1);
     assert_eq!(put(json!({"fields": fields, "now": true})).await.status, 201);
     assert_eq!(scene.shown().await["version"], 2);
+    // Nobody who enters the leaked key once more believes that it is off.
+    for now in [true, false] {
+        let same = put(json!({"fields": fields, "now": now})).await;
+        same.is_refusal(422, "invalid");
+        assert!(same.text().contains("in use already"), "{}", same.text());
+    }
+    assert_eq!(scene.shown().await["versions"].as_array().unwrap().len(), 2);
     scene.house.leave().await;
 }
