@@ -221,7 +221,7 @@ impl Corridor {
         if !is_socket && body.is_none() {
             trace.asks(&house.repeats, &permit, &head, moment);
         }
-        let keeps = || trial::may_repeat(body.as_ref(), document.is_some() || is_socket);
+        let keeps = || trial::twice(body.as_ref(), document.is_some() || is_socket);
         let mut sides = trial::select((house, &permit), &onward, keeps, None)?;
         trace.secret(&sides.0);
         let admission = match self.admit_at_once((&permit, *address), moment, &sides)? {

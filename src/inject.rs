@@ -22,7 +22,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri};
 
 use base64::Engine as _;
 
-pub(crate) use self::body::{BodyFault, Flaw, OutboundBody};
+pub(crate) use self::body::{Ahead, BodyFault, Flaw, OutboundBody};
 pub(crate) use self::document::{Document, MOST_BYTES as MOST_DOCUMENT_BYTES};
 pub(crate) use self::hail::Hail;
 pub(crate) use self::spare::Spare;

@@ -59,7 +59,7 @@ pub(crate) use self::registry::Off;
 use self::registry::{Living, Registry};
 pub(crate) use self::remains::Remains;
 pub(crate) use self::remaster::named_masters;
-pub(crate) use self::selected::{Dealt, Selected};
+pub(crate) use self::selected::{Dealt, Selected, Twice};
 pub(crate) use self::signing::Published;
 pub(crate) use self::snapshot::Opened;
 use self::snapshot::Snapshot;

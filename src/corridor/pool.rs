@@ -5,15 +5,15 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use super::Corridor;
 use super::trace::Trace;
-use super::trial::{Call, Sides, Try, Turn, may_repeat, whole};
+use super::trial::{Call, Kept, Sides, Try, Turn, begun, twice, whole};
 use crate::inject::{Carried, Document, Head, OutboundBody, Spare};
 use crate::refusal::{Fault, Refusal};
 use crate::upstream::Reply;
-use crate::vault::Selected;
+use crate::vault::{Selected, Twice};
 
 const UNAUTHORIZED: u16 = 401;
 
@@ -38,12 +38,23 @@ impl Corridor {
             let sending = self.send_on_both((head, body), (call, is_pooled), sides, trace);
             return Box::pin(sending).await;
         }
-        if is_pooled && may_repeat(body.as_ref(), document.is_some() || is_socket) {
+        let twice = || twice(body.as_ref(), document.is_some() || is_socket);
+        if is_pooled && twice() == Twice::Yes {
             return Box::pin(self.send_in_pool((head, body), call, selected, trace)).await;
         }
         let body = self.outgoing(document, body, trace);
+        self.send_once((head, body), (call, is_pooled), (selected, is_socket), trace).await
+    }
+
+    async fn send_once(
+        &self,
+        sent: (Head<'_>, OutboundBody),
+        (call, is_pooled): (Call<'_>, bool),
+        (selected, is_socket): (&Selected, bool),
+        trace: &mut Trace,
+    ) -> Result<(Reply, Carried), Refusal> {
         let tried = Try { selected, is_socket, turn: Turn::Only };
-        let sent = self.attempt((head, body), call, tried, trace).await;
+        let sent = self.attempt(sent, call, tried, trace).await;
         if is_pooled && let Ok((reply, _)) = &sent {
             match reply.head.status.as_u16() {
                 // Nobody knows what another one would have been told.
@@ -63,7 +74,21 @@ impl Corridor {
         (new, old): (&Selected, &Selected),
         trace: &mut Trace,
     ) -> Result<(Reply, Carried), Refusal> {
-        let body = kept(body, trace).await?;
+        let most = self.house.settings.max_body_bytes;
+        let kept = match body {
+            Some(body) if body.size_hint().exact().is_none() => Some(begun(body, most).await?),
+            Some(body) => Some(Kept::Whole(whole(body).await?)),
+            None => None,
+        };
+        let body = match kept {
+            Some(Kept::Begun(ahead, body)) => {
+                let body = self.outgoing(None, Some(body), trace).behind(ahead);
+                return self.send_once((head, body), (call, is_pooled), (new, false), trace).await;
+            }
+            Some(Kept::Whole(body)) => Some(body),
+            None => None,
+        };
+        trace.bytes_in().add(body.as_ref().map_or(0, Bytes::len));
         let spare = is_pooled.then(|| head.spare());
         let sent = self.send_on_trial((head, body.clone()), call, (new, old), trace).await?;
         match spare {

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT_ENCODING, CONTENT_ENCODING};
 use http::{HeaderValue, Method};
 use http_body_util::BodyExt;
@@ -18,16 +18,18 @@ use super::trace::Trace;
 use super::{Corridor, House, check_standing};
 use crate::client::Client;
 use crate::clock::Moment;
-use crate::inject::{Carried, Head, OutboundBody, inject};
+use crate::inject::{Ahead, Carried, Head, OutboundBody, inject};
 use crate::policy::Permit;
 use crate::provider::{Provider, Says};
 use crate::refusal::{Fault, Reason, Refusal};
 use crate::upstream::Reply;
-use crate::vault::{Dealt, Selected, Wanted};
+use crate::vault::{Dealt, Selected, Twice, Wanted};
 
 /// What may be kept of a call, for a second time.
 const MOST_BYTES: u64 = 64 * 1024;
 const PATIENCE: Duration = Duration::from_secs(30);
+/// For a body whose length nobody knows: longer it is not held up.
+const BRIEFLY: Duration = Duration::from_millis(500);
 /// A no is short.
 const LONGEST_NO: usize = 16 * 1024;
 
@@ -36,10 +38,15 @@ pub(super) type Call<'a> = (&'a Permit, &'a Arc<Client>, Moment);
 /// The version that serves a call, and the old one where that can serve it once more.
 pub(super) type Sides = (Selected, Option<Selected>);
 
-/// Could it be sent twice? Its body is small, its length is known, and nothing in it is a key.
-pub(super) fn may_repeat(body: Option<&Incoming>, is_special: bool) -> bool {
-    let is_small = |body: &Incoming| body.size_hint().exact().is_some_and(|n| n <= MOST_BYTES);
-    !is_special && body.is_none_or(is_small)
+/// Could it be sent twice? Its body is small, and nothing in it is a key.
+pub(super) fn twice(body: Option<&Incoming>, is_special: bool) -> Twice {
+    match body.map(|body| body.size_hint().exact()) {
+        _ if is_special => Twice::No,
+        None => Twice::Yes,
+        Some(None) => Twice::Perhaps,
+        Some(Some(length)) if length <= MOST_BYTES => Twice::Yes,
+        Some(Some(_)) => Twice::No,
+    }
 }
 
 /// From the row alone; a socket wants one that was sealed for its address, too. `same`: what the
@@ -47,7 +54,7 @@ pub(super) fn may_repeat(body: Option<&Incoming>, is_special: bool) -> bool {
 pub(super) fn select(
     (house, permit): (&House, &Permit),
     onward: &Onward,
-    may_repeat: impl FnOnce() -> bool,
+    twice: impl FnOnce() -> Twice,
     same: Option<Dealt>,
 ) -> Result<Sides, Refusal> {
     let wanted = match (&same, &onward.handshake) {
@@ -57,7 +64,7 @@ pub(super) fn select(
     };
     let selected = house.vault.select_for(permit, wanted)?;
     let sockets = onward.handshake.is_some().then_some(permit.provider());
-    let sides = selected.staged(permit.client().id, sockets, may_repeat, same.as_ref());
+    let sides = selected.staged(permit.client().id, sockets, twice, same.as_ref());
     if let Some(provider) = sockets {
         sides.0.check_sockets(provider)?;
     }
@@ -220,11 +227,46 @@ async fn said(provider: &Provider, reply: &mut Reply) -> Says {
     }
 }
 
+/// What there is of a body when it has to leave.
+pub(super) enum Kept {
+    Whole(Bytes),
+    /// It goes on.
+    Begun(Ahead, Incoming),
+}
+
+/// A body whose length nobody knows, whole where it is small and comes without hesitation. `most`
+/// is the settings' bound; 0 is none.
+pub(super) async fn begun(mut body: Incoming, most: u64) -> Result<Kept, Refusal> {
+    let most = if most == 0 { MOST_BYTES } else { most.min(MOST_BYTES) };
+    let (mut ahead, mut bytes) = (Ahead::new(), BytesMut::new());
+    let end = tokio::time::Instant::now() + BRIEFLY;
+    loop {
+        let next = match tokio::time::timeout_at(end, body.frame()).await {
+            Ok(next) => next,
+            Err(_elapsed) => return Ok(Kept::Begun(ahead, body)),
+        };
+        let Some(frame) = next.transpose().map_err(|_broken| broke_off())? else {
+            return Ok(Kept::Whole(bytes.freeze()));
+        };
+        let data = frame.data_ref().map(|data| bytes.extend_from_slice(data));
+        let is_more = u64::try_from(bytes.len()).is_ok_and(|length| length > most);
+        ahead.push_back(frame);
+        // Trailers would be lost in what is sent twice.
+        if is_more || data.is_none() {
+            return Ok(Kept::Begun(ahead, body));
+        }
+    }
+}
+
+fn broke_off() -> Refusal {
+    Refusal::new(Reason::BadRequest, "The body broke off.")
+}
+
 /// The client's own fault where it breaks off.
 pub(super) async fn whole(body: Incoming) -> Result<Bytes, Refusal> {
     let collected = tokio::time::timeout(PATIENCE, body.collect()).await.map_err(|_elapsed| {
         Refusal::new(Reason::Timeout, "The body did not come in time.").closing()
     })?;
     let bytes = collected.map(http_body_util::Collected::to_bytes);
-    bytes.map_err(|_| Refusal::new(Reason::BadRequest, "The body broke off."))
+    bytes.map_err(|_broken| broke_off())
 }

@@ -2,6 +2,7 @@
 //! stands in it, the document it was read into.
 //! Must never be collected for any other reason.
 
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,6 +22,8 @@ use crate::refusal::Refusal;
 pub(crate) enum OutboundBody {
     Empty,
     Client {
+        /// What was read of it already.
+        ahead: Option<Box<Ahead>>,
         incoming: Incoming,
         counted: Arc<BytesIn>,
         left: u64,
@@ -31,6 +34,8 @@ pub(crate) enum OutboundBody {
     Document(Document),
     Whole(Option<Bytes>),
 }
+
+pub(crate) type Ahead = VecDeque<Frame<Bytes>>;
 
 /// Why a body broke off on our side of it.
 #[derive(Debug)]
@@ -90,7 +95,15 @@ impl OutboundBody {
     /// `most` is the settings' bound; 0 is none.
     pub(crate) fn of(incoming: Incoming, counted: Arc<BytesIn>, most: u64) -> Self {
         let left = if most == 0 { u64::MAX } else { most };
-        Self::Client { incoming, counted, left, trailers: None }
+        Self::Client { ahead: None, incoming, counted, left, trailers: None }
+    }
+
+    /// These frames of it come first.
+    pub(crate) fn behind(mut self, frames: Ahead) -> Self {
+        if let Self::Client { ahead, .. } = &mut self {
+            *ahead = Some(Box::new(frames));
+        }
+        self
     }
 
     pub(crate) fn of_document(document: Document, counted: &BytesIn) -> Self {
@@ -169,16 +182,20 @@ impl Body for OutboundBody {
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
-        let (incoming, counted, left, trailers) = match self.get_mut() {
-            Self::Client { incoming, counted, left, trailers } => {
-                (incoming, counted, left, trailers)
+        let (next, counted, left, trailers) = match self.get_mut() {
+            Self::Client { ahead, incoming, counted, left, trailers } => {
+                let next = match ahead.as_mut().and_then(|ahead| ahead.pop_front()) {
+                    Some(frame) => Poll::Ready(Some(Ok(frame))),
+                    None => Pin::new(incoming).poll_frame(context),
+                };
+                (next, counted, left, trailers)
             }
             Self::Whole(bytes) => {
                 return Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))));
             }
             Self::Empty | Self::Document(_) => return Poll::Ready(None),
         };
-        match Pin::new(incoming).poll_frame(context) {
+        match next {
             Poll::Ready(Some(Ok(mut frame))) => {
                 if let Some(fields) = frame.trailers_mut() {
                     // The client holds nothing up any more.
@@ -217,7 +234,9 @@ impl Body for OutboundBody {
         match self {
             Self::Empty | Self::Document(_) => true,
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Client { incoming, .. } => incoming.is_end_stream(),
+            Self::Client { ahead, incoming, .. } => {
+                ahead.as_ref().is_none_or(|ahead| ahead.is_empty()) && incoming.is_end_stream()
+            }
         }
     }
 
@@ -228,7 +247,8 @@ impl Body for OutboundBody {
                 let length = bytes.as_ref().map_or(0, Bytes::len);
                 SizeHint::with_exact(u64::try_from(length).unwrap_or(u64::MAX))
             }
-            Self::Client { incoming, .. } => incoming.size_hint(),
+            Self::Client { ahead: Some(_), .. } => SizeHint::default(),
+            Self::Client { ahead: None, incoming, .. } => incoming.size_hint(),
         }
     }
 }

@@ -110,6 +110,15 @@ impl Leave<'_> {
     }
 }
 
+/// Whether a call could be sent twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Twice {
+    Yes,
+    /// Where its body turns out to be small.
+    Perhaps,
+    No,
+}
+
 impl Selected {
     pub(super) fn of(entry: Arc<Entry>) -> Self {
         Self { entry, trial: None, ticket: None }
@@ -134,11 +143,11 @@ impl Selected {
         self,
         client: Uuid,
         sockets: Option<&Arc<Provider>>,
-        may_repeat: impl FnOnce() -> bool,
+        twice: impl FnOnce() -> Twice,
         dealt: Option<&Dealt>,
     ) -> (Self, Option<Self>) {
         let Some(next) = &self.entry.next else { return (self, None) };
-        let may_repeat = may_repeat();
+        let twice = twice();
         let side = |entry: &Arc<Entry>, which| {
             let trial = Some(OnTrial { trial: Arc::clone(&next.trial), which });
             Self { entry: Arc::clone(entry), trial, ticket: None }
@@ -151,8 +160,8 @@ impl Selected {
         };
         let on = dealt.and_then(|dealt| dealt.on.as_ref());
         let dealt = on.filter(|on| Arc::ptr_eq(&on.trial, &next.trial)).map(|on| on.which);
-        match next.trial.choose(client, may_repeat, dealt) {
-            Which::New if serves => (new, may_repeat.then_some(old)),
+        match next.trial.choose(client, twice == Twice::Yes, dealt) {
+            Which::New if serves => (new, (twice != Twice::No).then_some(old)),
             Which::New | Which::Old => (old, None),
         }
     }

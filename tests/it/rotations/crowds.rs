@@ -7,10 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
+use hyper::body::Frame;
 use serde_json::{Value, json};
 
 use super::{NEW, OLD, Scene};
-use crate::house::{Client, LAST_PIECE, Rule};
+use crate::house::{Channel, Client, LAST_PIECE, Rule};
 
 const CALLERS: usize = 200;
 const CLIENTS: usize = 110;
@@ -32,6 +34,21 @@ struct Crowd {
     bodies: Kind,
     too_long: Kind,
     is_over: AtomicBool,
+}
+
+/// Pieces of it, and nothing that says how many there are. All of them come back.
+async fn of_unknown_length(client: &Client, bytes: usize) -> bool {
+    let (sender, body) = Channel::open();
+    let call = client.call(http::Method::POST, "/toll/x").body(reqwest::Body::wrap(body));
+    let sending = tokio::spawn(async move {
+        for piece in vec![b'x'; bytes].chunks(9_000) {
+            // The other side may have given up already.
+            let _ = sender.send(Ok(Frame::data(Bytes::copy_from_slice(piece)))).await;
+        }
+    });
+    let answer = call.send().await;
+    sending.await.unwrap();
+    answer.status == 200 && answer.body.len() == bytes
 }
 
 impl Kind {
@@ -58,14 +75,17 @@ impl Crowd {
         match number % 20 {
             0 => self.too_long.note(post(TOO_LONG).send().await.status == 200),
             1 => self.bodies.note(post(LONG).send().await.status == 200),
-            2..5 => self.bodies.note(post(100).send().await.status == 200),
-            5..10 => {
+            2 => self.bodies.note(of_unknown_length(client, LONG).await),
+            3 => self.bodies.note(of_unknown_length(client, 100).await),
+            4 => self.bodies.note(post(100).send().await.status == 200),
+            6..10 => {
                 let answer = client.get("/toll/stream").try_send().await;
                 let whole = |answer: crate::house::Answer| {
                     answer.status == 200 && answer.body.ends_with(LAST_PIECE)
                 };
                 self.streams.note(answer.is_ok_and(whole));
             }
+            5 => self.too_long.note(of_unknown_length(client, TOO_LONG).await),
             _ => self.plain.note(client.get("/toll/x").send().await.status == 200),
         }
     }
