@@ -51,8 +51,9 @@ enum Fault {
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Making one takes as long as it takes; a node that died is followed by another one.
 const HELD_MS: i64 = 10 * 60_000;
-/// Behind a failure.
+/// Behind a failure, and twice as long behind the next one.
 const PAUSE: Duration = Duration::from_secs(20);
+const LONGEST_PAUSE: Duration = Duration::from_mins(5);
 /// Times that passed while nobody was there: no more of them are looked at.
 const MOST_MISSED: usize = 10_000;
 
@@ -65,6 +66,7 @@ impl Sender {
         let begun_ms = self.clock.unix_ms();
         // When they were last sent, as far as is known here: a look at the clock is enough then.
         let mut known_ms = None;
+        let mut pause = PAUSE;
         loop {
             tokio::time::sleep(LOOK_EVERY).await;
             let now_ms = self.clock.unix_ms();
@@ -72,7 +74,12 @@ impl Sender {
                 continue;
             }
             match self.send_due(begun_ms).await {
-                Ok(last) => known_ms = Some(last),
+                Ok((last, false)) => (known_ms, pause) = (Some(last), PAUSE),
+                Ok((last, true)) => {
+                    // What can be made again and again may take long to make.
+                    tokio::time::sleep(pause).await;
+                    (known_ms, pause) = (Some(last), LONGEST_PAUSE.min(pause * 2));
+                }
                 Err(fault) => {
                     tracing::warn!(%fault, "reports that are due wait");
                     tokio::time::sleep(PAUSE).await;
@@ -81,19 +88,21 @@ impl Sender {
         }
     }
 
-    /// Until when all are sent now.
-    async fn send_due(&self, begun_ms: i64) -> Result<i64, store::Error> {
+    /// Until when all are sent now, and whether one waits that could not be.
+    async fn send_due(&self, begun_ms: i64) -> Result<(i64, bool), store::Error> {
         let last = self.store.last_turn(Turn::Reports).await?.unwrap_or(begun_ms);
         let now_ms = self.clock.unix_ms();
         let due = self.due(last, now_ms);
-        let Some(first_ms) = due.iter().map(|(_, due_ms)| *due_ms).min() else { return Ok(last) };
+        let Some(first_ms) = due.iter().map(|(_, due_ms)| *due_ms).min() else {
+            return Ok((last, false));
+        };
         let span = Span {
             now_ms,
             due_before_ms: first_ms.saturating_sub(1),
             held_until_ms: now_ms.saturating_add(HELD_MS),
         };
         if !self.store.take_turn(Turn::Reports, &self.node, span).await? {
-            return Ok(last);
+            return Ok((last, false));
         }
         let mut waits = false;
         for (plan, due_ms) in due {
@@ -107,11 +116,10 @@ impl Sender {
         if waits {
             // All of them are tried again, and what was handed over is not sent twice.
             self.store.end_turn(Turn::Reports, &self.node, None).await?;
-            tokio::time::sleep(PAUSE).await;
-            return Ok(last);
+            return Ok((last, true));
         }
         self.store.end_turn(Turn::Reports, &self.node, Some(now_ms)).await?;
-        Ok(now_ms)
+        Ok((now_ms, false))
     }
 
     /// Each with the last time at which it fell due since then.

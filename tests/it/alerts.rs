@@ -24,6 +24,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
+use crate::clients::second_node_with;
 use crate::house::{Client, Database, Ground, House, Kind, Outpost, Plan, Server, Speaks};
 
 const ALERTS: &str = "/api/v1/admin/alerts";

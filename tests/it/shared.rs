@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use sealgate::clock::Clock;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::clients::second_node_with;
 use crate::house::{Answer, Client, House, Kind, Plan, Relay, send_signal};
@@ -341,6 +341,19 @@ async fn redis_that_goes_away_is_an_alert_and_its_return_ends_it() {
         let path = "/api/v1/admin/audit?kind=security&limit=1000";
         house.admin.get(path).send().await.text()
     };
+    let until_listed = async |state: &str| {
+        for _ in 0..60 {
+            let listed = house.admin.get("/api/v1/admin/alerts").send().await.json();
+            let mut alerts = listed["items"].as_array().unwrap().iter();
+            let is_it = |one: &Value| one["kind"] == "limiter_degraded" && one["state"] == state;
+            if alerts.any(is_it) {
+                return;
+            }
+            house.clock.advance(Duration::from_secs(5));
+            tokio::time::sleep(Duration::from_millis(300)).await;
+        }
+        panic!("no alert is {state}");
+    };
     let until_told = async |said: &str| {
         for _ in 0..200 {
             if trail().await.contains(said) {
@@ -356,10 +369,12 @@ async fn redis_that_goes_away_is_an_alert_and_its_return_ends_it() {
     until_told("Redis: nobody answers there").await;
     assert!(trail().await.contains("limiter_degraded"));
     until_figure(&house, "sealgate_alerts_total{kind=\"limiter_degraded\"} 1").await;
+    until_listed("open").await;
     redis.mend("KILL").await;
     until_figure(&house, "sealgate_limiter_redis_up 1").await;
     until_told("Redis is back: limits are shared again").await;
     assert!(figure(&house, "sealgate_alerts_total{kind=\"limiter_degraded\"} 1").await);
+    until_listed("resolved").await;
     house.leave().await;
 }
 

@@ -76,3 +76,29 @@ async fn reports_that_are_due_are_sent_once_to_whom_the_settings_name() {
     assert_eq!(reports(&receiver)[1]["data"]["to"], "2026-01-19T07:00:00Z");
     house.leave().await;
 }
+
+/// Both know that it is due, and both would send it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_of_two_nodes_sends_a_report_that_is_due() {
+    let (socket, address) = listener().await;
+    let receiver = Receiver::new();
+    let _listening = receiver.listen(socket);
+    let post = Post::office(None).await;
+    let settings = settings(post.port);
+    let plan = Plan { database: Kind::Postgres, settings: settings.clone(), ..Plan::default() };
+    let house = House::planned(plan).await;
+    two_destinations(&house, address).await;
+    let folder = tempfile::tempdir().unwrap();
+    let other = second_node_with(&house, folder.path(), &settings).await;
+    for (hours, sent) in [(20, 1), (24, 2), (24, 3), (24, 4)] {
+        house.clock.advance(Duration::from_secs(hours * 3600));
+        wait_until("a report each", async || {
+            reports(&receiver).len() >= sent && post.letters().len() >= sent
+        })
+        .await;
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        assert_eq!((reports(&receiver).len(), post.letters().len()), (sent, sent));
+    }
+    other.stop().await;
+    house.leave().await;
+}
