@@ -208,8 +208,9 @@ async fn a_stream_of_the_former_key_has_a_deadline() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_version_is_retiring_for_ever() {
     let scene = Scene::new(Rule::Good).await;
-    for version in [2, 3] {
-        assert_eq!(scene.rotate(json!({})).await.status, 201);
+    for (version, key) in [(2, NEW), (3, OLD)] {
+        let fields = json!({"api_key": key});
+        assert_eq!(scene.rotate(json!({"fields": fields})).await.status, 201);
         assert_eq!(scene.ask("promote").await.json()["version"], version);
     }
     let versions = |shown: &Value| {
