@@ -239,11 +239,12 @@ pub(super) enum Kept {
 pub(super) async fn begun(mut body: Incoming, most: u64) -> Result<Kept, Refusal> {
     let most = if most == 0 { MOST_BYTES } else { most.min(MOST_BYTES) };
     let (mut ahead, mut bytes) = (Ahead::new(), BytesMut::new());
-    let end = tokio::time::Instant::now() + BRIEFLY;
+    let mut end = std::pin::pin!(tokio::time::sleep(BRIEFLY));
     loop {
-        let next = match tokio::time::timeout_at(end, body.frame()).await {
-            Ok(next) => next,
-            Err(_elapsed) => return Ok(Kept::Begun(ahead, body)),
+        let next = tokio::select! {
+            biased;
+            next = body.frame() => next,
+            () = &mut end => return Ok(Kept::Begun(ahead, body)),
         };
         let Some(frame) = next.transpose().map_err(|_broken| broke_off())? else {
             return Ok(Kept::Whole(bytes.freeze()));

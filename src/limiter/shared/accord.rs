@@ -126,7 +126,7 @@ pub(in super::super) fn found<'a>(
         let is_silent = is_silent(row);
         let theirs = Plea::of(row);
         let has_stopped = theirs.as_ref().is_some_and(|theirs| !theirs.is_leaving);
-        if !is_silent && !(has_stopped && knows(row, &plea.name)) {
+        if !(is_silent || has_stopped && knows(row, &plea.name)) {
             return None;
         }
         let word = theirs.as_ref().and_then(|theirs| word_for(&theirs.name));
