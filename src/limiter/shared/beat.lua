@@ -6,7 +6,8 @@
 -- already), and the nodes that it remembers.
 -- A node says `time:settled:link`. One whose plea was heard is shut out until it says on two beats of a newer link that it
 -- is back, and its share is kept until then: `time:0:link:of:plea:absent:least`, by how many it shares, and how many
--- were shut out before it, by how many at least. Answers {now, all, here, whether the state was lost, names, the name of
+-- were shut out before it, by how many at least. Behind it `time:settled:link:=plea` says from which one it is back, for
+-- those who have not read that yet. Answers {now, all, here, whether the state was lost, names, the name of
 -- what is remembered, `plea=of=absent=least` of each that is shut out}.
 local SKEW = 3000000
 local function of_type(key, type)
@@ -19,11 +20,13 @@ local function read(said)
   local e = { seen = whole(seen), settled = settled, link = link or '' }
   local of, plea, absent, least = string.match(fence or '', '^:(%d+):([%w.]+):(%d+):(%d+)$')
   if whole(of) and e.seen then e.of, e.plea, e.absent, e.least = whole(of), plea, absent, least end
+  e.past = string.match(fence or '', '^:=([%w.]+)$')
   return e.seen and e
 end
 local function write(name, e)
   local said = text(e.seen) .. ':' .. e.settled .. ':' .. e.link
   if e.plea then said = said .. ':' .. text(e.of) .. ':' .. e.plea .. ':' .. e.absent .. ':' .. e.least end
+  if e.past and not e.plea then said = said .. ':=' .. e.past end
   redis.call('HSET', KEYS[2], name, said)
 end
 -- Whether this link is of the same process as that one, and made after it.
@@ -56,7 +59,7 @@ end
 -- What was promised and is not known here any more was promised before.
 for i = 10, rest - 1, 4 do
   local e = read(redis.call('HGET', KEYS[2], ARGV[i]))
-  if ARGV[i + 3] == '1' and not (e and e.plea) then
+  if ARGV[i + 3] == '1' and not (e and (e.plea or e.past == ARGV[i + 1])) then
     absent, least = absent + 1, math.min(least, tonumber(ARGV[i + 2]))
   end
 end
@@ -67,7 +70,7 @@ for i = 10, rest - 1, 4 do
     if e and e.plea == plea then
       e.seen = now
       write(name, e)
-    elseif not (e and e.settled == '1' and is_after(e.link, plea)) then
+    elseif not (e and (e.past == plea or e.settled == '1' and is_after(e.link, plea))) then
       -- It says so from here on: what it had said before on its way here does not count.
       local others = absent - (e and e.plea and 1 or 0)
       local coming = e and is_after(e.link, plea) and e.link or ''
@@ -91,7 +94,7 @@ if own.plea then
   if is_same and not is_newer then
     own.settled = '0'
   elseif own.settled == '1' and own.link == link then
-    own.plea = nil
+    own.past, own.plea = own.plea, nil
   else
     own.settled, own.link = '0', link
   end

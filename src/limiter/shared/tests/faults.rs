@@ -439,16 +439,22 @@ async fn hear(nodes: &[Node], bucket: &Bucket, calls: u64) {
 
 /// What was known of it when Redis went away is in the folder of this node.
 async fn is_noted(node: &Node, bucket: &Bucket) {
-    let (diary, line) =
-        (node.ground.folder.path().join("limits.alone"), format!("k {} ", bucket.name));
-    let is_there = |text: String| text.contains(&line) && text.contains("\nn #");
+    is_written(node, &format!("k {} ", bucket.name)).await;
+}
+
+/// All that was known then, with this among it. Without that a new process knows that something
+/// may be missing, and lets nobody in before it has heard of the others.
+async fn is_written(node: &Node, line: &str) {
+    let diary = node.ground.folder.path().join("limits.alone");
+    let is_there = |text: String| text.contains(line) && text.contains("\nn #");
     until(|| std::fs::read_to_string(&diary).is_ok_and(is_there)).await;
 }
 
 async fn kill_one(nodes: &mut Vec<Node>, place: usize, (bucket, model): (&Bucket, &mut Model)) {
     let node = nodes.swap_remove(place);
-    if model.used_before > Some(0) {
-        is_noted(&node, bucket).await;
+    match model.used_before {
+        None | Some(0) => is_written(&node, "").await,
+        Some(_) => is_noted(&node, bucket).await,
     }
     nodes.push(node.kill_and_start().await);
     model.alone.swap(place, 2);
