@@ -357,6 +357,12 @@ impl RotationRow {
         }
     }
 
+    /// Whether it has to do with this version, which serves now: one that was put in at once since
+    /// has nothing to do with what went before.
+    pub(crate) fn concerns(&self, serving: u32) -> bool {
+        self.is_open() || serving <= self.from_version.max(self.to_version)
+    }
+
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.state, RotationState::Running | RotationState::Paused)
     }

@@ -28,6 +28,8 @@ impl Alerts {
             let renewal = renewals.iter().find(|row| row.secret_id == stored.secret.id);
             found.extend(renewal.and_then(|row| not_renewed(&stored, row, now_ms)));
             let age = self.age(&stored, now_ms);
+            let in_use = |row: &&VersionRow| row.state == VersionState::Active;
+            let serving = stored.versions.iter().rfind(in_use).map_or(0, |row| row.version);
             let secret = stored.secret;
             let health = healths.iter().find(|health| health.secret_id == secret.id);
             let told_end = health.and_then(|health| health.told_end);
@@ -43,6 +45,7 @@ impl Alerts {
             let rotation = rotations.iter().find(|rotation| rotation.secret_id == secret.id);
             if let Some(rotation) = rotation
                 && rotation.state == RotationState::RolledBack
+                && rotation.concerns(serving)
             {
                 let what = (AlertKind::RotationRolledBack, Severity::Warning);
                 let why = rotation.why.as_deref().unwrap_or("by hand");

@@ -152,6 +152,8 @@ impl Secret {
         let stands = stands.filter(|stands| stands.checked_at > 0);
         let in_use = secret.versions.iter().filter(|version| version.state == ACTIVE);
         let in_use = in_use.max_by_key(|version| version.version);
+        let serving = in_use.map_or(0, |version| version.version);
+        let rotation = rotation.filter(|rotation| rotation.concerns(serving));
         Self {
             id: secret.id.to_string(),
             provider: secret.provider.clone(),

@@ -261,5 +261,14 @@ async fn an_operator_replaces_at_once_only_with_what_the_provider_takes() {
         assert!(same.text().contains("in use already"), "{}", same.text());
     }
     assert_eq!(scene.shown().await["versions"].as_array().unwrap().len(), 2);
+    // What was put in at once tells nothing of the rotation that it ended, and raises no alarm.
+    assert_eq!(scene.rotate(json!({"fields": {"api_key": OLD}})).await.status, 201);
+    let at_once = json!({"fields": {"api_key": "a-third-key"}, "now": true, "validate": false});
+    let put_in = scene.rotate(at_once).await;
+    assert_eq!((put_in.status, &put_in.json()["rotation"]), (201, &Value::Null));
+    scene.house.clock.advance(Duration::from_secs(60));
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let alerts = scene.house.admin.get("/api/v1/admin/alerts").send().await;
+    assert!(!alerts.text().contains("rotation_rolled_back"), "{}", alerts.text());
     scene.house.leave().await;
 }
