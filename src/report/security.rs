@@ -136,7 +136,10 @@ impl Sources<'_> {
         let changes = records(ledger, (Kind::Change, asked)).await?;
         let found = records(ledger, (Kind::Security, asked)).await?;
         let alerts = self.alerts(asked).await?;
-        let summary = summary((&access, &changes, &found), &alerts);
+        // Wrong passwords and codes of operators stand among what concerns security.
+        let refused: Vec<&StoredRecord> =
+            access.iter().chain(&found).filter(|record| record.error_code.is_some()).collect();
+        let summary = summary((&refused, &changes, &found), &alerts);
         Ok(Document {
             kind: ReportKind::Security,
             title: "Security",
@@ -145,8 +148,8 @@ impl Sources<'_> {
             settings: Vec::new(),
             summary,
             sections: vec![
-                section(("refusals", "Refusals", REFUSALS), refusals(&access)),
-                section(("addresses", "Failed authentications", ADDRESSES), addresses(&access)),
+                section(("refusals", "Refusals", REFUSALS), refusals(&refused)),
+                section(("addresses", "Failed authentications", ADDRESSES), addresses(&refused)),
                 section(("alerts", "Alerts", ALERTS), alerts.iter().map(alert).collect()),
                 section(("changes", "Changes", CHANGES), changes.iter().map(change).collect()),
                 section(
@@ -240,13 +243,9 @@ fn times(record: &StoredRecord) -> u64 {
     said.and_then(Value::as_u64).unwrap_or(1)
 }
 
-fn is_refusal(record: &&StoredRecord) -> bool {
-    record.error_code.is_some()
-}
-
-fn refusals(access: &[StoredRecord]) -> Vec<Vec<Cell>> {
+fn refusals(refused: &[&StoredRecord]) -> Vec<Vec<Cell>> {
     let mut sums: BTreeMap<(u16, &str, &str), u64> = BTreeMap::new();
-    for record in access.iter().filter(is_refusal) {
+    for record in refused {
         let face = if record.path.starts_with("/api/v1/") { "admin" } else { "proxy" };
         let code = record.error_code.as_deref().unwrap_or_default();
         let sum = sums.entry((record.status.unwrap_or_default(), code, face)).or_default();
@@ -260,9 +259,9 @@ fn refusals(access: &[StoredRecord]) -> Vec<Vec<Cell>> {
 }
 
 /// Those that failed most.
-fn addresses(access: &[StoredRecord]) -> Vec<Vec<Cell>> {
+fn addresses(refused: &[&StoredRecord]) -> Vec<Vec<Cell>> {
     let mut sums: BTreeMap<String, (u64, i64, i64)> = BTreeMap::new();
-    for record in access.iter().filter(|record| record.status == Some(401)) {
+    for record in refused.iter().filter(|record| record.status == Some(401)) {
         let address = record.address.map_or_else(|| String::from("many"), |a| a.to_string());
         let at = record.started_at_ms;
         let (count, first, last) = sums.entry(address).or_insert((0, at, at));
@@ -324,13 +323,13 @@ fn finding(record: &StoredRecord) -> Vec<Cell> {
 }
 
 fn summary(
-    (access, changes, found): (&[StoredRecord], &[StoredRecord], &[StoredRecord]),
+    (refused, changes, found): (&[&StoredRecord], &[StoredRecord], &[StoredRecord]),
     alerts: &[AlertRow],
 ) -> Vec<Fact> {
     let count = |number: usize| Cell::Count(u64::try_from(number).unwrap_or(u64::MAX));
     let refused = |is: fn(&StoredRecord) -> bool| {
-        let refused = access.iter().filter(is_refusal).filter(|record| is(record));
-        Cell::Count(refused.map(times).fold(0, u64::saturating_add))
+        let refused = refused.iter().filter(|record| is(record));
+        Cell::Count(refused.map(|record| times(record)).fold(0, u64::saturating_add))
     };
     let done = |record: &&StoredRecord| record.status.is_some_and(|status| status < 300);
     let mut deeds: BTreeMap<Deed, u64> = BTreeMap::new();
