@@ -153,7 +153,7 @@ pub(super) fn provider(
     Ok(Provider {
         title: raw.title.unwrap_or_else(|| id.to_owned()),
         category: raw.category.ok_or_else(|| bad(id, "category", "is missing"))?,
-        docs_url: raw.docs_url,
+        docs_url: docs_url(id, raw.docs_url)?,
         hosts,
         sockets,
         socket,
@@ -203,6 +203,17 @@ fn catalogue_urls(origin: &toml::Table) -> Vec<BaseUrl> {
     let urls = origin.get("base_url").into_iter().chain(named);
     let bases = urls.filter_map(|url| BaseUrl::parse(url.as_str()?).ok());
     bases.filter(|base| Kind::Calls.holds(base)).collect()
+}
+
+/// The console makes a link of it.
+fn docs_url(id: &str, given: Option<String>) -> Result<Option<String>, BadProvider> {
+    let is_page = |url: &String| url.starts_with("https://") || url.starts_with("http://");
+    match given {
+        Some(url) if !is_page(&url) => {
+            Err(bad(id, "docs_url", "must begin with https:// or http://"))
+        }
+        given => Ok(given),
+    }
 }
 
 pub(super) fn bad(id: &str, member: &str, fault: impl Into<String>) -> BadProvider {
