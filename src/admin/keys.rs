@@ -23,6 +23,7 @@ use utoipa_axum::routes;
 use uuid::Uuid;
 
 use self::view::ClientKey;
+pub(super) use self::wanted::name_bad_scopes;
 use super::answer::Answer;
 use super::call::Call;
 use super::house::House;

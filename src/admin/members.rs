@@ -33,6 +33,9 @@ pub(super) struct Members {
     is_query: bool,
 }
 
+/// What stands behind one of these is shown in another order than it is written.
+const TURNS: &str = "\u{61c}\u{200e}\u{200f}\u{202a}\u{202b}\u{202c}\u{202d}\u{202e}\
+                     \u{2066}\u{2067}\u{2068}\u{2069}";
 /// How long a text may be where nothing else is said.
 const LONGEST_TEXT: usize = 1000;
 /// How many items a list may have.
@@ -345,7 +348,7 @@ impl Members {
         if text.is_empty() || text.chars().count() > longest {
             return self.refuse(field, format!("must have 1 to {longest} characters"));
         }
-        if text.chars().any(char::is_control) {
+        if text.chars().any(|sign| sign.is_control() || TURNS.contains(sign)) {
             return self.refuse(field, "must not contain control characters");
         }
         if client::holds_key(text) {

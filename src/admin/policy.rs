@@ -15,15 +15,16 @@ use uuid::Uuid;
 use super::answer::Answer;
 use super::call::Call;
 use super::house::House;
+use super::keys::name_bad_scopes;
 use super::members::Members;
 use super::refused::Refused;
 use super::sent::Sent;
-use crate::client::Client;
+use crate::client::{Client, Role, Tier};
 use crate::corridor;
 use crate::policy::{self, Verdict};
 use crate::provider::{BaseUrl, Provider};
 use crate::roster;
-use crate::store::StandingKey;
+use crate::store::{ClientKeyRow, StandingKey};
 
 pub(super) fn explaining() -> OpenApiRouter<Arc<House>> {
     OpenApiRouter::new().routes(routes!(explain))
@@ -33,8 +34,11 @@ pub(super) fn explaining() -> OpenApiRouter<Arc<House>> {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "stands in the description alone; `explain` reads it")]
 struct Question {
-    /// The id of a client key.
-    key_id: String,
+    /// The id of a client key, or in its place the role and scopes that one would have.
+    key_id: Option<String>,
+    role: Option<super::words::Role>,
+    #[schema(example = json!(["polygon:GET:/v2/aggs/**"]))]
+    scopes: Option<Vec<String>>,
     #[schema(example = "GET")]
     method: String,
     /// As a caller writes it, or the provider's own.
@@ -69,7 +73,8 @@ struct Explained {
         (status = 404, description = "No such client key, or provider.")))]
 async fn explain(call: Call, sent: Sent) -> Result<Answer, Refused> {
     let mut members = sent.members()?;
-    let [key_id, method, url] = ["key_id", "method", "url"].map(|name| {
+    let row = wondered(&mut members, &call).await?;
+    let [method, url] = ["method", "url"].map(|name| {
         let patch = members.text(name);
         members.required(name, &patch);
         patch.value().unwrap_or_default()
@@ -79,11 +84,7 @@ async fn explain(call: Call, sent: Sent) -> Result<Answer, Refused> {
     let address = read_address(&mut members, address.as_deref());
     let target = read_target(&mut members, &call.house, &url);
     members.finish()?;
-    let id = Uuid::try_parse(&key_id).map_err(|_| Refused::not_found("client key"))?;
-    let standing = call.house.store.standing_client_key(id).await;
-    let standing = standing.map_err(|fault| Refused::of_store(&fault))?;
-    let StandingKey { key: row, fault } =
-        standing.ok_or_else(|| Refused::not_found("client key"))?;
+    let StandingKey { key: row, fault } = row.ok_or_else(|| Refused::not_found("client key"))?;
     if let Some(fault) = fault {
         let reason = format!("{fault} Every call with it is a 401.");
         return Answer::ok(&Explained { decision: "deny", rule: String::from("fault"), reason });
@@ -109,6 +110,29 @@ async fn explain(call: Call, sent: Sent) -> Result<Answer, Refused> {
     let Verdict { allowed, rule, reason } = policy::explain(&client, state, &request);
     let decision = if allowed { "allow" } else { "deny" };
     Answer::ok(&Explained { decision, rule, reason })
+}
+
+/// The key that is named, or one that is not made yet. None: it is named, and there is none.
+async fn wondered(members: &mut Members, call: &Call) -> Result<Option<StandingKey>, Refused> {
+    let id = members.text("key_id").value();
+    let role = members.word("role", &Role::ALL, Role::as_str).value();
+    let scopes = members.texts("scopes").value();
+    name_bad_scopes(members, scopes.as_deref().unwrap_or_default(), &call.house);
+    match (id, role, scopes) {
+        (Some(id), None, None) => {
+            let Ok(id) = Uuid::try_parse(&id) else { return Ok(None) };
+            let standing = call.house.store.standing_client_key(id).await;
+            standing.map_err(|fault| Refused::of_store(&fault))
+        }
+        (None, Some(role), scopes) => {
+            let made = ClientKeyRow::new("a key to come", role, Tier::Standard, "nobody");
+            Ok(Some(StandingKey { key: ClientKeyRow { scopes, ..made }, fault: None }))
+        }
+        (Some(_) | None, _, _) => {
+            members.fault("key_id", "says which client key; without it, role and scopes do");
+            Ok(None)
+        }
+    }
 }
 
 /// What was not told cannot decide.

@@ -241,7 +241,7 @@ impl Wanted {
 }
 
 /// For tokens, too.
-pub(super) fn name_bad_scopes(members: &mut Members, scopes: &[String], house: &House) {
+pub(in super::super) fn name_bad_scopes(members: &mut Members, scopes: &[String], house: &House) {
     for (index, fault) in policy::faults_of_scopes(scopes, &house.catalogue.now()) {
         members.fault(&format!("scopes[{index}]"), fault);
     }

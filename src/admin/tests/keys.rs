@@ -258,6 +258,28 @@ async fn a_decision_is_explained_by_the_rule_that_made_it() {
         assert_eq!(got.json["decision"], decision, "{method} {url}: {}", got.text);
         assert_eq!(got.json["rule"], rule, "{method} {url}: {}", got.text);
     }
+    // Of a key that is not made yet.
+    let scopes = json!(["polygon:GET:/v2/**"]);
+    for (role, scopes, method, decision) in [
+        ("user", &scopes, "GET", "allow"),
+        ("user", &scopes, "POST", "deny"),
+        ("user", &Value::Null, "POST", "allow"),
+        ("guest", &Value::Null, "POST", "deny"),
+    ] {
+        let body =
+            json!({"role": role, "scopes": scopes, "method": method, "url": "/polygon/v2/x"});
+        let got = face.send("POST", "/api/v1/admin/policy/explain", &admin, Some(body)).await;
+        assert_eq!(got.is(200).json["decision"], decision, "{role} {scopes} {method}");
+    }
+    for body in [
+        json!({"method": "GET", "url": "/polygon/v2/x"}),
+        json!({"key_id": id, "role": "user", "method": "GET", "url": "/polygon/v2/x"}),
+        json!({"role": "user", "scopes": ["bad"], "method": "GET", "url": "/polygon/v2/x"}),
+    ] {
+        face.send("POST", "/api/v1/admin/policy/explain", &admin, Some(body)).await.is(422);
+    }
+    // Nobody reads another name than the one that is written.
+    face.post(&admin, json!({"name": "\u{202e}gnp.exe"})).await.is(422);
     ask("GET", "/nowhere/x", Value::Null).await.is(404);
     ask("GET", "/polygon/../x", Value::Null).await.is(422);
     ask("GET", "/polygon/x", json!("nonsense")).await.is(422);

@@ -1795,7 +1795,9 @@ export interface components {
             month?: components["schemas"]["Bound"] | null;
         };
         Question: {
-            key_id: string;
+            key_id?: string | null;
+            role?: components["schemas"]["Role"] | null;
+            scopes?: string[] | null;
             method: string;
             url: string;
             address?: string | null;
