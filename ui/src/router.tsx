@@ -1,9 +1,14 @@
 // Every address of the console. What a screen shows stands in its address, so that it can be kept and sent.
 
 import { Outlet, createRootRoute, createRoute, createRouter, lazyRouteComponent } from "@tanstack/react-router";
-import { Gate, Lost } from "./shell/Gate";
+import { Broken, Gate, Lost } from "./shell/Gate";
 
 const text = (value: unknown): string | undefined => (value === undefined || value === null || value === "" ? undefined : String(value));
+/** A moment that there may be records of; anything else is as if it were not there. */
+const when = (value: unknown): string | undefined => {
+  const at = new Date(String(value ?? ""));
+  return at.getTime() >= Date.UTC(2000) && at.getTime() < Date.UTC(2100) ? at.toISOString() : undefined;
+};
 const oneOf = <T extends string>(value: unknown, words: readonly T[]): T | undefined => words.find((word) => word === value);
 
 const root = createRootRoute({ component: Outlet, notFoundComponent: Lost });
@@ -82,8 +87,8 @@ export const usageRoute = createRoute({
   validateSearch: (search): UsageSearch => ({
     range: oneOf(search["range"], ranges),
     by: oneOf(search["by"], groups),
-    from: text(search["from"]),
-    to: text(search["to"]),
+    from: when(search["from"]),
+    to: when(search["to"]),
     only: text(search["only"]),
   }),
   component: lazyRouteComponent(() => import("./screens/Usage"), "Usage"),
@@ -112,8 +117,8 @@ export const auditRoute = createRoute({
     secret: text(search["secret"]),
     status: text(search["status"]),
     request_id: text(search["request_id"]),
-    from: text(search["from"]),
-    to: text(search["to"]),
+    from: when(search["from"]),
+    to: when(search["to"]),
     record: text(search["record"]),
     live: search["live"] === true || search["live"] === "true" ? true : undefined,
   }),
@@ -169,6 +174,7 @@ export const router = createRouter({
   routeTree: tree,
   basepath: "/console",
   defaultPreload: "intent",
+  defaultErrorComponent: Broken,
   scrollRestoration: false,
 });
 

@@ -9,7 +9,29 @@ const firstPaths: Record<string, string> = {
   massive: "/v2/aggs/ticker/AAPL/range/1/day/2026-01-05/2026-01-09",
   alpaca: "/v2/account", "alpaca-paper": "/v2/account", openai: "/v1/models", anthropic: "/v1/models", fmp: "/stable/quote?symbol=AAPL",
 };
-export const firstPath = (provider: string) => firstPaths[provider] ?? "/";
+/** The first provider that the rules name. */
+export const likeliest = (scopes: string[] | null | undefined) => scopes?.find((scope) => !/^[!*]/.test(scope))?.split(":")[0] ?? "sandbox";
+
+/** What a caller may do, and what the catalogue asks this provider first. */
+export interface Way {
+  scopes?: string[] | null | undefined;
+  usual?: string | undefined;
+}
+
+/** A first call that the scopes allow: the usual one, else what the first rule for this provider names. */
+export function firstCall(provider: string, { scopes, usual }: Way = {}): { method: string; path: string; isUsual: boolean } {
+  const path = firstPaths[provider] ?? usual ?? "/";
+  const rules = (scopes ?? []).filter((scope) => !scope.startsWith("!")).map((scope) => scope.split(":")).filter(([id]) => id === provider || id === "*");
+  const fits = ([, methods = "*", ...rest]: string[]) => {
+    const pattern = rest.join(":").replaceAll(/[.+?^${}()|[\]\\]/g, "\\$&").replaceAll("**", "\0").replaceAll("*", "[^/]*").replaceAll("\0", ".*");
+    return /\*|GET/.test(methods) && new RegExp(`^${pattern}$`).test(path.replace(/\?.*/, ""));
+  };
+  const rule = rules[0];
+  if (!rule || rules.some(fits)) return { method: "GET", path, isUsual: true };
+  const [, methods = "*", ...rest] = rule;
+  const named = rest.join(":").replaceAll("**", "").replaceAll("*", "x");
+  return { method: methods === "*" ? "GET" : (methods.split(",")[0] ?? "GET"), path: named.startsWith("/") ? named : `/${named}`, isUsual: false };
+}
 
 interface Sdk {
   python: (base: string, key: string) => string;
@@ -39,15 +61,16 @@ const sdks: Record<string, Sdk> = {
     javascript: (base, key) => `const answer = await fetch("${base}/v2/account", { headers: { "APCA-API-KEY-ID": "${key}" } });\nconsole.log(answer.status, await answer.json());`,
   },
 };
-const plain: Sdk = {
-  python: (url, key) => `import httpx\n\nanswer = httpx.get("${url}", headers={"X-API-Key": "${key}"})\nprint(answer.status_code, answer.text)`,
-  javascript: (url, key) => `const answer = await fetch("${url}", { headers: { "X-API-Key": "${key}" } });\nconsole.log(answer.status, await answer.text());`,
+const plain = {
+  python: (method: string, url: string, key: string) => `import httpx\n\nanswer = httpx.${method === "GET" ? "get(" : `request("${method}", `}"${url}", headers={"X-API-Key": "${key}"})\nprint(answer.status_code, answer.text)`,
+  javascript: (method: string, url: string, key: string) => `const answer = await fetch("${url}", { ${method === "GET" ? "" : `method: "${method}", `}headers: { "X-API-Key": "${key}" } });\nconsole.log(answer.status, await answer.text());`,
 };
 
-export function snippet(language: string, provider: string, key: string): string {
+export function snippet(language: string, provider: string, key: string, way?: Way): string {
   const base = `${proxyUrl()}/${provider}`;
   const sdk = sdks[provider.replace("-paper", "")];
-  if (language === "curl") return `curl '${base}${firstPath(provider)}' \\\n  -H 'X-API-Key: ${key}'`;
+  const { method, path, isUsual } = firstCall(provider, way);
+  if (language === "curl") return `curl ${method === "GET" ? "" : `-X ${method} `}'${base}${path}' \\\n  -H 'X-API-Key: ${key}'`;
   const write = language === "python" ? "python" : "javascript";
-  return sdk ? sdk[write](base, key) : plain[write](base + firstPath(provider), key);
+  return sdk && isUsual ? sdk[write](base, key) : plain[write](method, base + path, key);
 }

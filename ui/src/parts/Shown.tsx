@@ -4,14 +4,15 @@ import type { Schemas } from "../api/client";
 import { Copy } from "./basic";
 import { Snippets } from "./Snippets";
 
-export function Shown({ made, provider }: { made: Schemas["ClientKeyShown"]; provider: string }) {
+/** `providers`: those that it may be tried with, the likeliest first. */
+export function Shown({ made, providers }: { made: Schemas["ClientKeyShown"]; providers: { id: string; usual?: string | undefined }[] }) {
   return (
     <div className="stack">
       <div className="key-once" role="status">
         <p className="small"><strong>Copy it now.</strong> It is shown this once; only its hash is stored.</p>
         <div className="key-line"><code>{made.key}</code><Copy text={made.key} label="Copy the key" /></div>
       </div>
-      <Snippets provider={provider} apiKey={made.key} />
+      <Snippets providers={providers} apiKey={made.key} scopes={made.scopes} />
     </div>
   );
 }

@@ -7,10 +7,11 @@ import { useEffect, useState } from "react";
 import { type Refused, type Schemas, api, ask, asRefused, download } from "../api/client";
 import { type TrailAsked, clientKeys, operators, providers, trail } from "../api/queries";
 import { useTrail } from "../api/trail";
-import { exact, forInput, fromInput, plural } from "../format";
+import { exact, plural } from "../format";
 import { Icon } from "../icons";
 import { Facts, Loaded, Mono, Page, Panel, Status, told } from "../parts/basic";
 import { RecordDrawer, Records } from "../parts/Records";
+import { When } from "../parts/When";
 import { auditRoute, kinds } from "../router";
 import { may, useWho } from "../session";
 
@@ -64,8 +65,8 @@ function Verify() {
             <Facts key={node.node} items={[
               { name: "Node", value: <Mono>{node.node.slice(0, 13)}</Mono> },
               { name: "Records that hold", value: exact(node.records) },
-              { name: "Signed through", value: exact(node.signed_through) },
-              { name: "Not covered yet", value: exact(node.not_yet_covered) },
+              { name: "Signed up to record", value: exact(node.signed_through) },
+              { name: "Not vouched for outside yet", value: exact(node.not_yet_covered) },
             ]} />
           ))}
         </div>
@@ -124,8 +125,8 @@ export function Audit() {
           <Select aria-label="Provider" placeholder="Every provider" clearable searchable value={search.provider ?? null} onChange={(value) => set({ provider: value ?? undefined })} data={catalogue.data?.map((one) => ({ value: one.id, label: one.title })) ?? []} w={156} clearButtonProps={{ "aria-label": "Every provider" }} />
           <TextInput aria-label="Status" placeholder="Status" value={search.status ?? ""} onChange={(event) => set({ status: event.currentTarget.value || undefined })} w={84} inputMode="numeric" />
           <TextInput aria-label="Request id" placeholder="Request id" value={search.request_id ?? ""} onChange={(event) => set({ request_id: event.currentTarget.value || undefined })} className="grow" />
-          <TextInput aria-label="From" leftSection="from" leftSectionWidth={48} className="when" type="datetime-local" value={search.from ? forInput(search.from) : ""} onChange={(event) => set({ from: fromInput(event.currentTarget.value) ?? undefined })} />
-          <TextInput aria-label="To" leftSection="to" leftSectionWidth={30} className="when" type="datetime-local" value={search.to ? forInput(search.to) : ""} onChange={(event) => set({ to: fromInput(event.currentTarget.value) ?? undefined })} />
+          <When word="from" at={search.from} onChange={(at) => set({ from: at })} />
+          <When word="to" at={search.to} onChange={(at) => set({ to: at })} />
           {filtered && <Button variant="subtle" color="gray" onClick={() => void go({ search: { live: search.live }, replace: true })}>Clear</Button>}
           <Switch label={<span className="nowrap">Live{search.live && following !== "live" ? " (connecting)" : ""}</span>} checked={search.live === true} onChange={(event) => set({ live: event.currentTarget.checked || undefined })} />
         </div>

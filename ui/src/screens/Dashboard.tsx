@@ -9,7 +9,7 @@ import { useTrail } from "../api/trail";
 import { duration, exact, money, number, percent, sentence } from "../format";
 import { ButtonLink } from "../parts/links";
 import { Icon } from "../icons";
-import { CodeBlock, Empty, Loaded, Page, Panel, Status, Time } from "../parts/basic";
+import { CodeBlock, Empty, Fault, Loaded, Loading, Page, Panel, Status, Time } from "../parts/basic";
 import { LazyChart, type Point } from "../parts/LazyChart";
 import { Meter } from "../parts/Meter";
 import { RecordDrawer, callOf, toneOfStatus } from "../parts/Records";
@@ -30,6 +30,7 @@ function Traffic() {
   const hours = useQuery({ ...usage({ from, bucket: "hour" }), placeholderData: (before) => before });
   const minutes = useQuery({ ...usage({ from: hour, bucket: "minute" }, 5_000), placeholderData: (before) => before });
   const now = Date.now();
+  const fault = hours.error ?? minutes.error;
   const items = hours.data?.items ?? [];
   const [today, before] = [total(within(items, now - day, now + day)), total(within(items, now - 2 * day, now - day))];
   const latest = items.filter((item) => item.requests > 0).at(-1);
@@ -47,6 +48,9 @@ function Traffic() {
     if (place !== undefined && place >= 54 && place < 59) perMinute += item.requests / 5;
   }
   const lastHour = total(minutes.data?.items ?? []);
+  // What is not known is no nought.
+  if (fault) return <Panel title="Traffic"><Fault fault={fault} again={() => void Promise.all([hours.refetch(), minutes.refetch()])} /></Panel>;
+  if (!hours.data || !minutes.data) return <Panel title="Traffic"><Loading rows={4} label="Traffic" /></Panel>;
   return (
     <>
       <div className="figures">
@@ -102,9 +106,10 @@ function EndsNext() {
     ...(held.data ?? []).filter((one) => one.active && soon(one.expires_at)).map((one) => ({ id: one.id, at: one.expires_at ?? "", link: <Link to="/secrets/$id" params={{ id: one.id }} className="grow clip">{one.provider} <span className="faint">{one.name}</span></Link> })),
     ...(keys.data ?? []).filter((one) => one.active && soon(one.expires_at)).map((one) => ({ id: one.id, at: one.expires_at ?? "", link: <Link to="/keys/$id" params={{ id: one.id }} className="grow clip">{one.name} <span className="faint">client key</span></Link> })),
   ];
+  const fault = held.error ?? keys.error;
   return (
     <Panel title="Ends next">
-      {list.length === 0 ? <p className="muted small">Nothing ends in the next 45 days.</p> : <ul className="lines">{list.sort((a, b) => a.at.localeCompare(b.at)).slice(0, 7).map((one) => <li key={one.id}>{one.link}<Ends at={one.at} /></li>)}</ul>}
+      {fault ? <p className="muted small">Cannot be read: {fault.message}</p> : list.length === 0 ? <p className="muted small">Nothing ends in the next 45 days.</p> : <ul className="lines">{list.sort((a, b) => a.at.localeCompare(b.at)).slice(0, 7).map((one) => <li key={one.id}>{one.link}<Ends at={one.at} /></li>)}</ul>}
     </Panel>
   );
 }
@@ -122,7 +127,7 @@ function Quotas() {
   const near = bounds.sort((a, b) => b.bound.used / Math.max(b.bound.limit, 1) - a.bound.used / Math.max(a.bound.limit, 1)).slice(0, 4);
   return (
     <Panel title="Nearly used up" about="Of the keys used last.">
-      {near.length === 0 ? <p className="muted small">No bounded key was used in the last day.</p> : (
+      {keys.error ? <p className="muted small">Cannot be read: {keys.error.message}</p> : near.length === 0 ? <p className="muted small">No bounded key was used in the last day.</p> : (
         <div className="stack-tight">{near.map(({ key, what, bound }) => <Link key={key.id + what} to="/keys/$id" params={{ id: key.id }} className="plain-link"><Meter label={`${key.name}, ${what}`} used={bound.used} limit={bound.limit} /></Link>)}</div>
       )}
     </Panel>
@@ -155,7 +160,7 @@ function House() {
   return (
     <Panel title="The house">
       <Loaded of={asked} what="The house" rows={2}>
-        {({ parts }) => <ul className="parts">{parts.map((part) => <li key={part.name}><Status tone={part.ready ? "good" : "bad"} title={part.detail ?? undefined}>{sentence(part.name)}</Status></li>)}</ul>}
+        {({ parts }) => asked.failureCount > 0 ? <Status tone="bad">The server does not answer</Status> : <ul className="parts">{parts.map((part) => <li key={part.name}><Status tone={part.ready ? "good" : "bad"} title={part.detail ?? undefined}>{sentence(part.name)}</Status></li>)}</ul>}
       </Loaded>
     </Panel>
   );

@@ -7,8 +7,11 @@ import { Door } from "../shell/Door";
 import { handed } from "../session";
 import { Enrol } from "../shell/Enrol";
 
+/** An invitation has no sign that would have to be written in another way. */
+const linked = () => (/^#[\w-]+$/.test(location.hash) ? location.hash.slice(1) : "");
+
 export function Invitation() {
-  const [invitation, setInvitation] = useState(() => decodeURIComponent(location.hash.slice(1)) || handed.invitation);
+  const [invitation, setInvitation] = useState(() => linked() || handed.invitation);
   const input = useRef<HTMLInputElement>(null);
   useEffect(() => {
     handed.invitation = "";
@@ -24,6 +27,7 @@ export function Invitation() {
       <form className="stack" onSubmit={go}>
         <TextInput ref={input} label="Invitation" placeholder="sgi_…" autoComplete="off" spellCheck={false} required autoFocus />
         <Button type="submit" fullWidth>Continue</Button>
+        <p className="muted small">Lost it? An administrator makes a new one; where there is none, <code>sealgate operator reset NAME</code> on the machine does. <a href="/console/">Sign in</a></p>
       </form>
     </Door>
   );

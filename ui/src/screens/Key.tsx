@@ -1,19 +1,21 @@
 // One client key: what it may, what it did, and how it is replaced or ended.
 
-import { Button, Menu, Select, TextInput } from "@mantine/core";
+import { Button, Menu } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { Link, useNavigate } from "@tanstack/react-router";
-import { type FormEvent, Suspense, lazy, useMemo, useState } from "react";
-import { type Refused, type Schemas, api, ask, asRefused } from "../api/client";
+import { Suspense, lazy, useMemo, useState } from "react";
+import { type Schemas, api, ask } from "../api/client";
 import { clientKey, keyTrail, queries, usage } from "../api/queries";
 import { bytes, exact, money, number, percent, plural } from "../format";
 import { Icon } from "../icons";
 import { Confirm } from "../parts/confirm";
-import { Facts, Loaded, Mono, Page, Panel, Status, Tag, Time, told } from "../parts/basic";
+import { Explain } from "../parts/Explain";
+import { Facts, Loaded, Mono, Page, Panel, Tag, Time, told } from "../parts/basic";
 import { Meter } from "../parts/Meter";
 import { Records } from "../parts/Records";
 import { keyRoute } from "../router";
 import { may, useWho } from "../session";
+import { firstCall, likeliest } from "../snippet";
 import { Ends, StateOf } from "../parts/marks";
 
 type ClientKey = Schemas["ClientKey"];
@@ -21,40 +23,6 @@ const refresh = () => queries.invalidateQueries({ queryKey: ["keys"] });
 
 const Edit = lazy(() => import("./key/Edit"));
 const Rotate = lazy(() => import("./key/Rotate"));
-
-function Explain({ id }: { id: string }) {
-  const [method, setMethod] = useState("GET");
-  const [url, setUrl] = useState("/sandbox/v2/aggs/ticker/AAPL/range/1/day/2026-01-05/2026-01-09");
-  const [said, setSaid] = useState<Schemas["Explained"] | null>(null);
-  const [refused, setRefused] = useState<Refused | null>(null);
-  const go = async (event: FormEvent) => {
-    event.preventDefault();
-    setRefused(null);
-    setSaid(null);
-    try {
-      setSaid(await ask(() => api.POST("/api/v1/admin/policy/explain", { body: { key_id: id, method, url } })));
-    } catch (fault) {
-      setRefused(asRefused(fault));
-    }
-  };
-  return (
-    <form className="stack-tight" onSubmit={(event) => void go(event)}>
-      <div className="explain">
-        <Select aria-label="Method" value={method} onChange={(value) => setMethod(value ?? "GET")} data={["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]} allowDeselect={false} w={104} />
-        <TextInput aria-label="Path behind the proxy" value={url} onChange={(event) => setUrl(event.currentTarget.value)} className="grow mono-input" spellCheck={false} />
-        <Button type="submit" variant="default">Try</Button>
-      </div>
-      {refused && <p className="fault" role="alert">{refused.fields[0] ? `${refused.fields[0].field} ${refused.fields[0].fault}` : refused.message}</p>}
-      {said && (
-        <div role="status" className="explained">
-          <Status tone={said.decision === "allow" ? "good" : "bad"}>{said.decision}</Status>
-          <p>{said.reason}</p>
-          {said.rule && <p className="faint small">Rule: <Mono>{said.rule}</Mono></p>}
-        </div>
-      )}
-    </form>
-  );
-}
 
 function Used({ id }: { id: string }) {
   const from = useMemo(() => new Date(Date.now() - 86_400_000).toISOString(), []);
@@ -125,7 +93,7 @@ export function Key() {
             <Used id={id} />
             <div className="columns columns-wide-left">
               <div className="stack">
-                <Panel title="May it?" about="Asks the same rules that a call would meet."><Explain id={id} /></Panel>
+                <Panel title="May it?" about="Asks the same rules that a call would meet."><Explain of={{ key_id: id }} first={`/${likeliest(key.scopes)}${firstCall(likeliest(key.scopes), key).path}`} /></Panel>
                 <Panel title="Its latest records" flush actions={<Link to="/audit" search={{ actor: id }} className="small">All in the trail</Link>}>
                   <Loaded of={trail} what="The trail">{({ items }) => <Records records={items.slice(0, 12)} label="Latest records" none="Nothing yet." compact />}</Loaded>
                 </Panel>

@@ -9,10 +9,12 @@ import { providers, queries, secrets } from "../api/queries";
 import { fromInput } from "../format";
 import { ButtonLink } from "../parts/links";
 import { Icon } from "../icons";
+import { Explain } from "../parts/Explain";
 import { Loaded, Page, Panel } from "../parts/basic";
 import { type Line, Scopes, written } from "../parts/Scopes";
 import { Shown } from "../parts/Shown";
 import { newKeyRoute } from "../router";
+import { firstCall } from "../snippet";
 import { may, useWho } from "../session";
 
 const lines = (text: string) => text.split(/[\s,]+/).filter(Boolean);
@@ -40,10 +42,14 @@ export function NewKey() {
 
   const first = wanted ?? held.data?.find((secret) => secret.usable)?.provider ?? "sandbox";
   if (made) {
+    const named = all === "some" ? scopes.filter((line) => !line.deny && line.provider !== "*").map((line) => line.provider) : [];
+    const usable = (held.data ?? []).filter((secret) => secret.usable).map((secret) => secret.provider);
+    const ids = [...new Set(named.length > 0 ? named : [first, ...usable])];
+    const tried = ids.map((id) => ({ id, usual: catalogue.data?.find((one) => one.id === id)?.probe?.path }));
     return (
       <Page title={`${made.name} is ready`} name="New client key" above={<Link to="/keys">Client keys</Link>}>
         <div className="narrow stack">
-          <Panel><Shown made={made} provider={scopes[0] && scopes[0].provider !== "*" && all === "some" ? scopes[0].provider : first} /></Panel>
+          <Panel><Shown made={made} providers={tried} /></Panel>
           <div className="row"><ButtonLink to="/keys/$id" params={{ id: made.id }} variant="default">Open this key</ButtonLink><ButtonLink to="/" variant="subtle" color="gray">Watch for its first call</ButtonLink></div>
         </div>
       </Page>
@@ -93,6 +99,10 @@ export function NewKey() {
                   <div className="row"><Radio value="all" label="All that its role allows" /><Radio value="some" label="Only what these rules allow" /></div>
                 </Radio.Group>
                 {all === "some" && <Scopes lines={scopes} providers={list} onChange={setScopes} error={refused?.of("scopes")} />}
+                <details>
+                  <summary className="small">May it? Ask before it is made</summary>
+                  <Explain of={{ role: role as Schemas["Role"], scopes: all === "all" ? null : scopes.map(written) }} first={`/${first}${firstCall(first).path}`} />
+                </details>
               </div>
             </Panel>
             <Panel title="How much">

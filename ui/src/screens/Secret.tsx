@@ -31,12 +31,13 @@ function Used({ id }: { id: string }) {
   const asked = useQuery(usage({ from, bucket: "hour", group_by: "secret" }));
   const rows = asked.data?.items.filter((item) => item.group === id) ?? [];
   const requests = rows.reduce((all, row) => all + row.requests, 0);
-  const faults = rows.reduce((all, row) => all + row.errors.client + row.errors.provider + row.errors.us, 0);
+  // What callers did wrong is no fault of the key.
+  const faults = rows.reduce((all, row) => all + row.errors.provider, 0);
   const latest = rows.at(-1);
   return (
     <div className="figures figures-4">
       <div className="figure"><span className="figure-name">Calls, 24 h</span><span className="figure-value">{number(requests)}</span></div>
-      <div className="figure"><span className="figure-name">Failed</span><span className="figure-value">{requests ? percent(faults / requests) : "–"}</span></div>
+      <div className="figure"><span className="figure-name">Failed there</span><span className="figure-value">{requests ? percent(faults / requests) : "–"}</span></div>
       <div className="figure"><span className="figure-name">p95, last hour used</span><span className="figure-value">{duration(latest?.p95_ms)}</span></div>
       <div className="figure"><span className="figure-name">Tokens, 24 h</span><span className="figure-value">{number(rows.reduce((all, row) => all + row.tokens_in + row.tokens_out, 0))}</span></div>
     </div>

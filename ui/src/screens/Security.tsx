@@ -3,7 +3,7 @@
 
 import { useParams } from "@tanstack/react-router";
 import { type ComponentType, Suspense, lazy } from "react";
-import { Loading, Page, Panel } from "../parts/basic";
+import { Empty, Loading, Page, Panel } from "../parts/basic";
 import { Tabs } from "../parts/Tabs";
 import { tabs } from "../router";
 import { may, useWho } from "../session";
@@ -37,11 +37,12 @@ export function Security() {
   const { tab = "keys" } = useParams({ strict: false }) as { tab?: string };
   const who = useWho();
   const here: Tab = tabs.find((one) => one === tab) ?? "keys";
-  const { name, screen: Screen } = shown[here];
+  const { name, screen: Screen, forAdmins } = shown[here];
+  const isFor = !forAdmins || may.administer(who.role);
   return (
     <Page title="Security" name={name}>
       <Tabs label="Security" to="/security/$tab" tabs={tabs.filter((one) => !shown[one].forAdmins || may.administer(who.role))} here={here} nameOf={(one) => shown[one].name} />
-      <Suspense fallback={<Panel><Loading rows={4} /></Panel>}><Screen /></Suspense>
+      {isFor ? <Suspense fallback={<Panel><Loading rows={4} /></Panel>}><Screen /></Suspense> : <Panel><Empty icon="lock" title="Not for this role">Administrators see it.</Empty></Panel>}
     </Page>
   );
 }

@@ -1,17 +1,18 @@
 // What calls added up to: any range, beside the range before, by provider, client, key or status.
 
-import { Button, Menu, SegmentedControl, Select, TextInput } from "@mantine/core";
+import { Button, Menu, SegmentedControl, Select } from "@mantine/core";
 import { useQuery } from "@tanstack/react-query";
 import { useNavigate } from "@tanstack/react-router";
 import { type ReactNode, useMemo } from "react";
 import { type Schemas, keep } from "../api/client";
 import { clientKeys, providers, secrets, usage } from "../api/queries";
-import { bytes, duration, exact, forInput, fromInput, local, money, number, percent, sentence } from "../format";
+import { bytes, duration, exact, local, money, number, percent, sentence } from "../format";
 import { Icon } from "../icons";
 import { Empty, Loaded, Page, Panel } from "../parts/basic";
 import { DataTable, type Column } from "../parts/DataTable";
 import { LazyChart, type Point, type Series } from "../parts/LazyChart";
 import { Moved } from "../parts/marks";
+import { When } from "../parts/When";
 import { usageRoute } from "../router";
 import { type Bucket, type Sum, byGroup, failed, lengths, nameOf, nothing, places, total, within } from "../series";
 
@@ -19,6 +20,8 @@ type Usage = Schemas["Usage"];
 
 const day = 86_400_000;
 const spans: Record<string, number> = { "1h": 3_600_000, "24h": day, "7d": 7 * day, "30d": 30 * day, "90d": 90 * day };
+/** Of each day there is a bar. */
+const longest = 800 * day;
 const bucketFor = (length: number): Bucket => (length <= 2 * 3_600_000 ? "minute" : length <= 8 * day ? "hour" : "day");
 const palette = ["pine.5", "indigo.5", "orange.5", "cyan.6", "grape.5", "yellow.6", "gray.5"];
 
@@ -42,7 +45,8 @@ export function Usage() {
   const minute = Math.floor(Date.now() / 60_000);
   const { from, to, bucket } = useMemo(() => {
     const until = range === "custom" && search.to ? new Date(search.to).getTime() : (minute + 1) * 60_000;
-    const since = range === "custom" && search.from ? new Date(search.from).getTime() : until - (spans[range] ?? day);
+    const wanted = range === "custom" && search.from ? new Date(search.from).getTime() : until - (spans[range] ?? day);
+    const since = wanted < until ? Math.max(wanted, until - longest) : until - day;
     const length = bucketFor(until - since);
     return { from: Math.floor(since / lengths[length]) * lengths[length], to: until, bucket: length };
   }, [range, search.from, search.to, minute]);
@@ -141,8 +145,8 @@ export function Usage() {
           data={[{ value: "1h", label: "Hour" }, { value: "24h", label: "Day" }, { value: "7d", label: "Week" }, { value: "30d", label: "30 days" }, { value: "90d", label: "90 days" }, { value: "custom", label: "Other" }]} />
         {range === "custom" && (
           <>
-            <TextInput aria-label="From" leftSection="from" leftSectionWidth={48} className="when" type="datetime-local" value={forInput(from)} onChange={(event) => set({ from: fromInput(event.currentTarget.value) ?? undefined })} />
-            <TextInput aria-label="To" leftSection="to" leftSectionWidth={30} className="when" type="datetime-local" value={forInput(to)} onChange={(event) => set({ to: fromInput(event.currentTarget.value) ?? undefined })} />
+            <When word="from" at={from} onChange={(at) => set({ from: at })} kept />
+            <When word="to" at={to} onChange={(at) => set({ to: at })} kept />
           </>
         )}
         <Select aria-label="By" value={by} onChange={(value) => set({ by: (value ?? "provider") as typeof by, only: undefined })} allowDeselect={false} w={168}

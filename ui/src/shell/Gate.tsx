@@ -1,5 +1,6 @@
 // Before every screen: whoever is not signed in sees the door, at the address that he came for, and comes back to it.
 
+import { Button } from "@mantine/core";
 import { Suspense, lazy, useEffect, useRef } from "react";
 import { onSignedOut } from "../api/client";
 import { Empty, Fault, Loading, Page } from "../parts/basic";
@@ -48,6 +49,15 @@ export function Gate() {
   if (now) return isIn ? <Shell session={now} /> : <Suspense><SignIn session={now} ended={ended.current} /></Suspense>;
   if (asked.error) return <div className="alone"><Fault fault={asked.error} again={() => void asked.refetch()} /></div>;
   return <div className="alone"><Loading rows={3} label="Opening the console" /></div>;
+}
+
+/** A screen that cannot be drawn: the console goes on around it. */
+export function Broken({ reset }: { reset: () => void }) {
+  return (
+    <Page title="This screen cannot be shown"><Empty icon="warn" title="Something in it went wrong" action={<div className="row"><Button variant="default" onClick={() => location.reload()}>Load it anew</Button><ButtonLink to="/" variant="subtle" onClick={reset}>To the dashboard</ButtonLink></div>}>
+      The console may have been replaced by a newer one meanwhile. Nothing was changed by this.
+    </Empty></Page>
+  );
 }
 
 export function Lost() {

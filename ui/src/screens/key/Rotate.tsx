@@ -6,6 +6,7 @@ import { type Refused, type Schemas, api, ask, asRefused } from "../../api/clien
 import { queries } from "../../api/queries";
 import { Time } from "../../parts/basic";
 import { Shown } from "../../parts/Shown";
+import { likeliest } from "../../snippet";
 
 type ClientKey = Schemas["ClientKey"];
 const refresh = () => queries.invalidateQueries({ queryKey: ["keys"] });
@@ -30,7 +31,7 @@ export default function Rotate({ of, onClose }: { of: ClientKey; onClose: () => 
     <Modal opened onClose={onClose} title={made ? "The new key" : "Rotate this key"} size={made ? "lg" : "md"}>
       {made ? (
         <div className="stack">
-          <Shown made={made} provider="sandbox" />
+          <Shown made={made} providers={[{ id: likeliest(of.scopes) }]} />
           {made.previous && <p className="muted small">The former key is taken until <Time at={made.previous.valid_until} />.</p>}
           <div className="row-end"><Button onClick={onClose}>Done</Button></div>
         </div>
