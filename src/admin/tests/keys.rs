@@ -279,7 +279,8 @@ async fn a_decision_is_explained_by_the_rule_that_made_it() {
         face.send("POST", "/api/v1/admin/policy/explain", &admin, Some(body)).await.is(422);
     }
     // Nobody reads another name than the one that is written.
-    face.post(&admin, json!({"name": "\u{202e}gnp.exe"})).await.is(422);
+    let name = json!({"name": "\u{202e}gnp.exe"});
+    face.send("POST", KEYS, &admin, Some(name)).await.is(422);
     ask("GET", "/nowhere/x", Value::Null).await.is(404);
     ask("GET", "/polygon/../x", Value::Null).await.is(422);
     ask("GET", "/polygon/x", json!("nonsense")).await.is(422);
