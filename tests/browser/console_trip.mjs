@@ -8,6 +8,7 @@ import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { somebodyIsToldOfAlerts } from "./console/alerts.mjs";
 import { anIdleSessionIsWarnedOf, fresh, oneSignsInAndOut, operatorsComeAndGo, signInAnew, theFirstOperatorIsMade, thePasswordIsChanged } from "./console/door.mjs";
+import { aKeyToComeIsExplained, nothingOddBreaksAScreen } from "./console/odd.mjs";
 import { everyScreenIsThereWithinASecond } from "./console/pace.mjs";
 import { aPoolIsShared } from "./console/pool.mjs";
 import { reportsAreRead } from "./console/reports.mjs";
@@ -319,6 +320,10 @@ async function theSealIsSetAndBroken(ada) {
     await go(page, "/secrets");
     await page.getByText("cannot be read while Sealgate is sealed").waitFor();
     await judge(page, "sealed-secrets");
+    // What is not known is no nought.
+    await go(page, "/");
+    await page.locator(".panel").filter({ hasText: "Traffic" }).getByText("cannot be read while Sealgate is sealed").waitFor();
+    await judge(page, "sealed-dashboard");
     // Whoever comes now finds the door shut, and may unseal with an admin key.
     const stranger = await open();
     await stranger.page.goto(`${house}/console/`);
@@ -418,6 +423,8 @@ try {
   await walk("alerts", ada, () => somebodyIsToldOfAlerts(ada));
   await walk("pool", ada, () => aPoolIsShared(ada, [["left", LEFT], ["right", RIGHT]]));
   await walk("reports", ada, () => reportsAreRead(ada));
+  await walk("odd", ada, () => nothingOddBreaksAScreen(ada));
+  await walk("explained", ada, () => aKeyToComeIsExplained(ada));
   await walk("screens", ada, () => everyScreen(ada, keys));
   await walk("record", ada, () => oneRecordIsFound(ada, key ?? keys[1].key));
   await walk("revoked", ada, () => aKeyIsRevoked(ada));

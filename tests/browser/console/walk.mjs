@@ -101,14 +101,15 @@ async function judgeOnce(page, name, rules) {
   if (SCREENSHOTS) await page.screenshot({ path: `${SCREENSHOTS}/${name}.png`, fullPage: true });
 }
 
-/** Everything that a change of size or scheme moves has moved; what moves for ever is not waited for. */
+/** Everything that a change of size or scheme moves has moved; what moves for ever, or stands still, is not waited for. */
 const drawn = (page) =>
   page.evaluate(async () => {
     const frame = () => new Promise((done) => requestAnimationFrame(done));
     await frame();
     await frame();
     const moving = document.getAnimations().filter((one) => one.effect?.getComputedTiming().iterations !== Number.POSITIVE_INFINITY);
-    await Promise.all(moving.map((one) => one.finished.catch(() => undefined)));
+    const enough = new Promise((done) => setTimeout(done, 5_000));
+    await Promise.race([enough, Promise.all(moving.map((one) => one.finished.catch(() => undefined)))]);
     await frame();
   });
 

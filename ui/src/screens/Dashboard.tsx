@@ -49,7 +49,7 @@ function Traffic() {
   }
   const lastHour = total(minutes.data?.items ?? []);
   // What is not known is no nought.
-  if (fault) return <Panel title="Traffic"><Fault fault={fault} again={() => void Promise.all([hours.refetch(), minutes.refetch()])} /></Panel>;
+  if (fault) return <Panel title="Traffic"><Fault fault={fault} what="Traffic" again={() => void Promise.all([hours.refetch(), minutes.refetch()])} /></Panel>;
   if (!hours.data || !minutes.data) return <Panel title="Traffic"><Loading rows={4} label="Traffic" /></Panel>;
   return (
     <>
